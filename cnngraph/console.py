@@ -1,0 +1,148 @@
+"""What a person sees: progress and remarks on stderr, results on stdout. Rich is imported only when something is drawn."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+__all__ = ["Progress", "Quiet", "emit_json", "number", "progress", "say", "table", "warn"]
+
+
+class Progress(Protocol):
+    """What long work calls; ``total`` may be unknown (None)."""
+
+    def start(self, what: str, total: float | None = None) -> None:
+        """Begin a phase; the one before it is finished."""
+
+    def advance(self, amount: float = 1) -> None:
+        """Report work done in the current phase, in the unit of its total."""
+
+    def note(self, text: str) -> None:
+        """Say one line without disturbing the bar."""
+
+
+class Quiet:
+    """A Progress that shows nothing: the default of every Python function."""
+
+    def start(self, what: str, total: float | None = None) -> None:
+        return
+
+    def advance(self, amount: float = 1) -> None:
+        return
+
+    def note(self, text: str) -> None:
+        return
+
+
+class _Bar:
+    def __init__(self, bar: Any) -> None:
+        self._bar = bar
+        self._task: Any = None
+
+    def start(self, what: str, total: float | None = None) -> None:
+        self._finish()
+        self._task = self._bar.add_task(what, total=total)
+
+    def advance(self, amount: float = 1) -> None:
+        if self._task is not None:
+            self._bar.advance(self._task, amount)
+
+    def note(self, text: str) -> None:
+        self._bar.console.print(text, markup=False, highlight=False)
+
+    def _finish(self) -> None:
+        if self._task is not None:
+            task = self._bar.tasks[self._task]
+            self._bar.update(self._task, total=task.total or 1, completed=task.total or 1)
+
+
+class _Lines:
+    """Progress where stderr is no terminal: one line a phase."""
+
+    def start(self, what: str, total: float | None = None) -> None:
+        say(what)
+
+    def advance(self, amount: float = 1) -> None:
+        return
+
+    def note(self, text: str) -> None:
+        say(text)
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """A progress display on stderr: bars on a terminal, a line a phase elsewhere."""
+    if not sys.stderr.isatty():
+        yield _Lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=Console(stderr=True)) as bars:
+        bar = _Bar(bars)
+        yield bar
+        bar._finish()
+
+
+def say(text: str) -> None:
+    """One line for a person, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def warn(text: str) -> None:
+    """One line that a person should not miss, on stderr."""
+    say(f"warning: {text}")
+
+
+def emit_json(value: Mapping[str, Any]) -> None:
+    """The one JSON object of ``--json``, on stdout; NaN and infinity are written as null."""
+    from math import isfinite
+
+    def clean(item: Any) -> Any:
+        if isinstance(item, float):
+            return item if isfinite(item) else None
+        if isinstance(item, Mapping):
+            return {str(key): clean(entry) for key, entry in item.items()}
+        if isinstance(item, list | tuple):
+            return [clean(entry) for entry in item]
+        return item
+
+    print(json.dumps(clean(value), indent=2, allow_nan=False, default=str), flush=True)
+
+
+def number(value: object) -> str:
+    """A figure for a table: thousands separated, floats to four significant digits, None as a dash.
+
+    >>> number(1234567), number(0.123456), number(None)
+    ('1,234,567', '0.1235', '-')
+    """
+    if value is None:
+        return "-"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
+    """A plain aligned table on stdout; numbers to the right."""
+    from itertools import zip_longest
+
+    cells = [[number(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip_longest(list(headers), *cells, fillvalue="")]
+    right = [bool(rows) and all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(headers))]
+    if title:
+        print(title)
+    for line in [list(headers), ["-" * width for width in widths], *cells]:
+        padded = [cell.rjust(width) if r else cell.ljust(width) for cell, width, r in zip(line, widths, right, strict=True)]
+        print("  ".join(padded).rstrip())

@@ -1,0 +1,189 @@
+"""The ``Network``: one net as Arrow tables, the boundary between the torch side and the database side.
+
+Column names are those of the graph in Neo4j, in snake_case. Every table's rows have a fixed order, so that two runs on
+the same inputs give identical tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pyarrow as pa
+
+__all__ = ["KINDS", "SCHEMAS", "Details", "Network", "empty_table"]
+
+KINDS = ("Input", "Conv", "Linear", "Norm", "Activation", "Pool", "Add", "Concat", "Flatten", "Other")
+
+_PAIR = pa.list_(pa.int32())
+_CLASSES = pa.list_(pa.float64())
+
+SCHEMAS: dict[str, pa.Schema] = {
+    # In network order; `index` counts 0.. in that order. `layer` is the design's name (module path, `conv#2` for its second call).
+    "layers": pa.schema(
+        [
+            pa.field("index", pa.int32(), nullable=False),
+            pa.field("layer", pa.string(), nullable=False),
+            pa.field("kind", pa.string(), nullable=False),
+            pa.field("operation", pa.string(), nullable=False),  # class or function: Conv2d, ReLU, add, MaxPool2d
+            pa.field("module", pa.string()),  # path in named_modules(); null for a functional layer
+            pa.field("shared_with", pa.string()),  # the layer that is the first call of the same module
+            pa.field("in_channels", pa.int32()),
+            pa.field("out_channels", pa.int32()),
+            pa.field("kernel", _PAIR),
+            pa.field("stride", _PAIR),
+            pa.field("padding", _PAIR),
+            pa.field("dilation", _PAIR),
+            pa.field("groups", pa.int32()),
+            pa.field("out_height", pa.int32()),
+            pa.field("out_width", pa.int32()),
+            pa.field("parameters", pa.int64(), nullable=False),
+            pa.field("macs", pa.int64(), nullable=False),  # multiply-accumulates for one image
+        ]
+    ),
+    # One row an edge of the layer multigraph; port = which argument of the target it enters.
+    "feeds": pa.schema(
+        [
+            pa.field("source", pa.string(), nullable=False),
+            pa.field("target", pa.string(), nullable=False),
+            pa.field("port", pa.int32(), nullable=False),
+            pa.field("omitted", pa.int64(), nullable=False),  # CONNECTS left out between the maps of the two
+            pa.field("omitted_share", pa.float64(), nullable=False),  # their share of the weight, 0..1
+        ]
+    ),
+    # Maps of Input, Conv, Linear and Add layers, by (layer index, channel). l1, l2: norms of the filter that makes the map (0 where there is none).
+    "feature_maps": pa.schema(
+        [
+            pa.field("layer", pa.string(), nullable=False),
+            pa.field("channel", pa.int32(), nullable=False),
+            pa.field("l1", pa.float64(), nullable=False),
+            pa.field("l2", pa.float64(), nullable=False),
+            pa.field("activation", _CLASSES),  # mean over places and images, one a class
+            pa.field("apoz", pa.float64()),  # average share of zeros (<= 0) after the activation, 0..1
+            pa.field("strength_in", pa.float64(), nullable=False),
+            pa.field("strength_out", pa.float64(), nullable=False),
+        ]
+    ),
+    # weight = L2 norm of the kernel that reads input channel `channel` of the target layer; 1 into an Add.
+    "connects": pa.schema(
+        [
+            pa.field("source_layer", pa.string(), nullable=False),
+            pa.field("source_channel", pa.int32(), nullable=False),
+            pa.field("target_layer", pa.string(), nullable=False),
+            pa.field("target_channel", pa.int32(), nullable=False),
+            pa.field("channel", pa.int32(), nullable=False),
+            pa.field("weight", pa.float64(), nullable=False),
+        ]
+    ),
+    # Undirected, written once: (source layer, channel) sorts before (target layer, channel) in network order.
+    "resembles": pa.schema(
+        [
+            pa.field("source_layer", pa.string(), nullable=False),
+            pa.field("source_channel", pa.int32(), nullable=False),
+            pa.field("target_layer", pa.string(), nullable=False),
+            pa.field("target_channel", pa.int32(), nullable=False),
+            pa.field("correlation", pa.float64(), nullable=False),  # -1..1
+            pa.field("scope", pa.string(), nullable=False),  # within | across
+        ]
+    ),
+    # number counts 1.. layer by layer, x-major, y-minor (x = row, y = column), as in the reference files.
+    # activation is null where it is not known or the layer is no source (the last conv); activation_all: over all images alike.
+    "positions": pa.schema(
+        [
+            pa.field("number", pa.int32(), nullable=False),
+            pa.field("layer", pa.string(), nullable=False),
+            pa.field("x", pa.int32(), nullable=False),
+            pa.field("y", pa.int32(), nullable=False),
+            pa.field("activation", _CLASSES),
+            pa.field("activation_all", pa.float64()),
+        ]
+    ),
+    # By (source, target), both numbers of positions. The weight for class k is the source's activation[k].
+    "arcs": pa.schema(
+        [
+            pa.field("source", pa.int32(), nullable=False),
+            pa.field("target", pa.int32(), nullable=False),
+        ]
+    ),
+    # index = the class's place in every per-class list. images = how many were averaged (null where not known: an import).
+    "classes": pa.schema(
+        [
+            pa.field("index", pa.int32(), nullable=False),
+            pa.field("name", pa.string(), nullable=False),
+            pa.field("images", pa.int64()),
+        ]
+    ),
+}
+
+
+def empty_table(name: str) -> pa.Table:
+    """The table ``name`` without rows."""
+    return SCHEMAS[name].empty_table()
+
+
+@dataclass(frozen=True)
+class Details:
+    """What is known of a Network besides its tables; all of it JSON (Model node's properties, a bundle's ``network.json``).
+
+    Attributes:
+        architecture: the name that was typed (``cnngraph:vgg16``), or the class's dotted path for a live net.
+        recipe: Origin as a JSON object (architecture, options, executed plans); ``None`` for a live net without one.
+        input_shape: (channels, height, width).
+        preprocessing: Preprocessing as a JSON object, or ``None``.
+        dataset: the name that was typed; "" for a live loader.
+        source, patch: which map and which mean the position weights come from (methods.md, section 1).
+        view: channels, positions or both. connections: the policy as typed (auto, all, none, top:K).
+        parameters, macs: of the whole net. trained: whether the weights are more than an initialisation.
+        inputs: everything that decided the values (options, seed, hashes of weights and data choice), for "same inputs".
+    """
+
+    architecture: str
+    input_shape: tuple[int, int, int]
+    recipe: dict[str, Any] | None = None
+    preprocessing: dict[str, Any] | None = None
+    dataset: str = ""
+    source: str = "activation"
+    patch: str = "mean"
+    view: str = "both"
+    connections: str = "auto"
+    parameters: int = 0
+    macs: int = 0
+    trained: bool = True
+    inputs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Network:
+    """One net, mapped. Make one with :func:`cnngraph.network.trace.trace` or read one from a bundle or a database.
+
+    ``network.layers``, ``network.arcs`` ... are the Arrow tables of :data:`SCHEMAS`.
+    """
+
+    details: Details
+    layers: pa.Table
+    feeds: pa.Table
+    feature_maps: pa.Table
+    connects: pa.Table
+    resembles: pa.Table
+    positions: pa.Table
+    arcs: pa.Table
+    classes: pa.Table
+
+    def tables(self) -> dict[str, pa.Table]:
+        """All tables by name, in the order of :data:`SCHEMAS`."""
+        return {name: getattr(self, name) for name in SCHEMAS}
+
+    def counts(self) -> dict[str, int]:
+        """The sizes under the names that ``--json`` uses."""
+        return {
+            "layers": self.layers.num_rows,
+            "feature_maps": self.feature_maps.num_rows,
+            "connections": self.connects.num_rows,
+            "positions": self.positions.num_rows,
+            "arcs": self.arcs.num_rows,
+            "classes": self.classes.num_rows,
+        }
+
+    def with_details(self, **changes: Any) -> Network:
+        """A copy with other details; the tables are shared."""
+        return replace(self, details=replace(self.details, **changes))

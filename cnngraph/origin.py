@@ -1,0 +1,57 @@
+"""Where a net comes from and how it wants its images: types that every other module may hold.
+
+An :class:`Origin` travels on the live ``nn.Module`` (attribute ``cnngraph_origin``), in the JSON of a saved model and, as
+``architecture`` and ``recipe``, on the Model node: structure = architecture + options + the plans that were executed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cnngraph.plan import Plan
+
+__all__ = ["Origin", "Preprocessing", "get_origin", "set_origin"]
+
+_ATTRIBUTE = "cnngraph_origin"
+
+
+class Preprocessing(BaseModel):
+    """How an image becomes the net's input.
+
+    Attributes:
+        size: height and width of the input, in pixels.
+        channels: channels that the net reads; grey images are repeated, colour ones averaged to 1.
+        mean, std: per channel, on the 0..1 scale; the input is ``(image - mean) / std``.
+        resize: short side before a centre crop to ``size``; ``None`` resizes straight to ``size``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: tuple[int, int]
+    channels: int = 3
+    mean: tuple[float, ...] = (0.5,)
+    std: tuple[float, ...] = (0.5,)
+    resize: int | None = None
+
+
+class Origin(BaseModel):
+    """Architecture name, the options that its builder was called with, and the executed plans in order."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    architecture: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    plans: tuple[Plan, ...] = ()
+
+
+def get_origin(model: object) -> Origin | None:
+    """The origin that a live net carries, or ``None`` for a net that was not made by cnngraph."""
+    origin = getattr(model, _ATTRIBUTE, None)
+    return origin if isinstance(origin, Origin) else None
+
+
+def set_origin(model: object, origin: Origin) -> None:
+    """Attach ``origin`` to a live net; it survives ``copy.deepcopy`` and is no part of the state dict."""
+    object.__setattr__(model, _ATTRIBUTE, origin)

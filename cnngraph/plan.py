@@ -1,0 +1,136 @@
+"""Plan: what goes out of a net, and why. Types and their validation only; nothing here reads a net or a database."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from cnngraph.errors import NotFoundError, PlanError
+
+__all__ = ["Init", "LayerScore", "Plan", "Removal", "Step", "read_plan", "write_plan"]
+
+PLAN_VERSION = 1
+
+Init = Literal["least-squares", "inherit", "reset", "scratch"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LayerScore(_Strict):
+    """One layer's place in the ranking: ``theta = value / reference``, ``value`` the layer's maximum over its nodes."""
+
+    layer: str
+    theta: float
+    value: float
+
+
+class Step(_Strict):
+    """One threshold at which the set of removed layers changes; ``removed`` is the whole set, in network order.
+
+    ``parameters`` and ``macs`` are those of the net that is left, ``latency_ms`` an estimate for one image; each is
+    ``None`` where the step cannot be built (it names every conv, say) or was not asked for.
+    """
+
+    threshold: float
+    removed: tuple[str, ...]
+    parameters: int | None = None
+    macs: int | None = None
+    latency_ms: float | None = None
+
+
+class Removal(_Strict):
+    """One thing that goes, and why: a layer (``kind="layer"``) or a residual block (``kind="block"``)."""
+
+    layer: str
+    kind: Literal["layer", "block"] = "layer"
+    score: float | None = None
+    threshold: float | None = None
+    reason: str = ""
+
+
+class Plan(_Strict):
+    """What goes out of one model, with the reasons; ``surgery.apply`` executes it.
+
+    ``model`` is the key ``owner/name`` (empty for a live net); ``architecture`` guards against another net's plan.
+    ``removes`` decides; ``layers`` and ``schedule`` are its explanation. ``notes`` are sentences for a person.
+    """
+
+    version: int = PLAN_VERSION
+    model: str = ""
+    architecture: str = ""
+    method: str = "manual"
+    measure: str | None = None
+    aggregate: str | None = None
+    run: str | None = None
+    reference: float | None = None
+    reference_rule: str = "median"
+    threshold: float | None = None
+    layers: tuple[LayerScore, ...] = ()
+    schedule: tuple[Step, ...] = ()
+    removes: tuple[Removal, ...] = ()
+    init: Init = "least-squares"
+    correlations: dict[str, float | None] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def removed(self) -> list[str]:
+        """Names of everything that goes, in the plan's order."""
+        return [removal.layer for removal in self.removes]
+
+    @field_validator("version")
+    @classmethod
+    def _known_version(cls, value: int) -> int:
+        if value > PLAN_VERSION:
+            raise ValueError(f"plan version {value} was written by a newer cnngraph (this one reads up to {PLAN_VERSION})")
+        return value
+
+    @field_validator("threshold", "reference")
+    @classmethod
+    def _finite(cls, value: float | None) -> float | None:
+        if value is not None and not math.isfinite(value):
+            raise ValueError("must be a finite number")
+        return value
+
+    @model_validator(mode="after")
+    def _no_twins(self) -> Plan:
+        names = self.removed
+        twins = sorted({name for name in names if names.count(name) > 1})
+        if twins:
+            raise ValueError(f"removes names {', '.join(twins)} more than once")
+        return self
+
+
+def write_plan(plan: Plan, path: str | Path) -> None:
+    """Write ``plan`` as indented JSON that a person can edit; atomic."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part.write_text(plan.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    part.replace(target)
+
+
+def read_plan(path: str | Path) -> Plan:
+    """Read a plan.
+
+    Raises:
+        NotFoundError: there is no such file.
+        PlanError: the file is not a plan; the message names the first field that is wrong.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise NotFoundError(f"There is no plan file {source}.", "Write one with: cnngraph plan NAME --out plan.json")
+    try:
+        return Plan.model_validate(json.loads(source.read_text(encoding="utf-8")))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "plan"
+            raise PlanError(f"{source} is not a valid plan: {where}: {first['msg']}.") from error
+        raise PlanError(f"{source} is not a valid plan: it is not JSON ({error}).") from error
