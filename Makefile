@@ -1,0 +1,52 @@
+# make demo | test | install | check | bench | test-all | clean   (no target needs root)
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo install test test-all check bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make install   the command cnngraph, in .venv
+install: $(VENV)/.installed
+
+## make demo      the whole chain on real digits, with a Neo4j of its own
+demo: install
+	@$(BIN)/cnngraph demo
+
+$(VENV)/.installed: pyproject.toml constraints.txt scripts/install.sh
+	@sh scripts/install.sh "$(PYTHON)" "$(VENV)" .
+	@touch $@
+
+$(VENV)/.developer: $(VENV)/.installed
+	@sh scripts/install.sh "$(PYTHON)" "$(VENV)" ".[dev,py2neo]"
+	@touch $@
+
+## make test      unit, database and browser tests
+test: $(VENV)/.developer
+	@$(BIN)/python scripts/browser.py
+	$(BIN)/python -m pytest -m "not slow"
+
+## make test-all  also what is too slow for every run
+test-all: $(VENV)/.developer
+	@$(BIN)/python scripts/browser.py
+	$(BIN)/python -m pytest --override-ini timeout=0
+
+## make check     ruff, mypy --strict, import-linter
+check: $(VENV)/.developer
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+## make bench     speed and memory against the targets, as JSON in benchmarks/results
+bench: $(VENV)/.developer
+	$(BIN)/python benchmarks/run.py
+
+## make clean     remove .venv and what tools left; the embedded server and models: cnngraph clean
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
