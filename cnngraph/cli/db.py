@@ -1,0 +1,125 @@
+"""``db``: the embedded Neo4j server, and the schema of any server."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cnngraph.cli import connection
+from cnngraph.cli.options import Json, Yes
+from cnngraph.console import emit_json, progress, say, table
+
+__all__ = ["register"]
+
+db = typer.Typer(help="The embedded Neo4j server (up, down, status, logs, clean) and the schema (migrate).", no_args_is_help=True, rich_markup_mode=None)
+
+
+@db.command()
+def up(json: Json = False) -> None:
+    """Start the embedded server; the first time it is fetched.
+
+    Example: cnngraph db up
+    """
+    from cnngraph.database.embedded import server
+
+    with progress() as bars:
+        running = server.up(connection.settings(), progress=bars)
+    _report(running, json)
+
+
+@db.command()
+def down(json: Json = False) -> None:
+    """Stop the embedded server.
+
+    Example: cnngraph db down
+    """
+    from cnngraph.database.embedded import server
+
+    stopped = server.down(connection.settings())
+    if json:
+        emit_json({"stopped": bool(stopped)})
+    else:
+        say("Stopped." if stopped else "It was not running.")
+
+
+@db.command()
+def status(json: Json = False) -> None:
+    """Say whether the embedded server runs, where, and how to log in.
+
+    Example: cnngraph db status
+    """
+    from cnngraph.database.embedded import server
+
+    _report(server.status(connection.settings()), json)
+
+
+@db.command()
+def logs(lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many lines.")] = 50) -> None:
+    """Print the end of the embedded server's log.
+
+    Example: cnngraph db logs -n 100
+    """
+    from cnngraph.database.embedded import server
+
+    print(server.logs(connection.settings(), lines))
+
+
+@db.command()
+def clean(
+    downloads: Annotated[bool, typer.Option("--downloads", help="Remove the downloaded server too.")] = False,
+    yes: Yes = False,
+) -> None:
+    """Stop the embedded server and remove its database: every model in it is gone (saved model files stay).
+
+    Example: cnngraph db clean
+    """
+    from cnngraph.database.embedded import server
+
+    settings = connection.settings()
+    if not yes:
+        typer.confirm(f"Remove the embedded database under {settings.home} with every model in it?", abort=True, err=True)
+    server.clean(settings, downloads=downloads)
+    say("Removed.")
+
+
+@db.command()
+def migrate(
+    print_: Annotated[bool, typer.Option("--print", help="Print the Cypher for an administrator; change nothing.")] = False,
+    share_database: Annotated[bool, typer.Option("--share-database", help="Go on where others use the same labels.")] = False,
+    json: Json = False,
+) -> None:
+    """Bring the schema of the configured server up to date.
+
+    Example: cnngraph db migrate --print
+    """
+    with connection.graph(prepare=False) as graph:
+        if print_:
+            print(graph.pending_cypher())
+            return
+        done = graph.migrate(share_database=share_database)
+    if json:
+        emit_json({"migrations": done})
+    else:
+        say(f"Applied: {', '.join(done)}." if done else "The schema is up to date.")
+
+
+def _report(running: object, json: bool) -> None:
+    facts = {
+        "running": running is not None,
+        "uri": getattr(running, "uri", None),
+        "browser": f"{running.http}/browser/" if running is not None else None,  # type: ignore[attr-defined]
+        "username": getattr(running, "username", None),
+        "password_file": str(getattr(running, "password_file", "")) or None,
+        "pid": getattr(running, "pid", None),
+        "home": str(getattr(running, "home", "")) or None,
+    }
+    if json:
+        emit_json(facts)
+    else:
+        table(("", ""), list(facts.items()))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.add_typer(db, name="db")

@@ -1,0 +1,95 @@
+"""``list``, ``show``, ``lineage``, ``delete``: what is in the database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from cnngraph.cli import connection
+from cnngraph.cli.options import DryRun, Json, ModelName, Yes
+from cnngraph.console import emit_json, number, progress, say, table
+
+__all__ = ["register"]
+
+
+def list_models(json: Json = False) -> None:
+    """List the models in the database, everybody's.
+
+    Example: cnngraph list
+    """
+    with connection.graph() as graph:
+        models = graph.models()
+    if json:
+        emit_json({"models": models})
+        return
+    columns = ("name", "owner", "architecture", "dataset", "status", "pruned_from", "accuracy", "parameters", "macs")
+    table(columns, [[model[column] for column in columns] for model in models])
+    if not models:
+        say("There is no model yet. Begin with: cnngraph demo")
+
+
+def show(name: ModelName, json: Json = False) -> None:
+    """Show one model: what it is, how large it is in the graph, what was measured.
+
+    Example: cnngraph show demo
+    """
+    with connection.graph() as graph:
+        found = graph.show(name)
+    if json:
+        emit_json(found)
+        return
+    table(("property", "value"), [(key, _flat(value)) for key, value in found.items()])
+
+
+def lineage(name: ModelName, json: Json = False) -> None:
+    """Show where a model comes from and what came of it.
+
+    Example: cnngraph lineage demo-pruned
+    """
+    with connection.graph() as graph:
+        found = graph.lineage(name)
+    if json:
+        emit_json(found)
+        return
+    for key, value in found.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            headers = list(value[0])
+            table(headers, [[_flat(row.get(header)) for header in headers] for row in value], title=f"\n{key}")
+        else:
+            print(f"{key}: {_flat(value)}")
+
+
+def delete(name: ModelName, dry_run: DryRun = False, yes: Yes = False, json: Json = False) -> None:
+    """Delete one model from the database: its nodes and nothing else. Its saved files stay.
+
+    Example: cnngraph delete demo --dry-run
+    """
+    with connection.graph() as graph:
+        counts = graph.delete(name, dry_run=True)
+        if not dry_run:
+            if not yes:
+                sizes = ", ".join(f"{number(count)} {what}" for what, count in counts.items() if isinstance(count, int))
+                typer.confirm(f"Delete {name} ({sizes})?", abort=True, err=True)
+            with progress() as bars:
+                counts = graph.delete(name, progress=bars)
+    if json:
+        emit_json(counts | {"dry_run": dry_run})
+        return
+    table(("what", "would go" if dry_run else "deleted"), [(what, count) for what, count in counts.items()])
+
+
+def _flat(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return ", ".join(str(_flat(item)) for item in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {number(item)}" for key, item in value.items())
+    return value
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("list")(list_models)
+    app.command()(show)
+    app.command()(lineage)
+    app.command()(delete)

@@ -1,0 +1,117 @@
+"""``cnngraph``: gathers the commands, places the global options, turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from cnngraph import __version__
+from cnngraph.cli import connection
+from cnngraph.console import say
+from cnngraph.errors import CnngraphError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="cnngraph",
+    help="Convolutional networks as multilayer graphs in Neo4j: find redundant layers, remove them, prove the result.",
+    epilog="Start with: cnngraph demo",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+# Options that mean the same everywhere may stand anywhere on the line; True where a value follows.
+_GLOBAL = {"--profile": True, "--uri": True, "--username": True, "--database": True, "--owner": True, "--verbose": False, "-v": False}
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    profile: Annotated[str | None, typer.Option(help="Profile of the config file that names a server.")] = None,
+    uri: Annotated[str | None, typer.Option(help="Bolt address of your own server (else NEO4J_URI, else the embedded one).")] = None,
+    username: Annotated[str | None, typer.Option(help="User on that server; the password comes from NEO4J_PASSWORD.")] = None,
+    database: Annotated[str | None, typer.Option(help="Database on that server.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Label of your own models (default: the login name).")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Convolutional networks as multilayer graphs in Neo4j: find redundant layers, remove them, prove the result."""
+    connection.choose(profile=profile, uri=uri, username=username, database=database, owner=owner)
+
+
+def _register() -> None:
+    from cnngraph.cli import (  # each file adds its command to `app`'s list, in the order of --help
+        baseline,
+        compute,
+        db,
+        decide,
+        demo,
+        doctor,
+        exchange,
+        ingest,
+        inspect,
+        query,
+    )
+
+    for module in (demo, db, doctor, baseline, ingest, exchange, compute, decide, inspect, query):
+        module.register(app)
+
+
+def hoist(arguments: list[str]) -> list[str]:
+    """Move the global options to the front, so that ``cnngraph list --profile team`` works.
+
+    >>> hoist(["list", "--profile", "team", "--json"])
+    ['--profile', 'team', 'list', '--json']
+    """
+    front: list[str] = []
+    rest: list[str] = []
+    items = iter(arguments)
+    for item in items:
+        if item == "--":
+            rest += [item, *items]
+            break
+        flag = item.partition("=")[0]
+        if flag not in _GLOBAL:
+            rest.append(item)
+            continue
+        front.append(item)
+        if _GLOBAL[flag] and "=" not in item:
+            front += [value for value in [next(items, None)] if value is not None]
+    return front + rest
+
+
+def main() -> None:
+    """Entry point of the installed command."""
+    arguments = hoist(sys.argv[1:])
+    verbose = "-v" in arguments or "--verbose" in arguments
+    logging.getLogger("neo4j").setLevel(logging.CRITICAL)
+    _register()
+    try:
+        app(arguments)
+    except CnngraphError as error:
+        if verbose:
+            raise
+        say(f"error: {error.message}")
+        if error.hint:
+            say(f"  {error.hint}")
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:  # the last line of defence: no traceback unless asked for
+        if verbose:
+            raise
+        say(f"error: unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}")
+        say("  This is a fault in cnngraph: run the command again with -v and report the traceback.")
+        sys.exit(1)

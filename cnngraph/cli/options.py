@@ -1,0 +1,60 @@
+"""Options and checks that several commands share; a check here runs before anything is looked up (exit 2)."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = [
+    "Data", "DataRoot", "Device", "DryRun", "Finite", "ImagesPerClass", "Json", "Measures", "ModelName", "OnlyClasses", "Positive",
+    "Seed", "Size", "Yes", "finite", "known",
+]
+
+
+def known(value: str | None, names: Any, what: str) -> str | None:
+    """``value`` if it is one of ``names``; else exit 2 with the nearest."""
+    from cnngraph.errors import nearest
+
+    if value is not None and value not in names:
+        raise typer.BadParameter(f"unknown {what} {value!r}. {nearest(value, names)}")
+    return value
+
+
+def finite(value: float | None) -> float | None:
+    """Refuse NaN, infinity and negative numbers."""
+    if value is not None and not (math.isfinite(value) and value >= 0):
+        raise typer.BadParameter(f"{value} is not a finite number of 0 or more")
+    return value
+
+
+def _above_zero(value: float | None) -> float | None:
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise typer.BadParameter(f"{value} is not a finite number above 0")
+    return value
+
+
+def _measure_names(values: list[str] | None) -> list[str] | None:
+    from cnngraph.measures.registry import NAMES
+
+    for value in values or []:
+        known(value, NAMES, "measure")
+    return values
+
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say exactly what would be written; write nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+ModelName = Annotated[str, typer.Argument(metavar="NAME", help="NAME of one's own model, or OWNER/NAME.")]
+Data = Annotated[str | None, typer.Option(help="digits, mnist, fashion-mnist, cifar10, cifar100, svhn, caltech101 or folder:PATH.")]
+DataRoot = Annotated[Path | None, typer.Option(help="Folder that holds the data set (default: in CNNGRAPH_CACHE).")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of everything random.")]
+Size = Annotated[int | None, typer.Option(min=1, max=4096, help="Input size in pixels (default: the architecture's own).")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", callback=lambda v: known(v, ("auto", "cpu", "cuda"), "device"))]
+ImagesPerClass = Annotated[int | None, typer.Option(min=1, help="Use at most this many images of each class.")]
+OnlyClasses = Annotated[str | None, typer.Option(help="Only these classes: names or numbers, separated by commas.")]
+Measures = Annotated[list[str] | None, typer.Option("--measure", "-m", help="Measure; repeat for several.", callback=_measure_names)]
+Positive = Annotated[float | None, typer.Option(callback=_above_zero)]
+Finite = Annotated[float | None, typer.Option(callback=finite)]

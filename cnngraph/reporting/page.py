@@ -1,0 +1,120 @@
+"""One self-contained HTML page about a pruned model: the decision, its numbers, and what it was worth."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from cnngraph.plan import Plan
+
+__all__ = ["FIGURES", "figures_table", "verdict", "write_page"]
+
+# (key in the JSON, heading, how a value is written)
+FIGURES: tuple[tuple[str, str, str], ...] = (
+    ("accuracy", "accuracy", "{:.4f}"),
+    ("precision", "precision (macro)", "{:.4f}"),
+    ("recall", "recall (macro)", "{:.4f}"),
+    ("epoch_seconds", "epoch (s)", "{:.2f}"),
+    ("latency_ms", "latency (ms, batch 1)", "{:.2f}"),
+    ("parameters", "parameters", "{:,}"),
+    ("macs", "MACs", "{:,}"),
+)
+
+
+def figures_table(result: Mapping[str, Any]) -> list[list[str]]:
+    """Rows (figure, before, after, change, control) of a prune's result; a missing figure is a dash."""
+    before, after, control = result["before"], result["after"], result.get("control") or {}
+    rows = []
+    for key, heading, form in FIGURES:
+        old, new = before.get(key), after.get(key)
+        change = f"{(new - old) / old:+.1%}" if old and new is not None else "-"
+        shown = [form.format(value) if value is not None else "-" for value in (old, new, control.get(key))]
+        rows.append([heading, shown[0], shown[1], change, shown[2]])
+    return rows
+
+
+def verdict(after: float, control: float, images: int) -> str:
+    """One honest sentence: the gain over the control with the uncertainty of a test set of this size.
+
+    The interval is two standard errors of the difference of two proportions over ``images`` test images, taken as
+    independent: cautious, since both nets see the same images.
+
+    >>> verdict(0.95, 0.95, 400)
+    'No gain in accuracy: +0.0 points against the control, within the uncertainty of ±3.1 points at 400 test images.'
+    """
+    spread = 2 * ((after * (1 - after) + control * (1 - control)) / images) ** 0.5
+    gain = after - control
+    figures = f"{100 * gain:+.1f} points against the control"
+    bound = f"the uncertainty of ±{100 * spread:.1f} points at {images:,} test images"
+    if abs(gain) <= spread:
+        return f"No gain in accuracy: {figures}, within {bound}."
+    return f"{'A gain' if gain > 0 else 'A loss'} in accuracy: {figures}, beyond {bound}."
+
+
+def write_page(
+    path: Path,
+    *,
+    title: str,
+    plan: Plan,
+    result: Mapping[str, Any],
+    sentence: str,
+    commands: Sequence[str] = (),
+    queries: Sequence[tuple[str, str]] = (),
+    browser: str | None = None,
+) -> Path:
+    """Write the page, atomically; everything it shows is inside the one file.
+
+    Args:
+        plan: the executed decision, with thetas and reasons.
+        result: what ``prune`` returns (before, after, control, verified, new_model).
+        sentence: the verdict.
+        commands: the commands that lead here. queries: (title, Cypher) to paste. browser: address of Neo4j Browser.
+    """
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(loader=PackageLoader("cnngraph.reporting", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    page = environment.get_template("summary.html").render(
+        title=title,
+        plan=plan,
+        result=result,
+        rows=figures_table(result),
+        sentence=sentence,
+        commands=commands,
+        queries=queries,
+        browser=browser,
+        plot=_theta_plot(plan),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(page, encoding="utf-8")
+    part.replace(path)
+    return path
+
+
+def _theta_plot(plan: Plan) -> str:
+    """Theta by layer as an SVG element; removed layers in another colour, the threshold as a line."""
+    if not plan.layers:
+        return ""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": "cnngraph", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(9, 3.2), layout="constrained")
+        axes = figure.subplots()
+        gone = set(plan.removed)
+        names = [score.layer for score in plan.layers]
+        thetas = [score.theta for score in plan.layers]
+        axes.bar(range(len(names)), thetas, color=["#c0392b" if name in gone else "#2471a3" for name in names])
+        if min(thetas) > 0:
+            axes.set_yscale("log")
+        if plan.threshold is not None:
+            axes.axhline(plan.threshold, color="#555", linestyle="--", linewidth=1)
+        axes.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=8)
+        axes.set_ylabel("theta = max / reference")
+        text = StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :]
