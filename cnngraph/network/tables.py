@@ -11,12 +11,15 @@ from typing import Any
 
 import pyarrow as pa
 
-__all__ = ["KINDS", "SCHEMAS", "Details", "Network", "empty_table"]
+__all__ = ["KERNEL", "KINDS", "SCHEMAS", "Details", "Network", "empty_table"]
 
 KINDS = ("Input", "Conv", "Linear", "Norm", "Activation", "Pool", "Add", "Concat", "Flatten", "Other")
 
 _PAIR = pa.list_(pa.int32())
 _CLASSES = pa.list_(pa.float64())
+
+# The one optional column: the raw kernel (row-major) of a connection, in `connects` when it was asked for.
+KERNEL = pa.field("kernel", pa.list_(pa.float32()))
 
 SCHEMAS: dict[str, pa.Schema] = {
     # In network order; `index` counts 0.. in that order. `layer` is the design's name (module path, `conv#2` for its second call).
@@ -64,7 +67,9 @@ SCHEMAS: dict[str, pa.Schema] = {
             pa.field("strength_out", pa.float64(), nullable=False),
         ]
     ),
-    # weight = L2 norm of the kernel that reads input channel `channel` of the target layer; 1 into an Add.
+    # weight = L2 norm of the kernel that reads input channel `channel` of the target layer; 1 into an Add, whose
+    # input channels count through its summands. Rows by (target layer index, target channel, channel, source layer
+    # index, source channel).
     "connects": pa.schema(
         [
             pa.field("source_layer", pa.string(), nullable=False),
@@ -75,7 +80,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             pa.field("weight", pa.float64(), nullable=False),
         ]
     ),
-    # Undirected, written once: (source layer, channel) sorts before (target layer, channel) in network order.
+    # Undirected, written once: (source layer, channel) sorts before (target layer, channel) in network order; rows in
+    # that order.
     "resembles": pa.schema(
         [
             pa.field("source_layer", pa.string(), nullable=False),

@@ -1,0 +1,355 @@
+"""One spec that validates every :class:`~cnngraph.network.tables.Network`: after it is made, and after it is read.
+
+A rule is a vectorised comparison; the first row that breaks it is named, with its table and its column.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cnngraph.errors import SpecError
+from cnngraph.network.tables import KERNEL, KINDS, SCHEMAS, Network
+
+__all__ = ["PATCHES", "SOURCES", "VIEWS", "check", "is_connections_policy"]
+
+VIEWS = ("channels", "positions", "both")
+SOURCES = ("input", "output", "activation")
+PATCHES = (
+    "mean",
+    "max",
+    "sum",
+    "max_filter",
+    "mean_filter",
+    "max_entropy",
+    "min_entropy",
+    "sum_entropy",
+    "mean_entropy",
+)
+
+_WITH_MAPS = ("Input", "Conv", "Linear", "Add")
+_HINT = "Make it again with cnngraph ingest, or fetch an undamaged copy."
+
+Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+
+def is_connections_policy(text: str) -> bool:
+    """Whether ``text`` is one of auto, all, none, top:K with K >= 1."""
+    return text in ("auto", "all", "none") or re.fullmatch(r"top:[1-9][0-9]{0,8}", text) is not None
+
+
+def check(network: Network) -> Network:
+    """Return ``network`` if it contradicts itself nowhere.
+
+    Checked: column names, types and nulls; ranges and finite values; unique and ordered keys; per-class lists as long
+    as there are classes; no edge without its two ends, none against the network's order; arcs only where the layer
+    graph leads from one conv to the next without another conv between.
+
+    Raises:
+        SpecError: with the table, the column and the row (counted from 0) of the first contradiction.
+    """
+    for name, table in network.tables().items():
+        _columns(name, table)
+    _details(network)
+    order = _layers(network.layers)
+    feeds = _feeds(network.feeds, order)
+    classes = _classes(network.classes)
+    maps = _feature_maps(network, order, classes)
+    _connects(network.connects, order, maps)
+    _resembles(network.resembles, order, maps)
+    places = _positions(network, order, classes)
+    _arcs(network, places, feeds)
+    return network
+
+
+def _fail(table: str, column: str, row: object, what: str) -> SpecError:
+    return SpecError(f"The network contradicts itself: table {table}, column {column}, row {row}: {what}.", _HINT)
+
+
+def _require(good: Flags, table: str, column: str, what: str) -> None:
+    if not good.all():
+        raise _fail(table, column, int(np.argmin(good)), what)
+
+
+def _columns(name: str, table: pa.Table) -> None:
+    schema = SCHEMAS[name]
+    if name == "connects" and KERNEL.name in table.column_names:
+        schema = schema.append(KERNEL)
+    if table.column_names != schema.names:
+        odd = sorted(set(table.column_names) ^ set(schema.names)) or ["(order)"]
+        raise _fail(name, odd[0], "-", f"the columns are {', '.join(table.column_names)}, not those of the spec")
+    for field in schema:
+        column = table.column(field.name)
+        if column.type != field.type:
+            raise _fail(name, field.name, "-", f"the type is {column.type}, not {field.type}")
+        if column.null_count and not field.nullable:
+            raise _fail(name, field.name, int(np.argmax(pc.is_null(column).to_numpy())), "a value is missing")
+        if pa.types.is_floating(field.type):
+            known = pc.fill_null(pc.is_finite(column), True).to_numpy()
+            _require(known, name, field.name, "the value is not finite")
+
+
+def _details(network: Network) -> None:
+    details = network.details
+    allowed: dict[str, tuple[str, ...]] = {"view": VIEWS, "source": SOURCES, "patch": PATCHES}
+    for name, values in allowed.items():
+        if getattr(details, name) not in values:
+            raise _fail("details", name, "-", f"{getattr(details, name)!r} is none of {', '.join(values)}")
+    if not is_connections_policy(details.connections):
+        raise _fail("details", "connections", "-", f"{details.connections!r} is none of auto, all, none, top:K")
+    if len(details.input_shape) != 3 or any(size < 1 for size in details.input_shape):
+        raise _fail("details", "input_shape", "-", f"{details.input_shape} is no (channels, height, width)")
+    if details.parameters < 0 or details.macs < 0:
+        raise _fail("details", "parameters", "-", "a count is negative")
+    empty = {
+        "channels": ("positions", "arcs"),
+        "positions": ("feature_maps", "connects", "resembles"),
+        "both": (),
+    }
+    for name in empty[details.view]:
+        if getattr(network, name).num_rows:
+            raise _fail(name, "-", 0, f"there are rows, but the view is {details.view}")
+
+
+class _Order:
+    """The layers as numbers: place in network order, kind, sizes (-1 where not known)."""
+
+    def __init__(self, layers: pa.Table) -> None:
+        self.names: pa.Array = layers.column("layer").combine_chunks()
+        self.kinds = np.asarray(layers.column("kind").to_pylist(), dtype=object)
+        self.channels, self.heights, self.widths = (
+            pc.fill_null(layers.column(name), -1).to_numpy().astype(np.int64)
+            for name in ("out_channels", "out_height", "out_width")
+        )
+
+    def places(self, column: pa.ChunkedArray, table: str, name: str) -> Integers:
+        """The place in network order of each layer that ``column`` names."""
+        found: Integers = (
+            pc.fill_null(pc.index_in(column, value_set=self.names), -1).combine_chunks().to_numpy().astype(np.int64)
+        )
+        good = found >= 0
+        if not good.all():
+            row = int(np.argmin(good))
+            raise _fail(table, name, row, f"there is no layer {column[row].as_py()!r}")
+        return found
+
+
+def _layers(table: pa.Table) -> _Order:
+    if not table.num_rows:
+        raise _fail("layers", "-", "-", "there is no layer")
+    _require(
+        _integers(table, "index") == np.arange(table.num_rows), "layers", "index", "it does not count 0, 1, 2, ..."
+    )
+    _distinct(table.column("layer"), "layers", "layer")
+    _require(_among(table.column("kind"), KINDS), "layers", "kind", f"it is none of {', '.join(KINDS)}")
+    for name in ("in_channels", "out_channels", "out_height", "out_width", "groups", "parameters", "macs"):
+        low = 0 if name in ("parameters", "macs") else 1
+        values = pc.fill_null(table.column(name), low).to_numpy()
+        _require(values >= low, "layers", name, f"it is under {low}")
+    for name in ("kernel", "stride", "padding", "dilation"):
+        _lengths(table.column(name), 2, "layers", name)
+    order = _Order(table)
+    shared = table.column("shared_with")
+    known = pc.or_(pc.is_null(shared), pc.is_in(shared, value_set=order.names)).to_numpy()
+    _require(known, "layers", "shared_with", "there is no such layer")
+    return order
+
+
+def _feeds(table: pa.Table, order: _Order) -> list[tuple[int, int]]:
+    sources = order.places(table.column("source"), "feeds", "source")
+    targets = order.places(table.column("target"), "feeds", "target")
+    ports = _integers(table, "port")
+    _require(sources < targets, "feeds", "target", "the edge runs against the network's order")
+    _require(ports >= 0, "feeds", "port", "it is negative")
+    _require(_integers(table, "omitted") >= 0, "feeds", "omitted", "it is negative")
+    share = table.column("omitted_share").to_numpy()
+    _require((share >= 0) & (share <= 1), "feeds", "omitted_share", "it is not within 0 and 1")
+    _unique(np.stack([sources, targets, ports], axis=1), "feeds", "port", ordered=False)
+    return list(zip(sources.tolist(), targets.tolist(), strict=True))
+
+
+def _classes(table: pa.Table) -> int:
+    _require(_integers(table, "index") == np.arange(table.num_rows), "classes", "index", "it does not count 0, 1, ...")
+    _distinct(table.column("name"), "classes", "name")
+    _require(pc.fill_null(table.column("images"), 1).to_numpy() >= 1, "classes", "images", "the class has no image")
+    if not table.num_rows:
+        raise _fail("classes", "-", "-", "there is no class")
+    return int(table.num_rows)
+
+
+def _feature_maps(network: Network, order: _Order, classes: int) -> Integers:
+    """Check the maps; return for each layer how many it has."""
+    table = network.feature_maps
+    layers = order.places(table.column("layer"), "feature_maps", "layer")
+    channels = _integers(table, "channel")
+    _unique(np.stack([layers, channels], axis=1), "feature_maps", "channel", ordered=True)
+    counts = np.bincount(layers, minlength=len(order.kinds)).astype(np.int64)
+    _require(channels == _counted(counts), "feature_maps", "channel", "a layer's channels do not count 0, 1, 2, ...")
+    _require(np.isin(order.kinds, _WITH_MAPS)[layers], "feature_maps", "layer", "such a layer has no maps of its own")
+    wrong = (counts != 0) & (order.channels >= 0) & (counts != order.channels)
+    if wrong.any():
+        place = int(np.argmax(wrong))
+        row = int(np.argmax(layers == place))
+        what = f"{counts[place]} maps, but the layer has {order.channels[place]} channels"
+        raise _fail("feature_maps", "channel", row, what)
+    for name in ("l1", "l2", "strength_in", "strength_out"):
+        _require(table.column(name).to_numpy() >= 0, "feature_maps", name, "it is negative")
+    apoz = pc.fill_null(table.column("apoz"), 0.0).to_numpy()
+    _require((apoz >= 0) & (apoz <= 1), "feature_maps", "apoz", "it is not within 0 and 1")
+    _per_class(table.column("activation"), classes, "feature_maps")
+    if network.details.view != "positions":
+        missing = np.isin(order.kinds, _WITH_MAPS) & (counts == 0)
+        if missing.any() and counts.any():
+            name = order.names[int(np.argmax(missing))].as_py()
+            raise _fail("feature_maps", "layer", "-", f"layer {name} has no maps")
+    return counts
+
+
+def _connects(table: pa.Table, order: _Order, maps: Integers) -> None:
+    source = _ends(table, "source", "connects", order, maps)
+    target = _ends(table, "target", "connects", order, maps)
+    channels = _integers(table, "channel")
+    _require(channels >= 0, "connects", "channel", "it is negative")
+    _require(table.column("weight").to_numpy() >= 0, "connects", "weight", "it is negative")
+    _require(source[:, 0] < target[:, 0], "connects", "target_layer", "it runs against the network's order")
+    _unique(np.column_stack([target, channels, source]), "connects", "channel", ordered=True)
+
+
+def _resembles(table: pa.Table, order: _Order, maps: Integers) -> None:
+    source = _ends(table, "source", "resembles", order, maps)
+    target = _ends(table, "target", "resembles", order, maps)
+    before = (source[:, 0] < target[:, 0]) | ((source[:, 0] == target[:, 0]) & (source[:, 1] < target[:, 1]))
+    _require(before, "resembles", "target_channel", "the source is not before the target")
+    correlation = table.column("correlation").to_numpy()
+    _require(np.abs(correlation) <= 1, "resembles", "correlation", "it is not within -1 and 1")
+    within = pc.equal(table.column("scope"), "within").to_numpy()
+    across = pc.equal(table.column("scope"), "across").to_numpy()
+    same = source[:, 0] == target[:, 0]
+    _require((within & same) | (across & ~same), "resembles", "scope", "it does not fit the two layers")
+    _unique(np.column_stack([source, target]), "resembles", "target_channel", ordered=True)
+
+
+def _positions(network: Network, order: _Order, classes: int) -> Integers:
+    """Check the positions; return the layer of each."""
+    table = network.positions
+    numbers = _integers(table, "number")
+    _require(numbers == np.arange(1, table.num_rows + 1), "positions", "number", "it does not count 1, 2, 3, ...")
+    layers = order.places(table.column("layer"), "positions", "layer")
+    _require(np.equal(order.kinds, "Conv")[layers], "positions", "layer", "the layer is no conv")
+    x, y = _integers(table, "x"), _integers(table, "y")
+    for name, values, limits in (("x", x, order.heights), ("y", y, order.widths)):
+        limit = limits[layers]
+        _require(
+            (values >= 0) & ((limit < 0) | (values < limit)), "positions", name, "it is outside the layer's output"
+        )
+    _unique(np.stack([layers, x, y], axis=1), "positions", "y", ordered=True)
+    _per_class(table.column("activation"), classes, "positions")
+    if network.details.view != "channels":
+        missing = np.equal(order.kinds, "Conv") & (np.bincount(layers, minlength=len(order.kinds)) == 0)
+        if missing.any():
+            name = order.names[int(np.argmax(missing))].as_py()
+            raise _fail("positions", "layer", "-", f"layer {name} has no positions")
+    return layers
+
+
+def _arcs(network: Network, layers: Integers, feeds: list[tuple[int, int]]) -> None:
+    table = network.arcs
+    source, target = _integers(table, "source"), _integers(table, "target")
+    for name, values in (("source", source), ("target", target)):
+        _require((values >= 1) & (values <= len(layers)), "arcs", name, "there is no such position")
+    _unique(np.stack([source, target], axis=1), "arcs", "target", ordered=True)
+    if not table.num_rows:
+        return
+    span = int(layers[-1]) + 1
+    pairs, first = np.unique(layers[source - 1] * span + layers[target - 1], return_index=True)
+    convs = set(layers.tolist())
+    allowed = _next_convs(feeds, convs)
+    for row, pair in sorted(zip(first.tolist(), pairs.tolist(), strict=True)):
+        before, after = divmod(pair, span)
+        if before >= after or (feeds and after not in allowed[before]):
+            names = [network.layers.column("layer")[place].as_py() for place in (before, after)]
+            raise _fail("arcs", "target", row, f"{names[1]} does not come next after {names[0]} in the layer graph")
+
+
+def _next_convs(feeds: list[tuple[int, int]], convs: set[int]) -> dict[int, set[int]]:
+    """For each conv the convs that FEEDS reaches from it without another conv between."""
+    successors: dict[int, set[int]] = {}
+    for source, target in feeds:
+        successors.setdefault(source, set()).add(target)
+    found: dict[int, set[int]] = {}
+    for conv in convs:
+        seen: set[int] = set()
+        waiting = [conv]
+        while waiting:
+            for after in successors.get(waiting.pop(), set()) - seen:
+                seen.add(after)
+                if after not in convs:
+                    waiting.append(after)
+        found[conv] = seen & convs
+    return found
+
+
+def _integers(table: pa.Table, column: str) -> Integers:
+    values: Integers = table.column(column).to_numpy().astype(np.int64)
+    return values
+
+
+def _among(column: pa.ChunkedArray, values: tuple[str, ...]) -> Flags:
+    found: Flags = pc.is_in(column, value_set=pa.array(values)).to_numpy()
+    return found
+
+
+def _counted(counts: Integers) -> Integers:
+    """0, 1, ... n-1 for every n of ``counts``, one after the other."""
+    starts = np.cumsum(counts) - counts
+    counted: Integers = np.arange(int(counts.sum())) - np.repeat(starts, counts)
+    return counted
+
+
+def _distinct(column: pa.ChunkedArray, table: str, name: str) -> None:
+    seen: set[str] = set()
+    for row, value in enumerate(column.to_pylist()):
+        if value in seen:
+            raise _fail(table, name, row, f"{value!r} is there twice")
+        seen.add(value)
+
+
+def _ends(table: pa.Table, end: str, name: str, order: _Order, maps: Integers) -> Integers:
+    """(rows, 2): place of the layer and channel of one end of every edge, each an existing map."""
+    layers = order.places(table.column(f"{end}_layer"), name, f"{end}_layer")
+    channels = _integers(table, f"{end}_channel")
+    good = (channels >= 0) & (channels < maps[layers])
+    _require(good, name, f"{end}_channel", "there is no such feature map")
+    return np.stack([layers, channels], axis=1)
+
+
+def _unique(keys: Integers, table: str, column: str, *, ordered: bool) -> None:
+    """Refuse keys (rows, parts) that repeat or, with ``ordered``, are not in ascending order."""
+    rows = np.arange(len(keys)) if ordered else np.lexsort(keys.T[::-1])
+    above = np.zeros(max(len(keys) - 1, 0), dtype=np.bool_)
+    level = ~above
+    for part in keys[rows].T:
+        above |= level & (part[1:] > part[:-1])
+        level &= part[1:] == part[:-1]
+    if not above.all():
+        what = "the key is there twice, or the rows are out of order" if ordered else "the key is there twice"
+        raise _fail(table, column, int(rows[int(np.argmin(above)) + 1]), what)
+
+
+def _lengths(column: pa.ChunkedArray, length: int, table: str, name: str) -> None:
+    lengths = pc.fill_null(pc.list_value_length(column), length).to_numpy()
+    _require(lengths == length, table, name, f"the list has not {length} values")
+
+
+def _per_class(column: pa.ChunkedArray, classes: int, table: str) -> None:
+    _lengths(column, classes, table, "activation")
+    values: Any = pc.fill_null(pc.is_finite(pc.list_flatten(column)), False).to_numpy()
+    if not values.all():
+        parents = pc.list_parent_indices(column).to_numpy()
+        raise _fail(table, "activation", int(parents[int(np.argmin(values))]), "a value is missing or not finite")
