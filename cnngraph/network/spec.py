@@ -14,24 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cnngraph.errors import SpecError
+from cnngraph.network.patches import PATCHES
 from cnngraph.network.tables import KERNEL, KINDS, SCHEMAS, Network
 
-__all__ = ["PATCHES", "SOURCES", "VIEWS", "check", "is_connections_policy"]
+__all__ = ["SOURCES", "VIEWS", "check", "is_connections_policy"]
 
 VIEWS = ("channels", "positions", "both")
 SOURCES = ("input", "output", "activation")
-PATCHES = (
-    "mean",
-    "max",
-    "sum",
-    "max_filter",
-    "mean_filter",
-    "max_entropy",
-    "min_entropy",
-    "sum_entropy",
-    "mean_entropy",
-)
-
 _WITH_MAPS = ("Input", "Conv", "Linear", "Add")
 _HINT = "Make it again with cnngraph ingest, or fetch an undamaged copy."
 
@@ -97,7 +86,7 @@ def _columns(name: str, table: pa.Table) -> None:
 
 def _details(network: Network) -> None:
     details = network.details
-    allowed: dict[str, tuple[str, ...]] = {"view": VIEWS, "source": SOURCES, "patch": PATCHES}
+    allowed: dict[str, tuple[str, ...]] = {"view": VIEWS, "source": SOURCES, "patch": tuple(PATCHES)}
     for name, values in allowed.items():
         if getattr(details, name) not in values:
             raise _fail("details", name, "-", f"{getattr(details, name)!r} is none of {', '.join(values)}")
