@@ -1,9 +1,9 @@
 """Reads class networks in the format that the authors of `multilayer` publish.
 
-One GEXF file (plain or gzip) holds the topology: nodes with ``x``, ``y`` and ``layer_name``, directed arcs. One CSV file
-a class holds, for each node, ``mean_output``: the weight of all arcs that leave it. The result is a position view; nothing
-is known of channels, images or the net's parameters. Format: the reference implementation of Amelio et al., Cognitive
-Computation 2022, doi 10.1007/s12559-022-10084-6.
+One GEXF file (plain or gzip) holds the topology: nodes with ``x``, ``y`` and ``layer_name``, directed arcs. One CSV
+file a class holds, for each node, ``mean_output``: the weight of all arcs that leave it. The result is a position view;
+nothing is known of channels, images or the net's parameters. Format: the reference implementation of Amelio et al.,
+Cognitive Computation 2022, doi 10.1007/s12559-022-10084-6.
 """
 
 from __future__ import annotations

@@ -7,9 +7,13 @@ the same inputs give identical tables.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    import networkx as nx
+    import pandas as pd
 
 __all__ = ["KERNEL", "KINDS", "SCHEMAS", "Details", "Network", "empty_table"]
 
@@ -193,3 +197,15 @@ class Network:
     def with_details(self, **changes: Any) -> Network:
         """A copy with other details; the tables are shared."""
         return replace(self, details=replace(self.details, **changes))
+
+    def to_networkx(self, view: str = "both", class_: str | int = "mean") -> nx.DiGraph[Any] | nx.MultiDiGraph[Any]:
+        """The network as a networkx graph: :func:`cnngraph.network.interchange.to_networkx`."""
+        from cnngraph.network.interchange import to_networkx
+
+        return to_networkx(self, view, class_)
+
+    def frames(self, view: str = "both", class_: str | int = "mean") -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The network as (nodes, edges) data frames: :func:`cnngraph.network.interchange.to_frames`."""
+        from cnngraph.network.interchange import to_frames
+
+        return to_frames(self, view, class_)
