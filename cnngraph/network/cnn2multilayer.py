@@ -28,6 +28,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cnngraph.errors import DataError, NotFoundError
+from cnngraph.network.spec import check
 from cnngraph.network.tables import SCHEMAS, Details, Network, empty_table
 
 __all__ = ["class_files", "read_gexf"]
@@ -72,7 +73,7 @@ def read_gexf(gexf: str | Path, csvs: Sequence[str | Path]) -> Network:
     sources = {nodes[row].layer for row in np.unique(source)}
     activation = _activations(nodes, sources, np.unique(source), sheets)
     numbers = np.array([node.number for node in nodes], dtype=np.int32)
-    return Network(
+    network = Network(
         details=Details(
             architecture="cnn2multilayer",
             input_shape=(0, 0, 0),
@@ -100,6 +101,7 @@ def read_gexf(gexf: str | Path, csvs: Sequence[str | Path]) -> Network:
         arcs=pa.table({"source": numbers[source], "target": numbers[target]}, schema=SCHEMAS["arcs"]),
         classes=_rows("classes", ({"index": index, "name": stem} for index, stem in enumerate(_class_names(sheets)))),
     )
+    return check(network)
 
 
 def class_files(entries: Iterable[str]) -> list[Path]:
@@ -237,16 +239,19 @@ def _whole(path: Path, what: str, text: str) -> int:
 
 
 def _ordered(path: Path, nodes: list[_Node]) -> list[_Node]:
+    """The nodes by number, which must count 1, 2, ... layer by layer, row by row, as :class:`Network` numbers them."""
     ordered = sorted(nodes, key=lambda node: node.number)
+    for expected, node in enumerate(ordered, start=1):
+        if node.number != expected:
+            fault = "is used more than once" if node.number < expected else f"comes where {expected} is missing"
+            raise DataError(f"{path}: the node id {node.number} {fault}.", "Ids must count 1, 2, 3, ...")
+    place = {layer: index for index, layer in enumerate(dict.fromkeys(node.layer for node in ordered))}
     for before, after in pairwise(ordered):
-        if before.number == after.number:
-            raise DataError(f"{path}: the node id {after.number} is used more than once.", "Correct the file.")
-    places: dict[tuple[str, int, int], int] = {}
-    for node in ordered:
-        twin = places.setdefault((node.layer, node.x, node.y), node.number)
-        if twin != node.number:
+        if (place[before.layer], before.x, before.y) >= (place[after.layer], after.x, after.y):
             raise DataError(
-                f"{path}: nodes {twin} and {node.number} are the same place of {node.layer}.", "Correct the file."
+                f"{path}: node {after.number} ({after.layer}, {after.x}, {after.y}) is out of order after node "
+                f"{before.number} ({before.layer}, {before.x}, {before.y}).",
+                "Nodes must be numbered layer by layer, by x, then by y.",
             )
     return ordered
 

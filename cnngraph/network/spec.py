@@ -92,7 +92,8 @@ def _details(network: Network) -> None:
             raise _fail("details", name, "-", f"{getattr(details, name)!r} is none of {', '.join(values)}")
     if not is_connections_policy(details.connections):
         raise _fail("details", "connections", "-", f"{details.connections!r} is none of auto, all, none, top:K")
-    if len(details.input_shape) != 3 or any(size < 1 for size in details.input_shape):
+    known = details.input_shape != (0, 0, 0)  # an import does not say it
+    if len(details.input_shape) != 3 or (known and any(size < 1 for size in details.input_shape)):
         raise _fail("details", "input_shape", "-", f"{details.input_shape} is no (channels, height, width)")
     if details.parameters < 0 or details.macs < 0:
         raise _fail("details", "parameters", "-", "a count is negative")

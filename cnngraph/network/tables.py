@@ -138,7 +138,7 @@ class Details:
     Attributes:
         architecture: the name that was typed (``cnngraph:vgg16``), or the class's dotted path for a live net.
         recipe: Origin as a JSON object (architecture, options, executed plans); ``None`` for a live net without one.
-        input_shape: (channels, height, width).
+        input_shape: (channels, height, width); (0, 0, 0) where it is not known (an import).
         preprocessing: Preprocessing as a JSON object, or ``None``.
         dataset: the name that was typed; "" for a live loader.
         source, patch: which map and which mean the position weights come from (methods.md, section 1).
