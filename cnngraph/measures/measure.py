@@ -1,0 +1,113 @@
+"""What a measure is: the types that every file of this package fills, and nothing that computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from cnngraph.console import Progress
+    from cnngraph.database.connection import Database
+    from cnngraph.network.tables import Network
+
+__all__ = ["AGGREGATES", "ENGINES", "LayerTheta", "Measure", "MeasureResult", "Options", "Scores"]
+
+Aggregate = Literal["mean", "sum", "median"]
+AGGREGATES = ("mean", "sum", "median")
+ENGINES = ("auto", "database", "local")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person may choose about a measure; each measure names in ``Measure.reads`` the ones that it heeds.
+
+    Attributes:
+        aggregate: how the class networks' values become one: mean, sum or median.
+        seed: for the measures with a random choice in them.
+    """
+
+    aggregate: str = "mean"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The score of everything that a measure scores; *low goes first*.
+
+    Attributes:
+        layers: the ranked layers' names, in network order.
+        layer: shape (n,), for each of the n scored things the index of its layer in ``layers``.
+        value: shape (n,), float64, its score.
+        extra: more node properties that the measure found, each of shape (n,) (the community of ``leiden``).
+
+    Where an oracle made them, the n things stand in the order of their table in a Network (positions by number, maps by
+    layer and channel, layers in network order); where they came from the database, in no particular order in a layer.
+    """
+
+    layers: tuple[str, ...]
+    layer: npt.NDArray[np.int64]
+    value: npt.NDArray[np.float64]
+    extra: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.layer.shape != self.value.shape or self.value.ndim != 1:
+            raise ValueError(f"layer {self.layer.shape} and value {self.value.shape} must be one-dimensional and alike")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One way to score the nodes of a network, or its layers.
+
+    Attributes:
+        name: the name in commands and on the MeasureRun.
+        scores: what it scores: ``position``, ``map`` or ``layer``.
+        summary: one line for a list of measures: what it is, direction, normalisation, strength or distance.
+        database: computes it inside Neo4j, leaves each node's score there as ``property``, and returns all scores.
+        oracle: computes the same from a Network, without a database.
+        property: the node property that holds the score; ``None`` where only layers are scored.
+        reads: the names of the :class:`Options` that change the result.
+        constants: everything else that decides the numbers; stored with each run.
+        gds: True where the server needs the Graph Data Science library.
+    """
+
+    name: str
+    scores: Literal["position", "map", "layer"]
+    summary: str
+    database: Callable[[Database, str, Options, Progress], Scores]
+    oracle: Callable[[Network, Options], Scores]
+    property: str | None
+    reads: tuple[str, ...] = ()
+    constants: dict[str, Any] = field(default_factory=dict)
+    gds: bool = False
+
+    def parameters(self, options: Options) -> dict[str, Any]:
+        """What decides the scores, as JSON: the options that this measure reads, and its constants."""
+        return self.constants | {name: getattr(options, name) for name in self.reads}
+
+
+class LayerTheta(NamedTuple):
+    """One layer's place: ``value`` is the largest score in it, ``theta = value / reference``."""
+
+    layer: str
+    value: float
+    theta: float
+
+
+@dataclass(frozen=True)
+class MeasureResult:
+    """One finished run: the layers in network order with their thetas.
+
+    ``key`` names the MeasureRun ("" where nothing was stored), ``model`` the model; ``parameters`` decided the scores.
+    """
+
+    key: str
+    measure: str
+    reference: float
+    layers: tuple[LayerTheta, ...]
+    model: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    reference_rule: str = "median"

@@ -1,0 +1,142 @@
+"""All measures by name, and the two ways to run one: on a stored model, and on a Network without a database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnngraph.console import Progress, Quiet
+from cnngraph.errors import DatabaseError, UsageError, nearest
+from cnngraph.measures.activation import ACTIVATION
+from cnngraph.measures.degree import DEGREE
+from cnngraph.measures.depth import DEPTH
+from cnngraph.measures.entropy import ENTROPY
+from cnngraph.measures.measure import AGGREGATES, ENGINES, Measure, MeasureResult, Options
+from cnngraph.measures.random_order import RANDOM
+from cnngraph.measures.runs import begin_run, finish_run, run_key
+from cnngraph.measures.single import SINGLE
+from cnngraph.measures.theta import check_reference_rule, thetas
+
+if TYPE_CHECKING:
+    from cnngraph.database.connection import Database
+    from cnngraph.network.tables import Network
+
+__all__ = ["MEASURES", "find_measure", "measure", "measure_network"]
+
+_ALL = (
+    DEGREE,
+    ENTROPY,
+    SINGLE,
+    DEPTH,
+    ACTIVATION,
+    RANDOM,
+)
+
+MEASURES: dict[str, Measure] = {one.name: one for one in _ALL}
+
+
+def find_measure(name: str, *, aggregate: str = "mean", seed: int = 0) -> tuple[Measure, Options]:
+    """The measure of that name with its checked options.
+
+    Raises:
+        UsageError: there is no such measure or aggregate, or the measure has no aggregates.
+    """
+    if name not in MEASURES:
+        raise UsageError(f"There is no measure {name!r}.", nearest(name, MEASURES))
+    if aggregate not in AGGREGATES:
+        raise UsageError(f"There is no aggregate {aggregate!r}.", nearest(aggregate, AGGREGATES))
+    found = MEASURES[name]
+    if aggregate != "mean" and "aggregate" not in found.reads:
+        able = ", ".join(other.name for other in MEASURES.values() if "aggregate" in other.reads)
+        raise UsageError(f"The measure {name} does not aggregate over classes.", f"--aggregate goes with: {able}.")
+    return found, Options(aggregate=aggregate, seed=seed)
+
+
+def measure(
+    db: Database,
+    key: str,
+    name: str,
+    *,
+    aggregate: str = "mean",
+    seed: int = 0,
+    engine: str = "auto",
+    reference: str = "median",
+    progress: Progress | None = None,
+) -> MeasureResult:
+    """Compute a measure of a stored model, leave the scores on its nodes, and store the run.
+
+    Args:
+        db: an open database.
+        key: the model, ``owner/name``.
+        name: one of :data:`MEASURES`.
+        aggregate: mean, sum or median over the classes, for measures that read it.
+        seed: for the measures with a random choice.
+        engine: ``database`` (also ``auto``), or ``local``: read the graph back and run the oracle here.
+        reference: median, mean or median-positive of all scores.
+        progress: told what is being done.
+
+    Raises:
+        UsageError: an unknown measure, aggregate, engine or reference.
+        NotFoundError, ConflictError: the model is not there, or not complete.
+        DatabaseError: the measure needs Graph Data Science and the server has none.
+        PlanError: the model lacks what the measure reads, or the reference is not above 0.
+    """
+    chosen, options = find_measure(name, aggregate=aggregate, seed=seed)
+    check_reference_rule(reference)
+    if engine not in ENGINES:
+        raise UsageError(f"There is no engine {engine!r}.", nearest(engine, ENGINES))
+    from cnngraph.database.catalogue import require_complete
+    from cnngraph.measures.database_scores import write_scores
+
+    told = progress or Quiet()
+    require_complete(db, key)
+    if chosen.gds and engine != "local" and db.gds_version is None:
+        raise DatabaseError(
+            f"The measure {name} needs the Graph Data Science library, and this server has none.",
+            "Add --engine local: the graph is read back and measured here.",
+        )
+    if engine == "local":
+        from cnngraph.database.reader import read_network
+
+        told.start(f"reading {key} back")
+        network = read_network(db, key)
+        scores = chosen.oracle(network, options)
+        begin_run(db, key, chosen)
+        write_scores(db, key, chosen, network, scores, told)
+    else:
+        begin_run(db, key, chosen)
+        scores = chosen.database(db, key, options, told)
+    found, layers = thetas(scores, reference, name)
+    parameters = chosen.parameters(options)
+    result = MeasureResult(
+        key=run_key(key, name, parameters, reference),
+        measure=name,
+        reference=found,
+        layers=layers,
+        model=key,
+        parameters=parameters,
+        reference_rule=reference,
+    )
+    finish_run(db, result, "local" if engine == "local" else "database")
+    return result
+
+
+def measure_network(
+    network: Network, name: str, *, aggregate: str = "mean", seed: int = 0, reference: str = "median"
+) -> MeasureResult:
+    """The same from a Network alone, by the measure's oracle; nothing is stored.
+
+    Raises:
+        UsageError: an unknown measure, aggregate or reference.
+        PlanError: the network lacks what the measure reads, or the reference is not above 0.
+    """
+    chosen, options = find_measure(name, aggregate=aggregate, seed=seed)
+    check_reference_rule(reference)
+    found, layers = thetas(chosen.oracle(network, options), reference, name)
+    return MeasureResult(
+        key="",
+        measure=name,
+        reference=found,
+        layers=layers,
+        parameters=chosen.parameters(options),
+        reference_rule=reference,
+    )

@@ -1,0 +1,68 @@
+"""MeasureRuns in the graph: named by a hash of what decides them, stored in one transaction, found again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.measures.measure import LayerTheta, Measure, MeasureResult, Options
+
+if TYPE_CHECKING:
+    from cnngraph.database.connection import Database
+
+__all__ = ["begin_run", "find_run", "finish_run", "run_key"]
+
+
+def run_key(model: str, measure: str, parameters: dict[str, Any], reference_rule: str) -> str:
+    """The key of a run: the same inputs give the same run, so that measuring again writes no second one.
+
+    >>> run_key("ada/lenet", "degree", {"aggregate": "mean"}, "median")
+    'ada/lenet:degree-94dd5e0a'
+    """
+    inputs = json.dumps([parameters, reference_rule], sort_keys=True)
+    return f"{model}:{measure}-{hashlib.sha256(inputs.encode()).hexdigest()[:8]}"
+
+
+def begin_run(db: Database, model: str, measure: Measure) -> None:
+    """Say that the nodes' scores belong to no run; a measure that is killed leaves no claim behind."""
+    from cnngraph.database.cypher import load
+
+    db.write(load("measures/run_begin"), model=model, measure=measure.name)
+
+
+def finish_run(db: Database, result: MeasureResult, engine: str) -> None:
+    """Store the run with its layers and make it the current one, in one transaction."""
+    from cnngraph.database.cypher import load
+
+    db.write(
+        load("measures/run_finish"),
+        model=result.model,
+        measure=result.measure,
+        key=result.key,
+        parameters=json.dumps(result.parameters, sort_keys=True),
+        reference=result.reference,
+        rule=result.reference_rule,
+        engine=engine,
+        layers=[row._asdict() for row in result.layers],
+    )
+
+
+def find_run(db: Database, model: str, measure: Measure, options: Options, reference_rule: str) -> MeasureResult | None:
+    """The stored run of these inputs, or ``None``."""
+    from cnngraph.database.cypher import load
+
+    parameters = measure.parameters(options)
+    key = run_key(model, measure.name, parameters, reference_rule)
+    rows = db.read(load("measures/run_find"), model=model, key=key)
+    if not rows:
+        return None
+    return MeasureResult(
+        key=key,
+        measure=measure.name,
+        reference=rows[0]["reference"],
+        layers=tuple(LayerTheta(row["layer"], row["value"], row["theta"]) for row in rows[0]["layers"]),
+        model=model,
+        parameters=parameters,
+        reference_rule=reference_rule,
+    )

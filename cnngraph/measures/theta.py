@@ -1,0 +1,86 @@
+"""From scores to thetas: the reference over all nodes and the maximum of each layer.
+
+Source: Amelio et al., Cognitive Computation 2022, doi 10.1007/s12559-022-10084-6. Pure numpy.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from cnngraph.errors import PlanError, UsageError, nearest
+from cnngraph.measures.measure import LayerTheta, Scores
+
+__all__ = ["REFERENCES", "check_reference_rule", "layer_values", "reference_of", "thetas"]
+
+Floats = npt.NDArray[np.float64]
+
+REFERENCES = ("median", "mean", "median-positive")
+
+
+def check_reference_rule(rule: str) -> str:
+    """Return ``rule`` if there is such a reference.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if rule not in REFERENCES:
+        raise UsageError(f"There is no reference {rule!r}.", nearest(rule, REFERENCES))
+    return rule
+
+
+def reference_of(values: Floats, rule: str = "median", measure: str = "the measure") -> float:
+    """The reference over *all* nodes, whatever their layer.
+
+    Args:
+        values: scores of all nodes, shape (n,).
+        rule: ``median`` (the paper's), ``mean``, or ``median-positive``, the median of the scores above 0.
+        measure: named in the error.
+
+    Raises:
+        PlanError: the reference is not a number above 0, so that a ratio to it would rank nothing.
+
+    >>> reference_of(np.array([1.0, 2.0, 4.0, 9.0]))
+    3.0
+    """
+    check_reference_rule(rule)
+    chosen = values[values > 0] if rule == "median-positive" else values
+    if chosen.size == 0:
+        found = math.nan
+    else:
+        found = float(np.mean(chosen) if rule == "mean" else np.median(chosen))
+    if not math.isfinite(found) or found <= 0:
+        others = " or ".join(f"--reference {other}" for other in REFERENCES[1:] if other != rule)
+        said = "does not exist" if math.isnan(found) else f"is {found:.6g}"
+        raise PlanError(
+            f"The {rule} of {measure} over everything that it scores {said}; "
+            "theta = value / reference needs one above 0.",
+            f"Choose another reference, {others}, or another measure.",
+        )
+    return found
+
+
+def layer_values(scores: Scores) -> Floats:
+    """The largest score of each layer, shape (len(scores.layers),); NaN scores make a NaN."""
+    values = np.full(len(scores.layers), -np.inf)
+    np.maximum.at(values, scores.layer, scores.value)
+    return values
+
+
+def thetas(scores: Scores, rule: str = "median", measure: str = "the measure") -> tuple[float, tuple[LayerTheta, ...]]:
+    """The reference, and ``theta = largest score / reference`` of each layer in network order.
+
+    Raises:
+        PlanError: there is nothing to rank, a score is not finite, or the reference is not above 0.
+    """
+    if not scores.value.size:
+        raise PlanError(f"There is nothing that {measure} could rank.", "The model needs convolutions with nodes.")
+    if not np.isfinite(scores.value).all():
+        bad = scores.layers[int(scores.layer[~np.isfinite(scores.value)][0])]
+        raise PlanError(f"{measure} gives layer {bad} a score that is not finite.", "Measure the model again.")
+    reference = reference_of(scores.value, rule, measure)
+    values = layer_values(scores)
+    ranked = zip(scores.layers, values.tolist(), strict=True)
+    return reference, tuple(LayerTheta(layer, value, value / reference) for layer, value in ranked)

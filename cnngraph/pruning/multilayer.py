@@ -1,0 +1,224 @@
+"""Method ``multilayer``: a measure ranks the conv layers, and those of the lowest theta go.
+
+Amelio, Bonifazi, Corradini, Ursino, Virgili, "A Multilayer Network-Based Approach to Represent, Explore and Handle
+Convolutional Neural Networks", Cognitive Computation 2022, doi 10.1007/s12559-022-10084-6.
+
+:func:`plan` works on a stored model, :func:`plan_network` on a Network; both hand a ranking to the pure :func:`decide`.
+Nothing here changes a net or trains one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from cnngraph.errors import UsageError
+from cnngraph.measures.activation import layer_activations, stored_layer_activations
+from cnngraph.measures.measure import LayerTheta, MeasureResult
+from cnngraph.measures.registry import MEASURES, find_measure, measure_network
+from cnngraph.measures.registry import measure as run_measure
+from cnngraph.measures.runs import find_run
+from cnngraph.plan import Init, LayerScore, Plan, Removal
+from cnngraph.pruning.decision import TIE, check_threshold, first_threshold, lowest, removed_at, schedule, spearman
+
+if TYPE_CHECKING:
+    from cnngraph.console import Progress
+    from cnngraph.database.connection import Database
+    from cnngraph.network.tables import Network
+
+__all__ = ["decide", "plan", "plan_network", "reason_for"]
+
+# From here on a ranking says little that its null does not say; the plan then tells the person.
+NEARLY_THE_NULL = 0.9
+
+_SCORED = {"position": "position", "map": "feature map", "layer": "layer"}
+
+
+def plan(
+    db: Database,
+    key: str,
+    *,
+    measure: str = "degree",
+    aggregate: str = "mean",
+    threshold: float | None = None,
+    remove: int | None = None,
+    reference: str = "median",
+    init: Init = "least-squares",
+    seed: int = 0,
+    engine: str = "auto",
+    keep: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Plan:
+    """The plan for a stored model; measures it first where no run with these options exists.
+
+    Args:
+        db: an open database.
+        key: the model, ``owner/name``.
+        measure, aggregate, seed, reference, engine: what ranks, see :func:`cnngraph.measures.registry.measure`.
+        threshold: layers with a theta under it go.
+        remove: so many layers of the lowest theta go. Without either, the plan lists the schedule and removes nothing.
+        init: where the weights after a gap come from when the plan is executed.
+        keep: layers that cannot go, with the reason.
+        progress: told what is being done.
+
+    Raises:
+        UsageError: an option out of range, both ``threshold`` and ``remove``, or ``remove`` leaves no layer.
+        NotFoundError, ConflictError: the model is not there, or not complete.
+        PlanError: the model cannot be ranked by this measure, or so many layers cannot go.
+    """
+    chosen, options = find_measure(measure, aggregate=aggregate, seed=seed)
+    _check_choice(threshold, remove)
+    from cnngraph.database.catalogue import require_complete
+
+    require_complete(db, key)
+    result = find_run(db, key, chosen, options, reference) or run_measure(
+        db, key, measure, aggregate=aggregate, seed=seed, engine=engine, reference=reference, progress=progress
+    )
+    row = db.read("MATCH (m:Model {key: $key}) RETURN m.architecture AS architecture", key=key)
+    return decide(
+        result,
+        threshold=threshold,
+        remove=remove,
+        keep=keep,
+        init=init,
+        architecture=row[0]["architecture"] or "",
+        activation=stored_layer_activations(db, key),
+    )
+
+
+def plan_network(
+    network: Network,
+    *,
+    measure: str = "degree",
+    aggregate: str = "mean",
+    threshold: float | None = None,
+    remove: int | None = None,
+    reference: str = "median",
+    init: Init = "least-squares",
+    seed: int = 0,
+    keep: Mapping[str, str] | None = None,
+) -> Plan:
+    """The same for a Network in memory, by the measure's oracle; raises as :func:`plan` does."""
+    _check_choice(threshold, remove)
+    result = measure_network(network, measure, aggregate=aggregate, seed=seed, reference=reference)
+    return decide(
+        result,
+        threshold=threshold,
+        remove=remove,
+        keep=keep,
+        init=init,
+        architecture=network.details.architecture,
+        activation=layer_activations(network),
+    )
+
+
+def decide(
+    result: MeasureResult,
+    *,
+    threshold: float | None = None,
+    remove: int | None = None,
+    keep: Mapping[str, str] | None = None,
+    init: Init = "least-squares",
+    architecture: str = "",
+    activation: Mapping[str, float] | None = None,
+) -> Plan:
+    """From a ranking to a plan; pure.
+
+    The schedule is the bare decision and may name every layer. What goes by ``threshold`` or ``remove`` leaves out the
+    layers of ``keep``, and never takes all: the deepest of those with the highest theta then stays, and a note says so.
+
+    Raises:
+        UsageError, PlanError: as :func:`plan`.
+    """
+    _check_choice(threshold, remove)
+    kept = {layer: reason for layer, reason in (keep or {}).items() if layer in {row.layer for row in result.layers}}
+    notes: list[str] = []
+    removed: tuple[str, ...] = ()
+    if threshold is not None:
+        removed = _by_threshold(result.layers, threshold, kept, notes)
+    elif remove is not None:
+        removed = lowest(result.layers, remove, kept)
+    correlations = _correlations(result.layers, activation or {})
+    notes += _nulls(result.measure, correlations)
+    by_name = {row.layer: row for row in result.layers}
+    return Plan(
+        model=result.model,
+        architecture=architecture,
+        method="multilayer",
+        measure=result.measure,
+        aggregate=result.parameters.get("aggregate"),
+        run=result.key or None,
+        reference=result.reference,
+        reference_rule=result.reference_rule,
+        threshold=threshold,
+        layers=tuple(LayerScore(layer=row.layer, theta=row.theta, value=row.value) for row in result.layers),
+        schedule=schedule(result.layers),
+        removes=tuple(_removal(result, by_name[layer], threshold) for layer in removed),
+        init=init,
+        correlations=correlations,
+        notes=tuple(notes),
+    )
+
+
+def _check_choice(threshold: float | None, remove: int | None) -> None:
+    if threshold is not None and remove is not None:
+        raise UsageError("A threshold and a number of layers were given.", "Give --threshold or --remove, not both.")
+    if threshold is not None:
+        check_threshold(threshold)
+    if remove is not None and remove < 1:
+        raise UsageError(f"--remove {remove} removes nothing.", "Give the number of layers that go, 1 or more.")
+
+
+def _by_threshold(
+    layers: Sequence[LayerTheta], threshold: float, keep: Mapping[str, str], notes: list[str]
+) -> tuple[str, ...]:
+    named = removed_at(layers, threshold)
+    notes += [f"{layer} is under the threshold but stays: {keep[layer]}" for layer in named if layer in keep]
+    removed = tuple(layer for layer in named if layer not in keep)
+    if len(removed) < len(layers):
+        return removed
+    highest = max(row.theta for row in layers)
+    last = [row.layer for row in layers if math.isclose(row.theta, highest, rel_tol=TIE)][-1]
+    notes.append(
+        f"Every convolution is under the threshold {threshold:g}; "
+        f"{last}, the deepest of those with the highest theta, stays."
+    )
+    return tuple(layer for layer in removed if layer != last)
+
+
+def _removal(result: MeasureResult, row: LayerTheta, threshold: float | None) -> Removal:
+    at = threshold if threshold is not None else first_threshold(row.theta)
+    return Removal(layer=row.layer, score=row.theta, threshold=at, reason=reason_for(result, row, threshold))
+
+
+def reason_for(result: MeasureResult, row: LayerTheta, threshold: float | None) -> str:
+    """The sentence that says why a layer goes, with its numbers."""
+    scored = _SCORED[MEASURES[result.measure].scores] if result.measure in MEASURES else "node"
+    reference = f"the {result.reference_rule} {result.measure} {result.reference:.6g}"
+    if threshold is not None:
+        who = "It does not reach" if scored == "layer" else f"No {scored} of it reaches"
+        return f"{who} {threshold:g} x {reference}: its largest is {row.value:.6g}, theta {row.theta:.6g}."
+    rank = 1 + sum(other.theta < row.theta for other in result.layers)
+    return (
+        f"Its largest {result.measure} is {row.value:.6g}, theta {row.theta:.6g} of {reference}: "
+        f"number {rank} of {len(result.layers)} from the lowest."
+    )
+
+
+def _correlations(layers: Sequence[LayerTheta], activation: Mapping[str, float]) -> dict[str, float | None]:
+    """Spearman of theta with the convs still to come, and with the largest mean activation where that is known."""
+    known = [row for row in layers if row.layer in activation]
+    return {
+        "depth": spearman([row.theta for row in layers], list(range(len(layers) - 1, -1, -1))),
+        "activation": spearman([row.theta for row in known], [activation[row.layer] for row in known]),
+    }
+
+
+def _nulls(measure: str, correlations: Mapping[str, float | None]) -> list[str]:
+    """A sentence for each null that the ranking hardly differs from."""
+    return [
+        f"The ranking by {measure} is nearly that by {null} (Spearman {value:.2f}): compare with --measure {null}."
+        for null, value in correlations.items()
+        if value is not None and value >= NEARLY_THE_NULL and null != measure
+    ]

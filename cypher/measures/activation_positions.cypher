@@ -1,0 +1,10 @@
+// activation, over the positions of a model that has no feature maps: the mean over the classes. Parameters: $model.
+MATCH (l:Layer:Conv {model: $model})
+CALL (l) {
+  MATCH (p:Position {model: l.model, layer: l.layer})
+  WHERE size(p.activation) > 0
+  RETURN collect(reduce(sum = 0.0, a IN p.activation | sum + a) / size(p.activation)) AS values
+}
+WITH l, values WHERE size(values) > 0
+RETURN l.layer AS layer, values
+ORDER BY l.index

@@ -1,0 +1,4 @@
+// The conv layers of a model, in network order. Parameters: $model.
+MATCH (l:Layer:Conv {model: $model})
+RETURN l.layer AS layer
+ORDER BY l.index

@@ -1,0 +1,10 @@
+// The scores that a measure left on the positions, a list a layer, in network order.
+// Parameters: $model, $property (the measure's name).
+MATCH (l:Layer:Conv {model: $model})
+CALL (l) {
+  MATCH (p:Position {model: l.model, layer: l.layer})
+  RETURN collect(p[$property]) AS values, count(p) AS positions
+}
+WITH l, values, positions WHERE positions > 0
+RETURN l.layer AS layer, values, positions
+ORDER BY l.index
