@@ -1,0 +1,266 @@
+"""The user's net as a ``torch.fx`` graph in which every node knows the shape of its value and its line of code.
+
+The net is followed in eval mode on itself, without a copy; everything that following touches is put back afterwards.
+Shapes come from fake tensors: no image is computed and no memory is spent.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.proxy import TraceError as ControlFlowError
+
+from cnngraph.errors import ModelError, TraceError
+
+__all__ = ["BATCH", "follow_symbolically", "unwrapped"]
+
+BATCH = 2  # images in the shapes that are propagated: more than one, so that a batch is never taken for a broadcast
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+_INPUT = "input"
+_TORCH = f"{Path(torch.__file__).parent}{os.sep}"
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The net inside ``DataParallel``, ``DistributedDataParallel`` and ``torch.compile``; other nets as they are."""
+    while True:
+        if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model = model.module
+        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
+            model = model._orig_mod  # type: ignore[assignment]
+        else:
+            return model
+
+
+def follow_symbolically(model: nn.Module, input_shape: tuple[int, int, int]) -> fx.GraphModule:
+    """Follow ``model`` for images of ``input_shape`` (channels, height, width).
+
+    Every node of the result has ``meta["shape"]`` (of its value for a batch of :data:`BATCH`; a list of shapes where
+    the value is a tuple of tensors; ``None`` where it is no tensor, then ``meta["value"]`` is the value), ``meta["nn_module_stack"]`` and ``meta["line"]``.
+    The result holds the user's own modules and is in eval mode as a graph; ``model`` is left as it was.
+
+    Raises:
+        ModelError: weights that are NaN, infinite or without values (``meta`` device).
+        TraceError: the net cannot be followed, or does not take images of this shape.
+    """
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TraceError("A scripted net cannot be followed.", "Give the nn.Module that it was scripted from.")
+    _check_shape(input_shape)
+    device, dtype = _check_weights(model)
+    with _left_untouched(model):
+        module = fx.GraphModule(model, _traced(model), type(model).__name__)
+        _rewire_in_place(module)
+        module.graph.eliminate_dead_code()
+        module.recompile()
+        _propagate(module, (BATCH, *input_shape), device, dtype)
+    return module
+
+
+def _check_shape(input_shape: tuple[int, ...]) -> None:
+    if len(input_shape) != 3 or any(not isinstance(n, int) or n < 1 for n in input_shape):
+        raise TraceError(
+            f"The input shape {tuple(input_shape)} is not (channels, height, width).",
+            "Give three positive whole numbers, without the batch, such as (3, 224, 224).",
+        )
+
+
+def _check_weights(model: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Refuse weights that are not numbers; return the device and floating type that images must have."""
+    floating: Tensor | None = None
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if isinstance(tensor, nn.parameter.UninitializedTensorMixin):
+            raise ModelError(f"The weight {name} has no shape yet.", "Run the net once on a batch of images first.")
+        if tensor.is_meta:
+            raise ModelError(f"The weight {name} is on the meta device and has no values.", "Load the weights first.")
+        if tensor.is_floating_point():
+            floating = tensor if floating is None else floating
+            # The sum is the quick test; it may overflow for finite weights, so that only the slow one decides.
+            if not torch.isfinite(tensor.detach().sum()) and not torch.isfinite(tensor).all():
+                raise ModelError(f"The weight {name} has values that are NaN or infinite.", "Load sound weights.")
+    if floating is None:
+        return torch.device("cpu"), torch.get_default_dtype()
+    return floating.device, floating.dtype
+
+
+@contextmanager
+def _left_untouched(model: nn.Module) -> Iterator[None]:
+    """Eval mode and no hooks inside; afterwards modes, hooks, attributes and buffers are as they were."""
+    modules = list(model.modules())
+    attributes = [dict(module.__dict__) for module in modules]
+    contents = [{key: dict(value) for key, value in kept.items() if type(value) is dict} for kept in attributes]
+    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+    try:
+        for module in modules:
+            module.training = False
+            for hooks in _HOOKS:
+                module.__dict__[hooks] = type(module.__dict__[hooks])()
+        yield
+    finally:
+        for module, kept, dicts in zip(modules, attributes, contents, strict=True):
+            module.__dict__.clear()
+            module.__dict__.update(kept)
+            for key, content in dicts.items():
+                kept[key].clear()
+                kept[key].update(content)
+        with torch.no_grad():
+            for buffer, before in buffers:
+                if not torch.equal(buffer, before):
+                    buffer.copy_(before)
+
+
+class _Tracer(fx.Tracer):
+    """Layers of torch and torchvision are leaves; everything else is followed into."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        if isinstance(m, nn.Sequential | nn.ModuleList | nn.ModuleDict):
+            return False
+        home = type(m).__module__
+        if home.startswith(("torch.nn.", "torch.ao.nn.")):
+            return True
+        childless = next(m.children(), None) is None
+        if home.startswith("torchvision."):
+            return childless
+        # A subclass that only fixes arguments of a layer is that layer; one with a forward of its own is read.
+        base = next((b for b in type(m).__mro__[1:] if b.__module__.startswith("torch.nn.modules.")), nn.Module)
+        return base is not nn.Module and childless and _behaves_like(type(m), base)
+
+    def create_args_for_root(
+        self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
+    ) -> tuple[Callable[..., Any], list[Any]]:
+        """One image goes in; all other arguments of ``forward`` keep their defaults."""
+        parameters = list(inspect.signature(root_fn).parameters.values())[1:]
+        required = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+        if (
+            not parameters
+            or len(required) > 1
+            or any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters)
+        ):
+            raise TraceError(
+                f"forward of {type(self.root).__name__} takes ({', '.join(p.name for p in parameters)}), not one image.",
+                "Wrap the net in a module whose forward takes one batch of images.",
+            )
+        return root_fn, [self.root, self.create_proxy("placeholder", _INPUT, (), {})]
+
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        node = super().create_node(*args, **kwargs)
+        node.meta["line"] = _line_of_frames(sys._getframe(1))
+        return node
+
+
+def _behaves_like(derived: type, base: type) -> bool:
+    own = [klass for klass in derived.__mro__ if klass not in base.__mro__]
+    return not any(name in vars(klass) for klass in own for name in ("forward", "_conv_forward", "__call__"))
+
+
+def _traced(model: nn.Module) -> fx.Graph:
+    try:
+        return _Tracer().trace(model)
+    except TraceError:
+        raise
+    except Exception as error:
+        where = _line_of_traceback(error.__traceback__)
+        if isinstance(error, ControlFlowError):
+            reason, hint = (
+                "what it does depends on the values or the size of the image",
+                "Take the decision out of forward.",
+            )
+        else:
+            reason, hint = _first_line(error), "Write this step with torch functions of the batch alone."
+        raise TraceError(f"{type(model).__name__} cannot be followed at {where}: {reason}.", hint) from error
+
+
+def _rewire_in_place(module: fx.GraphModule) -> None:
+    """Later readers of a value that an operation overwrote read the operation: ``relu_(x); use(x)`` uses the ReLU."""
+    order = {node: number for number, node in enumerate(module.graph.nodes)}
+    for node in module.graph.nodes:
+        source = node.args[0] if node.args else None
+        if isinstance(source, fx.Node) and _overwrites(node, module):
+            later = [user for user in source.users if order[user] > order[node]]
+            for user in later:
+                user.replace_input_with(source, node)
+
+
+def _overwrites(node: fx.Node, module: fx.GraphModule) -> bool:
+    if node.op == "call_module":
+        return bool(getattr(module.get_submodule(str(node.target)), "inplace", False))
+    if node.kwargs.get("inplace") is True:
+        return True
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    return (
+        (node.op.startswith("call_")
+        and name.endswith("_")
+        and not name.startswith("_"))
+        or name in {"iadd", "imul", "isub"}
+    )
+
+
+class _ShapeRecorder(fx.Interpreter):
+    current: fx.Node | None = None
+
+    def run_node(self, n: fx.Node) -> Any:
+        self.current = n
+        value = super().run_node(n)
+        n.meta["shape"] = _shape_of(value)
+        if n.meta["shape"] is None:
+            n.meta["value"] = value
+        elif isinstance(value, Tensor):
+            n.meta["dtype"] = value.dtype
+        return value
+
+
+def _shape_of(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return tuple(value.shape)
+    if isinstance(value, tuple | list) and value and all(isinstance(part, Tensor) for part in value):
+        return [tuple(part.shape) for part in value]
+    return None
+
+
+def _propagate(module: fx.GraphModule, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> None:
+    recorder = _ShapeRecorder(module, garbage_collect_values=True)
+    try:
+        with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):
+            recorder.run(torch.zeros(shape, device=device, dtype=dtype))
+    except Exception as error:
+        node = recorder.current
+        where = node.meta.get("line", "its input") if node is not None else "its input"
+        what = f" in {node.target}" if node is not None and node.op == "call_module" else ""
+        size = f"{shape[1]} x {shape[2]} x {shape[3]}"
+        raise TraceError(
+            f"{type(module).__name__} does not take images of {size} (channels x height x width): "
+            f"{where}{what}: {_first_line(error)}.",
+            "Give the input size that the net was made for.",
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".")
+
+
+def _is_users(filename: str) -> bool:
+    """Whether a file is the user's: not torch's, not this one, not generated."""
+    return not (filename.startswith(("<", _TORCH)) or filename == __file__)
+
+
+def _line_of_frames(frame: FrameType | None) -> str:
+    while frame is not None and frame.f_code is not _traced.__code__:
+        if _is_users(frame.f_code.co_filename):
+            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        frame = frame.f_back
+    return "an unknown line"
+
+
+def _line_of_traceback(trace: TracebackType | None) -> str:
+    lines = [f"{f.filename}:{f.lineno}" for f in traceback.extract_tb(trace) if _is_users(f.filename)]
+    return lines[-1] if lines else "an unknown line"
