@@ -37,10 +37,10 @@ def _above_zero(value: float | None) -> float | None:
 
 
 def _measure_names(values: list[str] | None) -> list[str] | None:
-    from cnngraph.measures.registry import NAMES
+    from cnngraph.measures.registry import MEASURES
 
     for value in values or []:
-        known(value, NAMES, "measure")
+        known(value, MEASURES, "measure")
     return values
 
 

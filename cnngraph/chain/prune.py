@@ -1,0 +1,223 @@
+"""From a plan to a stored model: rebuild, verify, retrain beside the control, evaluate, store with its lineage.
+
+Every stage leaves its result in a work folder named by a hash of the inputs, so that an interrupted prune goes on where it
+was: ``slim/`` (the verified net), ``retrain`` and ``control`` (checkpoints, then ``tuned/`` and ``kept/``), ``result.json``.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.chain.subject import Subject
+from cnngraph.console import Progress, Quiet
+from cnngraph.errors import VerificationError
+from cnngraph.origin import get_origin
+from cnngraph.plan import Plan
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cnngraph.training.fit import TrainingSettings
+
+__all__ = ["Pruned", "Retraining", "figures", "prune"]
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """How the slim net is trained: ``settings`` as for a baseline; ``None`` trains nothing. ``control``: train the unpruned net too."""
+
+    settings: TrainingSettings | None
+    control: bool = True
+    device: str = "auto"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A pruned, verified and evaluated net that is not stored yet.
+
+    Attributes:
+        result: the JSON of ``prune`` without its names.
+        joins: relative error of the least-squares join by layer.
+        folder: the work folder; remove it when everything is stored.
+    """
+
+    model: nn.Module
+    plan: Plan
+    result: dict[str, Any]
+    joins: dict[str, float]
+    training: dict[str, Any]
+    folder: Path
+
+
+def prune(subject: Subject, plan: Plan, retraining: Retraining, *, work: Path, progress: Progress | None = None) -> Pruned:
+    """Carry out ``plan`` on ``subject``.
+
+    Args:
+        work: folder under which the work folder of this prune is made.
+
+    Raises:
+        PlanError: the plan does not fit the net. VerificationError: the rebuilt net failed its proof; nothing is kept.
+    """
+    progress = progress or Quiet()
+    folder = work / _digest(subject, plan, retraining)
+    folder.mkdir(parents=True, exist_ok=True)
+    slim, report = _rebuilt(subject, plan, retraining.seed, folder, progress)
+    before = figures(subject.model, subject, retraining.device, progress)
+    before["epoch_seconds"] = subject.training.get("epoch_seconds")
+    control: dict[str, Any] | None = None
+    training = dict(subject.training)
+    epoch_seconds = None
+    if retraining.settings is not None:
+        slim, epoch_seconds = _trained(slim, subject, retraining, folder / "retrain", "Retraining the pruned net", progress)
+        training = asdict(retraining.settings) | {"epoch_seconds": epoch_seconds}
+        if retraining.control:
+            kept, seconds = _trained(subject.model, subject, retraining, folder / "control", "Training the control", progress)
+            control = figures(kept, subject, retraining.device, progress) | {"epoch_seconds": seconds}
+    after = figures(slim, subject, retraining.device, progress) | {"epoch_seconds": epoch_seconds}
+    _latencies(subject, slim, before, after, control, progress)
+    result = {"removed": plan.removed, "verified": report["verified"], "before": before, "after": after, "control": control}
+    return Pruned(slim, plan, result, report["joins"], training, folder)
+
+
+def figures(model: nn.Module, subject: Subject, device: str, progress: Progress) -> dict[str, Any]:
+    """accuracy, precision, recall (macro) on the test part, parameters and MACs; the times are still to come."""
+    from cnngraph.network.graph import follow
+    from cnngraph.training.evaluate import evaluate
+
+    progress.start("Evaluating on the test images")
+    found = evaluate(model, subject.data.test, device=device)
+    graph = follow(model, subject.input_shape)
+    return {
+        "accuracy": found.accuracy,
+        "precision": found.precision,
+        "recall": found.recall,
+        "epoch_seconds": None,
+        "latency_ms": None,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "macs": sum(layer.macs for layer in graph.layers),
+    }
+
+
+def _rebuilt(subject: Subject, plan: Plan, seed: int, folder: Path, progress: Progress) -> tuple[nn.Module, dict[str, Any]]:
+    """The slim net and what is known of it; read back where an earlier run got this far."""
+    from cnngraph.datasets.registry import loader
+    from cnngraph.surgery import saved
+    from cnngraph.surgery.apply import apply_with_report
+    from cnngraph.surgery.verify import verify
+
+    done = folder / "slim.json"
+    if done.is_file():
+        progress.note("An earlier run got as far as a verified net: going on from there.")
+        return saved.read_saved(folder / "slim").model, json.loads(done.read_text(encoding="utf-8"))
+    progress.start("Rebuilding")
+    slim, report = apply_with_report(subject.model, plan, loader=loader(subject.data.train, seed=seed, shuffle=True), seed=seed, progress=progress)
+    progress.start("Verifying")
+    proof = verify(subject.model, slim, plan, input_shape=subject.input_shape)
+    if not proof.ok:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise VerificationError(f"The rebuilt net failed its proof: {'; '.join(proof.failures)}.", "Nothing was stored.")
+    known = {
+        "verified": {
+            "max_abs_diff": proof.max_abs_diff,
+            "train_forward": proof.train_forward,
+            "save_load": proof.save_load,
+            "export": proof.export,
+        },
+        "joins": report.errors,
+        "notes": list(report.notes),
+    }
+    _save(slim, subject, folder / "slim", trained=False)
+    _write_json(done, known)
+    for note in report.notes:
+        progress.note(note)
+    return slim, known
+
+
+def _trained(
+    model: nn.Module, subject: Subject, retraining: Retraining, folder: Path, what: str, progress: Progress
+) -> tuple[nn.Module, float]:
+    """``model`` trained (a copy: the net that came in stays as it is) and its mean seconds an epoch."""
+    from cnngraph.surgery import saved
+    from cnngraph.training.fit import fit
+
+    done = folder / "done.json"
+    if done.is_file():
+        return saved.read_saved(folder / "model").model, float(json.loads(done.read_text(encoding="utf-8"))["epoch_seconds"])
+    assert retraining.settings is not None
+    tuned = copy.deepcopy(model)
+    progress.start(what, retraining.settings.epochs)
+    history = fit(
+        tuned,
+        subject.data.train,
+        subject.data.validation,
+        retraining.settings,
+        device=retraining.device,
+        checkpoint=folder / "checkpoint",
+        progress=progress,
+    )
+    _save(tuned, subject, folder / "model", trained=True)
+    _write_json(done, {"epoch_seconds": history.epoch_seconds})
+    return tuned, history.epoch_seconds
+
+
+def _latencies(
+    subject: Subject,
+    slim: nn.Module,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    control: dict[str, Any] | None,
+    progress: Progress,
+) -> None:
+    """Both nets in turn, so that a drift of the machine's speed meets them alike; the control has the old net's structure."""
+    from cnngraph.training.latency import latency_ms
+
+    progress.start("Measuring latency")
+    found = latency_ms({"before": subject.model, "after": slim}, subject.input_shape)
+    before["latency_ms"], after["latency_ms"] = found["before"], found["after"]
+    if control is not None:
+        control["latency_ms"] = found["before"]
+
+
+def _save(model: nn.Module, subject: Subject, folder: Path, *, trained: bool) -> None:
+    from cnngraph.surgery import saved
+
+    saved.save(
+        model,
+        folder,
+        preprocessing=subject.preprocessing,
+        classes=subject.data.classes,
+        dataset=subject.choice.name,
+        trained=trained,
+    )
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(value, indent=2), encoding="utf-8")
+    part.replace(path)
+
+
+def _digest(subject: Subject, plan: Plan, retraining: Retraining) -> str:
+    """Names the inputs: the old weights, what goes and how, the data and the training."""
+    from cnngraph.chain.subject import weights_hash
+
+    origin = get_origin(subject.model)
+    inputs = {
+        "weights": weights_hash(subject.model),
+        "origin": origin.model_dump(mode="json") if origin else None,
+        "removes": [[removal.kind, removal.layer] for removal in plan.removes],
+        "init": plan.init,
+        "data": subject.choice.model_dump(),
+        "training": asdict(retraining.settings) if retraining.settings else None,
+        "seed": retraining.seed,
+        "control": retraining.control,
+    }
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]

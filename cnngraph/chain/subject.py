@@ -1,0 +1,149 @@
+"""What a job works on: a net that was named, and data that was named, opened so that they fit each other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from cnngraph.errors import DataError, ModelError
+from cnngraph.origin import Preprocessing, get_origin
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cnngraph.datasets.registry import Data
+
+__all__ = ["DataChoice", "ModelChoice", "Subject", "open_subject", "weights_hash"]
+
+
+class DataChoice(BaseModel):
+    """A data set as it was named, with everything that decides which images are used."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    root: str | None = None
+    seed: int = 0
+    images_per_class: int | None = None
+
+
+class ModelChoice(BaseModel):
+    """A model as it was named: an architecture, or a path to a saved model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    weights: str | None = None
+    new_head: bool = False
+    width: float = 1.0
+    size: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A net with its data, ready to be trained, mapped or pruned.
+
+    Attributes:
+        model: on the CPU, in eval mode. architecture: the name that was typed, or the one that the saved model carries.
+        trained: whether the weights are more than an initialisation.
+        training: the settings that the saved model was trained with ({} where unknown).
+        folder: the saved model's folder, or None.
+    """
+
+    model: nn.Module
+    architecture: str
+    preprocessing: Preprocessing
+    data: Data
+    choice: DataChoice
+    trained: bool
+    training: dict[str, Any]
+    folder: Path | None
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one input."""
+        return (self.preprocessing.channels, *self.preprocessing.size)
+
+
+def open_subject(model: ModelChoice, data: DataChoice) -> Subject:
+    """Open ``data`` with the preprocessing that ``model`` wants, and ``model`` with as many outputs as the data has classes.
+
+    Raises:
+        NotFoundError, ModelError: the model cannot be had. NotFoundError, DataError: the data cannot.
+        ModelError: a saved model's classes are not the data's.
+    """
+    from cnngraph.models.registry import build, default_preprocessing
+    from cnngraph.surgery.saved import is_saved, read_saved
+
+    if is_saved(model.name):
+        saved = read_saved(model.name)
+        opened = _open_data(data, saved.preprocessing)
+        if saved.classes and list(saved.classes) != list(opened.classes):
+            raise ModelError(
+                f"The saved model {model.name} knows {len(saved.classes)} classes ({_few(saved.classes)}), the data {data.name} has "
+                f"{len(opened.classes)} ({_few(opened.classes)}).",
+                "Give the data that it was trained on.",
+            )
+        origin = get_origin(saved.model)
+        architecture = origin.architecture if origin else model.name
+        return Subject(
+            saved.model.eval(), architecture, saved.preprocessing, opened, data, saved.trained, dict(saved.training), Path(model.name)
+        )
+    wanted = default_preprocessing(model.name, weights=model.weights, size=model.size)
+    if model.mean or model.std:
+        wanted = wanted.model_copy(update={"mean": model.mean or wanted.mean, "std": model.std or wanted.std})
+    opened = _open_data(data, wanted)
+    net = build(
+        model.name,
+        classes=len(opened.classes),
+        in_channels=wanted.channels,
+        size=wanted.size[0],
+        width=model.width,
+        seed=model.seed,
+        weights=model.weights,
+        new_head=model.new_head,
+    )
+    return Subject(net.eval(), model.name, wanted, opened, data, model.weights is not None and not model.new_head, {}, None)
+
+
+def weights_hash(model: nn.Module) -> str:
+    """sha256 over names, types, shapes and bytes of every parameter and buffer."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        array = tensor.detach().cpu().contiguous()
+        digest.update(f"{name}:{array.dtype}:{tuple(array.shape)};".encode())
+        digest.update(array.reshape(-1).view(dtype=_bytes()).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _bytes() -> Any:
+    import torch
+
+    return torch.uint8
+
+
+def _open_data(choice: DataChoice, preprocessing: Preprocessing) -> Data:
+    from cnngraph.datasets.registry import open_data
+
+    data = open_data(
+        choice.name,
+        root=choice.root,
+        preprocessing=preprocessing,
+        seed=choice.seed,
+        images_per_class=choice.images_per_class,
+    )
+    if len(data.classes) < 2:
+        raise DataError(f"{choice.name} has {len(data.classes)} class; a classifier needs two at least.")
+    return data
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(list(names)[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,112 @@
+"""``train`` and ``evaluate``: a baseline to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cnngraph.cli.options import DataRoot, Device, ImagesPerClass, Json, Seed, Size
+from cnngraph.console import emit_json, progress, say, table
+
+__all__ = ["BatchSize", "Epochs", "LearningRate", "register", "training_settings"]
+
+Epochs = Annotated[int | None, typer.Option(min=1, max=10_000, help="Passes over the training images.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, max=65_536, help="Images a step.")]
+LearningRate = Annotated[float | None, typer.Option(min=1e-9, max=100, help="Peak learning rate.")]
+Model = Annotated[str, typer.Argument(help="Architecture (cnngraph:vgg16, torchvision:resnet18, python:package.module:factory) or saved model.")]
+RequiredData = Annotated[str, typer.Option(help="digits, mnist, fashion-mnist, cifar10, cifar100, svhn, caltech101 or folder:PATH.")]
+
+
+def training_settings(epochs: int | None, batch_size: int | None, learning_rate: float | None, seed: int, base: dict[str, object] | None = None):  # type: ignore[no-untyped-def]
+    """The trainer's settings: what was typed over ``base`` (a baseline's own) over the defaults."""
+    from dataclasses import fields
+
+    from cnngraph.training.fit import TrainingSettings
+
+    names = {field.name for field in fields(TrainingSettings)}
+    values = {name: value for name, value in (base or {}).items() if name in names}
+    typed = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    values |= {name: value for name, value in typed.items() if value is not None} | {"seed": seed}
+    return TrainingSettings(**values)  # type: ignore[arg-type]
+
+
+def train(
+    model: Model,
+    data: RequiredData,
+    out: Annotated[Path, typer.Option(help="Folder of the saved model; must not exist.")],
+    data_root: DataRoot = None,
+    weights: Annotated[str | None, typer.Option(help="Start from these: pretrained, or a file.")] = None,
+    new_head: Annotated[bool, typer.Option(help="A fresh classifier where the weights' classes do not fit.")] = False,
+    width: Annotated[float, typer.Option(min=0.01, max=8, help="Width factor of the small-image nets.")] = 1.0,
+    size: Size = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    images_per_class: ImagesPerClass = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Train a net and save it. The same command continues a training that was interrupted.
+
+    Example: cnngraph train cnngraph:vgg16 --width 0.25 --data digits --out runs/vgg16
+    """
+    from cnngraph.chain.baseline import train as run
+    from cnngraph.chain.subject import DataChoice, ModelChoice
+
+    with progress() as bars:
+        result = run(
+            ModelChoice(name=model, weights=weights, new_head=new_head, width=width, size=size, seed=seed),
+            DataChoice(name=data, root=str(data_root.resolve()) if data_root else None, seed=seed, images_per_class=images_per_class),
+            training_settings(epochs, batch_size, learning_rate, seed),
+            out,
+            device=device,
+            progress=bars,
+        )
+    if json:
+        emit_json(result)
+        return
+    say(f"Saved {out}: accuracy {result['accuracy']:.4f} on the test images after {result['epochs']} epochs of {result['epoch_seconds']:.1f} s.")
+    say(f"Next: cnngraph ingest {out} --data {data} --name NAME")
+
+
+def evaluate(
+    model: Model,
+    data: RequiredData,
+    data_root: DataRoot = None,
+    weights: Annotated[str | None, typer.Option(help="pretrained, or a file of weights.")] = None,
+    width: Annotated[float, typer.Option(min=0.01, max=8, help="Width factor of the small-image nets.")] = 1.0,
+    size: Size = None,
+    images_per_class: ImagesPerClass = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Evaluate a model on the test images: accuracy, macro precision and recall, and per class.
+
+    Example: cnngraph evaluate runs/vgg16 --data digits
+    """
+    from cnngraph.chain.baseline import evaluate as run
+    from cnngraph.chain.subject import DataChoice, ModelChoice
+
+    with progress() as bars:
+        result = run(
+            ModelChoice(name=model, weights=weights, width=width, size=size, seed=seed),
+            DataChoice(name=data, root=str(data_root.resolve()) if data_root else None, seed=seed, images_per_class=images_per_class),
+            device=device,
+            progress=bars,
+        )
+    if json:
+        emit_json(result)
+        return
+    table(("figure", "value"), [(name, result[name]) for name in ("accuracy", "precision", "recall")])
+    headers = list(result["per_class"][0]) if result["per_class"] else []
+    table(headers, [list(row.values()) for row in result["per_class"]], title="\nper class")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(train)
+    app.command()(evaluate)

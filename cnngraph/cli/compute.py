@@ -1,0 +1,66 @@
+"""``measure``: compute and store measures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cnngraph.cli import connection
+from cnngraph.cli.options import Json, Measures, ModelName, Seed, known
+from cnngraph.console import emit_json, progress, say, table
+
+if TYPE_CHECKING:
+    from cnngraph.measures.measure import MeasureResult
+
+__all__ = ["AGGREGATES", "ENGINES", "REFERENCES", "Aggregate", "Engine", "Reference", "register"]
+
+AGGREGATES = ("mean", "sum", "median")
+ENGINES = ("auto", "database", "local")
+REFERENCES = ("median", "mean", "median-positive")
+
+Aggregate = Annotated[str, typer.Option(help="Over classes: mean, sum or median.", callback=lambda v: known(v, AGGREGATES, "aggregate"))]
+Engine = Annotated[
+    str,
+    typer.Option(help="auto; database (Cypher, GDS); local: on the graph read back.", callback=lambda v: known(v, ENGINES, "engine")),
+]
+Reference = Annotated[
+    str, typer.Option(help="Of all scores: median, mean, median-positive.", callback=lambda v: known(v, REFERENCES, "reference"))
+]
+
+
+def measure(
+    name: ModelName,
+    measures: Measures = None,
+    aggregate: Aggregate = "mean",
+    engine: Engine = "auto",
+    reference: Reference = "median",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Compute measures and store them in the graph: degree unless others are named.
+
+    Example: cnngraph measure demo -m degree -m pagerank -m depth
+    """
+    runs = []
+    with connection.graph() as graph, progress() as bars:
+        for wanted in measures or ["degree"]:
+            runs.append(
+                graph.measure(name, wanted, aggregate=aggregate, engine=engine, reference=reference, seed=seed, progress=bars)
+            )
+    if json:
+        emit_json({"model": runs[0].model, "runs": [_as_json(run) for run in runs]})
+        return
+    for run in runs:
+        table(("layer", "value", "theta"), [list(score) for score in run.layers], title=f"\n{run.measure} (reference {run.reference:.6g})")
+    say(f"Next: cnngraph plan {name} --method multilayer --measure {runs[0].measure}")
+
+
+def _as_json(run: MeasureResult) -> dict[str, Any]:
+    layers = [score._asdict() for score in run.layers]
+    return {"key": run.key, "measure": run.measure, "reference": run.reference, "layers": layers}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(measure)

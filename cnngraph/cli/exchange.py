@@ -1,0 +1,72 @@
+"""``import`` and ``export``: doors for other people's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cnngraph.cli import connection
+from cnngraph.cli.options import DryRun, Json, ModelName, known
+from cnngraph.console import emit_json, number, progress, say
+
+__all__ = ["register"]
+
+FORMATS = ("parquet", "gexf", "graphml", "json")
+
+import_app = typer.Typer(help="Read networks that other programs wrote.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@import_app.command("cnn2multilayer")
+def import_cnn2multilayer(
+    gexf: Annotated[Path, typer.Argument(help="The network: a GEXF file, may be gzipped.")],
+    classes: Annotated[list[str], typer.Option(help="CSV of one class network; repeat in class order, or one quoted pattern.")],
+    name: Annotated[str, typer.Option(help="Name of the model in the database.")],
+    replace: Annotated[bool, typer.Option(help="Replace a model of that name.")] = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Import class networks in the published format of the multilayer method's authors.
+
+    Example: cnngraph import cnn2multilayer graph.gexf.gz --classes 'class_*.csv' --name published
+    """
+    from cnngraph.network.cnn2multilayer import read_gexf
+    from cnngraph.settings import check_name
+
+    check_name(name)
+    network = read_gexf(gexf, classes, name)
+    with connection.graph() as graph, progress() as bars:
+        counts = graph.write(network, name, replace=replace, dry_run=dry_run, progress=bars)
+    if json:
+        emit_json(counts | {"dry_run": dry_run})
+        return
+    say(f"{'Would hold' if dry_run else 'Holds'} {counts['model']}: {number(counts['positions'])} positions, {number(counts['arcs'])} arcs.")
+    say(f"Next: cnngraph plan {name} --method multilayer --measure degree")
+
+
+def export(
+    name: ModelName,
+    out: Annotated[Path, typer.Option(help="File to write; for parquet a folder.")],
+    format_: Annotated[str, typer.Option("--format", help="parquet, gexf, graphml or json.", callback=lambda v: known(v, FORMATS, "format"))] = "parquet",
+    view: Annotated[str, typer.Option(help="channels, positions or both.", callback=lambda v: known(v, ("channels", "positions", "both"), "view"))] = "both",
+    class_: Annotated[str, typer.Option("--class", help="Class (name or number) whose weights the edges get, or mean.")] = "mean",
+    layers: Annotated[str | None, typer.Option(help="Only layers A..B, in network order.")] = None,
+    json: Json = False,
+) -> None:
+    """Export a network for other tools.
+
+    Example: cnngraph export demo --format gexf --view positions --class 3 --out demo.gexf
+    """
+    with connection.graph() as graph:
+        written = graph.export(name, out, format=format_, view=view, class_=class_, layers=layers)
+    if json:
+        emit_json(written)
+    else:
+        say(f"Wrote {out}.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.add_typer(import_app, name="import")
+    app.command()(export)
