@@ -46,7 +46,7 @@ class _Node:
     layer: str
 
 
-def read_gexf(gexf: str | Path, csvs: Sequence[str | Path]) -> Network:
+def read_gexf(gexf: str | Path, classes: Sequence[str | Path]) -> Network:
     """One published multilayer network as a :class:`Network` with the position view.
 
     The nodes' ids are kept as ``number``; every ``layer_name`` becomes a Conv layer, in the order of its smallest id,
@@ -56,13 +56,14 @@ def read_gexf(gexf: str | Path, csvs: Sequence[str | Path]) -> Network:
 
     Args:
         gexf: the topology, ``.gexf`` or ``.gexf.gz``.
-        csvs: one file a class, plain or gzip, each with a header and the columns node id and ``mean_output``.
+        classes: CSV files or patterns, see :func:`class_files`; plain or gzip, each with a header and the columns node
+            id and ``mean_output``.
 
     Raises:
         NotFoundError: a file is not there.
         DataError: a file is broken or the files contradict each other; the message names file and place.
     """
-    topology, sheets = Path(gexf), [Path(entry) for entry in csvs]
+    topology, sheets = Path(gexf), class_files(classes)
     if not sheets:
         raise DataError(f"{topology.name} was given without any class.", "Give one CSV file a class with --classes.")
     _distinct_classes(sheets)
@@ -104,7 +105,7 @@ def read_gexf(gexf: str | Path, csvs: Sequence[str | Path]) -> Network:
     return check(network)
 
 
-def class_files(entries: Iterable[str]) -> list[Path]:
+def class_files(entries: Iterable[str | Path]) -> list[Path]:
     """The CSV files that ``--classes`` names, in order.
 
     A pattern (``'class_*.csv'``) is expanded in the order of the number in the name.
@@ -114,7 +115,7 @@ def class_files(entries: Iterable[str]) -> list[Path]:
         DataError: the numbers that a pattern finds leave a gap, so that a class is missing.
     """
     files: list[Path] = []
-    for entry in entries:
+    for entry in map(str, entries):
         if Path(entry).exists() or not glob.has_magic(entry):
             files.append(Path(entry))
             continue

@@ -1,0 +1,14 @@
+// Before and after
+// The evaluations of the model, of what it was pruned from and of what was pruned from it. Beside `after` stands
+// `control`: the unpruned net, retrained for as long.
+:params {"model": "OWNER/NAME"}
+MATCH (m:Model {key: $model})-[from:PRUNED_FROM]-(:Model)
+WITH from, startNode(from) AS after, endNode(from) AS before ORDER BY after.createdAt DESC LIMIT 30
+MATCH (e:Evaluation)-[of:OF]->(m:Model)
+WHERE m IN [after, before]
+RETURN after.key AS pruned, before.key AS original,
+       CASE WHEN e.control THEN 'control' WHEN m = after THEN 'after' ELSE 'before' END AS which,
+       e.split AS split, e.accuracy AS accuracy, e.precision AS precision, e.recall AS recall,
+       e.epochSeconds AS epoch_seconds, e.latencyMs AS latency_ms, m.parameters AS parameters, m.macs AS macs,
+       e.device AS device, after, from, before, e, of
+ORDER BY after.createdAt DESC, which DESC, e.createdAt LIMIT 200

@@ -1,0 +1,18 @@
+// Everybody's models
+// All models in the database with their newest accuracy and size; `chosen` marks $model.
+:params {"model": "OWNER/NAME"}
+MATCH (m:Model)
+WHERE m.key = m.owner + '/' + m.name
+WITH m ORDER BY m.key = $model DESC, m.createdAt DESC LIMIT 95
+CALL (m) {
+  OPTIONAL MATCH (e:Evaluation)-[of:OF]->(m)
+  WHERE NOT coalesce(e.control, false)
+  RETURN e, of ORDER BY e.createdAt DESC LIMIT 1
+}
+CALL (m) {
+  OPTIONAL MATCH (m)-[from:PRUNED_FROM]->(parent:Model)
+  RETURN from, parent LIMIT 1
+}
+RETURN m.key = $model AS chosen, m.owner AS owner, m.name AS name, m.architecture AS architecture, m.dataset AS dataset,
+       m.status AS status, e.accuracy AS accuracy, m.parameters AS parameters, m.macs AS macs, m, e, of, from, parent
+ORDER BY owner, name
