@@ -158,12 +158,13 @@ class LayerGraph:
     def _reached(self, name: str, stop: Callable[[Layer], bool]) -> list[Layer]:
         """Everything after ``name`` up to and with the layers that ``stop`` holds for, in network order."""
         reached: set[int] = set()
-        open_ends = self.successors(name)
+        open_ends = list(self.successors(name))
         while open_ends:
             layer = open_ends.pop()
             if layer.index not in reached:
                 reached.add(layer.index)
-                open_ends = open_ends + ([] if stop(layer) else self.successors(layer.layer))
+                if not stop(layer):
+                    open_ends += self.successors(layer.layer)
         return [self.layers[i] for i in sorted(reached)]
 
 
