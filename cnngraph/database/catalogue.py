@@ -1,0 +1,149 @@
+"""What is in the database: find, list, show and delete models."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from cnngraph.console import Progress, Quiet
+from cnngraph.database import cypher, failures
+from cnngraph.database.connection import Database
+from cnngraph.database.lease import lease
+from cnngraph.errors import ConflictError, DatabaseError, NotFoundError, nearest
+from cnngraph.settings import split_key
+
+__all__ = ["counts", "delete", "empty", "list_models", "properties", "require_complete", "resolve", "show"]
+
+_BATCH = 20_000
+
+
+def resolve(db: Database, name: str) -> str:
+    """The key of the model ``name`` (one's own) or ``OWNER/NAME`` (anyone's).
+
+    Raises:
+        NotFoundError: there is none; the hint names the nearest.
+        UsageError: it is no possible name.
+    """
+    key = split_key(name, db.owner)
+    if not db.read(cypher.load("catalogue/model"), key=key):
+        known = [row["key"] for row in db.read(cypher.load("catalogue/keys"))]
+        mine = [other.removeprefix(f"{db.owner}/") for other in known]
+        raise NotFoundError(f"There is no model {key} in the database.", nearest(name, mine))
+    return key
+
+
+def properties(db: Database, key: str) -> dict[str, Any]:
+    """The Model node's own properties (camelCase, as stored); empty where there is no such model."""
+    rows = db.read(cypher.load("catalogue/model"), key=key)
+    return dict(rows[0]["model"]) if rows else {}
+
+
+def require_complete(db: Database, key: str) -> None:
+    """Return if the model was written to its end.
+
+    Raises:
+        NotFoundError: there is no such model.
+        ConflictError: it is still loading, or half deleted.
+    """
+    found = properties(db, key)
+    if not found:
+        raise NotFoundError(f"There is no model {key} in the database.")
+    status = found.get("status")
+    if status == "deleting":
+        raise ConflictError(f"The model {key} is half deleted.", f"Finish with: cnngraph delete {key}")
+    if status != "complete":
+        raise ConflictError(
+            f"The model {key} is not complete (status {status!r}).",
+            f"Run the ingest command that began it again: it goes on. Or: cnngraph delete {key}",
+        )
+
+
+def list_models(db: Database) -> list[dict[str, Any]]:
+    """Everybody's models: name, architecture, dataset, owner, status, pruned_from, accuracy, parameters, macs."""
+    return db.read(cypher.load("catalogue/list"))
+
+
+def counts(db: Database, key: str) -> dict[str, int]:
+    """What the model has in the database: nodes and relationships by kind."""
+    rows = db.read(cypher.load("catalogue/counts"), key=key)
+    if not rows:
+        raise NotFoundError(f"There is no model {key} in the database.")
+    return rows[0]
+
+
+def show(db: Database, key: str) -> dict[str, Any]:
+    """One model: its counts, status, architecture, dataset, owner and the rest of what its node says.
+
+    Raises:
+        NotFoundError: there is no such model.
+    """
+    found = properties(db, key)
+    sizes = counts(db, key)
+    attached = db.read(cypher.load("catalogue/attached_counts"), key=key)[0]
+    shown: dict[str, Any] = {"model": key}
+    shown |= {name: found.get(name) for name in ("name", "owner", "status", "architecture", "dataset")}
+    shown |= sizes | attached
+    shown |= {
+        "input_shape": found.get("inputShape"),
+        "source": found.get("source"),
+        "patch": found.get("patch"),
+        "view": found.get("view"),
+        "connection_policy": found.get("connections"),
+        "parameters": found.get("parameters"),
+        "macs": found.get("macs"),
+        "trained": found.get("trained"),
+        "created_at": found.get("createdAt"),
+        "artifact": found.get("artifact"),
+        "sha256": found.get("sha256"),
+    }
+    for name in ("preprocessing", "recipe"):
+        shown[name] = json.loads(found[name]) if name in found else None
+    return shown
+
+
+def delete(db: Database, key: str, *, dry_run: bool = False, progress: Progress | None = None) -> dict[str, int]:
+    """Delete a model with everything that belongs to it, and nothing else; returns the counts.
+
+    Also goes what was found out about it: its measure runs, the pruning runs *of* it, its evaluations. Models that came
+    out of it stay. A delete that was interrupted is finished by the next one.
+
+    Raises:
+        NotFoundError: there is no such model.
+        ConflictError: somebody writes it now.
+    """
+    going = counts(db, key) | db.read(cypher.load("catalogue/attached_counts"), key=key)[0]
+    if dry_run:
+        return going
+    with lease(db, key):
+        db.write(cypher.load("catalogue/mark_deleting"), key=key)
+        empty(db, key, going, progress or Quiet())
+        db.write(cypher.load("catalogue/delete_model"), key=key)
+    return going
+
+
+def empty(db: Database, key: str, going: dict[str, int], progress: Progress) -> None:
+    """Delete all that belongs to a model but its Model node, in batches; the caller holds the lease.
+
+    Args:
+        db: the database. key: the model's key.
+        going: the counts, for the progress. progress: where it is shown.
+    """
+    progress.start("Delete", going["positions"] + going["feature_maps"])
+    for what in ("positions", "feature_maps"):
+        _delete_batched(db, f"catalogue/delete_{what}", key)
+        progress.advance(going[what])
+    db.write(cypher.load("catalogue/delete_rest"), key=key)
+
+
+def _delete_batched(db: Database, query: str, key: str) -> None:
+    """Delete in transactions that shrink when the server is short of memory; what is gone stays gone."""
+    size = _BATCH
+    while True:
+        try:
+            db.auto(cypher.load(query), key=key, size=size)
+        except DatabaseError as error:
+            if size == 1 or not failures.is_short_of_memory(error.__cause__):
+                raise
+            size = max(1, size // 4)
+        else:
+            return

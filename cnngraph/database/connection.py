@@ -1,0 +1,159 @@
+"""The one way to a Neo4j server: embedded, one's own, or Aura, all through the same code."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from types import TracebackType
+from typing import Any, TypeVar
+
+import neo4j
+
+from cnngraph.console import Progress, Quiet
+from cnngraph.database import cypher, failures
+from cnngraph.errors import DatabaseError
+from cnngraph.settings import Settings
+
+__all__ = ["MINIMUM_SERVER", "Database", "connect"]
+
+MINIMUM_SERVER = (5, 26)
+_ATTEMPTS = 5
+_FIRST_PAUSE = 0.3
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Database:
+    """An open connection; use it in a ``with``.
+
+    Attributes:
+        driver: the neo4j driver, for what is not offered here.
+        database: name of the database on the server, ``None`` for the user's home database.
+        owner: whose models have no owner before their name.
+        uri: Bolt address. http: address of Neo4j Browser, where it is known.
+        embedded: True for the server that cnngraph runs itself.
+        server_version: as the server says it, ``5.26.30``.
+    """
+
+    driver: neo4j.Driver
+    database: str | None
+    owner: str
+    uri: str
+    http: str | None = None
+    embedded: bool = False
+    server_version: str = ""
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.driver.close()
+
+    def read(self, cypher: str, /, **params: Any) -> list[dict[str, Any]]:
+        """The rows of a query that changes nothing, in a managed transaction.
+
+        Raises:
+            DatabaseError: the server refuses, or is gone.
+        """
+        with failures.translated(self.uri), self._session(neo4j.READ_ACCESS) as session:
+            return session.execute_read(lambda tx: _rows(tx.run(cypher, params)))
+
+    def write(self, cypher: str, /, **params: Any) -> list[dict[str, Any]]:
+        """The rows of a statement that may change something, in a managed transaction: all of it or nothing."""
+        return self.transact(lambda tx: _rows(tx.run(cypher, params)))
+
+    def transact(self, work: Callable[[neo4j.ManagedTransaction], _T]) -> _T:
+        """What ``work`` returns, run in one write transaction; it may be called again after a deadlock."""
+        with failures.translated(self.uri), self._session(neo4j.WRITE_ACCESS) as session:
+            return session.execute_write(work)
+
+    def auto(self, cypher: str, /, **params: Any) -> list[dict[str, Any]]:
+        """The rows of an auto-commit statement (``CALL {} IN TRANSACTIONS``, schema).
+
+        The driver repeats none of these, so it is done here: after a deadlock, a change of leader or a broken
+        connection, a few times. The statement must therefore be idempotent. Too little memory is not repeated.
+        """
+        pause = _FIRST_PAUSE
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                with failures.translated(self.uri), self._session(neo4j.WRITE_ACCESS) as session:
+                    return _rows(session.run(cypher, params))
+            except DatabaseError as error:
+                if not left or not failures.is_worth_repeating(error.__cause__):
+                    raise
+            time.sleep(pause)
+            pause *= 2
+        raise AssertionError("unreachable")
+
+    @cached_property
+    def gds_version(self) -> str | None:
+        """The version of Graph Data Science on the server, ``None`` where there is none."""
+        try:
+            return str(self.read(cypher.load("schema/gds_version"))[0]["version"])
+        except DatabaseError as error:
+            if failures.refused(error, "ClientError"):
+                return None
+            raise
+
+    def _session(self, access: str) -> neo4j.Session:
+        return self.driver.session(database=self.database, default_access_mode=access)
+
+
+def connect(settings: Settings, progress: Progress | None = None) -> Database:
+    """Connect to the server that ``settings`` name; the embedded one is fetched and started where it has to be.
+
+    Raises:
+        DatabaseError: no server answers, it refuses the password, or it is too old.
+    """
+    if settings.uri is not None:
+        auth = (settings.username, settings.password) if settings.password else None
+        return _open(settings, settings.uri, auth, http=None)
+    from cnngraph.database.embedded import server
+
+    running = server.up(settings, progress or Quiet())
+    return _open(settings, running.uri, (running.username, running.password), http=running.http)
+
+
+def _open(settings: Settings, uri: str, auth: tuple[str, str] | None, http: str | None) -> Database:
+    with failures.translated(uri, connecting=True):
+        driver = neo4j.GraphDatabase.driver(
+            uri,
+            auth=auth,
+            connection_timeout=10,
+            max_transaction_retry_time=15,
+            notifications_min_severity="OFF",
+            user_agent="cnngraph",
+        )
+    try:
+        with failures.translated(uri, connecting=True):
+            found, _, _ = driver.execute_query(
+                cypher.load("schema/components"), database_=settings.database, routing_=neo4j.RoutingControl.READ
+            )
+        version = str(found[0]["version"])
+        _require_new_enough(version)
+    except BaseException:
+        driver.close()
+        raise
+    return Database(driver, settings.database, settings.owner, uri, http, settings.embedded, version)
+
+
+def _require_new_enough(version: str) -> None:
+    """Refuse a server without the Cypher that we use; versions are 5.26.30, 5.27-aura, 2025.04.0."""
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    if numbers < MINIMUM_SERVER:
+        needed = ".".join(map(str, MINIMUM_SERVER))
+        raise DatabaseError(f"The server is Neo4j {version}, too old.", f"Use Neo4j {needed} or newer.")
+
+
+def _rows(result: neo4j.Result) -> list[dict[str, Any]]:
+    # Not Result.data(): that walks through every list of every row.
+    return [dict(record) for record in result]

@@ -1,0 +1,67 @@
+"""What a Model node says of the net as a whole, and the fingerprint that tells the same inputs from others."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, fields
+from typing import Any
+
+import pyarrow as pa
+
+from cnngraph.database.rows import camel
+from cnngraph.network.tables import Details, Network
+
+__all__ = ["details_of", "fingerprint", "model_properties"]
+
+_AS_JSON = ("recipe", "preprocessing", "inputs")
+
+
+def fingerprint(network: Network) -> str:
+    """A hash of everything that decided the network: its details with ``inputs``, and its sizes.
+
+    Where ``inputs`` is empty (an import, a live net) the tables themselves are hashed.
+    """
+    digest = hashlib.sha256()
+    digest.update(_json({"details": asdict(network.details), "counts": network.counts()}).encode())
+    if not network.details.inputs:
+        for name, table in network.tables().items():
+            digest.update(name.encode())
+            _update(digest, table)
+    return digest.hexdigest()
+
+
+def model_properties(network: Network, *, artifact: str | None, sha256: str | None) -> dict[str, Any]:
+    """The Model node's properties: :class:`Details` in camelCase, objects as JSON; nothing for ``None``."""
+    properties: dict[str, Any] = {camel(name): value for name, value in asdict(network.details).items()}
+    for name in _AS_JSON:
+        if properties[name] is not None:
+            properties[name] = _json(properties[name])
+    properties["inputShape"] = list(network.details.input_shape)
+    properties |= {"artifact": artifact, "sha256": sha256, "fingerprint": fingerprint(network)}
+    return {name: value for name, value in properties.items() if value is not None}
+
+
+def details_of(properties: dict[str, Any]) -> Details:
+    """The inverse of :func:`model_properties`."""
+    values: dict[str, Any] = {}
+    for entry in fields(Details):
+        value = properties.get(camel(entry.name))
+        if value is None:
+            continue
+        values[entry.name] = json.loads(value) if entry.name in _AS_JSON else value
+    values["input_shape"] = tuple(values["input_shape"])
+    return Details(**values)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _update(digest: Any, table: pa.Table) -> None:
+    """Feed the values of a table, however it is chunked or sliced."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        for batch in table.combine_chunks().to_batches():
+            stream.write_batch(batch)
+    digest.update(sink.getvalue())

@@ -1,0 +1,116 @@
+"""The lease on a Model: one writer at a time, and a dead one is no hindrance.
+
+Host, process and the time at which the process began stand on the Model node. A writer that died on this host is
+recognised at once; one on another host after 60 s without a sign of life. All times are the server's.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+import neo4j
+import psutil
+
+from cnngraph.database import cypher
+from cnngraph.database.connection import Database
+from cnngraph.errors import ConflictError, DatabaseError
+
+__all__ = ["EXPIRES_AFTER", "HEARTBEAT", "Lease", "lease"]
+
+EXPIRES_AFTER = 60.0
+HEARTBEAT = 10.0
+_CLOCK_TOLERANCE = 2.0  # s; the system derives the start of a process from a clock that may be set
+
+
+@dataclass
+class Lease:
+    """A lease that is held; ``check`` before every batch."""
+
+    db: Database
+    key: str
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+    _lost: threading.Event = field(default_factory=threading.Event)
+
+    def check(self) -> None:
+        """Return if the lease is still ours.
+
+        Raises:
+            ConflictError: another writer took it over, because this process showed no sign of life for a minute.
+        """
+        if self._lost.is_set():
+            raise ConflictError(f"Another writer took {self.key} over.", "Let it finish, then look with: cnngraph list")
+
+    def renew(self) -> None:
+        """Show a sign of life."""
+        if not self.db.write(cypher.load("lease/renew"), key=self.key, token=self.token):
+            self._lost.set()
+
+
+@contextmanager
+def lease(db: Database, key: str) -> Iterator[Lease]:
+    """Hold the lease on an existing Model.
+
+    Raises:
+        ConflictError: a live writer holds it, or the Model is gone.
+    """
+    held = Lease(db, key)
+    db.transact(lambda tx: _take(tx, held))
+    stop = threading.Event()
+    heart = threading.Thread(target=_beat, args=(held, stop), name=f"lease on {key}", daemon=True)
+    heart.start()
+    try:
+        yield held
+    finally:
+        stop.set()
+        heart.join()
+        with suppress(DatabaseError):  # a lost connection was reported already; the lease expires by itself
+            db.write(cypher.load("lease/release"), key=key, token=held.token)
+
+
+def _take(tx: neo4j.ManagedTransaction, held: Lease) -> None:
+    row = tx.run(cypher.load("lease/look"), key=held.key).single()
+    if row is None:
+        raise ConflictError(f"The model {held.key} has just been deleted by somebody else.", "Run the command again.")
+    if row["token"] is not None and _alive(row):
+        raise ConflictError(
+            f"Another process writes {held.key} now (process {row['pid']} on {str(row['host']).split()[0]}).",
+            "Wait until it is done, or stop it and run this command again.",
+        )
+    tx.run(cypher.load("lease/take"), key=held.key, token=held.token, pid=os.getpid(), started=_started(), host=_host())
+
+
+def _alive(row: neo4j.Record) -> bool:
+    if row["host"] == _host():
+        started = _started(row["pid"])
+        return started is not None and abs(started - row["started"]) < _CLOCK_TOLERANCE
+    return bool(row["age"] is not None and row["age"] < EXPIRES_AFTER)
+
+
+def _started(pid: int | None = None) -> float | None:
+    """When a process began (seconds since 1970), ``None`` where there is none. Numbers are used again."""
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return None
+
+
+def _host() -> str:
+    """This host, as far as process numbers mean the same: two containers may share a name but not a namespace."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 (the link's text names no path)
+    except OSError:
+        namespace = ""
+    return f"{socket.gethostname()} {namespace}".strip()
+
+
+def _beat(held: Lease, stop: threading.Event) -> None:
+    while not stop.wait(HEARTBEAT):
+        # The next beat tries again; a server that stays away is reported by the writer's own statement.
+        with suppress(DatabaseError):
+            held.renew()

@@ -1,0 +1,226 @@
+"""A Network into Neo4j: idempotent, in batches, and finished by the same command after a break at any moment.
+
+Every node is merged by our own key with all its properties in one transaction; all relationships that belong to one
+node (the arcs from a position, the connections into a map) are created in one transaction and skipped where one is
+there. So whatever a killed writer left is whole, and the next one adds what is missing. ``status`` becomes ``complete``
+last, after everything was counted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cnngraph.console import Progress, Quiet
+from cnngraph.database import catalogue, cypher, rows
+from cnngraph.database.batches import send
+from cnngraph.database.connection import Database
+from cnngraph.database.fingerprint import fingerprint, model_properties
+from cnngraph.database.lease import Lease, lease
+from cnngraph.database.schema import require_current
+from cnngraph.errors import ConflictError, UsageError
+from cnngraph.network.spec import check
+from cnngraph.network.tables import Network
+from cnngraph.settings import split_key
+
+__all__ = ["write_network"]
+
+Intent = Literal["new", "resume", "replace", "nothing"]
+
+_LARGE_GB = 2.0
+# phase, query, rows, elements a batch; constraints exist, so the order is: ends before edges
+_PHASES: tuple[tuple[str, str, Callable[[Network, str], rows.Rows], int], ...] = (
+    ("layers", "write/classes", rows.class_rows, 5_000),
+    ("layers", "write/layers", rows.layer_rows, 5_000),
+    ("layers", "write/feeds", rows.feed_rows, 5_000),
+    ("feature_maps", "write/feature_maps", rows.feature_map_rows, 5_000),
+    ("positions", "write/positions", rows.position_rows, 20_000),
+    ("arcs", "write/arcs", rows.arc_rows, 200_000),
+    ("connections", "write/connects", rows.connect_rows, 100_000),
+    ("resemblances", "write/resembles", rows.resemble_rows, 50_000),
+)
+
+
+def write_network(
+    db: Database,
+    network: Network,
+    name: str,
+    *,
+    artifact: str | None = None,
+    sha256: str | None = None,
+    replace: bool = False,
+    dry_run: bool = False,
+    yes: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write ``network`` under one's own ``name``; the same call finishes what a break left, or finds nothing to do.
+
+    Args:
+        db: the database; the schema is brought up to date on the embedded server.
+        network: checked against the spec first.
+        name: of the model, without an owner or with one's own.
+        artifact, sha256: where the saved model lies, and its hash.
+        replace: delete what is under this name first, if its inputs were others.
+        dry_run: write nothing, only say what would be written.
+        yes: allow more than 2 GB.
+        progress: where the phases are shown.
+
+    Returns:
+        ``model``, the counts of what it has in the database (of what it would have, with ``dry_run``), ``action`` (new,
+        resume, replace or nothing), ``seconds`` by phase and ``relationships_per_second`` over arcs and connections.
+
+    Raises:
+        SpecError: the network contradicts itself.
+        ConflictError: the name is in use with other inputs, or somebody writes it now.
+        UsageError: the name is another owner's, or the store gets too large without ``yes``.
+        DatabaseError: the server refuses or is lost; the same call goes on.
+    """
+    key = _own_key(db, name)
+    check(network)
+    require_current(db)
+    intent = _intent(db, key, network, replace)
+    if dry_run:
+        return {"model": key, **network.counts(), "action": intent, "dry_run": True, **_deleted(db, key, intent)}
+    if intent == "nothing":
+        return _summary(db, key, "nothing", {}, None)
+    _require_room(network, yes)
+    db.write(cypher.load("write/open_model"), key=key, owner=db.owner, name=key.partition("/")[2])
+    with lease(db, key) as held:
+        work = _Ingest(db, key, network, held, progress or Quiet())
+        return work.run(replace, artifact, sha256)
+
+
+@dataclass
+class _Ingest:
+    """One run of the writer, under its lease."""
+
+    db: Database
+    key: str
+    network: Network
+    held: Lease
+    progress: Progress
+    seconds: dict[str, float] = field(default_factory=dict)
+    edges: int = 0
+
+    def run(self, replace: bool, artifact: str | None, sha256: str | None) -> dict[str, Any]:
+        # What was seen before the lease may have changed until it was ours.
+        intent = _intent(self.db, self.key, self.network, replace)
+        if intent == "nothing":
+            return _summary(self.db, self.key, intent, {}, None)
+        if intent == "replace":
+            with self._timed("delete"):
+                self._delete_old()
+        if intent != "resume":
+            properties = model_properties(self.network, artifact=artifact, sha256=sha256)
+            self.db.write(cypher.load("write/begin_model"), key=self.key, properties=properties)
+        for phase, query, make, size in _PHASES:
+            self._send(phase, query, make(self.network, self.key), size)
+        with self._timed("check"):
+            self._verify()
+            self.db.write(cypher.load("write/finish_model"), key=self.key)
+        spent = sum(self.seconds.get(phase, 0.0) for phase in ("arcs", "connections"))
+        rate = self.edges / spent if spent else None
+        return _summary(self.db, self.key, intent, self.seconds, rate)
+
+    def _send(self, phase: str, query: str, what: rows.Rows, size: int) -> None:
+        if not what.count:
+            return
+        self.progress.start(f"Write {phase.replace('_', ' ')}", what.elements)
+        with self._timed(phase):
+            send(
+                self.db,
+                query,
+                what,
+                model=self.key,
+                size=size,
+                progress=self.progress,
+                before_each=self.held.check,
+            )
+        if phase in ("arcs", "connections"):
+            self.edges += what.elements
+
+    def _delete_old(self) -> None:
+        self.db.write(cypher.load("catalogue/mark_deleting"), key=self.key)
+        catalogue.empty(self.db, self.key, catalogue.counts(self.db, self.key), self.progress)
+        self.db.write(cypher.load("catalogue/clear_model"), key=self.key)
+
+    def _verify(self) -> None:
+        expected = _expected(self.network)
+        found = catalogue.counts(self.db, self.key)
+        wrong = [f"{found[what]} {what} instead of {count}" for what, count in expected.items() if found[what] != count]
+        if wrong:
+            raise ConflictError(
+                f"The model {self.key} has {', '.join(wrong)}: somebody changed it while it was written.",
+                "Write it again with --replace.",
+            )
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - begun
+
+
+def _own_key(db: Database, name: str) -> str:
+    key = split_key(name, db.owner)
+    owner = key.partition("/")[0]
+    if owner != db.owner:
+        raise UsageError(f"{key} is {owner}'s; you write as {db.owner}.", "Leave the owner out, or set CNNGRAPH_OWNER.")
+    return key
+
+
+def _intent(db: Database, key: str, network: Network, replace: bool) -> Intent:
+    """What has to be done, given what stands under the name."""
+    found = db.read(cypher.load("write/state"), key=key)
+    if not found or (found[0]["status"] == "loading" and found[0]["fingerprint"] is None):
+        return "new"
+    status = found[0]["status"]
+    if status == "deleting":
+        return "replace"
+    if found[0]["fingerprint"] == fingerprint(network):
+        return "nothing" if status == "complete" else "resume"
+    if replace:
+        return "replace"
+    if status == "complete":
+        raise ConflictError(
+            f"The model {key} is there with other inputs.", "Choose another name, or add --replace to write it anew."
+        )
+    raise ConflictError(
+        f"The model {key} is still loading from other inputs.",
+        "Finish it with the command that began it, or add --replace to write it anew.",
+    )
+
+
+def _expected(network: Network) -> dict[str, int]:
+    return network.counts() | {"feeds": network.feeds.num_rows, "resemblances": network.resembles.num_rows}
+
+
+def _deleted(db: Database, key: str, intent: Intent) -> dict[str, Any]:
+    return {"deletes": catalogue.delete(db, key, dry_run=True)} if intent == "replace" else {}
+
+
+def _require_room(network: Network, yes: bool) -> None:
+    try:
+        from cnngraph.network.sizes import estimate
+    except ImportError:
+        return
+    size = float(estimate(network)["GB"])
+    if size > _LARGE_GB and not yes:
+        raise UsageError(
+            f"The model would take about {size:.1f} GB in the database.",
+            "Add --yes to write it; --only-classes, --view or --connections make it smaller.",
+        )
+
+
+def _summary(db: Database, key: str, action: Intent, seconds: dict[str, float], rate: float | None) -> dict[str, Any]:
+    rounded = {phase: round(value, 3) for phase, value in seconds.items()}
+    return {
+        "model": key,
+        **catalogue.counts(db, key),
+        "action": action,
+        "seconds": rounded,
+        "relationships_per_second": None if rate is None else round(rate, 1),
+    }

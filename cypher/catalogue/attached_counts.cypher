@@ -1,0 +1,5 @@
+// What was found out about a model. Parameters: $key.
+MATCH (m:Model {key: $key})
+RETURN COUNT { (m)<-[:OF]-(:MeasureRun) } AS measure_runs,
+       COUNT { (m)<-[:OF]-(:PruningRun) } AS pruning_runs,
+       COUNT { (m)<-[:OF]-(:Evaluation) } AS evaluations

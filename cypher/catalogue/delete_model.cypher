@@ -1,0 +1,3 @@
+// Parameters: $key.
+MATCH (m:Model {key: $key})
+DETACH DELETE m

@@ -1,0 +1,6 @@
+// Parameters: $key, $size (nodes a transaction). In Browser put :auto before it.
+MATCH (n:Position {model: $key})
+WHERE n.number IS NOT NULL
+CALL (n) {
+  DETACH DELETE n
+} IN TRANSACTIONS OF $size ROWS

@@ -1,0 +1,13 @@
+// Layers, classes, runs and evaluations: few. Parameters: $key.
+MATCH (m:Model {key: $key})
+CALL (m) {
+  MATCH (n:Layer {model: m.key})
+  RETURN n
+  UNION
+  MATCH (m)-[:HAS_CLASS]->(n:Class)
+  RETURN n
+  UNION
+  MATCH (m)<-[:OF]-(n:MeasureRun|PruningRun|Evaluation)
+  RETURN n
+}
+DETACH DELETE n

@@ -1,0 +1,14 @@
+// Everybody's models, with the figures that one compares. A node that only shares the label with us has no such key.
+MATCH (m:Model)
+WHERE m.key = m.owner + '/' + m.name
+CALL (m) {
+  OPTIONAL MATCH (e:Evaluation)-[:OF]->(m) WHERE NOT e.control
+  RETURN e.accuracy AS accuracy ORDER BY e.createdAt DESC LIMIT 1
+}
+CALL (m) {
+  OPTIONAL MATCH (m)-[:PRUNED_FROM]->(parent:Model)
+  RETURN parent.key AS pruned_from ORDER BY pruned_from LIMIT 1
+}
+RETURN m.key AS model, m.name AS name, m.architecture AS architecture, m.dataset AS dataset, m.owner AS owner,
+       m.status AS status, pruned_from, accuracy, m.parameters AS parameters, m.macs AS macs
+ORDER BY m.owner, m.name

@@ -1,0 +1,10 @@
+// All arcs that leave a position, in one inner transaction: a position that has an arc has them all.
+// Parameters: $model, $rows ([source number, weight, [target numbers]]). In Browser put :auto before it.
+UNWIND $rows AS row
+CALL (row) {
+  MATCH (source:Position {model: $model, number: row[0]})
+  WHERE NOT EXISTS { (source)-[:ARC]->() }
+  UNWIND row[2] AS number
+  MATCH (target:Position {model: $model, number: number})
+  CREATE (source)-[:ARC {weight: row[1]}]->(target)
+} IN 2 CONCURRENT TRANSACTIONS OF 1000 ROWS

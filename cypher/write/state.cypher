@@ -1,0 +1,3 @@
+// Where a model stands; no row where there is none. Parameters: $key.
+MATCH (m:Model {key: $key})
+RETURN m.status AS status, m.fingerprint AS fingerprint
