@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cnngraph.errors import NotFoundError, PlanError
+from cnngraph.files import write_text
 
 __all__ = ["Init", "LayerScore", "Plan", "Removal", "Step", "read_plan", "write_plan"]
 
@@ -88,7 +88,9 @@ class Plan(_Strict):
     @classmethod
     def _known_version(cls, value: int) -> int:
         if value > PLAN_VERSION:
-            raise ValueError(f"plan version {value} was written by a newer cnngraph (this one reads up to {PLAN_VERSION})")
+            raise ValueError(
+                f"plan version {value} was written by a newer cnngraph (this one reads up to {PLAN_VERSION})"
+            )
         return value
 
     @field_validator("threshold", "reference")
@@ -109,11 +111,7 @@ class Plan(_Strict):
 
 def write_plan(plan: Plan, path: str | Path) -> None:
     """Write ``plan`` as indented JSON that a person can edit; atomic."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    part.write_text(plan.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    part.replace(target)
+    write_text(path, plan.model_dump_json(indent=2) + "\n")
 
 
 def read_plan(path: str | Path) -> Plan:

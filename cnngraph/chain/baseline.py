@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +12,28 @@ from cnngraph.console import Progress, Quiet
 from cnngraph.errors import ConflictError
 
 if TYPE_CHECKING:
-    from cnngraph.training.fit import TrainingSettings
+    from cnngraph.training.fit import Recipe
 
-__all__ = ["evaluate", "train"]
+__all__ = ["evaluate", "train", "training_recipe"]
+
+
+def training_recipe(
+    typed: Mapping[str, int | float | None], *, seed: int, base: Mapping[str, Any] | None = None
+) -> Recipe:
+    """How to train: what was typed, over ``base`` (a baseline's own recipe), over the defaults."""
+    from dataclasses import fields
+
+    from cnngraph.training.fit import Recipe
+
+    names = {field.name for field in fields(Recipe)}
+    known = {name: value for name, value in (base or {}).items() if name in names}
+    return Recipe(**known | {name: value for name, value in typed.items() if value is not None} | {"seed": seed})
 
 
 def train(
     model: ModelChoice,
     data: DataChoice,
-    settings: TrainingSettings,
+    recipe: Recipe,
     out: Path,
     *,
     device: str = "auto",
@@ -39,14 +53,14 @@ def train(
         raise ConflictError(f"{out} exists.", "Choose another --out, or remove it: a saved model is never overwritten.")
     progress.start("Opening the model and the data")
     subject = open_subject(model, data)
-    progress.start("Training", settings.epochs)
+    checkpoint = out.with_name(f".{out.name}.checkpoint")
     history = fit(
         subject.model,
         subject.data.train,
         subject.data.validation,
-        settings,
+        recipe,
         device=device,
-        checkpoint=out.with_name(f".{out.name}.checkpoint"),
+        checkpoint=checkpoint,
         progress=progress,
     )
     progress.start("Evaluating on the test images")
@@ -57,13 +71,21 @@ def train(
         preprocessing=subject.preprocessing,
         classes=subject.data.classes,
         dataset=data.name,
-        training=asdict(settings) | {"epoch_seconds": history.epoch_seconds, "data": data.model_dump(mode="json")},
+        training=asdict(recipe) | {"epoch_seconds": history.epoch_seconds, "data": data.model_dump(mode="json")},
         trained=True,
     )
-    return {"model": str(out), "epochs": len(history.history), "epoch_seconds": history.epoch_seconds, "seconds": history.seconds} | _scores(found)
+    checkpoint.unlink(missing_ok=True)
+    return {
+        "model": str(out),
+        "epochs": len(history.history),
+        "epoch_seconds": history.epoch_seconds,
+        "seconds": history.seconds,
+    } | _scores(found)
 
 
-def evaluate(model: ModelChoice, data: DataChoice, *, device: str = "auto", progress: Progress | None = None) -> dict[str, Any]:
+def evaluate(
+    model: ModelChoice, data: DataChoice, *, device: str = "auto", progress: Progress | None = None
+) -> dict[str, Any]:
     """Accuracy, macro precision and recall on the test images, and per class."""
     from cnngraph.training.evaluate import evaluate as score
 
@@ -71,8 +93,15 @@ def evaluate(model: ModelChoice, data: DataChoice, *, device: str = "auto", prog
     progress.start("Opening the model and the data")
     subject = open_subject(model, data)
     progress.start("Evaluating on the test images")
-    return {"model": model.name, "trained": subject.trained} | _scores(score(subject.model, subject.data.test, device=device))
+    return {"model": model.name, "trained": subject.trained} | _scores(
+        score(subject.model, subject.data.test, device=device)
+    )
 
 
 def _scores(found: Any) -> dict[str, Any]:
-    return {"accuracy": found.accuracy, "precision": found.precision, "recall": found.recall, "per_class": found.per_class}
+    return {
+        "accuracy": found.accuracy,
+        "precision": found.precision,
+        "recall": found.recall,
+        "per_class": list(found.per_class),
+    }

@@ -6,15 +6,16 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from cnngraph.chain import ingest as ingesting
-from cnngraph.chain.prune import Pruned, Retraining
+from cnngraph.chain.baseline import training_recipe
+from cnngraph.chain.prune import Pruned, Retraining, work_folder
 from cnngraph.chain.prune import prune as prune_subject
 from cnngraph.chain.subject import DataChoice, ModelChoice, Subject, open_subject, weights_hash
 from cnngraph.console import Progress
-from cnngraph.errors import ConflictError, ModelError, NotFoundError, PlanError, UsageError, nearest
-from cnngraph.plan import Init, Plan, Removal, read_plan
+from cnngraph.errors import ConflictError, ModelError, PlanError
+from cnngraph.plan import Plan, Removal, read_plan
 from cnngraph.settings import Settings, split_key
 
 if TYPE_CHECKING:
@@ -76,7 +77,10 @@ class Stored:
                 "Ingest it from a saved model (cnngraph ingest DIR), or rebuild in Python: cg.apply(model, plan).",
             )
         if not (Path(artifact) / "model.json").is_file():
-            raise ModelError(f"The saved model of {self.key} is not at {artifact}.", "Run this where it was ingested, or ingest it again.")
+            raise ModelError(
+                f"The saved model of {self.key} is not at {artifact}.",
+                "Run this where it was ingested, or ingest it again.",
+            )
         return Path(artifact)
 
     def data(self, other: OtherData) -> DataChoice:
@@ -106,7 +110,14 @@ def stored(db: Database, name: str) -> Stored:
 
 
 def decide(
-    db: Database, settings: Settings, name: str, decision: Decision, *, data: OtherData, progress: Progress, costs: bool = True
+    db: Database,
+    settings: Settings,
+    name: str,
+    decision: Decision,
+    *,
+    data: OtherData,
+    progress: Progress,
+    costs: bool = True,
 ) -> Plan:
     """The plan; nothing is changed, and nothing is trained unless ``max_accuracy_drop`` is given.
 
@@ -159,11 +170,13 @@ class _Anatomy:
 
         saved = read_saved(stored_model.folder)
         model = saved.model.eval()
-        return cls(model, saved.input_shape, follow(model, saved.input_shape), layer_latencies(model, saved.input_shape))
+        return cls(
+            model, saved.input_shape, follow(model, saved.input_shape), layer_latencies(model, saved.input_shape)
+        )
 
     @property
     def fixed(self) -> dict[str, str]:
-        from cnngraph.surgery.removable import removable
+        from cnngraph.surgery.check import removable
 
         return {layer: reason for layer, reason in removable(self.graph).items() if reason}
 
@@ -207,8 +220,13 @@ def given(
         removes += [Removal(layer=block, kind="block", reason="named by hand") for block in blocks or []]
         made = Plan(removes=tuple(removes))
     if made.model and made.model != model.key:
-        raise PlanError(f"This plan is for {made.model}, not for {model.key}.", "Plan this model, or empty the plan's field model.")
-    changes: dict[str, Any] = {"model": model.key, "architecture": made.architecture or model.properties.get("architecture") or ""}
+        raise PlanError(
+            f"This plan is for {made.model}, not for {model.key}.", "Plan this model, or empty the plan's field model."
+        )
+    changes: dict[str, Any] = {
+        "model": model.key,
+        "architecture": made.architecture or model.properties.get("architecture") or "",
+    }
     if init is not None:
         changes["init"] = _init(init)
     return made.model_copy(update=changes)
@@ -237,16 +255,140 @@ def carry_out(
         PlanError: the plan does not fit. VerificationError: the rebuilt net failed its proof; nothing was stored.
         ConflictError: ``as_name`` or ``out`` exists.
     """
-    from cnngraph.training.fit import TrainingSettings
-
     model = stored(db, name)
     if out is not None and out.exists():
         raise ConflictError(f"{out} exists.", "Choose another --out: a saved model is never overwritten.")
+    if not plan.removes:
+        raise PlanError(
+            "The plan removes nothing, so there is no new model to make.",
+            f"See which thresholds do: cnngraph plan {name} --schedule",
+        )
     subject = open_subject(ModelChoice(name=str(model.folder)), model.data(data))
-    training = TrainingSettings.of(subject.training, typed, seed=seed) if retrain else None
-    work = settings.home / "work"
-    pruned = None
-    if not dry_run:
-        pruned = prune_subject(subject, plan, Retraining(training, control=control, device=device, seed=seed), work=work, progress=progress)
-    new_name = _new_name(db, settings, model.key, as_name, pruned)
-    return _store(db, settings, model, subject, pruned, new_name, out, progress) if pruned else _preview(subject, plan, settings, new_name)
+    recipe = training_recipe(typed, seed=seed, base=subject.training) if retrain else None
+    retraining = Retraining(recipe, control=control and retrain, device=device, seed=seed)
+    folder = work_folder(settings.home / "work", subject, plan, retraining)
+    new_name = _new_name(db, model.key, as_name, folder)
+    if dry_run:
+        return _preview(subject, plan, split_key(new_name, settings.owner))
+    pruned = prune_subject(subject, plan, retraining, folder=folder, progress=progress)
+    result = _store(
+        db,
+        settings,
+        model,
+        replace(subject, model=pruned.model, training=pruned.training, trained=True),
+        pruned,
+        new_name,
+        progress,
+    )
+    if out is not None:
+        shutil.copytree(result["artifact"], out)
+    shutil.rmtree(folder)
+    return result
+
+
+def _store(
+    db: Database, settings: Settings, parent: Stored, slim: Subject, pruned: Pruned, new_name: str, progress: Progress
+) -> dict[str, Any]:
+    """The new model, its run, its lineage and the evaluations; each is written once, however often this is repeated."""
+    from cnngraph.database import lineage
+
+    mapped = ingesting.map_subject(slim, _mapping(parent), progress)
+    sha256 = weights_hash(slim.model)
+    prepared = ingesting.Prepared(mapped, pruned.folder / "new", sha256)
+    if not prepared.model.exists():
+        ingesting.save_subject(slim, prepared.model)
+    counts = ingesting.store(db, settings, prepared, new_name, yes=True, progress=progress)
+    new_key = counts["model"]
+    run = lineage.store_pruning_run(db, pruned.plan)
+    names = set(mapped.layers.column("layer").to_pylist())
+    surviving = {layer: layer for layer in _module_layers(db, parent.key) if layer in names}
+    lineage.store_produced(db, run, new_key, parent.key, surviving)
+    result = {"model": parent.key, "new_model": new_key, "run": run} | pruned.result
+    for which, of, control in (("before", parent.key, False), ("after", new_key, False), ("control", parent.key, True)):
+        if result[which] is not None:
+            lineage.store_evaluation(
+                db, of, result[which] | {"split": "test", "control": control, "seed": slim.choice.seed, "run": run}
+            )
+    folder = ingesting.saved_folder(settings, new_key) / sha256[:12]
+    return result | {"artifact": str(folder), "joins": pruned.joins}
+
+
+def _preview(subject: Subject, plan: Plan, new_key: str) -> dict[str, Any]:
+    """What a prune would write, counted on the net that it would make; nothing is trained."""
+    from cnngraph.network.graph import follow
+    from cnngraph.network.sizes import estimate
+    from cnngraph.surgery.apply import cut
+
+    slim = cut(subject.model, plan)
+    return {
+        "new_model": new_key,
+        "removed": plan.removed,
+        "would_write": estimate(follow(slim, subject.input_shape)),
+        "dry_run": True,
+    }
+
+
+def _new_name(db: Database, parent: str, as_name: str | None, folder: Path) -> str:
+    """The new model's name; kept in the work folder, so that a prune that goes on keeps its name.
+
+    Raises:
+        ConflictError: ``as_name`` exists.
+    """
+    from cnngraph.database import catalogue
+
+    note = folder / "name.txt"
+    if note.is_file() and as_name in (None, note.read_text(encoding="utf-8")):
+        return note.read_text(encoding="utf-8")
+    taken = {model["model"] for model in catalogue.list_models(db)}
+    if as_name is not None:
+        if f"{db.owner}/{as_name}" in taken:
+            raise ConflictError(
+                f"There is a model {as_name} already.", f"Choose another --as, or delete it: cnngraph delete {as_name}"
+            )
+        name = as_name
+    else:
+        base = f"{parent.split('/')[1][:90]}-pruned"
+        name = next(
+            free for free in [base, *(f"{base}-{i}" for i in range(2, 10_000))] if f"{db.owner}/{free}" not in taken
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    note.write_text(name, encoding="utf-8")
+    return name
+
+
+def _mapping(parent: Stored) -> ingesting.Mapping:
+    """The new model is mapped as its parent was, so that their numbers compare."""
+    import json
+    from dataclasses import fields
+
+    inputs = json.loads(parent.properties.get("inputs") or "{}")
+    names = {field.name for field in fields(ingesting.Mapping)}
+    known = {name: value for name, value in inputs.items() if name in names}
+    if known.get("only_classes"):
+        known["only_classes"] = tuple(known["only_classes"])
+    return ingesting.Mapping(**known)
+
+
+def _module_layers(db: Database, key: str) -> list[str]:
+    """Names of the layers that are modules: those that keep their name in a pruned net."""
+    rows = db.read(
+        "MATCH (l:Layer {model: $key}) WHERE l.module IS NOT NULL RETURN l.layer AS layer ORDER BY l.index", key=key
+    )
+    return [row["layer"] for row in rows]
+
+
+def _init(name: str) -> Init:
+    if name not in get_args(Init):
+        raise UsageError(f"There is no init {name!r}.", nearest(name, get_args(Init)))
+    return cast(Init, name)
+
+
+def _require_known(model: Stored, layers: list[str], blocks: list[str]) -> None:
+    """Names typed on the command line: one that is not there is exit 3, unlike in a plan file."""
+    from cnngraph.network.graph import follow
+    from cnngraph.surgery.check import check
+    from cnngraph.surgery.saved import read_saved
+
+    saved = read_saved(model.folder)
+    removes = [Removal(layer=layer) for layer in layers] + [Removal(layer=block, kind="block") for block in blocks]
+    check(follow(saved.model.eval(), saved.input_shape), Plan(removes=tuple(removes)), unknown=NotFoundError)

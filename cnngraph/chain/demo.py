@@ -1,12 +1,12 @@
-"""The whole chain on real digits, step by step; each step calls what its command calls, and says which command that is.
+"""The whole chain on real digits; each step calls what its command calls, and says which command that is.
 
-Every step keeps its result under ``home/demo``, so that a failure half-way costs one step and the next run goes on from there.
+Every step keeps its result under ``home/demo`` or in the database, so that a failure half-way costs one step and the next
+run goes on from there.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,37 +18,42 @@ from cnngraph.chain import baseline, decide, ingest
 from cnngraph.chain.subject import DataChoice, ModelChoice
 from cnngraph.console import Progress
 from cnngraph.errors import CnngraphError
+from cnngraph.files import write_text
 from cnngraph.plan import Plan, read_plan, write_plan
 from cnngraph.settings import Settings
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
 
-__all__ = ["Demo", "Outcome", "run"]
+__all__ = ["Demo", "Outcome"]
 
 NAME, PRUNED = "demo", "demo-pruned"
-DROP = 1.0
-EPOCHS = 12
+DROP, EPOCHS = 1.0, 12
 DATA = DataChoice(name="digits")
 MODEL = ModelChoice(name="cnngraph:vgg16", width=0.25)
 QUERIES = ("overview", "layers-by-theta", "before-and-after")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Outcome:
-    """What the demo found: enough to print and to write the page."""
+    """What the demo found: enough to print it and to write the page.
 
+    Attributes:
+        schedule: the plan without a choice, for its schedule. plan: the decision that was carried out.
+        result: the JSON of ``prune``. sentence: the verdict. queries: (title, Cypher to paste).
+    """
+
+    schedule: Plan
     plan: Plan
     result: dict[str, Any]
     sentence: str
     page: Path
-    commands: list[str] = field(default_factory=list)
-    queries: list[tuple[str, str]] = field(default_factory=list)
+    queries: list[tuple[str, str]]
 
 
 @dataclass
 class Demo:
-    """The steps and where they stand."""
+    """The steps in order; ``say`` prints a line, ``commands`` collects what they stand for."""
 
     settings: Settings
     progress: Progress
@@ -60,8 +65,118 @@ class Demo:
         """Where the demo keeps what it made."""
         return self.settings.home / "demo"
 
+    def train(self) -> None:
+        """A small VGG16 on scikit-learn's digits, resized to 32 px."""
+        out = self.folder / "vgg16"
+        with self._step(
+            "Train a VGG16 of quarter width on scikit-learn's digits at 32 px",
+            f"cnngraph train cnngraph:vgg16 --width {MODEL.width} --data digits --epochs {EPOCHS} --out {out}",
+        ):
+            if out.exists():
+                self.say("  It is there from an earlier run.")
+                return
+            recipe = baseline.training_recipe({"epochs": EPOCHS}, seed=0)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            found = baseline.train(MODEL, DATA, recipe, out, progress=self.progress)
+            self.say(f"  {found['accuracy']:.1%} of the test images right.")
+
+    def connect(self) -> Database:
+        """Start the embedded server, or connect to the configured one."""
+        from cnngraph.database import schema
+        from cnngraph.database.connection import connect
+
+        with self._step("Start Neo4j with Graph Data Science and Browser", "cnngraph db up"):
+            database = connect(self.settings, self.progress)
+            schema.require_current(database)
+            return database
+
+    def ingest(self, db: Database) -> None:
+        """The trained net into the graph."""
+        saved = self.folder / "vgg16"
+        with self._step(
+            "Map the net and write it into the graph", f"cnngraph ingest {saved} --data digits --name {NAME}"
+        ):
+            prepared = ingest.prepare(ModelChoice(name=str(saved)), DATA, ingest.Mapping(), self.progress)
+            counts = ingest.store(db, self.settings, prepared, NAME, progress=self.progress)
+            sizes = ("positions", "arcs", "feature_maps", "connections")
+            self.say("  " + ", ".join(f"{counts[what]:,} {what.replace('_', ' ')}" for what in sizes) + ".")
+
+    def plan(self, db: Database) -> Plan:
+        """Measure in the database, and the schedule of the decision."""
+        with self._step("Measure, and see which layers go at which threshold", f"cnngraph plan {NAME} --schedule"):
+            return self._decide(db, decide.Decision())
+
+    def prune(self, db: Database) -> tuple[Plan, dict[str, Any]]:
+        """Decide by the accuracy that may be lost, rebuild, verify, retrain beside the control, store."""
+        plan_file, result_file = self.folder / "plan.json", self.folder / "result.json"
+        command = f"cnngraph prune {NAME} --method multilayer --max-accuracy-drop {DROP:g} --as {PRUNED}"
+        with self._step("Remove what costs at most one point, prove it, retrain beside the control", command):
+            if result_file.is_file() and self._holds(db, PRUNED):
+                self.say("  It is there from an earlier run.")
+                return read_plan(plan_file), json.loads(result_file.read_text(encoding="utf-8"))
+            plan = self._decide(db, decide.Decision(max_accuracy_drop=DROP), costs=False)
+            write_plan(plan, plan_file)
+            result = decide.carry_out(
+                db,
+                self.settings,
+                NAME,
+                plan,
+                as_name=PRUNED,
+                retrain=True,
+                control=True,
+                typed={},
+                data=decide.OtherData(),
+                device="auto",
+                seed=0,
+                out=None,
+                dry_run=False,
+                progress=self.progress,
+            )
+            write_text(result_file, json.dumps(result, indent=2))
+            return plan, result
+
+    def report(self, db: Database, schedule: Plan, plan: Plan, result: dict[str, Any]) -> Outcome:
+        """The page, and what to paste into Neo4j Browser."""
+        from cnngraph.database import queries
+        from cnngraph.reporting.page import verdict, write_page
+
+        page = self.folder / "summary.html"
+        with self._step("Write the summary", f"cnngraph report {PRUNED} --out {page}"):
+            images = self._test_images()
+            sentence = verdict(result["after"]["accuracy"], result["control"]["accuracy"], images)
+            saved = {one.stem: one.title for one in queries.saved()}
+            key = f"{db.owner}/{PRUNED}"
+            texts = [(saved[stem], queries.query_text(stem, key, {})) for stem in QUERIES]
+            browser = f"{db.http}/browser/" if db.http else None
+            write_page(
+                page,
+                title=f"{NAME}: VGG16 on digits, {len(plan.removed)} layers removed",
+                plan=plan,
+                result=result,
+                sentence=sentence,
+                commands=self.commands,
+                queries=texts,
+                browser=browser,
+            )
+            return Outcome(schedule, plan, result, sentence, page, texts)
+
+    def _decide(self, db: Database, decision: decide.Decision, *, costs: bool = True) -> Plan:
+        return decide.decide(
+            db, self.settings, NAME, decision, data=decide.OtherData(), progress=self.progress, costs=costs
+        )
+
+    def _holds(self, db: Database, name: str) -> bool:
+        from cnngraph.database import catalogue
+
+        return catalogue.properties(db, f"{db.owner}/{name}").get("status") == "complete"
+
+    def _test_images(self) -> int:
+        from cnngraph.chain.subject import open_subject
+
+        return len(open_subject(ModelChoice(name=str(self.folder / "vgg16")), DATA).data.test)
+
     @contextmanager
-    def step(self, what: str, command: str) -> Iterator[None]:
+    def _step(self, what: str, command: str) -> Iterator[None]:
         """Announce a step with the command that it stands for; a failure says which step it was."""
         self.commands.append(command)
         self.say(f"\n{what}\n  $ {command}")

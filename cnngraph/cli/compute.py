@@ -19,13 +19,21 @@ AGGREGATES = ("mean", "sum", "median")
 ENGINES = ("auto", "database", "local")
 REFERENCES = ("median", "mean", "median-positive")
 
-Aggregate = Annotated[str, typer.Option(help="Over classes: mean, sum or median.", callback=lambda v: known(v, AGGREGATES, "aggregate"))]
+Aggregate = Annotated[
+    str, typer.Option(help="Over classes: mean, sum or median.", callback=lambda v: known(v, AGGREGATES, "aggregate"))
+]
 Engine = Annotated[
     str,
-    typer.Option(help="auto; database (Cypher, GDS); local: on the graph read back.", callback=lambda v: known(v, ENGINES, "engine")),
+    typer.Option(
+        help="auto; database (Cypher, GDS); local: on the graph read back.",
+        callback=lambda v: known(v, ENGINES, "engine"),
+    ),
 ]
 Reference = Annotated[
-    str, typer.Option(help="Of all scores: median, mean, median-positive.", callback=lambda v: known(v, REFERENCES, "reference"))
+    str,
+    typer.Option(
+        help="Of all scores: median, mean, median-positive.", callback=lambda v: known(v, REFERENCES, "reference")
+    ),
 ]
 
 
@@ -46,13 +54,19 @@ def measure(
     with connection.graph() as graph, progress() as bars:
         for wanted in measures or ["degree"]:
             runs.append(
-                graph.measure(name, wanted, aggregate=aggregate, engine=engine, reference=reference, seed=seed, progress=bars)
+                graph.measure(
+                    name, wanted, aggregate=aggregate, engine=engine, reference=reference, seed=seed, progress=bars
+                )
             )
     if json:
         emit_json({"model": runs[0].model, "runs": [_as_json(run) for run in runs]})
         return
     for run in runs:
-        table(("layer", "value", "theta"), [list(score) for score in run.layers], title=f"\n{run.measure} (reference {run.reference:.6g})")
+        table(
+            ("layer", "value", "theta"),
+            [list(score) for score in run.layers],
+            title=f"\n{run.measure} (reference {run.reference:.6g})",
+        )
     say(f"Next: cnngraph plan {name} --method multilayer --measure {runs[0].measure}")
 
 

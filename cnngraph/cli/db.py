@@ -12,7 +12,11 @@ from cnngraph.console import emit_json, progress, say, table
 
 __all__ = ["register"]
 
-db = typer.Typer(help="The embedded Neo4j server (up, down, status, logs, clean) and the schema (migrate).", no_args_is_help=True, rich_markup_mode=None)
+db = typer.Typer(
+    help="The embedded Neo4j server (up, down, status, logs, clean) and the schema (migrate).",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 @db.command()
@@ -78,15 +82,21 @@ def clean(
 
     settings = connection.settings()
     if not yes:
-        typer.confirm(f"Remove the embedded database under {settings.home} with every model in it?", abort=True, err=True)
+        typer.confirm(
+            f"Remove the embedded database under {settings.home} with every model in it?", abort=True, err=True
+        )
     server.clean(settings, downloads=downloads)
     say("Removed.")
 
 
 @db.command()
 def migrate(
-    print_: Annotated[bool, typer.Option("--print", help="Print the Cypher for an administrator; change nothing.")] = False,
-    share_database: Annotated[bool, typer.Option("--share-database", help="Go on where others use the same labels.")] = False,
+    print_: Annotated[
+        bool, typer.Option("--print", help="Print the Cypher for an administrator; change nothing.")
+    ] = False,
+    share_database: Annotated[
+        bool, typer.Option("--share-database", help="Go on where others use the same labels.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Bring the schema of the configured server up to date.

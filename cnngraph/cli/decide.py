@@ -35,14 +35,26 @@ def _measure(value: str) -> str:
 
 
 Method = Annotated[str | None, typer.Option(help="multilayer: layers whose every node is weak.", callback=_method)]
-Measure = Annotated[str, typer.Option("--measure", "-m", help="What ranks the layers; docs/measures.md lists them.", callback=_measure)]
+Measure = Annotated[
+    str, typer.Option("--measure", "-m", help="What ranks the layers; docs/measures.md lists them.", callback=_measure)
+]
 Threshold = Annotated[float | None, typer.Option(help="Layers go whose theta is below it.", callback=finite)]
 Remove = Annotated[int | None, typer.Option(min=1, help="This many layers go, lowest theta first.")]
 Drop = Annotated[
     float | None,
-    typer.Option("--max-accuracy-drop", help="As many go as cost at most this much validation accuracy, in points of percent; trains on the way.", callback=finite),
+    typer.Option(
+        "--max-accuracy-drop",
+        help="As many go as cost at most this much validation accuracy, in points of percent; trains on the way.",
+        callback=finite,
+    ),
 ]
-Init = Annotated[str, typer.Option(help="Weights where ends are joined: least-squares, inherit, reset or scratch.", callback=lambda v: known(v, INITS, "init"))]
+Init = Annotated[
+    str,
+    typer.Option(
+        help="Weights where ends are joined: least-squares, inherit, reset or scratch.",
+        callback=lambda v: known(v, INITS, "init"),
+    ),
+]
 
 
 def plan(
@@ -54,7 +66,9 @@ def plan(
     remove: Remove = None,
     max_accuracy_drop: Drop = None,
     reference: Reference = "median",
-    schedule: Annotated[bool, typer.Option("--schedule", help="List every threshold at which the set changes.")] = False,
+    schedule: Annotated[
+        bool, typer.Option("--schedule", help="List every threshold at which the set changes.")
+    ] = False,
     init: Init = "least-squares",
     engine: Engine = "auto",
     data: Data = None,
@@ -76,8 +90,17 @@ def plan(
     _one_of({"--threshold": threshold, "--remove": remove, "--max-accuracy-drop": max_accuracy_drop}, at_least=0)
     with connection.graph() as graph, progress() as bars:
         decision = chain.Decision(
-            method=method or "multilayer", measure=measure, aggregate=aggregate, threshold=threshold, remove=remove,
-            max_accuracy_drop=max_accuracy_drop, reference=reference, engine=engine, init=init, seed=seed, device=device,
+            method=method or "multilayer",
+            measure=measure,
+            aggregate=aggregate,
+            threshold=threshold,
+            remove=remove,
+            max_accuracy_drop=max_accuracy_drop,
+            reference=reference,
+            engine=engine,
+            init=init,
+            seed=seed,
+            device=device,
         )
         made = chain.decide(graph, name, decision, data=chain.other_data(data, data_root), progress=bars)
     if out is not None:
@@ -103,11 +126,23 @@ def prune(
     reference: Reference = "median",
     engine: Engine = "auto",
     remove_layer: Annotated[list[str] | None, typer.Option(help="This layer goes; repeat for several.")] = None,
-    remove_block: Annotated[list[str] | None, typer.Option(help="This residual block goes; repeat for several.")] = None,
+    remove_block: Annotated[
+        list[str] | None, typer.Option(help="This residual block goes; repeat for several.")
+    ] = None,
     plan_file: Annotated[Path | None, typer.Option("--plan", help="Carry out this plan.")] = None,
-    run: Annotated[str | None, typer.Option(help="Carry out this PruningRun of the graph, also one made by hand.")] = None,
-    init: Annotated[str | None, typer.Option(help="Weights where ends are joined: least-squares, inherit, reset or scratch.", callback=lambda v: known(v, INITS, "init"))] = None,
-    as_: Annotated[str | None, typer.Option("--as", help="Name of the new model; default: one is made and said.")] = None,
+    run: Annotated[
+        str | None, typer.Option(help="Carry out this PruningRun of the graph, also one made by hand.")
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Weights where ends are joined: least-squares, inherit, reset or scratch.",
+            callback=lambda v: known(v, INITS, "init"),
+        ),
+    ] = None,
+    as_: Annotated[
+        str | None, typer.Option("--as", help="Name of the new model; default: one is made and said.")
+    ] = None,
     no_retrain: Annotated[bool, typer.Option("--no-retrain", help="Evaluate and store without training.")] = False,
     no_control: Annotated[bool, typer.Option("--no-control", help="Do not train the unpruned net beside it.")] = False,
     epochs: Epochs = None,
@@ -133,7 +168,9 @@ def prune(
     if as_ is not None:
         check_name(as_)
     by_hand = (remove_layer or []) + (remove_block or []) or None
-    chosen = _one_of({"--method": method, "--remove-layer or --remove-block": by_hand, "--plan": plan_file, "--run": run}, at_least=1)
+    chosen = _one_of(
+        {"--method": method, "--remove-layer or --remove-block": by_hand, "--plan": plan_file, "--run": run}, at_least=1
+    )
     limits = {"--threshold": threshold, "--remove": remove, "--max-accuracy-drop": max_accuracy_drop}
     if chosen == "--method":
         _one_of(limits, at_least=1)
@@ -143,16 +180,37 @@ def prune(
         other = chain.other_data(data, data_root)
         if chosen == "--method":
             decision = chain.Decision(
-                method=method or "multilayer", measure=measure, aggregate=aggregate, threshold=threshold, remove=remove,
-                max_accuracy_drop=max_accuracy_drop, reference=reference, engine=engine, init=init or "least-squares", seed=seed, device=device,
+                method=method or "multilayer",
+                measure=measure,
+                aggregate=aggregate,
+                threshold=threshold,
+                remove=remove,
+                max_accuracy_drop=max_accuracy_drop,
+                reference=reference,
+                engine=engine,
+                init=init or "least-squares",
+                seed=seed,
+                device=device,
             )
             made = chain.decide(graph, name, decision, data=other, progress=bars, costs=False)
         else:
-            made = chain.given(graph, name, layers=remove_layer, blocks=remove_block, file=plan_file, run=run, init=init)
+            made = chain.given(
+                graph, name, layers=remove_layer, blocks=remove_block, file=plan_file, run=run, init=init
+            )
         result = chain.carry_out(
-            graph, name, made, as_name=as_, retrain=not no_retrain, control=not no_control,
+            graph,
+            name,
+            made,
+            as_name=as_,
+            retrain=not no_retrain,
+            control=not no_control,
             typed={"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate},
-            data=other, device=device, seed=seed, out=out, dry_run=dry_run, progress=bars,
+            data=other,
+            device=device,
+            seed=seed,
+            out=out,
+            dry_run=dry_run,
+            progress=bars,
         )
     if json:
         emit_json(result)
@@ -162,7 +220,9 @@ def prune(
     for note in made.notes:
         say(note)
     if dry_run:
-        say(f"Would remove {', '.join(result['removed']) or 'nothing'} and store {result['new_model']}: {result['would_write']}.")
+        say(
+            f"Would remove {', '.join(result['removed']) or 'nothing'} and store {result['new_model']}: {result['would_write']}."
+        )
         return
     table(("", "before", "after", "change", "control"), figures_table(result))
     print(f"\nremoved: {', '.join(result['removed']) or 'nothing'}\nstored:  {result['new_model']}")
@@ -192,12 +252,21 @@ def _as_json(made: Plan) -> dict[str, Any]:
 def _print_plan(made: Plan, schedule: bool) -> None:
     gone = set(made.removed)
     rows = [(score.layer, score.value, score.theta, "goes" if score.layer in gone else "") for score in made.layers]
-    table(("layer", "value", "theta", ""), rows, title=f"{made.model}: {made.measure}, reference ({made.reference_rule}) {made.reference:.6g}")
+    table(
+        ("layer", "value", "theta", ""),
+        rows,
+        title=f"{made.model}: {made.measure}, reference ({made.reference_rule}) {made.reference:.6g}",
+    )
     if schedule:
-        steps = [(step.threshold, len(step.removed), ", ".join(step.removed), step.parameters, step.macs, step.latency_ms) for step in made.schedule]
+        steps = [
+            (step.threshold, len(step.removed), ", ".join(step.removed), step.parameters, step.macs, step.latency_ms)
+            for step in made.schedule
+        ]
         table(("threshold", "layers", "removed", "parameters", "MACs", "~latency ms"), steps, title="\nschedule")
     if made.correlations:
-        known_values = ", ".join(f"{null} {value:.2f}" if value is not None else f"{null} -" for null, value in made.correlations.items())
+        known_values = ", ".join(
+            f"{null} {value:.2f}" if value is not None else f"{null} -" for null, value in made.correlations.items()
+        )
         print(f"\nSpearman correlation of this ranking with the nulls: {known_values}")
     for note in made.notes:
         print(note)

@@ -21,7 +21,9 @@ import_app = typer.Typer(help="Read networks that other programs wrote.", no_arg
 @import_app.command("cnn2multilayer")
 def import_cnn2multilayer(
     gexf: Annotated[Path, typer.Argument(help="The network: a GEXF file, may be gzipped.")],
-    classes: Annotated[list[str], typer.Option(help="CSV of one class network; repeat in class order, or one quoted pattern.")],
+    classes: Annotated[
+        list[str], typer.Option(help="CSV of one class network; repeat in class order, or one quoted pattern.")
+    ],
     name: Annotated[str, typer.Option(help="Name of the model in the database.")],
     replace: Annotated[bool, typer.Option(help="Replace a model of that name.")] = False,
     dry_run: DryRun = False,
@@ -41,16 +43,30 @@ def import_cnn2multilayer(
     if json:
         emit_json(counts | {"dry_run": dry_run})
         return
-    say(f"{'Would hold' if dry_run else 'Holds'} {counts['model']}: {number(counts['positions'])} positions, {number(counts['arcs'])} arcs.")
+    say(
+        f"{'Would hold' if dry_run else 'Holds'} {counts['model']}: {number(counts['positions'])} positions, {number(counts['arcs'])} arcs."
+    )
     say(f"Next: cnngraph plan {name} --method multilayer --measure degree")
 
 
 def export(
     name: ModelName,
     out: Annotated[Path, typer.Option(help="File to write; for parquet a folder.")],
-    format_: Annotated[str, typer.Option("--format", help="parquet, gexf, graphml or json.", callback=lambda v: known(v, FORMATS, "format"))] = "parquet",
-    view: Annotated[str, typer.Option(help="channels, positions or both.", callback=lambda v: known(v, ("channels", "positions", "both"), "view"))] = "both",
-    class_: Annotated[str, typer.Option("--class", help="Class (name or number) whose weights the edges get, or mean.")] = "mean",
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format", help="parquet, gexf, graphml or json.", callback=lambda v: known(v, FORMATS, "format")
+        ),
+    ] = "parquet",
+    view: Annotated[
+        str,
+        typer.Option(
+            help="channels, positions or both.", callback=lambda v: known(v, ("channels", "positions", "both"), "view")
+        ),
+    ] = "both",
+    class_: Annotated[
+        str, typer.Option("--class", help="Class (name or number) whose weights the edges get, or mean.")
+    ] = "mean",
     layers: Annotated[str | None, typer.Option(help="Only layers A..B, in network order.")] = None,
     json: Json = False,
 ) -> None:

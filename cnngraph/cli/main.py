@@ -27,7 +27,15 @@ app = typer.Typer(
 )
 
 # Options that mean the same everywhere may stand anywhere on the line; True where a value follows.
-_GLOBAL = {"--profile": True, "--uri": True, "--username": True, "--database": True, "--owner": True, "--verbose": False, "-v": False}
+_GLOBAL = {
+    "--profile": True,
+    "--uri": True,
+    "--username": True,
+    "--database": True,
+    "--owner": True,
+    "--verbose": False,
+    "-v": False,
+}
 
 
 def _version(value: bool) -> None:
@@ -39,12 +47,18 @@ def _version(value: bool) -> None:
 @app.callback()
 def options(
     profile: Annotated[str | None, typer.Option(help="Profile of the config file that names a server.")] = None,
-    uri: Annotated[str | None, typer.Option(help="Bolt address of your own server (else NEO4J_URI, else the embedded one).")] = None,
-    username: Annotated[str | None, typer.Option(help="User on that server; the password comes from NEO4J_PASSWORD.")] = None,
+    uri: Annotated[
+        str | None, typer.Option(help="Bolt address of your own server (else NEO4J_URI, else the embedded one).")
+    ] = None,
+    username: Annotated[
+        str | None, typer.Option(help="User on that server; the password comes from NEO4J_PASSWORD.")
+    ] = None,
     database: Annotated[str | None, typer.Option(help="Database on that server.")] = None,
     owner: Annotated[str | None, typer.Option(help="Label of your own models (default: the login name).")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Convolutional networks as multilayer graphs in Neo4j: find redundant layers, remove them, prove the result."""
     connection.choose(profile=profile, uri=uri, username=username, database=database, owner=owner)

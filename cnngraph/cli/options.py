@@ -9,8 +9,22 @@ from typing import Annotated, Any
 import typer
 
 __all__ = [
-    "Data", "DataRoot", "Device", "DryRun", "Finite", "ImagesPerClass", "Json", "Measures", "ModelName", "OnlyClasses", "Positive",
-    "Seed", "Size", "Yes", "finite", "known",
+    "Data",
+    "DataRoot",
+    "Device",
+    "DryRun",
+    "Finite",
+    "ImagesPerClass",
+    "Json",
+    "Measures",
+    "ModelName",
+    "OnlyClasses",
+    "Positive",
+    "Seed",
+    "Size",
+    "Yes",
+    "finite",
+    "known",
 ]
 
 
@@ -48,13 +62,21 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say exactly what would be written; write nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="NAME of one's own model, or OWNER/NAME.")]
-Data = Annotated[str | None, typer.Option(help="digits, mnist, fashion-mnist, cifar10, cifar100, svhn, caltech101 or folder:PATH.")]
+Data = Annotated[
+    str | None, typer.Option(help="digits, mnist, fashion-mnist, cifar10, cifar100, svhn, caltech101 or folder:PATH.")
+]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder that holds the data set (default: in CNNGRAPH_CACHE).")]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of everything random.")]
-Size = Annotated[int | None, typer.Option(min=1, max=4096, help="Input size in pixels (default: the architecture's own).")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", callback=lambda v: known(v, ("auto", "cpu", "cuda"), "device"))]
+Size = Annotated[
+    int | None, typer.Option(min=1, max=4096, help="Input size in pixels (default: the architecture's own).")
+]
+Device = Annotated[
+    str, typer.Option(help="auto, cpu or cuda.", callback=lambda v: known(v, ("auto", "cpu", "cuda"), "device"))
+]
 ImagesPerClass = Annotated[int | None, typer.Option(min=1, help="Use at most this many images of each class.")]
 OnlyClasses = Annotated[str | None, typer.Option(help="Only these classes: names or numbers, separated by commas.")]
-Measures = Annotated[list[str] | None, typer.Option("--measure", "-m", help="Measure; repeat for several.", callback=_measure_names)]
+Measures = Annotated[
+    list[str] | None, typer.Option("--measure", "-m", help="Measure; repeat for several.", callback=_measure_names)
+]
 Positive = Annotated[float | None, typer.Option(callback=_above_zero)]
 Finite = Annotated[float | None, typer.Option(callback=finite)]

@@ -15,11 +15,19 @@ __all__ = ["register"]
 
 
 def query(
-    stem: Annotated[str | None, typer.Argument(help="Name of a saved query, or - for Cypher on standard input; none: list them.")] = None,
+    stem: Annotated[
+        str | None, typer.Argument(help="Name of a saved query, or - for Cypher on standard input; none: list them.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="The model that the query asks about.")] = None,
-    param: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, repeat for several; every one has a default.")] = None,
-    print_: Annotated[bool, typer.Option("--print", help="Print the text to paste into Neo4j Browser; run nothing.")] = False,
-    write: Annotated[bool, typer.Option("--write", help="Allow Cypher from standard input to change the database.")] = False,
+    param: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE, repeat for several; every one has a default.")
+    ] = None,
+    print_: Annotated[
+        bool, typer.Option("--print", help="Print the text to paste into Neo4j Browser; run nothing.")
+    ] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Allow Cypher from standard input to change the database.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Run a saved query (cypher/queries), or Cypher from standard input, read-only unless --write.
@@ -46,12 +54,22 @@ def query(
             print(queries.query_text(stem, connection.key(model), parameters))
             return
     with connection.graph() as graph:
-        found = graph.query(sys.stdin.read() if stem == "-" else stem, model=model, parameters=parameters, cypher=stem == "-", write=write)
+        found = graph.query(
+            sys.stdin.read() if stem == "-" else stem,
+            model=model,
+            parameters=parameters,
+            cypher=stem == "-",
+            write=write,
+        )
     if json:
         emit_json({"query": stem, "rows": found})
         return
     if not found:
-        say("No rows." if stem == "-" else "No rows: the model lacks what this query shows (a measure, a view, a pruning).")
+        say(
+            "No rows."
+            if stem == "-"
+            else "No rows: the model lacks what this query shows (a measure, a view, a pruning)."
+        )
         return
     headers = list(found[0])
     table(headers, [[_short(row[header]) for header in headers] for row in found])

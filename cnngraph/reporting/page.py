@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from cnngraph.files import write_text
 from cnngraph.plan import Plan
 
 __all__ = ["FIGURES", "figures_table", "verdict", "write_page"]
@@ -75,7 +75,9 @@ def write_page(
     """
     from jinja2 import Environment, PackageLoader
 
-    environment = Environment(loader=PackageLoader("cnngraph.reporting", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=PackageLoader("cnngraph.reporting", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
     page = environment.get_template("summary.html").render(
         title=title,
         plan=plan,
@@ -87,11 +89,7 @@ def write_page(
         browser=browser,
         plot=_theta_plot(plan),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(page, encoding="utf-8")
-    part.replace(path)
-    return path
+    return write_text(path, page)
 
 
 def _theta_plot(plan: Plan) -> str:

@@ -1,0 +1,91 @@
+"""``demo``: the whole chain on real digits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from cnngraph.cli import connection
+from cnngraph.cli.options import Json
+from cnngraph.console import emit_json, progress, say, table
+
+if TYPE_CHECKING:
+    from cnngraph.chain.demo import Outcome
+    from cnngraph.database.connection import Database
+
+__all__ = ["register"]
+
+
+def demo(json: Json = False) -> None:
+    """The whole chain on real digits: train, ingest, measure, plan, prune, verify, retrain, look at it.
+
+    Example: cnngraph demo
+    """
+    from cnngraph.chain.demo import Demo
+
+    with progress() as bars:
+        run = Demo(connection.settings(), bars, bars.note)
+        run.train()
+        with run.connect() as database:
+            run.ingest(database)
+            schedule = run.plan(database)
+            plan, result = run.prune(database)
+            outcome = run.report(database, schedule, plan, result)
+    if json:
+        emit_json(result | {"sentence": outcome.sentence, "page": str(outcome.page)})
+        return
+    _print(outcome, database)
+
+
+def _print(outcome: Outcome, database: Database) -> None:
+    from cnngraph.chain.demo import NAME
+    from cnngraph.reporting.page import figures_table
+
+    steps = [
+        (step.threshold, len(step.removed), step.parameters, step.macs, step.latency_ms, ", ".join(step.removed))
+        for step in outcome.schedule.schedule
+    ]
+    headers = ("threshold", "layers", "parameters", "MACs", "~latency ms", "removed")
+    table(headers, steps, title="\nThe schedule: what goes at which threshold")
+    print(f"\nRemoved: {', '.join(outcome.plan.removed) or 'nothing'}")
+    for removal in outcome.plan.removes:
+        print(f"  {removal.layer}: {removal.reason}")
+    for note in outcome.plan.notes:
+        print(f"  {note}")
+    table(("", "before", "after", "change", "control"), figures_table(outcome.result), title="")
+    print("control: the unpruned net, retrained for as long with the same settings")
+    print(f"\n{outcome.sentence}")
+    print(f"\nThe summary as a page: {outcome.page}")
+    if database.http:
+        print(f"Neo4j Browser: {database.http}/browser/")
+        print(f"  log in as neo4j; the password is in {connection.settings().home / 'server' / 'password'}")
+    print("\nThree queries to paste there:")
+    for title, text in outcome.queries:
+        print(f"\n// {title}\n{text.strip()}")
+    say("")
+    if database.embedded:
+        _print_server()
+    print(
+        "\nYour own net and folder:\n"
+        "  cnngraph train torchvision:resnet18 --data folder:PATH/TO/IMAGES --out runs/mine\n"
+        "  cnngraph ingest runs/mine --data folder:PATH/TO/IMAGES --name mine\n"
+        "  cnngraph prune mine --method multilayer --max-accuracy-drop 1"
+    )
+    print(f"\nSee also: cnngraph show {NAME}, cnngraph lineage {NAME}, cnngraph query")
+
+
+def _print_server() -> None:
+    import psutil
+
+    from cnngraph.database.embedded import server
+
+    running = server.status(connection.settings())
+    if running is not None:
+        used = psutil.Process(running.pid).memory_info().rss / 2**20
+        print(f"The server goes on running (process {running.pid}, {used:,.0f} MiB). Stop it: cnngraph db down")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(demo)
