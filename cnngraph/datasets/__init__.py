@@ -1,1 +1,1 @@
-""""""
+"""Where images come from: names -> train, validation and test parts."""

@@ -1,1 +1,1 @@
-""""""
+"""Where a CNN comes from: names, the zoo of small-image nets, weights files."""

@@ -1,1 +1,1 @@
-""""""
+"""Training, evaluation and latency of a net."""

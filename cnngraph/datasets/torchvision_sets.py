@@ -1,0 +1,97 @@
+"""Sets that torchvision loads: MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100, SVHN, Caltech-101."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torchvision.datasets as tv
+
+from cnngraph.datasets.pixels import ArrayPixels, FilePixels, Part, RawData
+from cnngraph.errors import DataError, NotFoundError
+
+__all__ = ["READERS"]
+
+
+def _open(name: str, root: Path, load: Callable[[bool], Any]) -> Any:
+    """``load(download)``: first what is there, then a download."""
+    try:
+        return load(False)
+    except RuntimeError:  # torchvision's word for "not there, or not whole"
+        pass
+    except (OSError, EOFError, ValueError) as error:
+        raise _unreadable(name, root, error) from error
+    try:
+        # torchvision prints remarks on stdout, which belongs to results.
+        with contextlib.redirect_stdout(sys.stderr):
+            root.mkdir(parents=True, exist_ok=True)
+            return load(True)
+    except PermissionError as error:
+        raise DataError(
+            f"{root} cannot be written to, and {name} must be unpacked there.", "Copy it elsewhere."
+        ) from error
+    except (OSError, RuntimeError, ImportError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise NotFoundError(
+            f"{name} is not in {root} and could not be fetched: {reason}.",
+            "Name the folder that holds it: --data-root DIR.",
+        ) from error
+    except (EOFError, ValueError) as error:
+        raise _unreadable(name, root, error) from error
+
+
+def _unreadable(name: str, root: Path, error: Exception) -> DataError:
+    reason = str(error).partition("\n")[0].rstrip(".")
+    return DataError(f"{name} in {root} cannot be read: {reason}.", "Delete its files there and fetch them again.")
+
+
+def _part(images: Any, labels: Any) -> Part:
+    return Part(ArrayPixels(np.asarray(images, dtype=np.uint8)), np.asarray(labels, dtype=np.int64))
+
+
+def _by_train_flag(name: str, kind: Any) -> Callable[[Path], RawData]:
+    """MNIST and CIFAR: ``kind(root, train=, download=)`` with ``data``, ``targets`` and ``classes``."""
+
+    def read(root: Path) -> RawData:
+        sets = [
+            _open(name, root, lambda download, train=train: kind(root, train=train, download=download))
+            for train in (True, False)
+        ]
+        train, test = (_part(each.data, each.targets) for each in sets)
+        return RawData(classes=[str(label) for label in sets[0].classes], train=train, test=test)
+
+    return read
+
+
+def _svhn(root: Path) -> RawData:
+    sets = [
+        _open("svhn", root, lambda download, split=split: tv.SVHN(root, split=split, download=download))
+        for split in ("train", "test")
+    ]
+    train, test = (_part(each.data.transpose(0, 2, 3, 1), each.labels) for each in sets)
+    return RawData(classes=[str(digit) for digit in range(10)], train=train, test=test)
+
+
+def _caltech101(root: Path) -> RawData:
+    """The 101 object categories; the background class is left out, as torchvision does."""
+    whole = _open("caltech101", root, lambda download: tv.Caltech101(root, download=download))
+    folder = Path(whole.root) / "101_ObjectCategories"
+    files = [
+        folder / whole.categories[label] / f"image_{number:04d}.jpg"
+        for label, number in zip(whole.y, whole.index, strict=True)
+    ]
+    return RawData(classes=list(whole.categories), train=Part(FilePixels(files), np.array(whole.y, dtype=np.int64)))
+
+
+READERS: dict[str, Callable[[Path], RawData]] = {
+    "mnist": _by_train_flag("mnist", tv.MNIST),
+    "fashion-mnist": _by_train_flag("fashion-mnist", tv.FashionMNIST),
+    "cifar10": _by_train_flag("cifar10", tv.CIFAR10),
+    "cifar100": _by_train_flag("cifar100", tv.CIFAR100),
+    "svhn": _svhn,
+    "caltech101": _caltech101,
+}

@@ -1,0 +1,157 @@
+"""Names -> nets. ``cnngraph:NAME``, ``torchvision:NAME`` and ``python:package.module:factory``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from cnngraph.errors import ModelError, NotFoundError, UsageError, nearest
+from cnngraph.models import factories, torchvision_nets
+from cnngraph.models.small.layout import Layout
+from cnngraph.models.small.zoo import ZOO
+from cnngraph.models.weights import load_weights, require_finite
+from cnngraph.origin import Origin, Preprocessing, set_origin
+
+__all__ = ["build", "default_preprocessing", "known_architectures", "rebuild", "require_known"]
+
+_SMALL_SIZE = 32
+
+
+def known_architectures() -> list[str]:
+    """Every name that :func:`build` knows; ``python:`` names are the user's."""
+    return [f"cnngraph:{name}" for name in ZOO] + [f"torchvision:{name}" for name in torchvision_nets.names()]
+
+
+def require_known(architecture: str) -> None:
+    """Raise NotFoundError, with the nearest name, unless ``architecture`` is one that :func:`build` knows."""
+    family, _, _ = architecture.partition(":")
+    if family != "python" and architecture not in known_architectures():
+        raise NotFoundError(f"There is no architecture {architecture!r}.", _suggestion(architecture))
+
+
+def _suggestion(architecture: str) -> str:
+    """The nearest name; one typed without its family, or with an unknown one, is looked for in all of them."""
+    known = known_architectures()
+    bare = architecture.rpartition(":")[2]
+    same = [name for name in known if name.rpartition(":")[2] == bare]
+    if same:
+        return f"Did you mean {' or '.join(same)}?"
+    family = f"{architecture.partition(':')[0]}:"
+    return nearest(architecture, [name for name in known if name.startswith(family)] or known)
+
+
+def build(
+    name: str,
+    *,
+    classes: int,
+    in_channels: int = 3,
+    size: int | None = None,
+    width: float = 1.0,
+    seed: int = 0,
+    weights: str | Path | None = None,
+    new_head: bool = False,
+) -> nn.Module:
+    """Build a net by name, with its :class:`~cnngraph.origin.Origin` attached.
+
+    Args:
+        name: one of :func:`known_architectures`, or ``python:package.module:factory``.
+        classes: number of outputs.
+        in_channels: channels that the first conv reads; only ``cnngraph:`` nets can read other than 3.
+        size: height and width of the input in pixels; ``None``: the architecture's (or the weights') own.
+        width: factor on the hidden channels of a ``cnngraph:`` net.
+        seed: of the new weights; the global random state is left as it was.
+        weights: ``None`` (new ones), ``"pretrained"`` or a file (safetensors or a plain state dict).
+        new_head: leave the output layer untrained, so that weights with other classes fit.
+
+    Raises:
+        NotFoundError: an unknown name, module or file.
+        ModelError: the net cannot be built so, the weights do not fit or are not finite.
+    """
+    require_known(name)
+    family, _, rest = name.partition(":")
+    if width != 1.0 and family != "cnngraph":
+        raise UsageError(f"{name} has no width option.", "Leave out --width; cnngraph: nets have one.")
+    options = _options(name, classes=classes, in_channels=in_channels, size=size, width=width, weights=weights)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = rebuild(name, options)
+    if weights == "pretrained":
+        if family != "torchvision":
+            raise ModelError(f"{name} has no pretrained weights.", "Give a weights file, or train it first.")
+        torchvision_nets.load_pretrained(model, rest, new_head=new_head)
+    elif weights is not None:
+        load_weights(model, weights, new_head=new_head)
+    require_finite(model, name)
+    return model
+
+
+def rebuild(architecture: str, options: Mapping[str, Any]) -> nn.Module:
+    """The structure that ``architecture`` and the options of an Origin describe, with new weights.
+
+    Raises:
+        NotFoundError: an unknown architecture.
+        ModelError: the options do not fit it.
+    """
+    require_known(architecture)
+    family, _, rest = architecture.partition(":")
+    try:
+        model = _FAMILIES[family](rest, dict(options))
+    except (TypeError, KeyError) as error:
+        raise ModelError(f"{architecture} cannot be built with the options {dict(options)}: {error}.") from error
+    set_origin(model, Origin(architecture=architecture, options=dict(options)))
+    return model
+
+
+def default_preprocessing(
+    name: str, weights: str | Path | None = None, size: int | None = None, in_channels: int = 3
+) -> Preprocessing:
+    """How the net wants its images: what the weights say, else the architecture's own size, mean and std 0.5."""
+    require_known(name)
+    family, _, rest = name.partition(":")
+    if family == "torchvision":
+        return torchvision_nets.preprocessing(rest, torchvision_nets.find_weights(rest, weights), size)
+    side = size or (_SMALL_SIZE if family == "cnngraph" else torchvision_nets.DEFAULT_SIZE)
+    return Preprocessing(size=(side, side), channels=in_channels)
+
+
+def _options(
+    name: str, *, classes: int, in_channels: int, size: int | None, width: float, weights: str | Path | None
+) -> dict[str, Any]:
+    """Everything that the structure depends on, and what the net's input looks like."""
+    preprocessing = default_preprocessing(name, weights, size, in_channels)
+    options: dict[str, Any] = {
+        "classes": classes,
+        "in_channels": preprocessing.channels,
+        "size": preprocessing.size[0],
+    }
+    if name.startswith("cnngraph:"):
+        options["width"] = width
+    if name in ("torchvision:googlenet", "torchvision:inception_v3"):
+        known = torchvision_nets.find_weights(name.partition(":")[2], weights)
+        options["transform_input"] = known is not None
+    return options
+
+
+def _small(name: str, options: dict[str, Any]) -> nn.Module:
+    return ZOO[name](Layout(**options))
+
+
+def _torchvision(name: str, options: dict[str, Any]) -> nn.Module:
+    options.pop("in_channels", None)  # always 3: grey images are repeated
+    return torchvision_nets.build(name, **options)
+
+
+def _factory(path: str, options: dict[str, Any]) -> nn.Module:
+    return factories.build(path, options["classes"])
+
+
+# A new family of architectures is one new file and one line here.
+_FAMILIES: dict[str, Callable[[str, dict[str, Any]], nn.Module]] = {
+    "cnngraph": _small,
+    "torchvision": _torchvision,
+    "python": _factory,
+}

@@ -1,0 +1,141 @@
+"""How good a classifier is: accuracy, macro precision and recall, and the same per class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from cnngraph.console import Progress, Quiet
+from cnngraph.datasets.images import Images, loader
+from cnngraph.errors import DataError, ModelError
+from cnngraph.training.execution import pick_device
+
+__all__ = ["Evaluation", "evaluate", "evaluation_mode", "scores"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores on a set of images.
+
+    Attributes:
+        accuracy: share of images whose class is right, 0..1.
+        precision, recall: means over the classes (macro); a class that is never predicted has precision 0, and one
+            that is neither there nor predicted does not count.
+        loss: mean cross-entropy, in nats.
+        images: how many were judged.
+        per_class: for each class index precision, recall and images.
+        confusion: int64 of shape (classes, classes); rows are true classes, columns predicted ones.
+    """
+
+    accuracy: float
+    precision: float
+    recall: float
+    loss: float
+    images: int
+    per_class: tuple[dict[str, float], ...]
+    confusion: NDArray[np.int64]
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the confusion matrix, as a JSON object."""
+        return {
+            "accuracy": self.accuracy,
+            "precision": self.precision,
+            "recall": self.recall,
+            "loss": self.loss,
+            "images": self.images,
+            "per_class": list(self.per_class),
+        }
+
+
+def evaluate(
+    model: nn.Module,
+    images: Images | Iterable[tuple[torch.Tensor, torch.Tensor]],
+    *,
+    batch_size: int = 256,
+    device: str | torch.device = "auto",
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Judge ``model`` in eval mode and full precision; its modes are restored, it stays on ``device``.
+
+    Args:
+        model: a classifier: images -> logits of shape (N, classes).
+        images: an Images, or batches of (images, labels).
+        batch_size: of an Images.
+        device: auto, cpu or cuda.
+        progress: told of every batch.
+
+    Raises:
+        DataError: there are no images.
+        ModelError: the logits are not finite, or fewer than the classes of the data.
+    """
+    batches = loader(images, batch_size=batch_size) if isinstance(images, Images) else images
+    shown = progress or Quiet()
+    shown.start("Evaluating", len(images) if isinstance(images, Images) else None)
+    place = pick_device(device)
+    model.to(place)
+    confusion: NDArray[np.int64] | None = None
+    loss = 0.0
+    with evaluation_mode(model), torch.inference_mode():
+        for pictures, labels in batches:
+            logits = model(pictures.to(place)).float().cpu()
+            classes = logits.shape[1]
+            if confusion is None:
+                confusion = np.zeros((classes, classes), dtype=np.int64)
+            if int(labels.max()) >= classes:
+                raise ModelError(
+                    f"The net has {classes} outputs, but the data has a class number {int(labels.max())}.",
+                    "Build it with as many outputs as the data has classes.",
+                )
+            loss += float(functional.cross_entropy(logits, labels, reduction="sum"))
+            np.add.at(confusion, (labels.numpy(), logits.argmax(dim=1).numpy()), 1)
+            shown.advance(len(labels))
+    if confusion is None or not confusion.sum():
+        raise DataError("There are no images to evaluate on.", "Give the data more images.")
+    if not np.isfinite(loss):
+        raise ModelError("The net's outputs are NaN or infinite.", "Train it again with a lower --learning-rate.")
+    return scores(confusion, loss / int(confusion.sum()))
+
+
+def scores(confusion: NDArray[np.int64], loss: float = float("nan")) -> Evaluation:
+    """All scores from a confusion matrix (rows true, columns predicted).
+
+    >>> scores(np.array([[3, 1], [0, 4]])).recall
+    0.875
+    """
+    right = np.diag(confusion).astype(float)
+    true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
+    recall = np.divide(right, true, out=np.zeros_like(right), where=true > 0)
+    precision = np.divide(right, predicted, out=np.zeros_like(right), where=predicted > 0)
+    seen = (true + predicted) > 0
+    return Evaluation(
+        accuracy=float(right.sum() / true.sum()),
+        precision=float(precision[seen].mean()),
+        recall=float(recall[seen].mean()),
+        loss=loss,
+        images=int(true.sum()),
+        per_class=tuple(
+            {"precision": float(p), "recall": float(r), "images": int(n)}
+            for p, r, n in zip(precision, recall, true, strict=True)
+        ),
+        confusion=confusion,
+    )
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Eval mode inside, and afterwards every module in the mode that it was in, also after an error."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

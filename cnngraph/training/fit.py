@@ -1,0 +1,331 @@
+"""The trainer: one loop that can be read in one sitting.
+
+Defaults: AdamW at 1e-3, five per cent of warm-up, then a cosine to zero; gradients clipped at norm 5. They train
+thirteen convs without norm as well as a ResNet. Every random choice of an epoch follows from the seed and the epoch's
+number, so that a training that was interrupted and resumed ends with the same weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from cnngraph.console import Progress, Quiet
+from cnngraph.datasets.images import Images, loader
+from cnngraph.errors import DataError, ModelError
+from cnngraph.training.augment import shift_and_flip
+from cnngraph.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from cnngraph.training.evaluate import evaluate, evaluation_mode
+from cnngraph.training.execution import Execution, Precision, choose_execution, logits_and_loss, pick_device
+
+__all__ = ["DEFAULT_LEARNING_RATES", "Epoch", "Fit", "Recipe", "fit"]
+
+DEFAULT_LEARNING_RATES = {"adamw": 1e-3, "sgd": 0.02}
+OptimizerName = Literal["adamw", "sgd"]
+_WARMUP = 0.05
+_CLIP = 5.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Attributes:
+        epochs, batch_size: as ever.
+        learning_rate: the highest; ``None``: the optimizer's own in DEFAULT_LEARNING_RATES.
+        optimizer: adamw, or sgd with Nesterov momentum 0.9.
+        weight_decay: on conv and dense weights only, not on biases and norms.
+        patience: stop after so many epochs without a better validation score; ``None`` never stops early.
+        augment: shift and mirror training images; wrong for digits and letters.
+        seed: of order, dropout and augmentation.
+    """
+
+    epochs: int = 10
+    batch_size: int = 64
+    learning_rate: float | None = None
+    optimizer: OptimizerName = "adamw"
+    weight_decay: float = 5e-4
+    patience: int | None = None
+    augment: bool = False
+    seed: int = 0
+
+    @property
+    def highest_rate(self) -> float:
+        """The learning rate after the warm-up."""
+        return self.learning_rate if self.learning_rate is not None else DEFAULT_LEARNING_RATES[self.optimizer]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training images; ``seconds`` are of that pass, without validation."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a training did.
+
+    Attributes:
+        recipe: how it was trained; ``fit(..., **asdict(recipe))`` does the same again.
+        history: one entry an epoch, also those before an interruption.
+        best_epoch: the epoch, counted from 1, whose weights the net has now.
+        epoch_seconds: mean seconds of one pass over the training images.
+        seconds: of all passes and validations together.
+        execution: device, precision and memory format that were used.
+    """
+
+    recipe: Recipe
+    history: tuple[Epoch, ...]
+    best_epoch: int
+    epoch_seconds: float
+    seconds: float
+    execution: Execution
+
+
+def fit(
+    model: nn.Module,
+    train: Images,
+    validation: Images | None,
+    *,
+    epochs: int = 10,
+    batch_size: int = 64,
+    learning_rate: float | None = None,
+    optimizer: OptimizerName = "adamw",
+    weight_decay: float = 5e-4,
+    patience: int | None = None,
+    augment: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    precision: Precision = "auto",
+    channels_last: bool | None = None,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+) -> Fit:
+    """Train ``model`` in place; it ends with the weights of its best epoch, on the device, in the modes it came in.
+
+    Args:
+        model: a classifier; parameters without ``requires_grad`` are left alone.
+        train: images to learn from.
+        validation: images that choose the best epoch (accuracy, then loss); ``None`` or none: the last epoch is best.
+        epochs, batch_size, learning_rate, optimizer, weight_decay, patience, augment, seed: see :class:`Recipe`.
+        device: auto, cpu or cuda.
+        precision, channels_last: see :func:`~cnngraph.training.execution.choose_execution`. Where the measurement
+            decides, two runs may differ in the last bits; give both for runs that are equal bit by bit.
+        checkpoint: a file written after each epoch; where it is there already, the training goes on from it.
+        progress: told of every batch and epoch.
+
+    Raises:
+        UsageError: an unknown device, or a precision that it lacks.
+        DataError: fewer than two training images.
+        ModelError: the net cannot read the images, or the loss became NaN.
+        ConflictError: the checkpoint is of another training.
+    """
+    recipe = Recipe(epochs, batch_size, learning_rate, optimizer, weight_decay, patience, augment, seed)
+    if len(train) < 2:
+        raise DataError(f"There are {len(train)} training images.", "Training needs two or more.")
+    _require_readable(model, train)
+    settings = asdict(recipe) | {"images": len(train), "parameters": sum(p.numel() for p in model.parameters())}
+    saved = read_checkpoint(checkpoint, settings) if checkpoint else None
+    if saved:
+        execution = Execution(**saved.state["execution"])
+        pick_device(execution.device)
+    else:
+        sample = train[range(min(batch_size, len(train)))][0]
+        execution = choose_execution(model, sample, device=device, precision=precision, channels_last=channels_last)
+    modes = [(module, module.training) for module in model.modules()]
+    cuda = [torch.cuda.current_device()] if execution.device == "cuda" else []
+    try:
+        with torch.random.fork_rng(devices=cuda):
+            run = _Run(model, recipe, execution, progress or Quiet())
+            if saved:
+                run.resume(saved)
+            return run.go(
+                train, validation if validation is not None and len(validation) else None, checkpoint, settings
+            )
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+class _Run:
+    """The state of one training between epochs."""
+
+    def __init__(self, model: nn.Module, recipe: Recipe, execution: Execution, progress: Progress) -> None:
+        # Accelerate keeps its device and precision in a process-wide singleton; another training may want others.
+        AcceleratorState._reset_state(reset_partial_state=True)
+        mixed = "no" if execution.precision == "fp32" else execution.precision
+        self.accelerator = Accelerator(cpu=execution.device == "cpu", mixed_precision=mixed)
+        self.model = model.to(execution.device, memory_format=execution.memory_format)
+        self.optimizer = _make_optimizer(model, recipe)
+        self.stepper = self.accelerator.prepare(self.optimizer)
+        self.recipe, self.execution, self.progress = recipe, execution, progress
+        self.history: list[Epoch] = []
+        self.best: dict[str, torch.Tensor] = {}
+        self.seconds = 0.0
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch with the highest validation accuracy, of equal ones that of the lowest loss; else the last."""
+        judged = [each for each in self.history if each.validation_accuracy is not None]
+        if not judged:
+            return len(self.history)
+        return max(judged, key=lambda each: (each.validation_accuracy, -(each.validation_loss or 0.0))).epoch
+
+    @property
+    def finished(self) -> bool:
+        """All epochs are done, or ``patience`` of them brought nothing better."""
+        done = len(self.history)
+        tired = self.recipe.patience is not None and done - self.best_epoch >= self.recipe.patience
+        return done >= self.recipe.epochs or (done > 0 and tired)
+
+    def resume(self, saved: Checkpoint) -> None:
+        """Go back to where a checkpoint stands."""
+        saved.restore(self.model, self.optimizer)
+        self.best = saved.best
+        self.history = [Epoch(**entry) for entry in saved.state["history"]]
+        self.seconds = saved.state["seconds"]
+        self.progress.note(f"Going on after epoch {len(self.history)} of {self.recipe.epochs}.")
+
+    def go(self, train: Images, validation: Images | None, checkpoint: Path | None, settings: dict[str, Any]) -> Fit:
+        """Train until finished and leave the best weights in the net."""
+        while not self.finished:
+            start = time.perf_counter()
+            epoch = self._epoch(train, validation)
+            self.history.append(epoch)
+            self.seconds += time.perf_counter() - start
+            if self.best_epoch == epoch.epoch:
+                self.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+            self.progress.note(_summary(epoch, self.recipe.epochs))
+            if checkpoint:
+                history = [asdict(each) for each in self.history]
+                state = {"settings": settings, "history": history, "seconds": self.seconds}
+                state["execution"] = asdict(self.execution)
+                write_checkpoint(checkpoint, state, self.model, self.best, self.optimizer)
+        self.model.load_state_dict(self.best)
+        return Fit(
+            recipe=self.recipe,
+            history=tuple(self.history),
+            best_epoch=self.best_epoch,
+            epoch_seconds=sum(each.seconds for each in self.history) / len(self.history),
+            seconds=self.seconds,
+            execution=self.execution,
+        )
+
+    def _epoch(self, train: Images, validation: Images | None) -> Epoch:
+        number = len(self.history)
+        self.progress.start(f"Training, epoch {number + 1} of {self.recipe.epochs}", len(train))
+        chance = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + number)
+        torch.manual_seed(self.recipe.seed * 1_000_003 + number)
+        batches = loader(
+            train, batch_size=self.recipe.batch_size, shuffle=True, seed=chance.initial_seed(), for_training=True
+        )
+        self.model.train()
+        start = time.perf_counter()
+        loss_sum, right, seen = torch.zeros(()), 0, 0
+        for place, (images, labels) in enumerate(batches):
+            if self.recipe.augment:
+                images = shift_and_flip(images, chance)
+            rate = _rate(number * len(batches) + place, self.recipe.epochs * len(batches))
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.recipe.highest_rate * rate
+            loss, hits = self._step(images, labels)
+            loss_sum, right, seen = loss_sum + loss * len(labels), right + hits, seen + len(labels)
+            if not torch.isfinite(loss_sum):
+                raise ModelError(
+                    f"The training loss became NaN or infinite in epoch {number + 1}.",
+                    f"Lower --learning-rate (it was {self.recipe.highest_rate:g}).",
+                )
+            self.progress.advance(len(labels))
+        seconds = time.perf_counter() - start
+        judged = evaluate(self.model, validation, device=self.accelerator.device) if validation is not None else None
+        return Epoch(
+            epoch=number + 1,
+            loss=float(loss_sum) / seen,
+            accuracy=right / seen,
+            validation_loss=judged.loss if judged else None,
+            validation_accuracy=judged.accuracy if judged else None,
+            seconds=seconds,
+        )
+
+    def _step(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, int]:
+        """One step of the optimizer; the batch's mean loss and its number of right answers."""
+        place = self.accelerator.device
+        images = images.to(place, memory_format=self.execution.memory_format)
+        labels = labels.to(place)
+        with self.accelerator.autocast():
+            logits, loss = logits_and_loss(self.model(images), labels)
+        self.stepper.zero_grad()
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(self.model.parameters(), _CLIP)
+        self.stepper.step()
+        return loss.detach().float().cpu(), int((logits.argmax(dim=1) == labels).sum())
+
+
+def _make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not trained:
+        raise ModelError("The net has no parameter to train.", "Unfreeze some: parameter.requires_grad_(True).")
+    groups = [
+        {"params": [each for each in trained if each.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [each for each in trained if each.ndim <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if recipe.optimizer == "sgd":
+        return SGD(groups, lr=recipe.highest_rate, momentum=0.9, nesterov=True)
+    return AdamW(groups, lr=recipe.highest_rate)
+
+
+def _rate(step: int, steps: int) -> float:
+    """The learning rate of a step as a share of the highest: a short rise, then a cosine (Loshchilov, Hutter 2017).
+
+    >>> [round(_rate(step, 40), 3) for step in (0, 1, 2, 21, 39)]
+    [0.5, 1.0, 1.0, 0.5, 0.002]
+    """
+    rise = max(1, math.ceil(_WARMUP * steps))
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / (steps - rise)))
+
+
+def _require_readable(model: nn.Module, images: Images) -> None:
+    """Raise ModelError unless the net takes such images and has an output for every class."""
+    place = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    sample, _ = images[range(2)]
+    try:
+        with evaluation_mode(model), torch.no_grad():
+            output = model(sample.to(place))
+    except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
+        shape = " x ".join(str(side) for side in sample.shape[1:])
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise ModelError(
+            f"The net cannot read images of {shape}: {reason}.", "Check --size and the channels."
+        ) from error
+    if not isinstance(output, torch.Tensor) or output.ndim != 2:
+        raise ModelError("The net's output is no matrix of logits (images, classes).", "Give a classifier.")
+    if output.shape[1] <= int(images.labels.max()):
+        raise ModelError(
+            f"The net has {output.shape[1]} outputs, but the data has {int(images.labels.max()) + 1} classes.",
+            "Build it with as many outputs as the data has classes, or use --new-head.",
+        )
+
+
+def _summary(epoch: Epoch, epochs: int) -> str:
+    judged = ""
+    if epoch.validation_accuracy is not None:
+        judged = f", validation accuracy {epoch.validation_accuracy:.2%}"
+    return f"Epoch {epoch.epoch}/{epochs}: loss {epoch.loss:.4f}{judged}, {epoch.seconds:.1f} s"
