@@ -80,7 +80,7 @@ def connect(
 
 
 class Graph:
-    """The networks in one Neo4j database. Names are one's own, or ``OWNER/NAME``. A context manager: leaving it closes it."""
+    """The networks in one Neo4j database; a context manager. Names are one's own, or ``OWNER/NAME``."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self.database = database
@@ -104,7 +104,9 @@ class Graph:
     def __enter__(self) -> Graph:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -191,7 +193,14 @@ class Graph:
         return catalogue.delete(self.database, self.key(name), dry_run=dry_run, progress=progress or Quiet())
 
     def export(
-        self, name: str, out: Path, *, format: str, view: str = "both", class_: str = "mean", layers: str | None = None  # noqa: A002
+        self,
+        name: str,
+        out: Path,
+        *,
+        format: str,  # noqa: A002  the word that the command uses
+        view: str = "both",
+        class_: str = "mean",
+        layers: str | None = None,
     ) -> dict[str, Any]:
         """Write one model as parquet, gexf, graphml or json; edge weights are those of ``class_``."""
         from cnngraph.database.export import export
@@ -278,7 +287,8 @@ class Graph:
         """The decision only: nothing is changed and nothing is trained; measures first if no run exists.
 
         Args:
-            threshold: layers whose theta is below it go. remove: this many layers, lowest theta first. Neither: the schedule.
+            threshold: layers whose theta is below it go.
+            remove: this many layers go, lowest theta first. Neither: the schedule only.
             keep: layers that cannot go, with the reason.
         """
         from cnngraph.pruning.multilayer import plan

@@ -1,4 +1,4 @@
-"""What a person sees: progress and remarks on stderr, results on stdout. Rich is imported only when something is drawn."""
+"""What a person sees: progress and remarks on stderr, results on stdout; rich is imported only to draw."""
 
 from __future__ import annotations
 
@@ -144,5 +144,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]], title: str =
     if title:
         print(title)
     for line in [list(headers), ["-" * width for width in widths], *cells]:
-        padded = [cell.rjust(width) if r else cell.ljust(width) for cell, width, r in zip(line, widths, right, strict=True)]
+        padded = [
+            cell.rjust(width) if r else cell.ljust(width) for cell, width, r in zip(line, widths, right, strict=True)
+        ]
         print("  ".join(padded).rstrip())

@@ -1,7 +1,7 @@
 """Settings, from where they come first: option > environment > ``.env`` > profile in the config file > embedded server.
 
-The names ``NEO4J_URI``, ``NEO4J_USERNAME``, ``NEO4J_PASSWORD`` and ``NEO4J_DATABASE`` are those of the Aura credentials file.
-All state lives under ``CNNGRAPH_HOME``, downloads under ``CNNGRAPH_CACHE``.
+The names ``NEO4J_URI``, ``NEO4J_USERNAME``, ``NEO4J_PASSWORD``, ``NEO4J_DATABASE`` are those of the Aura credentials
+file. All state lives under ``CNNGRAPH_HOME``, downloads under ``CNNGRAPH_CACHE``.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ class Settings:
         return re.sub(r"[^A-Za-z0-9._-]", "-", login)[:100] or "me"
 
     def __repr__(self) -> str:
-        return f"Settings(uri={self.uri!r}, username={self.username!r}, database={self.database!r}, home={str(self.home)!r})"
+        # Without the password: a repr ends in logs.
+        return f"Settings(uri={self.uri!r}, username={self.username!r}, home={str(self.home)!r})"
 
 
 def load_settings(
@@ -133,7 +134,10 @@ def _dotenv(path: Path) -> dict[str, str]:
 def _profile(path: Path, name: str) -> dict[str, str]:
     """The profile as environment names: ``[profiles.team] uri = ..., username = ..., password = ...``."""
     if not path.is_file():
-        raise NotFoundError(f"There is no profile {name!r}: no config file {path}.", "Write [profiles.NAME] with uri, username, password.")
+        raise NotFoundError(
+            f"There is no profile {name!r}: no config file {path}.",
+            "Write [profiles.NAME] with uri, username, password.",
+        )
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -142,14 +146,26 @@ def _profile(path: Path, name: str) -> dict[str, str]:
     if not isinstance(profiles, dict) or name not in profiles:
         raise NotFoundError(f"There is no profile {name!r} in {path}.", nearest(name, profiles))
     entry = profiles[name]
-    known = {"uri": "NEO4J_URI", "username": "NEO4J_USERNAME", "password": "NEO4J_PASSWORD", "database": "NEO4J_DATABASE", "owner": "CNNGRAPH_OWNER"}
+    known = {
+        "uri": "NEO4J_URI",
+        "username": "NEO4J_USERNAME",
+        "password": "NEO4J_PASSWORD",
+        "database": "NEO4J_DATABASE",
+        "owner": "CNNGRAPH_OWNER",
+    }
     if not isinstance(entry, dict):
-        raise CnngraphError(f"The profile {name!r} in {path} is no table.", "Write [profiles.NAME] with uri, username, password.")
+        raise CnngraphError(
+            f"The profile {name!r} in {path} is no table.", "Write [profiles.NAME] with uri, username, password."
+        )
     unknown = sorted(set(entry) - set(known))
     if unknown:
-        raise CnngraphError(f"The profile {name!r} in {path} has an unknown key {unknown[0]!r}.", nearest(unknown[0], known))
+        raise CnngraphError(
+            f"The profile {name!r} in {path} has an unknown key {unknown[0]!r}.", nearest(unknown[0], known)
+        )
     if "password" in entry and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise CnngraphError(f"The config file {path} holds a password and others can read it.", f"Run: chmod 600 {path}")
+        raise CnngraphError(
+            f"The config file {path} holds a password and others can read it.", f"Run: chmod 600 {path}"
+        )
     return {known[key]: str(value) for key, value in entry.items()}
 
 

@@ -1,4 +1,4 @@
-"""Find a browser for the tests: one that is there, else Playwright's own; where neither can be had the tests skip and say why."""
+"""Find a browser for the tests: one that is there, else Playwright's own; without either the tests skip and say why."""
 
 from __future__ import annotations
 

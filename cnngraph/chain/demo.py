@@ -1,7 +1,7 @@
 """The whole chain on real digits; each step calls what its command calls, and says which command that is.
 
-Every step keeps its result under ``home/demo`` or in the database, so that a failure half-way costs one step and the next
-run goes on from there.
+Every step keeps its result under ``home/demo`` or in the database, so that a failure half-way costs one step and the
+next run goes on from there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.chain import baseline, decide, ingest
+from cnngraph.chain import baseline, decide, execute, ingest
+from cnngraph.chain.stored import OtherData
 from cnngraph.chain.subject import DataChoice, ModelChoice
 from cnngraph.console import Progress
 from cnngraph.errors import CnngraphError
@@ -116,7 +117,7 @@ class Demo:
                 return read_plan(plan_file), json.loads(result_file.read_text(encoding="utf-8"))
             plan = self._decide(db, decide.Decision(max_accuracy_drop=DROP), costs=False)
             write_plan(plan, plan_file)
-            result = decide.carry_out(
+            result = execute.carry_out(
                 db,
                 self.settings,
                 NAME,
@@ -125,7 +126,7 @@ class Demo:
                 retrain=True,
                 control=True,
                 typed={},
-                data=decide.OtherData(),
+                data=OtherData(),
                 device="auto",
                 seed=0,
                 out=None,
@@ -161,9 +162,7 @@ class Demo:
             return Outcome(schedule, plan, result, sentence, page, texts)
 
     def _decide(self, db: Database, decision: decide.Decision, *, costs: bool = True) -> Plan:
-        return decide.decide(
-            db, self.settings, NAME, decision, data=decide.OtherData(), progress=self.progress, costs=costs
-        )
+        return decide.decide(db, self.settings, NAME, decision, data=OtherData(), progress=self.progress, costs=costs)
 
     def _holds(self, db: Database, name: str) -> bool:
         from cnngraph.database import catalogue

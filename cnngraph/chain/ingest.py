@@ -48,14 +48,15 @@ def prepare(model: ModelChoice, data: DataChoice, mapping: Mapping, progress: Pr
     """Open model and data, map the net over the training images.
 
     Raises:
-        NotFoundError, ModelError, DataError, TraceError: see :func:`open_subject` and :func:`cnngraph.network.trace.trace`.
+        NotFoundError, ModelError, DataError: see :func:`open_subject`. TraceError: the net cannot be followed.
     """
     progress = progress or Quiet()
     progress.start("Opening the model and the data")
     subject = open_subject(model, data)
     if not subject.trained:
         progress.note(
-            f"{model.name} is untrained: its weights are new, from seed {model.seed}. Train it: cnngraph train {model.name} --data {data.name} --out DIR"
+            f"{model.name} is untrained: its weights are new, from seed {model.seed}. "
+            f"Train it: cnngraph train {model.name} --data {data.name} --out DIR"
         )
     network = map_subject(subject, mapping, progress)
     folder = Path(tempfile.mkdtemp(prefix="cnngraph-")) / "model"

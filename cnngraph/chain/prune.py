@@ -1,7 +1,7 @@
 """From a plan to a stored model: rebuild, verify, retrain beside the control, evaluate, store with its lineage.
 
-Every stage leaves its result in a work folder named by a hash of the inputs, so that an interrupted prune goes on where it
-was: ``slim/`` (the verified net), ``retrain/`` and ``control/`` (a checkpoint, then the trained net).
+Every stage leaves its result in a work folder named by a hash of the inputs, so that an interrupted prune goes on where
+it was: ``slim/`` (the verified net), ``retrain/`` and ``control/`` (a checkpoint, then the trained net).
 """
 
 from __future__ import annotations
@@ -31,7 +31,12 @@ __all__ = ["Pruned", "Retraining", "figures", "prune", "work_folder"]
 
 @dataclass(frozen=True)
 class Retraining:
-    """How the slim net is trained: ``recipe`` as for a baseline; ``None`` trains nothing. ``control``: train the unpruned net too."""
+    """How the slim net is trained.
+
+    Attributes:
+        recipe: as for a baseline; ``None`` trains nothing.
+        control: train the unpruned net too, for as long.
+    """
 
     recipe: Recipe | None
     control: bool = True
@@ -201,7 +206,7 @@ def _latencies(
     control: dict[str, Any] | None,
     progress: Progress,
 ) -> None:
-    """Both nets in turn, so that a drift of the machine's speed meets them alike; the control has the old net's structure."""
+    """Both nets in turn, so that a drift of the machine meets them alike; the control has the old net's structure."""
     from cnngraph.training.latency import latency_ms
 
     progress.start("Measuring latency")

@@ -74,7 +74,7 @@ class Subject:
 
 
 def open_subject(model: ModelChoice, data: DataChoice) -> Subject:
-    """Open ``data`` with the preprocessing that ``model`` wants, and ``model`` with as many outputs as the data has classes.
+    """Open ``data`` as ``model`` wants its images, and ``model`` with as many outputs as the data has classes.
 
     Raises:
         NotFoundError, ModelError: the model cannot be had. NotFoundError, DataError: the data cannot.
@@ -88,8 +88,8 @@ def open_subject(model: ModelChoice, data: DataChoice) -> Subject:
         opened = _open_data(data, saved.preprocessing)
         if saved.classes and list(saved.classes) != list(opened.classes):
             raise ModelError(
-                f"The saved model {model.name} knows {len(saved.classes)} classes ({_few(saved.classes)}), the data {data.name} has "
-                f"{len(opened.classes)} ({_few(opened.classes)}).",
+                f"The saved model {model.name} knows {len(saved.classes)} classes ({_few(saved.classes)}), "
+                f"the data {data.name} has {len(opened.classes)} ({_few(opened.classes)}).",
                 "Give the data that it was trained on.",
             )
         origin = get_origin(saved.model)

@@ -69,7 +69,8 @@ def train(
         emit_json(result)
         return
     say(
-        f"Saved {out}: accuracy {result['accuracy']:.4f} on the test images after {result['epochs']} epochs of {result['epoch_seconds']:.1f} s."
+        f"Saved {out}: accuracy {result['accuracy']:.4f} on the test images "
+        f"after {result['epochs']} epochs of {result['epoch_seconds']:.1f} s."
     )
     say(f"Next: cnngraph ingest {out} --data {data} --name NAME")
 

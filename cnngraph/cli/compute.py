@@ -52,12 +52,8 @@ def measure(
     """
     runs = []
     with connection.graph() as graph, progress() as bars:
-        for wanted in measures or ["degree"]:
-            runs.append(
-                graph.measure(
-                    name, wanted, aggregate=aggregate, engine=engine, reference=reference, seed=seed, progress=bars
-                )
-            )
+        options = {"aggregate": aggregate, "engine": engine, "reference": reference, "seed": seed}
+        runs.extend(graph.measure(name, wanted, **options, progress=bars) for wanted in measures or ["degree"])
     if json:
         emit_json({"model": runs[0].model, "runs": [_as_json(run) for run in runs]})
         return

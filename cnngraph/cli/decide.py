@@ -85,6 +85,7 @@ def plan(
     Example: cnngraph plan demo --measure degree --threshold 0.3 --out plan.json
     """
     from cnngraph.chain import decide as chain
+    from cnngraph.chain.stored import other_data
     from cnngraph.plan import write_plan
 
     _one_of({"--threshold": threshold, "--remove": remove, "--max-accuracy-drop": max_accuracy_drop}, at_least=0)
@@ -102,7 +103,9 @@ def plan(
             seed=seed,
             device=device,
         )
-        made = chain.decide(graph, name, decision, data=chain.other_data(data, data_root), progress=bars)
+        made = chain.decide(
+            graph.database, graph.settings, name, decision, data=other_data(data, data_root), progress=bars
+        )
     if out is not None:
         write_plan(made, out)
     if json:
@@ -156,13 +159,15 @@ def prune(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Plan, rebuild, verify, retrain, evaluate, and store the new model with its lineage. The same command goes on after an interruption.
+    """Plan, rebuild, verify, retrain, evaluate, store the new model with its lineage; goes on after an interruption.
 
     Example: cnngraph prune demo --method multilayer --measure degree --threshold 0.3 --as demo-slim
 
     Example: cnngraph prune demo --remove-layer features.24 --no-retrain
     """
     from cnngraph.chain import decide as chain
+    from cnngraph.chain.execute import carry_out
+    from cnngraph.chain.stored import other_data
     from cnngraph.settings import check_name
 
     if as_ is not None:
@@ -177,7 +182,7 @@ def prune(
     else:
         _unused(limits, chosen)
     with connection.graph() as graph, progress() as bars:
-        other = chain.other_data(data, data_root)
+        other = other_data(data, data_root)
         if chosen == "--method":
             decision = chain.Decision(
                 method=method or "multilayer",
@@ -192,13 +197,14 @@ def prune(
                 seed=seed,
                 device=device,
             )
-            made = chain.decide(graph, name, decision, data=other, progress=bars, costs=False)
+            made = chain.decide(graph.database, graph.settings, name, decision, data=other, progress=bars, costs=False)
         else:
             made = chain.given(
-                graph, name, layers=remove_layer, blocks=remove_block, file=plan_file, run=run, init=init
+                graph.database, name, layers=remove_layer, blocks=remove_block, file=plan_file, run=run, init=init
             )
-        result = chain.carry_out(
-            graph,
+        result = carry_out(
+            graph.database,
+            graph.settings,
             name,
             made,
             as_name=as_,
@@ -220,9 +226,7 @@ def prune(
     for note in made.notes:
         say(note)
     if dry_run:
-        say(
-            f"Would remove {', '.join(result['removed']) or 'nothing'} and store {result['new_model']}: {result['would_write']}."
-        )
+        say(f"Would remove {', '.join(result['removed'])} and store {result['new_model']}: {result['would_write']}.")
         return
     table(("", "before", "after", "change", "control"), figures_table(result))
     print(f"\nremoved: {', '.join(result['removed']) or 'nothing'}\nstored:  {result['new_model']}")

@@ -12,7 +12,7 @@ __all__ = ["register"]
 
 
 def doctor(json: Json = False) -> None:
-    """Check Python, torch, device, memory, disk, Java, server, GDS, Browser and schema; exit 1 where something must be mended.
+    """Check Python, torch, device, memory, disk, Java, server, GDS, Browser, schema; exit 1 where one must be mended.
 
     Example: cnngraph doctor
     """

@@ -44,7 +44,8 @@ def import_cnn2multilayer(
         emit_json(counts | {"dry_run": dry_run})
         return
     say(
-        f"{'Would hold' if dry_run else 'Holds'} {counts['model']}: {number(counts['positions'])} positions, {number(counts['arcs'])} arcs."
+        f"{'Would hold' if dry_run else 'Holds'} {counts['model']}: "
+        f"{number(counts['positions'])} positions, {number(counts['arcs'])} arcs."
     )
     say(f"Next: cnngraph plan {name} --method multilayer --measure degree")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -115,7 +116,7 @@ def main() -> None:
         app(arguments)
     except CnngraphError as error:
         if verbose:
-            raise
+            traceback.print_exc()
         say(f"error: {error.message}")
         if error.hint:
             say(f"  {error.hint}")
@@ -123,9 +124,9 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except Exception as error:  # the last line of defence: no traceback unless asked for
+    except Exception as error:  # noqa: BLE001  the last line of defence: no traceback unless asked for
         if verbose:
-            raise
+            traceback.print_exc()
         say(f"error: unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}")
         say("  This is a fault in cnngraph: run the command again with -v and report the traceback.")
         sys.exit(1)
