@@ -194,7 +194,8 @@ def _feature_maps(network: Network, order: _Order, classes: int) -> Integers:
     _require((apoz >= 0) & (apoz <= 1), "feature_maps", "apoz", "it is not within 0 and 1")
     _per_class(table.column("activation"), classes, "feature_maps")
     if network.details.view != "positions":
-        missing = np.isin(order.kinds, _WITH_MAPS) & (counts == 0)
+        # A sum of values without one dimension of channels has no maps; a published class network has none at all.
+        missing = np.isin(order.kinds, _WITH_MAPS) & (counts == 0) & (order.channels >= 0)
         if missing.any() and counts.any():
             name = order.names[int(np.argmax(missing))].as_py()
             raise _fail("feature_maps", "layer", "-", f"layer {name} has no maps")
