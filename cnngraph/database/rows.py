@@ -1,7 +1,8 @@
-"""Arrow tables as the parameters of the writing queries: properties in camelCase, edges grouped by one of their ends."""
+"""Arrow tables as the parameters of the writing queries: camelCase properties, edges grouped by one of their ends."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ __all__ = [
     "layer_rows",
     "position_rows",
     "resemble_rows",
+    "snake",
 ]
 
 Integers = npt.NDArray[np.int64]
@@ -57,6 +59,15 @@ def camel(name: str) -> str:
     """
     first, *others = name.split("_")
     return first + "".join(part.title() for part in others)
+
+
+def snake(name: str) -> str:
+    """A property's name as a column.
+
+    >>> snake("outHeight")
+    'out_height'
+    """
+    return re.sub(r"[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
 
 
 def class_rows(network: Network, key: str) -> Rows:

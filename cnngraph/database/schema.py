@@ -56,9 +56,10 @@ def pending(db: Database) -> list[Migration]:
     known = migrations()
     rows = db.read(cypher.load("schema/version"))
     version = rows[0]["version"] if rows else 0
-    if version > known[-1].version:
+    newest = known[-1].version
+    if version > newest:
         raise DatabaseError(
-            f"The database's schema has version {version}, newer than the {known[-1].version} of cnngraph {__version__}.",
+            f"The database's schema has version {version}, newer than the {newest} of this cnngraph {__version__}.",
             f"Install cnngraph {rows[0]['program']} or newer: pip install --upgrade cnngraph",
         )
     return [migration for migration in known if migration.version > version]

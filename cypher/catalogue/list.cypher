@@ -2,7 +2,8 @@
 MATCH (m:Model)
 WHERE m.key = m.owner + '/' + m.name
 CALL (m) {
-  OPTIONAL MATCH (e:Evaluation)-[:OF]->(m) WHERE NOT e.control
+  OPTIONAL MATCH (e:Evaluation {split: 'test'})-[:OF]->(m)
+  WHERE NOT coalesce(e.control, false)
   RETURN e.accuracy AS accuracy ORDER BY e.createdAt DESC LIMIT 1
 }
 CALL (m) {

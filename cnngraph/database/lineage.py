@@ -1,0 +1,212 @@
+"""Decisions, what came of them, and how good it is: PruningRun, PRODUCED, PRUNED_FROM, SURVIVES_AS, Evaluation.
+
+What a run removes stands in its REMOVES relationships alone: a decision that a person made or changed in Cypher counts
+as much as ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import neo4j
+from pydantic import ValidationError
+
+from cnngraph.database import catalogue, cypher
+from cnngraph.database.connection import Database
+from cnngraph.database.rows import camel, snake
+from cnngraph.errors import ConflictError, NotFoundError, PlanError, nearest
+from cnngraph.plan import Plan, Removal
+
+__all__ = ["lineage", "read_pruning_run", "store_evaluation", "store_produced", "store_pruning_run"]
+
+_EXECUTED_BY_RUN = {"model", "removes", "run"}  # not part of the parameters: the graph itself says it
+
+
+def store_pruning_run(db: Database, plan: Plan) -> str:
+    """Store a decision; returns its key, which is the same for the same plan of the same model.
+
+    A block is stored as REMOVES to each of its layers, with the block's name on the relationship.
+
+    Raises:
+        PlanError: the plan names a layer that its model does not have.
+        NotFoundError: its model is not there.
+    """
+    catalogue.require_complete(db, plan.model)
+    rows = _removal_rows(db, plan)
+    parameters = plan.model_dump_json(exclude=_EXECUTED_BY_RUN)
+    key = f"{plan.model}/{plan.method}/{_short_hash([parameters, rows])}"
+
+    def store(tx: neo4j.ManagedTransaction) -> None:
+        run = {"model": plan.model, "key": key, "method": plan.method, "owner": db.owner, "parameters": parameters}
+        tx.run(cypher.load("lineage/store_pruning_run"), run).consume()
+        tx.run(cypher.load("lineage/store_removals"), model=plan.model, key=key, rows=rows).consume()
+
+    db.transact(store)
+    return key
+
+
+def read_pruning_run(db: Database, key: str) -> Plan:
+    """The plan of a PruningRun, also of one that a person made or changed in Cypher.
+
+    Such a run needs a ``key``, ``(run)-[:OF]->(:Model)`` and ``(run)-[:REMOVES]->(:Layer)``; all else has defaults.
+
+    Raises:
+        NotFoundError: there is no such run; the hint names the nearest.
+        PlanError: it is of no model, removes nothing, or layers of another model.
+    """
+    rows = db.read(cypher.load("lineage/read_pruning_run"), key=key)
+    if not rows:
+        known = [row["key"] for row in db.read(cypher.load("lineage/pruning_run_keys"))]
+        raise NotFoundError(f"There is no PruningRun {key!r} in the database.", nearest(key, known))
+    row = rows[0]
+    model = _only_model(key, row["models"])
+    if row["maps"]:
+        raise PlanError(f"The PruningRun {key!r} removes feature maps.", "Only whole layers and blocks can go.")
+    strangers = sorted({removal["layer"] for removal in row["removals"] if removal["model"] != model})
+    if strangers:
+        raise PlanError(f"The PruningRun {key!r} of {model} removes {strangers[0]} of another model.")
+    if not row["removals"]:
+        raise PlanError(
+            f"The PruningRun {key!r} removes nothing.", "CREATE (run)-[:REMOVES]->(:Layer) to say what goes."
+        )
+    architecture = catalogue.properties(db, model).get("architecture", "")
+    try:
+        values = {"architecture": architecture, "method": row["method"] or "manual"}
+        values |= json.loads(row["parameters"] or "{}")
+        return Plan.model_validate(values | {"model": model, "run": key, "removes": _removals(row["removals"])})
+    except (ValueError, TypeError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise PlanError(
+            f"The PruningRun {key!r} is no valid plan: {reason}.", "Correct or remove its parameters."
+        ) from error
+
+
+def store_produced(db: Database, run: str, child: str, parent: str, surviving: Mapping[str, str]) -> None:
+    """Store that ``run`` made the model ``child`` out of ``parent``.
+
+    Args:
+        db: the database. run: key of the PruningRun. child, parent: keys of the models.
+        surviving: for each layer of the parent that is left its name in the child.
+
+    Raises:
+        NotFoundError: the run or one of the models is not there.
+        ConflictError: a surviving layer is not in its model.
+    """
+    rows = [list(pair) for pair in surviving.items()]
+
+    def store(tx: neo4j.ManagedTransaction) -> None:
+        found = tx.run(cypher.load("lineage/store_produced"), run=run, child=child, parent=parent, rows=rows).single()
+        if found is None:
+            raise NotFoundError(f"The PruningRun {run}, the model {child} or the model {parent} is not there.")
+        if found["survivors"] != len(rows):
+            missing = len(rows) - found["survivors"]
+            raise ConflictError(f"{missing} of the {len(rows)} surviving layers are not in {parent} or not in {child}.")
+
+    db.transact(store)
+
+
+def store_evaluation(db: Database, key: str, evaluation: Mapping[str, Any]) -> str:
+    """Store figures of a model; returns the Evaluation's key.
+
+    Args:
+        db: the database. key: the model's key.
+        evaluation: split, accuracy, precision, recall, epoch_seconds, latency_ms, device, seed, control ...
+            Figures with the same split, seed, device, control and run replace those before; objects become JSON.
+
+    Raises:
+        NotFoundError: there is no such model.
+    """
+    values = {"split": "test", "control": False, **evaluation}
+    identity = [values.get(name) for name in ("split", "seed", "device", "control", "run")]
+    evaluation_key = f"{key}/{values['split']}/{_short_hash(identity)}"
+    properties = {camel(name): _storable(value) for name, value in values.items() if value is not None}
+    accuracy = values.get("accuracy")
+    caption = values["split"] if accuracy is None else f"{values['split']} {accuracy:.1%}"
+    properties |= {
+        "key": evaluation_key,
+        "model": key,
+        "name": f"{caption} (control)" if values["control"] else caption,
+    }
+    found = db.write(cypher.load("lineage/store_evaluation"), model=key, key=evaluation_key, properties=properties)
+    if not found:
+        raise NotFoundError(f"There is no model {key} in the database.")
+    return evaluation_key
+
+
+def lineage(db: Database, key: str) -> dict[str, Any]:
+    """Where a model comes from, what came of it, and what was found out about it.
+
+    Returns:
+        ``model``; ``ancestors`` (nearest first) and ``descendants`` with the run and the removed layers between;
+        ``measure_runs``; ``pruning_runs`` of this model; ``evaluations``.
+
+    Raises:
+        NotFoundError: there is no such model.
+    """
+    if not catalogue.properties(db, key):
+        raise NotFoundError(f"There is no model {key} in the database.")
+    found: dict[str, Any] = {"model": key}
+    for part in ("ancestors", "descendants", "measure_runs", "pruning_runs"):
+        found[part] = db.read(cypher.load(f"lineage/{part}"), key=key)
+    evaluations = [row["evaluation"] for row in db.read(cypher.load("lineage/evaluations"), key=key)]
+    found["evaluations"] = [{snake(name): value for name, value in row.items()} for row in evaluations]
+    return found
+
+
+def _removal_rows(db: Database, plan: Plan) -> list[dict[str, Any]]:
+    """What REMOVES says, one row a layer: a block is spelt out."""
+    layers = db.read(cypher.load("lineage/layer_modules"), model=plan.model)
+    known = {row["layer"] for row in layers}
+    rows = []
+    for removal in plan.removes:
+        why = {"score": removal.score, "threshold": removal.threshold, "reason": removal.reason}
+        if removal.kind == "block":
+            inside = [row["layer"] for row in layers if (row["module"] or "").startswith(f"{removal.layer}.")]
+            if not inside:
+                blocks = {row["module"].rpartition(".")[0] for row in layers if "." in (row["module"] or "")}
+                raise PlanError(f"{plan.model} has no block {removal.layer!r}.", nearest(removal.layer, blocks))
+            rows += [{"layer": layer, "block": removal.layer, **why} for layer in inside]
+        elif removal.layer not in known:
+            raise PlanError(f"{plan.model} has no layer {removal.layer!r}.", nearest(removal.layer, known))
+        else:
+            rows.append({"layer": removal.layer, "block": None, **why})
+    return rows
+
+
+def _removals(rows: Iterable[Mapping[str, Any]]) -> list[Removal]:
+    """The inverse of :func:`_removal_rows`; a layer that is named twice counts once."""
+    removals: dict[str, Removal] = {}
+    for row in rows:
+        name = row["block"] or row["layer"]
+        removals.setdefault(
+            name,
+            Removal(
+                layer=name,
+                kind="block" if row["block"] else "layer",
+                score=row["score"],
+                threshold=row["threshold"],
+                reason=row["reason"] or "",
+            ),
+        )
+    return list(removals.values())
+
+
+def _only_model(key: str, models: list[str]) -> str:
+    if len(models) != 1:
+        what = "is of no model" if not models else f"is of {len(models)} models"
+        raise PlanError(f"The PruningRun {key!r} {what}.", "CREATE (run)-[:OF]->(:Model {key: 'OWNER/NAME'}), once.")
+    return models[0]
+
+
+def _storable(value: Any) -> Any:
+    """Numbers, text and flags as they are; objects and lists of objects as JSON."""
+    if isinstance(value, Mapping | list | tuple):
+        return json.dumps(value, sort_keys=True)
+    return value
+
+
+def _short_hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:12]

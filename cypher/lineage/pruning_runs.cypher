@@ -1,0 +1,6 @@
+// Parameters: $key.
+MATCH (:Model {key: $key})<-[:OF]-(run:PruningRun)
+RETURN run.key AS key, run.method AS method, run.owner AS owner, toString(run.createdAt) AS created_at,
+       COLLECT { MATCH (run)-[:REMOVES]->(l:Layer) RETURN l.layer ORDER BY l.index } AS removed,
+       COLLECT { MATCH (run)-[:PRODUCED]->(child:Model) RETURN child.key ORDER BY child.key } AS produced
+ORDER BY created_at, key

@@ -1,0 +1,173 @@
+"""Decisions and what came of them, ours and those that a person makes in Cypher."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from cnngraph.database import catalogue
+from cnngraph.database.connection import Database
+from cnngraph.database.lineage import lineage, read_pruning_run, store_evaluation, store_produced, store_pruning_run
+from cnngraph.database.writer import write_network
+from cnngraph.errors import ConflictError, NotFoundError, PlanError
+from cnngraph.plan import LayerScore, Plan, Removal, Step
+from tests.synthetic import small_network
+
+pytestmark = pytest.mark.db
+
+
+@pytest.fixture(scope="module")
+def parent(database: Database) -> Iterator[str]:
+    key = write_network(database, small_network(0), "lineage-parent")["model"]
+    yield key
+    catalogue.delete(database, key)
+
+
+@pytest.fixture(scope="module")
+def child(database: Database, parent: str) -> Iterator[str]:
+    key = write_network(database, small_network(1), "lineage-child")["model"]
+    yield key
+    catalogue.delete(database, key)
+
+
+@pytest.fixture
+def plan(parent: str) -> Plan:
+    return Plan(
+        model=parent,
+        architecture="python:nets.small:build",
+        method="multilayer",
+        measure="degree",
+        aggregate="mean",
+        reference=2.0,
+        threshold=1.5,
+        layers=(LayerScore(layer="conv1", theta=4.5, value=9.0), LayerScore(layer="block.conv3", theta=1.2, value=2.4)),
+        schedule=(Step(threshold=1.25, removed=("block.conv3",)),),
+        removes=(Removal(layer="block.conv3", score=1.2, threshold=1.5, reason="theta under the threshold"),),
+        init="inherit",
+        correlations={"depth": 0.97, "activation": None},
+        notes=("a note",),
+    )
+
+
+def test_a_stored_plan_comes_back_equal_under_one_key(database: Database, plan: Plan) -> None:
+    key = store_pruning_run(database, plan)
+    assert store_pruning_run(database, plan) == key
+    assert read_pruning_run(database, key) == plan.model_copy(update={"run": key})
+
+
+def test_a_block_is_stored_as_its_layers(database: Database, plan: Plan, parent: str) -> None:
+    block = Removal(layer="block", kind="block", reason="by hand")
+    key = store_pruning_run(database, plan.model_copy(update={"removes": (block,)}))
+    rows = database.read(
+        "MATCH (:PruningRun {key: $key})-[:REMOVES]->(l) RETURN l.layer AS layer ORDER BY l.index", key=key
+    )
+    assert [row["layer"] for row in rows] == ["block.conv2", "block.conv3"]
+    assert read_pruning_run(database, key).removes == (block,)
+
+
+def test_a_run_made_by_a_person_is_a_plan(database: Database, parent: str) -> None:
+    database.write(
+        "MATCH (m:Model {key: $model}), (l:Layer {model: $model, layer: 'block.conv2'}) "
+        "CREATE (r:PruningRun {key: 'by-hand'})-[:OF]->(m), (r)-[:REMOVES {reason: 'I say so'}]->(l)",
+        model=parent,
+    )
+    plan = read_pruning_run(database, "by-hand")
+    assert (plan.model, plan.method, plan.run, plan.init) == (parent, "manual", "by-hand", "least-squares")
+    assert plan.architecture == "python:nets.small:build"
+    assert plan.removes == (Removal(layer="block.conv2", reason="I say so"),)
+    with pytest.raises(NotFoundError, match="by-hnd") as missing:
+        read_pruning_run(database, "by-hnd")
+    assert "by-hand" in missing.value.hint
+
+
+def test_what_a_person_changes_counts(database: Database, plan: Plan) -> None:
+    both = (*plan.removes, Removal(layer="block.conv2"))
+    key = store_pruning_run(database, plan.model_copy(update={"removes": both}))
+    database.write("MATCH (:PruningRun {key: $key})-[r:REMOVES]->(:Layer {layer: 'block.conv3'}) DELETE r", key=key)
+    assert read_pruning_run(database, key).removed == ["block.conv2"]
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ("CREATE (:PruningRun {key: 'odd'})", "of no model"),
+        ("MATCH (m:Model {key: $model}) CREATE (:PruningRun {key: 'odd'})-[:OF]->(m)", "removes nothing"),
+        (
+            "MATCH (m:Model {key: $model}), (l:Layer {model: $child, layer: 'conv1'}) "
+            "CREATE (r:PruningRun {key: 'odd'})-[:OF]->(m), (r)-[:REMOVES]->(l)",
+            "conv1 of another model",
+        ),
+        (
+            "MATCH (m:Model {key: $model}), (l:FeatureMap {model: $model, layer: 'conv1', channel: 0}) "
+            "CREATE (r:PruningRun {key: 'odd'})-[:OF]->(m), (r)-[:REMOVES]->(l)",
+            "feature maps",
+        ),
+        (
+            "MATCH (m:Model {key: $model}), (l:Layer {model: $model, layer: 'conv1'}) "
+            "CREATE (r:PruningRun {key: 'odd', parameters: '{\"init\": 3}'})-[:OF]->(m), (r)-[:REMOVES]->(l)",
+            "no valid plan",
+        ),
+    ],
+)
+def test_an_odd_run_is_refused(database: Database, parent: str, child: str, made: str, message: str) -> None:
+    database.write(made, model=parent, child=child)
+    try:
+        with pytest.raises(PlanError, match=message):
+            read_pruning_run(database, "odd")
+    finally:
+        database.write("MATCH (r:PruningRun {key: 'odd'}) DETACH DELETE r")
+
+
+def test_unknown_layers_are_refused_before_anything_is_stored(database: Database, plan: Plan) -> None:
+    with pytest.raises(PlanError, match="no layer 'conv9'") as refused:
+        store_pruning_run(database, plan.model_copy(update={"removes": (Removal(layer="conv9"),)}))
+    assert "conv1" in refused.value.hint
+    with pytest.raises(PlanError, match="no block 'blok'"):
+        store_pruning_run(database, plan.model_copy(update={"removes": (Removal(layer="blok", kind="block"),)}))
+
+
+def test_lineage_tells_the_story(database: Database, plan: Plan, parent: str, child: str) -> None:
+    run = store_pruning_run(database, plan)
+    surviving = {"conv1": "conv1", "block.conv2": "block.conv2", "fc": "fc"}
+    store_produced(database, run, child, parent, surviving)
+    store_produced(database, run, child, parent, surviving)
+    (count,) = database.read(
+        "MATCH (:Layer {model: $parent})-[r:SURVIVES_AS]->(:Layer {model: $child}) RETURN count(r) AS n",
+        parent=parent,
+        child=child,
+    )
+    assert count["n"] == 3
+    told = lineage(database, child)
+    assert told["ancestors"] == [
+        {"model": parent, "became": child, "steps": 1, "run": run, "method": "multilayer", "removed": ["block.conv3"]}
+    ]
+    assert [row["model"] for row in lineage(database, parent)["descendants"]] == [child]
+    listed = {row["model"]: row for row in catalogue.list_models(database)}
+    assert listed[child]["pruned_from"] == parent
+    with pytest.raises(ConflictError, match="1 of the 1"):
+        store_produced(database, run, child, parent, {"conv1": "nowhere"})
+    with pytest.raises(NotFoundError):
+        store_produced(database, "no-run", child, parent, {})
+
+
+def test_evaluations_are_kept_one_a_kind(database: Database, child: str) -> None:
+    figures = {
+        "split": "test",
+        "accuracy": 0.9,
+        "epoch_seconds": 1.5,
+        "seed": 0,
+        "device": "cpu",
+        "per_class": {"a": 1.0},
+    }
+    first = store_evaluation(database, child, figures)
+    assert store_evaluation(database, child, figures | {"accuracy": 0.95}) == first
+    assert store_evaluation(database, child, figures | {"accuracy": 0.99, "control": True}) != first
+    found = lineage(database, child)["evaluations"]
+    assert [(row["accuracy"], row["control"]) for row in found] == [(0.95, False), (0.99, True)]
+    assert found[0]["epoch_seconds"] == 1.5
+    assert found[1]["name"] == "test 99.0% (control)"
+    listed = {row["model"]: row for row in catalogue.list_models(database)}
+    assert listed[child]["accuracy"] == 0.95
+    with pytest.raises(NotFoundError):
+        store_evaluation(database, "nobody/nothing", figures)

@@ -1,0 +1,255 @@
+"""A Network into Neo4j and back: equal, idempotent, and never more than ours."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from neo4j.exceptions import TransientError
+
+from cnngraph.database import batches, catalogue
+from cnngraph.database.connection import Database
+from cnngraph.database.reader import frames, read_network
+from cnngraph.database.writer import write_network
+from cnngraph.errors import ConflictError, DatabaseError, SpecError, UsageError
+from cnngraph.network.tables import KINDS, Network
+from tests.synthetic import small_network
+
+pytestmark = pytest.mark.db
+
+COUNTS = {"layers": 11, "feature_maps": 23, "connections": 71, "positions": 56, "arcs": 392, "classes": 3}
+
+
+def elements(db: Database, key: str) -> list[Any]:
+    """All that the database holds of a model, without what depends on the run (createdAt, names of keys)."""
+    nodes = db.read(
+        "MATCH (n {model: $key}) RETURN labels(n) AS labels, properties(n) AS properties "
+        "UNION ALL MATCH (n:Model {key: $key}) "
+        "RETURN labels(n) AS labels, n {.*, createdAt: null, name: null, key: null} AS properties",
+        key=key,
+    )
+    edges = db.read(
+        "MATCH (a {model: $key})-[r]->(b {model: $key}) "
+        "RETURN type(r) AS type, properties(r) AS properties, labels(a) AS labels, "
+        "[a.layer, a.channel, a.number] AS source, [b.layer, b.channel, b.number] AS target "
+        "UNION ALL MATCH (a:Model {key: $key})-[r]->(b) "
+        "RETURN type(r) AS type, properties(r) AS properties, labels(b) AS labels, [] AS source, [b.name] AS target",
+        key=key,
+    )
+    nameless = [{"labels": sorted(row["labels"]), "properties": row["properties"] | {"model": ""}} for row in nodes]
+    return sorted(map(repr, [sorted(row.items(), key=str) for row in nameless + edges]))
+
+
+@pytest.fixture
+def name(database: Database, request: pytest.FixtureRequest) -> Any:
+    """A model name of this test's own; what is under it goes afterwards."""
+    chosen = f"writer-{request.node.name}"[:100].translate(str.maketrans("[]:#", "----"))
+    yield chosen
+    key = f"{database.owner}/{chosen}"
+    if catalogue.properties(database, key):
+        catalogue.delete(database, key)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        small_network(0),
+        small_network(1, kernels=True),
+        small_network(2, view="channels", classes=1),
+        small_network(3, view="positions"),
+    ],
+    ids=["both", "kernels", "channels", "positions"],
+)
+def test_what_is_read_is_what_was_written(database: Database, name: str, network: Network) -> None:
+    written = write_network(database, network, name)
+    assert {what: written[what] for what in COUNTS} == network.counts()
+    back = read_network(database, f"{database.owner}/{name}")
+    assert back.details == network.details
+    for table, rows in network.tables().items():
+        assert back.tables()[table].equals(rows), table
+
+
+def test_the_graph_is_the_one_of_the_design(database: Database, name: str) -> None:
+    key = write_network(database, small_network(1), name)["model"]
+    (layer,) = database.read("MATCH (l:Layer:Conv {model: $key, layer: 'block.conv2'}) RETURN l {.*} AS l", key=key)
+    assert layer["l"] == {
+        "model": key,
+        "name": "block.conv2",
+        "layer": "block.conv2",
+        "index": 4,
+        "kind": "Conv",
+        "operation": "Conv2d",
+        "module": "block.conv2",
+        "inChannels": 4,
+        "outChannels": 4,
+        "kernel": [3, 3],
+        "stride": [1, 1],
+        "padding": [1, 1],
+        "dilation": [1, 1],
+        "groups": 1,
+        "outHeight": 4,
+        "outWidth": 4,
+        "parameters": 148,
+        "macs": 2304,
+    }
+    (arc,) = database.read(
+        "MATCH (a:Position {model: $key, number: 1})-[r:ARC]->() "
+        "RETURN r.weight AS weight, a.activation AS activation, a.name AS name LIMIT 1",
+        key=key,
+    )
+    assert arc["weight"] == pytest.approx(sum(arc["activation"]) / 3, rel=1e-12)
+    assert arc["name"] == "1,1"
+    ports = database.read(
+        "MATCH (:Layer {model: $key, layer: 'add'})-[r:FEEDS]->() RETURN r.port AS p ORDER BY p", key=key
+    )
+    assert [row["p"] for row in ports] == [0, 1]
+    kinds = database.read("MATCH (l:Layer {model: $key}) UNWIND labels(l) AS label RETURN DISTINCT label", key=key)
+    assert {row["label"] for row in kinds} <= {"Layer", *KINDS}
+    (model,) = database.read("MATCH (m:Model {key: $key}) RETURN m {.*} AS m", key=key)
+    assert not [name for name in model["m"] if name.startswith("lease")]
+    assert model["m"]["inputShape"] == [3, 8, 8]
+
+
+def test_the_second_time_nothing_is_written(database: Database, name: str) -> None:
+    first = write_network(database, small_network(), name)
+    stamp = catalogue.properties(database, first["model"])
+    before = elements(database, first["model"])
+    second = write_network(database, small_network(), name)
+    assert second["action"] == "nothing"
+    assert {what: second[what] for what in COUNTS} == COUNTS == {what: first[what] for what in COUNTS}
+    assert catalogue.properties(database, first["model"]) == stamp
+    assert elements(database, first["model"]) == before
+
+
+def test_other_inputs_need_replace_and_replace_takes_only_ours(database: Database, name: str) -> None:
+    other = f"{name}-other"
+    key = write_network(database, small_network(0), name)["model"]
+    untouched = write_network(database, small_network(2), other)["model"]
+    try:
+        before = elements(database, untouched)
+        with pytest.raises(ConflictError, match="other inputs") as refused:
+            write_network(database, small_network(1), name)
+        assert "--replace" in refused.value.hint
+        dry = write_network(database, small_network(1), name, replace=True, dry_run=True)
+        assert dry["action"] == "replace"
+        assert dry["deletes"] | COUNTS == dry["deletes"]
+        assert read_network(database, key).details.inputs["seed"] == 0
+        assert write_network(database, small_network(1), name, replace=True)["action"] == "replace"
+        assert read_network(database, key).positions.equals(small_network(1).positions)
+        assert elements(database, untouched) == before
+    finally:
+        catalogue.delete(database, untouched)
+
+
+def test_a_dry_run_says_the_exact_counts_and_writes_nothing(database: Database, name: str) -> None:
+    said = write_network(database, small_network(), name, dry_run=True)
+    assert {what: said[what] for what in COUNTS} == COUNTS
+    assert said["action"] == "new"
+    assert not catalogue.properties(database, said["model"])
+
+
+def test_a_model_that_is_loading_is_finished_by_the_same_inputs_only(database: Database, name: str) -> None:
+    network = small_network()
+    key = write_network(database, network, name)["model"]
+    whole = elements(database, key)
+    database.write("MATCH (m:Model {key: $key}) SET m.status = 'loading'", key=key)
+    database.write("MATCH (p:Position {model: $key}) WHERE p.number < 30 DETACH DELETE p", key=key)
+    # A position that lost its targets has lost arcs: only sources are written as a whole.
+    database.write("MATCH (:Position {model: $key})-[r:ARC]->() DELETE r", key=key)
+    with pytest.raises(ConflictError, match="still loading"):
+        write_network(database, small_network(1), name)
+    with pytest.raises(ConflictError, match="not complete"):
+        read_network(database, key)
+    assert write_network(database, network, name)["action"] == "resume"
+    assert elements(database, key) == whole
+
+
+def test_counts_are_checked_before_the_model_is_complete(database: Database, name: str) -> None:
+    network = small_network()
+    key = write_network(database, network, name)["model"]
+    database.write("MATCH (m:Model {key: $key}) SET m.status = 'loading'", key=key)
+    database.write("MATCH (:Position {model: $key, number: 1})-[r:ARC]->() WITH r LIMIT 1 DELETE r", key=key)
+    with pytest.raises(ConflictError, match="391 arcs instead of 392"):
+        write_network(database, network, name)
+    assert catalogue.properties(database, key)["status"] == "loading"
+
+
+def test_batches_halve_when_the_server_is_short_of_memory(
+    database: Database, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    auto = Database.auto
+
+    def poor(self: Database, cypher: str, /, **params: Any) -> list[dict[str, Any]]:
+        rows = params.get("rows", [])
+        if len(rows) > 7:
+            cause = TransientError("no memory")
+            cause._neo4j_code = "Neo.TransientError.General.MemoryPoolOutOfMemoryError"
+            raise DatabaseError("The server is short of memory.") from cause
+        sent.append(len(rows))
+        return auto(self, cypher, **params)
+
+    monkeypatch.setattr(Database, "auto", poor)
+    key = write_network(database, small_network(), name)["model"]
+    monkeypatch.undo()
+    assert max(sent) <= 7
+    assert read_network(database, key).arcs.equals(small_network().arcs)
+
+
+def test_other_peoples_nodes_stay(database: Database, name: str) -> None:
+    database.write("CREATE (:Layer {whose: 'theirs', test: $name}), (:Model {key: $name, test: $name})", name=name)
+    try:
+        key = write_network(database, small_network(), name)["model"]
+        catalogue.delete(database, key)
+        (left,) = database.read("MATCH (n {test: $name}) RETURN count(n) AS nodes", name=name)
+        assert left["nodes"] == 2
+        assert name not in [row["name"] for row in catalogue.list_models(database)]
+    finally:
+        database.write("MATCH (n {test: $name}) DETACH DELETE n", name=name)
+
+
+def test_frames_hold_what_measures_added(database: Database, name: str) -> None:
+    key = write_network(database, small_network(), name)["model"]
+    database.write("MATCH (p:Position {model: $key, number: 1}) SET p.degree = 2.5", key=key)
+    nodes, edges = frames(database, key)
+    assert nodes.loc["conv1(1,1)", "degree"] == 2.5
+    assert nodes["label"].value_counts().to_dict() == {"Position": 56, "FeatureMap": 23, "Layer": 11}
+    assert edges["type"].value_counts().to_dict() == {"ARC": 392, "CONNECTS": 71, "FEEDS": 12, "RESEMBLES": 3}
+    assert set(edges["source"]) | set(edges["target"]) <= set(nodes.index)
+
+
+def test_bad_input_writes_nothing(database: Database, name: str) -> None:
+    network = small_network()
+    with pytest.raises(UsageError, match="no valid model name"):
+        write_network(database, network, "no good")
+    with pytest.raises(UsageError, match="is somebody's"):
+        write_network(database, network, f"somebody/{name}")
+    broken = dataclasses.replace(network, arcs=network.arcs.slice(0).append_column("x", network.arcs.column("source")))
+    with pytest.raises(SpecError):
+        write_network(database, broken, name)
+    assert not catalogue.properties(database, f"{database.owner}/{name}")
+
+
+def test_a_large_store_asks_for_yes(database: Database, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnngraph.database.writer._LARGE_GB", 0.0)
+    with pytest.raises(UsageError, match="GB") as refused:
+        write_network(database, small_network(), name)
+    assert "--yes" in refused.value.hint
+    assert write_network(database, small_network(), name, yes=True)["action"] == "new"
+
+
+def test_the_lease_is_checked_before_every_batch(
+    database: Database, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    send = batches.send
+
+    def counting(*args: Any, **kwargs: Any) -> None:
+        before = kwargs["before_each"]
+        kwargs["before_each"] = lambda: (calls.append(1), before())
+        send(*args, **kwargs)
+
+    monkeypatch.setattr("cnngraph.database.writer.send", counting)
+    write_network(database, small_network(), name)
+    assert len(calls) == 8
