@@ -182,9 +182,9 @@ class Graph:
 
     def lineage(self, name: str) -> dict[str, Any]:
         """Ancestors, descendants, pruning runs and evaluations of one model."""
-        from cnngraph.database import catalogue
+        from cnngraph.database import lineage
 
-        return catalogue.lineage(self.database, self.key(name))
+        return lineage.lineage(self.database, self.key(name))
 
     def delete(self, name: str, *, dry_run: bool = False, progress: Progress | None = None) -> dict[str, Any]:
         """Delete one model's nodes, in batches, and return what went."""
@@ -220,9 +220,8 @@ class Graph:
         from cnngraph.database import queries
 
         if cypher:
-            run = self.database.write if write else self.database.read
             known = {"model": self.key(model)} if model else {}
-            return run(query, **known, **(parameters or {}))
+            return queries.run_cypher(self.database, query, known | dict(parameters or {}), write=write)
         if model is None:
             raise UsageError("A saved query asks about one model.", "Name it: --model NAME")
         return queries.run_query(self.database, query, self.key(model), dict(parameters or {}))
@@ -233,13 +232,13 @@ class Graph:
         """Apply the pending migrations and return their names."""
         from cnngraph.database import schema
 
-        return list(schema.migrate(self.database, share_database=share_database))
+        return [migration.name for migration in schema.migrate(self.database, share_database=share_database)]
 
     def pending_cypher(self) -> str:
         """The Cypher of the pending migrations, for an administrator."""
         from cnngraph.database import schema
 
-        return schema.pending_cypher(self.database)
+        return "\n".join(migration.text for migration in schema.pending(self.database))
 
     # -- deciding -----------------------------------------------------------------------------------------------------
 

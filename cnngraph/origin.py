@@ -1,7 +1,7 @@
 """Where a net comes from and how it wants its images: types that every other module may hold.
 
 An :class:`Origin` travels on the live ``nn.Module`` (attribute ``cnngraph_origin``), in the JSON of a saved model
-and, as ``architecture`` and ``recipe``, on the Model node: structure = architecture + options + the plans that were executed.
+and, as ``architecture`` and ``recipe``, on the Model node: structure = architecture + options + executed plans.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def train(
         subject.model,
         subject.data.train,
         subject.data.validation,
-        recipe,
+        **asdict(recipe),
         device=device,
         checkpoint=checkpoint,
         progress=progress,

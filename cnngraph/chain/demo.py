@@ -32,7 +32,6 @@ NAME, PRUNED = "demo", "demo-pruned"
 DROP, EPOCHS = 1.0, 12
 DATA = DataChoice(name="digits")
 MODEL = ModelChoice(name="cnngraph:vgg16", width=0.25)
-QUERIES = ("overview", "layers-by-theta", "before-and-after")
 
 
 @dataclass(frozen=True)
@@ -138,28 +137,13 @@ class Demo:
 
     def report(self, db: Database, schedule: Plan, plan: Plan, result: dict[str, Any]) -> Outcome:
         """The page, and what to paste into Neo4j Browser."""
-        from cnngraph.database import queries
-        from cnngraph.reporting.page import verdict, write_page
+        from cnngraph.chain.report import pasteable, write_report
 
         page = self.folder / "summary.html"
+        key = f"{db.owner}/{PRUNED}"
         with self._step("Write the summary", f"cnngraph report {PRUNED} --out {page}"):
-            images = self._test_images()
-            sentence = verdict(result["after"]["accuracy"], result["control"]["accuracy"], images)
-            saved = {one.stem: one.title for one in queries.saved()}
-            key = f"{db.owner}/{PRUNED}"
-            texts = [(saved[stem], queries.query_text(stem, key, {})) for stem in QUERIES]
-            browser = f"{db.http}/browser/" if db.http else None
-            write_page(
-                page,
-                title=f"{NAME}: VGG16 on digits, {len(plan.removed)} layers removed",
-                plan=plan,
-                result=result,
-                sentence=sentence,
-                commands=self.commands,
-                queries=texts,
-                browser=browser,
-            )
-            return Outcome(schedule, plan, result, sentence, page, texts)
+            sentence, _ = write_report(db, key, page, self.commands)
+            return Outcome(schedule, plan, result, sentence, page, pasteable(key, f"{db.owner}/{NAME}"))
 
     def _decide(self, db: Database, decision: decide.Decision, *, costs: bool = True) -> Plan:
         return decide.decide(db, self.settings, NAME, decision, data=OtherData(), progress=self.progress, costs=costs)
@@ -168,11 +152,6 @@ class Demo:
         from cnngraph.database import catalogue
 
         return catalogue.properties(db, f"{db.owner}/{name}").get("status") == "complete"
-
-    def _test_images(self) -> int:
-        from cnngraph.chain.subject import open_subject
-
-        return len(open_subject(ModelChoice(name=str(self.folder / "vgg16")), DATA).data.test)
 
     @contextmanager
     def _step(self, what: str, command: str) -> Iterator[None]:

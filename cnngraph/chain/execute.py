@@ -97,11 +97,11 @@ def _store(
     surviving = {layer: layer for layer in _module_layers(db, parent.key) if layer in names}
     lineage.store_produced(db, run, new_key, parent.key, surviving)
     result = {"model": parent.key, "new_model": new_key, "run": run} | pruned.result
-    for which, of, control in (("before", parent.key, False), ("after", new_key, False), ("control", parent.key, True)):
-        if result[which] is not None:
-            lineage.store_evaluation(
-                db, of, result[which] | {"split": "test", "control": control, "seed": slim.choice.seed, "run": run}
-            )
+    common = {"split": "test", "seed": slim.choice.seed, "run": run}
+    lineage.store_evaluation(db, parent.key, result["before"] | common | {"control": False})
+    lineage.store_evaluation(db, new_key, result["after"] | common | {"control": False, "verified": result["verified"]})
+    if result["control"] is not None:
+        lineage.store_evaluation(db, parent.key, result["control"] | common | {"control": True})
     folder = ingesting.saved_folder(settings, new_key) / sha256[:12]
     return result | {"artifact": str(folder), "joins": pruned.joins}
 

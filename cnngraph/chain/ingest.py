@@ -68,22 +68,22 @@ def map_subject(subject: Subject, mapping: Mapping, progress: Progress) -> Netwo
     """One pass over the training images; the Network's details say everything that decided its values."""
     from cnngraph.datasets.registry import loader
     from cnngraph.network.trace import trace
-    from cnngraph.training.device import on_device
+    from cnngraph.training.execution import pick_device
 
-    with on_device(subject.model, mapping.device):
-        network = trace(
-            subject.model,
-            loader(subject.data.train, batch_size=32),
-            classes=subject.data.classes,
-            source=mapping.source,
-            patch=mapping.patch,
-            view=mapping.view,
-            connections=mapping.connections,
-            correlations=mapping.correlations,
-            only_classes=list(mapping.only_classes) if mapping.only_classes else None,
-            seed=mapping.seed,
-            progress=progress,
-        )
+    network = trace(
+        subject.model.to(pick_device(mapping.device)),
+        loader(subject.data.train, batch_size=32),
+        classes=subject.data.classes,
+        source=mapping.source,
+        patch=mapping.patch,
+        view=mapping.view,
+        connections=mapping.connections,
+        correlations=mapping.correlations,
+        only_classes=list(mapping.only_classes) if mapping.only_classes else None,
+        seed=mapping.seed,
+        progress=progress,
+    )
+    subject.model.cpu()
     origin = get_origin(subject.model)
     options = asdict(mapping)
     del options["device"]

@@ -109,7 +109,7 @@ def prune(
 
 
 def figures(model: nn.Module, subject: Subject, device: str, progress: Progress) -> dict[str, Any]:
-    """accuracy, precision, recall (macro) on the test part, parameters and MACs; the times are still to come."""
+    """accuracy, precision, recall (macro) on the test images, parameters and MACs; the times are still to come."""
     from cnngraph.network.graph import follow
     from cnngraph.training.evaluate import evaluate
 
@@ -120,6 +120,7 @@ def figures(model: nn.Module, subject: Subject, device: str, progress: Progress)
         "accuracy": found.accuracy,
         "precision": found.precision,
         "recall": found.recall,
+        "images": found.images,
         "epoch_seconds": None,
         "latency_ms": None,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -188,7 +189,7 @@ def _trained(
         tuned,
         subject.data.train,
         subject.data.validation,
-        retraining.recipe,
+        **asdict(retraining.recipe),
         device=retraining.device,
         checkpoint=folder / "checkpoint.safetensors",
         progress=progress,

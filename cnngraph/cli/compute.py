@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -50,10 +51,9 @@ def measure(
 
     Example: cnngraph measure demo -m degree -m pagerank -m depth
     """
-    runs = []
     with connection.graph() as graph, progress() as bars:
-        options = {"aggregate": aggregate, "engine": engine, "reference": reference, "seed": seed}
-        runs.extend(graph.measure(name, wanted, **options, progress=bars) for wanted in measures or ["degree"])
+        compute = partial(graph.measure, name, engine=engine, reference=reference, seed=seed, progress=bars)
+        runs = [compute(wanted, aggregate=aggregate) for wanted in measures or ["degree"]]
     if json:
         emit_json({"model": runs[0].model, "runs": [_as_json(run) for run in runs]})
         return

@@ -37,7 +37,7 @@ def import_cnn2multilayer(
     from cnngraph.settings import check_name
 
     check_name(name)
-    network = read_gexf(gexf, classes, name)
+    network = read_gexf(gexf, classes)
     with connection.graph() as graph, progress() as bars:
         counts = graph.write(network, name, replace=replace, dry_run=dry_run, progress=bars)
     if json:

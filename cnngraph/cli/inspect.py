@@ -1,8 +1,9 @@
-"""``list``, ``show``, ``lineage``, ``delete``: what is in the database."""
+"""``list``, ``show``, ``lineage``, ``report``, ``delete``: what is in the database."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -79,6 +80,25 @@ def delete(name: ModelName, dry_run: DryRun = False, yes: Yes = False, json: Jso
     table(("what", "would go" if dry_run else "deleted"), [(what, count) for what, count in counts.items()])
 
 
+def report(
+    name: ModelName,
+    out: Annotated[Path | None, typer.Option(help="File to write (default: NAME.html).")] = None,
+    json: Json = False,
+) -> None:
+    """Write a page about a pruned model: the decision, its numbers, before, after and the control.
+
+    Example: cnngraph report demo-pruned --out demo.html
+    """
+    from cnngraph.chain.report import write_report
+
+    with connection.graph() as graph:
+        sentence, page = write_report(graph.database, graph.key(name), out or Path(f"{name.split('/')[-1]}.html"))
+    if json:
+        emit_json({"page": str(page), "sentence": sentence})
+    else:
+        say(f"{sentence}\nWrote {page}.")
+
+
 def _flat(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return ", ".join(str(_flat(item)) for item in value)
@@ -92,4 +112,5 @@ def register(app: typer.Typer) -> None:
     app.command("list")(list_models)
     app.command()(show)
     app.command()(lineage)
+    app.command()(report)
     app.command()(delete)

@@ -36,18 +36,23 @@ def figures_table(result: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
-def verdict(after: float, control: float, images: int) -> str:
+def verdict(result: Mapping[str, Any]) -> str:
     """One honest sentence: the gain over the control with the uncertainty of a test set of this size.
 
-    The interval is two standard errors of the difference of two proportions over ``images`` test images, taken as
-    independent: cautious, since both nets see the same images.
+    The interval is two standard errors of the difference of two proportions over the test images, taken as independent:
+    cautious, since both nets see the same images. Without a control (nothing was trained) the old net stands for it.
 
-    >>> verdict(0.95, 0.95, 400)
+    >>> same = {"accuracy": 0.95, "images": 400}
+    >>> verdict({"before": same, "after": same, "control": same})
     'No gain in accuracy: +0.0 points against the control, within the uncertainty of ±3.1 points at 400 test images.'
     """
-    spread = 2 * ((after * (1 - after) + control * (1 - control)) / images) ** 0.5
-    gain = after - control
-    figures = f"{100 * gain:+.1f} points against the control"
+    other, name = result.get("control"), "the control"
+    if other is None:
+        other, name = result["before"], "the net before (no control was trained)"
+    after, images = result["after"]["accuracy"], result["after"]["images"]
+    spread = 2 * ((after * (1 - after) + other["accuracy"] * (1 - other["accuracy"])) / images) ** 0.5
+    gain = after - other["accuracy"]
+    figures = f"{100 * gain:+.1f} points against {name}"
     bound = f"the uncertainty of ±{100 * spread:.1f} points at {images:,} test images"
     if abs(gain) <= spread:
         return f"No gain in accuracy: {figures}, within {bound}."
