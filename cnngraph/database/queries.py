@@ -31,16 +31,16 @@ class SavedQuery:
     """One file of ``cypher/queries``.
 
     Attributes:
-        stem: its name in commands. title: its first line. comment: what it shows, one paragraph.
+        stem: its name in commands. title: its first line. comment: what it shows, line by line.
         defaults: every parameter but the model, with the value that fits any model.
-        text: the whole file.
+        body: the Cypher after the ``:params`` line.
     """
 
     stem: str
     title: str
-    comment: str
+    comment: tuple[str, ...]
     defaults: dict[str, Any]
-    text: str
+    body: str
 
     def parameters(self, key: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters of the query for the model ``key``; those not given have their defaults.
@@ -80,14 +80,20 @@ def find(stem: str) -> SavedQuery:
 
 
 def query_text(stem: str, key: str, params: Mapping[str, Any]) -> str:
-    """The query as text to paste into Neo4j Browser, its ``:params`` line filled in.
+    """The query as text to paste into Neo4j Browser: one statement, with the values in the place of its parameters.
+
+    Browser draws no graph for a paste of several statements, and ``:params`` is one of its own; so the line becomes a
+    comment here. A JSON value is a Cypher literal.
 
     Raises:
         NotFoundError: an unknown query. UsageError: an unknown or impossible parameter.
     """
     query = find(stem)
-    line = f":params {json.dumps(query.parameters(key, params))}"
-    return _PARAMS.sub(lambda _: line, query.text, count=1)
+    values = {name: json.dumps(value) for name, value in query.parameters(key, params).items()}
+    line = ", ".join(f'"{name}": {value}' for name, value in values.items())
+    head = [query.title, *query.comment, f":params {{{line}}}"]
+    body = re.sub(r"\$(\w+)", lambda found: values[found[1]], query.body)
+    return "".join(f"// {line}\n" for line in head) + body
 
 
 def run_query(db: Database, stem: str, key: str, params: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -98,7 +104,7 @@ def run_query(db: Database, stem: str, key: str, params: Mapping[str, Any]) -> l
         DatabaseError: the server refuses, or is gone.
     """
     query = find(stem)
-    rows = db.read(_PARAMS.sub("", query.text, count=1), **query.parameters(key, params))
+    rows = db.read(query.body, **query.parameters(key, params))
     if not rows:
         return []
     figures = list(takewhile(lambda name: not any(_is_drawn(row[name]) for row in rows), rows[0]))
@@ -135,12 +141,11 @@ def _parsed(stem: str) -> SavedQuery:
     found = _PARAMS.search(text)
     if found is None:
         raise UsageError(
-            f"The saved query {stem} has no :params line.", 'Begin with // title and :params {"model": ""}'
+            f"The saved query {stem} has no :params line.", 'Begin with // title and :params {"model": ""};'
         )
     title, *comment = [line.removeprefix("//").strip() for line in text[: found.start()].splitlines()]
-    defaults = _json(found[1])
-    defaults.pop("model", None)
-    return SavedQuery(stem, title, " ".join(comment), defaults, text)
+    defaults = {name: value for name, value in _json(found[1]).items() if name != "model"}
+    return SavedQuery(stem, title, tuple(comment), defaults, text[found.end() :].lstrip("\n"))
 
 
 def _json(text: str) -> dict[str, Any]:

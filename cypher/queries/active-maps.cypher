@@ -1,7 +1,7 @@
 // Most and least active feature maps
 // The $top maps with the largest and the $top with the smallest mean activation over all classes, in $layer (null: in the
 // whole model).
-:params {"model": "OWNER/NAME", "layer": null, "top": 20}
+:params {"model": "OWNER/NAME", "layer": null, "top": 20};
 MATCH (l:Layer {model: $model})-[has:HAS_FEATURE_MAP]->(f:FeatureMap)
 WHERE l.layer = toString($layer) OR ($layer IS NULL AND l.layer IS NOT NULL)
 WITH l, has, f, reduce(sum = 0.0, value IN f.activation | sum + value) / size(f.activation) AS activation

@@ -1,7 +1,7 @@
 // Arcs into one position
 // The positions that the position ($x, $y) of $layer looks at, with the weight for class number $class (null: the mean).
 // Null for $layer is the first layer that arcs reach, null for $x or $y the middle.
-:params {"model": "OWNER/NAME", "layer": null, "x": null, "y": null, "class": null}
+:params {"model": "OWNER/NAME", "layer": null, "x": null, "y": null, "class": null};
 MATCH (l:Layer:Conv {model: $model})
 WHERE (l.layer = toString($layer) OR ($layer IS NULL AND l.layer IS NOT NULL))
   AND EXISTS { (:Position {model: l.model, layer: l.layer})<-[:ARC]-() }

@@ -1,7 +1,7 @@
 // Before and after
 // The evaluations of the model, of what it was pruned from and of what was pruned from it. Beside `after` stands
 // `control`: the unpruned net, retrained for as long.
-:params {"model": "OWNER/NAME"}
+:params {"model": "OWNER/NAME"};
 MATCH (m:Model {key: $model})-[from:PRUNED_FROM]-(:Model)
 WITH from, startNode(from) AS after, endNode(from) AS before ORDER BY after.createdAt DESC LIMIT 30
 MATCH (e:Evaluation)-[of:OF]->(m:Model)

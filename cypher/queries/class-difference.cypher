@@ -1,7 +1,7 @@
 // What differs between two classes
 // In every layer the $top feature maps, and the $top positions, whose activation differs most between classes $first and
 // $second (numbers). Scales differ from layer to layer: compare within one.
-:params {"model": "OWNER/NAME", "first": 0, "second": 1, "top": 2}
+:params {"model": "OWNER/NAME", "first": 0, "second": 1, "top": 2};
 MATCH (l:Layer {model: $model})
 WHERE l.layer IS NOT NULL
 CALL (l) {

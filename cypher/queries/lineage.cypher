@@ -1,7 +1,7 @@
 // Lineage
 // The family of the model: what it was pruned from, everything that was pruned from that, the runs between and the newest
 // accuracy of each.
-:params {"model": "OWNER/NAME"}
+:params {"model": "OWNER/NAME"};
 MATCH (:Model {key: $model})-[:PRUNED_FROM*0..]->(root:Model)
 WHERE NOT EXISTS { (root)-[:PRUNED_FROM]->() }
 MATCH path = (root)<-[:PRUNED_FROM*0..]-(m:Model)

@@ -1,6 +1,6 @@
 // Everybody's models
 // All models in the database with their newest accuracy and size; `chosen` marks $model.
-:params {"model": "OWNER/NAME"}
+:params {"model": "OWNER/NAME"};
 MATCH (m:Model)
 WHERE m.key = m.owner + '/' + m.name
 WITH m ORDER BY m.key = $model DESC, m.createdAt DESC LIMIT 95

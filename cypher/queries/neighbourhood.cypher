@@ -1,6 +1,6 @@
 // One layer's neighbourhood
 // The layers up to two FEEDS before and after $layer (null: the first conv). `steps` is negative before it.
-:params {"model": "OWNER/NAME", "layer": null}
+:params {"model": "OWNER/NAME", "layer": null};
 MATCH (l:Layer {model: $model})
 WHERE l.layer = toString($layer) OR ($layer IS NULL AND l.layer IS NOT NULL AND l:Conv)
 WITH l ORDER BY l.index LIMIT 1

@@ -1,6 +1,6 @@
 // What was removed and why
 // The pruning runs of the model, and the one that made it, with every layer or feature map that they remove.
-:params {"model": "OWNER/NAME"}
+:params {"model": "OWNER/NAME"};
 MATCH (:Model {key: $model})<-[:OF|PRODUCED]-(run:PruningRun)
 WITH DISTINCT run ORDER BY run.createdAt DESC LIMIT 10
 CALL (run) {

@@ -1,7 +1,7 @@
 // Strongest connections into a layer
 // The $top CONNECTS with the largest kernel norm into the feature maps of $layer (null: the first conv that reads another
 // conv's maps).
-:params {"model": "OWNER/NAME", "layer": null, "top": 80}
+:params {"model": "OWNER/NAME", "layer": null, "top": 80};
 MATCH (l:Layer {model: $model})
 WHERE l.layer = toString($layer) OR ($layer IS NULL AND l.layer IS NOT NULL AND l:Conv AND EXISTS {
   (l)-[:HAS_FEATURE_MAP]->(:FeatureMap)<-[:CONNECTS]-(:FeatureMap)<-[:HAS_FEATURE_MAP]-(:Conv)

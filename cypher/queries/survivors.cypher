@@ -1,6 +1,6 @@
 // What survives as what
 // The layers of the model beside those that they became in a pruned one, or that they come from.
-:params {"model": "OWNER/NAME"}
+:params {"model": "OWNER/NAME"};
 MATCH (l:Layer {model: $model})-[survives:SURVIVES_AS]-(:Layer)
 WHERE l.layer IS NOT NULL
 WITH DISTINCT survives, startNode(survives) AS before, endNode(survives) AS after

@@ -1,6 +1,6 @@
 // Twins within a layer
 // Feature maps of one layer that respond alike over all images and places: |correlation| of at least $correlation, the most alike first.
-:params {"model": "OWNER/NAME", "correlation": 0.9}
+:params {"model": "OWNER/NAME", "correlation": 0.9};
 MATCH (a:FeatureMap {model: $model})-[twins:RESEMBLES {scope: 'within'}]->(b:FeatureMap)
 WHERE a.layer IS NOT NULL AND abs(twins.correlation) >= toFloat($correlation)
 RETURN a.layer AS layer, a.channel AS channel, b.layer AS other_layer, b.channel AS other_channel,
