@@ -111,7 +111,7 @@ def _batches(
     measure: Measure, network: Network, scores: Scores, by_name: Mapping[str, Any]
 ) -> Iterator[list[dict[str, Any]]]:
     if measure.scores == "position":
-        table = network.positions.select(["layer", "x", "y"])
+        table = network.positions.select(["number"])
     else:
         table = network.feature_maps.select(["layer", "channel"])
         ranked = set(scores.layers)

@@ -43,6 +43,7 @@ class Scores:
         layer: shape (n,), for each of the n scored things the index of its layer in ``layers``.
         value: shape (n,), float64, its score.
         extra: more node properties that the measure found, each of shape (n,) (the community of ``leiden``).
+        claims: what else it found of the net as a whole, stored on its run (the modularity of ``leiden``).
 
     Where an oracle made them, the n things stand in the order of their table in a Network (positions by number, maps by
     layer and channel, layers in network order); where they came from the database, in no particular order in a layer.
@@ -52,6 +53,7 @@ class Scores:
     layer: npt.NDArray[np.int64]
     value: npt.NDArray[np.float64]
     extra: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+    claims: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.layer.shape != self.value.shape or self.value.ndim != 1:

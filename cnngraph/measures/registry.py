@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import DatabaseError, UsageError, nearest
 from cnngraph.measures.activation import ACTIVATION
+from cnngraph.measures.betweenness import BETWEENNESS
 from cnngraph.measures.degree import DEGREE
 from cnngraph.measures.depth import DEPTH
 from cnngraph.measures.entropy import ENTROPY
+from cnngraph.measures.leiden import LEIDEN
+from cnngraph.measures.magnitude import MAGNITUDE
 from cnngraph.measures.measure import AGGREGATES, ENGINES, Measure, MeasureResult, Options
+from cnngraph.measures.pagerank import PAGERANK
 from cnngraph.measures.random_order import RANDOM
+from cnngraph.measures.redundancy import REDUNDANCY
 from cnngraph.measures.runs import begin_run, finish_run, run_key
 from cnngraph.measures.single import SINGLE
+from cnngraph.measures.strength import STRENGTH
 from cnngraph.measures.theta import check_reference_rule, thetas
 
 if TYPE_CHECKING:
@@ -26,8 +32,14 @@ _ALL = (
     DEGREE,
     ENTROPY,
     SINGLE,
+    PAGERANK,
+    LEIDEN,
+    BETWEENNESS,
+    STRENGTH,
+    REDUNDANCY,
     DEPTH,
     ACTIVATION,
+    MAGNITUDE,
     RANDOM,
 )
 
@@ -116,7 +128,7 @@ def measure(
         parameters=parameters,
         reference_rule=reference,
     )
-    finish_run(db, result, "local" if engine == "local" else "database")
+    finish_run(db, result, "local" if engine == "local" else "database", scores.claims)
     return result
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.measures.measure import LayerTheta, Measure, MeasureResult, Options
@@ -31,7 +32,7 @@ def begin_run(db: Database, model: str, measure: Measure) -> None:
     db.write(load("measures/run_begin"), model=model, measure=measure.name)
 
 
-def finish_run(db: Database, result: MeasureResult, engine: str) -> None:
+def finish_run(db: Database, result: MeasureResult, engine: str, claims: Mapping[str, float]) -> None:
     """Store the run with its layers and make it the current one, in one transaction."""
     from cnngraph.database.cypher import load
 
@@ -44,6 +45,7 @@ def finish_run(db: Database, result: MeasureResult, engine: str) -> None:
         reference=result.reference,
         rule=result.reference_rule,
         engine=engine,
+        claims=dict(claims),
         layers=[row._asdict() for row in result.layers],
     )
 

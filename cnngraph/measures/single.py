@@ -39,10 +39,9 @@ def _unknown() -> PlanError:
 
 
 def _database(db: Database, key: str, options: Options, progress: Progress) -> Scores:  # noqa: ARG001
-    known = db.read(
-        "MATCH (p:Position {model: $model}) WHERE p.activationAll IS NOT NULL RETURN true AS known LIMIT 1", model=key
-    )
-    if not known:
+    from cnngraph.database.cypher import load
+
+    if not db.read(load("measures/has_activation_all"), model=key):
         raise _unknown()
     run_batched(db, "measures/single", key, progress)
     return position_scores(db, key, "single")

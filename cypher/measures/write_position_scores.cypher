@@ -1,5 +1,5 @@
 // Scores that were computed outside the database, onto the positions.
-// Parameters: $model, $rows ([{layer, x, y, scores: {name: value}}]).
+// Parameters: $model, $rows ([{number, scores: {name: value}}]).
 UNWIND $rows AS row
-MATCH (p:Position {model: $model, layer: row.layer, x: row.x, y: row.y})
+MATCH (p:Position {model: $model, number: row.number})
 SET p += row.scores

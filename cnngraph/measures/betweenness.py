@@ -1,0 +1,82 @@
+"""``betweenness``: through how many shortest paths between other positions a position is passed.
+
+Freeman, Sociometry 1977; Brandes, J. Mathematical Sociology 2001; sampled as in Brandes, Pich, IJBC 2007. Our choice as
+a measure of layers.
+
+- Direction: none. Along the arcs alone every position of the first and last layer would have 0.
+- Weight: *distance* = 1 / strength, the strength without its sign: paths run through what is active. A weight of 0 is
+  no arc.
+- Normalisation: none; each unordered pair of positions counts 1, shared among its shortest paths. Up to 3,000 positions
+  all paths count; beyond it those from a seeded sample of 64 sources, as a plain sum that is not scaled up (a theta is
+  a ratio).
+- Low goes first: a layer that no path needs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cnngraph.measures.database_scores import position_scores
+from cnngraph.measures.measure import Measure, Options, Scores
+from cnngraph.measures.network_arrays import position_arrays
+from cnngraph.measures.projection import projected
+
+if TYPE_CHECKING:
+    from cnngraph.console import Progress
+    from cnngraph.database.connection import Database
+    from cnngraph.network.tables import Network
+
+__all__ = ["BETWEENNESS"]
+
+EXACT_UP_TO = 3000
+SAMPLE = 64
+
+
+def _sources(positions: int) -> int:
+    return positions if positions <= EXACT_UP_TO else SAMPLE
+
+
+def _database(db: Database, key: str, options: Options, progress: Progress) -> Scores:
+    from cnngraph.database.cypher import load
+
+    progress.start("measuring betweenness")
+    with projected(db, key, undirected=True, distance=True) as name:
+        rows = db.read(load("measures/projection_size"), name=name)
+        sources = _sources(rows[0]["nodes"])
+        db.auto(load("measures/betweenness"), name=name, sample=sources, seed=options.seed)
+    scores = position_scores(db, key, "betweenness")
+    return Scores(scores.layers, scores.layer, scores.value, claims={"sources": sources})
+
+
+def _oracle(network: Network, options: Options) -> Scores:
+    import networkx as nx
+
+    arrays = position_arrays(network)
+    n = len(arrays.layer)
+    graph: Any = nx.Graph()
+    graph.add_nodes_from(range(n))
+    arcs = zip(arrays.source.tolist(), arrays.target.tolist(), np.abs(arrays.weight).tolist(), strict=True)
+    graph.add_weighted_edges_from(((a, b, 1.0 / w) for a, b, w in arcs if w > 0), weight="distance")
+    sources = _sources(n)
+    found = nx.betweenness_centrality(
+        graph, k=None if sources == n else sources, weight="distance", normalized=False, seed=options.seed
+    )
+    value = np.array([found[node] for node in range(n)])
+    if sources < n:  # networkx scales a sample up
+        value *= sources / n
+    return Scores(arrays.layers, arrays.layer, value, claims={"sources": sources})
+
+
+BETWEENNESS = Measure(
+    name="betweenness",
+    scores="position",
+    summary="shortest paths through a position, undirected; distance = 1 / strength; sampled beyond 3,000 positions",
+    database=_database,
+    oracle=_oracle,
+    property="betweenness",
+    reads=("seed",),
+    constants={"exact_up_to": EXACT_UP_TO, "sample": SAMPLE},
+    gds=True,
+)

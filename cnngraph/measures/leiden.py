@@ -1,0 +1,128 @@
+"""``leiden``: the share of a position's strength that leaves its community.
+
+Traag, Waltman, van Eck, Scientific Reports 2019, for the communities; the score is our choice: a position all of whose
+arcs stay in its community tells the rest of the net nothing.
+
+- Direction: none, an arc joins its ends both ways.
+- Weight: strength, without its sign; a weight of 0 is no arc.
+- Normalisation: by the position's own strength; the score lies in 0..1, a position without arcs has 0.
+- Low goes first: a layer all of whose positions lie inside communities.
+
+The search is random but for its seed. :func:`shares_leaving` and :func:`modularity` recompute what the database claims
+from the communities, which are left on the positions as ``leidenCommunity``. In a large net most positions lie inside
+their community, the median is then 0, and another ``--reference`` is asked for. Without a database the communities are
+those of Louvain's method (networkx), split where one is not connected.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnngraph.measures.database_scores import position_scores, run_batched
+from cnngraph.measures.measure import Measure, Options, Scores
+from cnngraph.measures.network_arrays import PositionArrays, position_arrays
+from cnngraph.measures.projection import projected
+
+if TYPE_CHECKING:
+    from cnngraph.console import Progress
+    from cnngraph.database.connection import Database
+    from cnngraph.network.tables import Network
+
+__all__ = ["LEIDEN", "modularity", "shares_leaving"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+GAMMA = 1.0
+
+
+def shares_leaving(arrays: PositionArrays, community: Ints) -> Floats:
+    """The share of each position's strength that goes to or comes from another community.
+
+    Args:
+        arrays: n positions and their arcs.
+        community: (n,), the community of each position.
+
+    Returns:
+        (n,), each in 0..1.
+    """
+    n = len(community)
+    strength = np.abs(arrays.weight)
+    crossing = np.where(community[arrays.source] != community[arrays.target], strength, 0.0)
+    total, leaving = _at_ends(arrays, strength), _at_ends(arrays, crossing)
+    return np.divide(leaving, total, out=np.zeros(n), where=total > 0)
+
+
+def _at_ends(arrays: PositionArrays, weights: Floats) -> Floats:
+    """(n,): the sum of the arcs' ``weights`` at each position, whichever end it is."""
+    n = len(arrays.layer)
+    sums: Floats = np.bincount(arrays.source, weights=weights, minlength=n)
+    return sums + np.bincount(arrays.target, weights=weights, minlength=n)
+
+
+def modularity(arrays: PositionArrays, community: Ints) -> float:
+    """Newman's weighted modularity of a division of the undirected position network; 0 where it has no strength."""
+    strength = np.abs(arrays.weight)
+    total = float(strength.sum())
+    if total == 0:
+        return 0.0
+    inside = float(strength[community[arrays.source] == community[arrays.target]].sum())
+    _, group = np.unique(community, return_inverse=True)
+    ends = np.bincount(group, weights=_at_ends(arrays, strength))
+    return inside / total - GAMMA * float((ends / (2 * total)) @ (ends / (2 * total)))
+
+
+def _database(db: Database, key: str, options: Options, progress: Progress) -> Scores:
+    from cnngraph.database.cypher import load
+
+    progress.start("finding communities")
+    with projected(db, key, undirected=True) as name:
+        found = db.auto(load("measures/leiden_communities"), name=name, seed=options.seed, gamma=GAMMA)[0]
+    run_batched(db, "measures/leiden", key, progress)
+    scores = position_scores(db, key, "leiden")
+    claims = {"communities": found["communities"], "modularity": found["modularity"]}
+    return Scores(scores.layers, scores.layer, scores.value, claims=claims)
+
+
+def _oracle(network: Network, options: Options) -> Scores:
+    arrays = position_arrays(network)
+    community = _louvain(arrays, options.seed)
+    claims = {"communities": int(community.max()) + 1, "modularity": modularity(arrays, community)}
+    return Scores(
+        arrays.layers,
+        arrays.layer,
+        shares_leaving(arrays, community),
+        extra={"leidenCommunity": community},
+        claims=claims,
+    )
+
+
+def _louvain(arrays: PositionArrays, seed: int) -> Ints:
+    import networkx as nx
+
+    graph: Any = nx.Graph()
+    graph.add_nodes_from(range(len(arrays.layer)))
+    arcs = zip(arrays.source.tolist(), arrays.target.tolist(), np.abs(arrays.weight).tolist(), strict=True)
+    graph.add_weighted_edges_from((a, b, w) for a, b, w in arcs if w > 0)
+    found = nx.community.louvain_communities(graph, weight="weight", resolution=GAMMA, seed=seed)
+    parts = [part for nodes in found for part in nx.connected_components(graph.subgraph(nodes))]
+    community = np.zeros(len(arrays.layer), dtype=np.int64)
+    for number, part in enumerate(sorted(parts, key=min)):
+        community[list(part)] = number
+    return community
+
+
+LEIDEN = Measure(
+    name="leiden",
+    scores="position",
+    summary="share of a position's strength that leaves its Leiden community, undirected, 0..1; weight = strength",
+    database=_database,
+    oracle=_oracle,
+    property="leiden",
+    reads=("seed",),
+    constants={"gamma": GAMMA},
+    gds=True,
+)

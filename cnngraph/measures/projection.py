@@ -1,0 +1,106 @@
+"""GDS projections that are ours alone: named by host, process and its start, and dropped whatever happens.
+
+A projection lives in the server's memory. ``with projected(...)`` drops it also after an error; one that a killed
+command left behind is dropped by the next command on the same host, which sees from the name that its process is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import psutil
+
+from cnngraph.errors import DatabaseError, PlanError
+
+if TYPE_CHECKING:
+    from cnngraph.database.connection import Database
+
+__all__ = ["PREFIX", "drop_stale", "new_name", "projected"]
+
+PREFIX = "cnngraph."
+
+
+def new_name() -> str:
+    """A fresh name, ``cnngraph.PID.START.TOKEN.HOST``; the host comes last since it may hold dots."""
+    pid = os.getpid()
+    return f"{PREFIX}{pid}.{_started(pid)}.{uuid.uuid4().hex[:8]}.{socket.gethostname()}"
+
+
+def drop_stale(db: Database) -> list[str]:
+    """Drop the projections of processes of this host that have ended; returns their names.
+
+    Those of other hosts, of living processes, and every name that is not of our making stay untouched.
+    """
+    from cnngraph.database.cypher import load
+
+    rows = db.read(load("measures/projections"), prefix=PREFIX)
+    stale = [row["name"] for row in rows if _is_stale(row["name"])]
+    for name in stale:
+        db.auto(load("measures/drop_projection"), name=name)
+    return stale
+
+
+@contextmanager
+def projected(db: Database, key: str, *, undirected: bool = False, distance: bool = False) -> Iterator[str]:
+    """The position network of a model as a projection; yields its name and drops it at the end.
+
+    Args:
+        db: an open database with Graph Data Science.
+        key: the model.
+        undirected: every arc in both directions.
+        distance: ``weight`` is 1 / strength instead of the strength.
+
+    Raises:
+        PlanError: the model has no positions.
+        DatabaseError: the server refuses, for want of memory say.
+    """
+    from cnngraph.database.cypher import load
+
+    drop_stale(db)
+    name = new_name()
+    try:
+        rows = db.read(
+            load("measures/project_positions"),
+            model=key,
+            name=name,
+            undirected=["*"] if undirected else [],
+            distance=distance,
+        )
+        if not rows or not rows[0]["nodes"]:
+            raise PlanError(f"{key} has no positions.", "Ingest it with --view positions or --view both.")
+        yield name
+    finally:
+        _drop(db, name)
+
+
+def _drop(db: Database, name: str) -> None:
+    """Drop without hiding the error that is on its way: a server that is gone has forgotten the projection as well."""
+    from cnngraph.database.cypher import load
+
+    failing = sys.exc_info()[0] is not None
+    try:
+        db.auto(load("measures/drop_projection"), name=name)
+    except DatabaseError:
+        if not failing:
+            raise
+
+
+def _started(pid: int) -> int | None:
+    """When a process began, in whole seconds; ``None`` where there is none, so that a reused pid is told apart."""
+    try:
+        return int(psutil.Process(pid).create_time())
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None
+
+
+def _is_stale(name: str) -> bool:
+    parts = name.removeprefix(PREFIX).split(".", 3)
+    if len(parts) != 4 or not (parts[0].isdigit() and parts[1].isdigit()) or parts[3] != socket.gethostname():
+        return False
+    return _started(int(parts[0])) != int(parts[1])
