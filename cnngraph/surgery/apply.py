@@ -1,0 +1,181 @@
+"""Plan -> smaller net: a deep copy of the user's own net with layers replaced, joined by the plan's init."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+from torch import nn
+
+from cnngraph.console import Progress, Quiet
+from cnngraph.errors import PlanError
+from cnngraph.network.graph import follow
+from cnngraph.origin import Origin, get_origin, set_origin
+from cnngraph.plan import Plan
+from cnngraph.surgery.anatomy import Body
+from cnngraph.surgery.carry_out import carry_out, renew, renew_everything
+from cnngraph.surgery.check import architectures_of, resolve
+from cnngraph.surgery.incision import Incision, Join
+from cnngraph.surgery.refit import Refitted, refit
+from cnngraph.surgery.sample import fitting_images, input_shape_of
+
+__all__ = ["IMAGES", "JoinReport", "Report", "apply", "apply_with_report", "cut"]
+
+IMAGES = 1024  # training images that a join is fitted on
+
+
+@dataclass(frozen=True)
+class JoinReport:
+    """One surviving layer at a gap: how it was initialised, and its relative error where it was refitted.
+
+    ``target``: the layer of the old net whose pre-norm output it gives. ``reason``: why it was not initialised as asked.
+    """
+
+    layer: str
+    target: str
+    init: str
+    relative_error: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was done to a net.
+
+    Attributes:
+        removed: convs that are gone, also those inside of removed blocks. blocks: residual blocks that are gone.
+        joins: the layers at the gaps. stays: activations whose conv is gone and that other layers share, or functions.
+        passages: what took the place of a conv, where it is no identity: a pool for a stride, a padding.
+        resized: surviving layers with other widths: (inputs, outputs).
+        notes: sentences for a person. seconds: how long it took.
+    """
+
+    removed: tuple[str, ...]
+    blocks: tuple[str, ...]
+    joins: tuple[JoinReport, ...]
+    stays: tuple[str, ...]
+    passages: dict[str, str]
+    resized: dict[str, tuple[int, int]]
+    notes: tuple[str, ...]
+    seconds: float
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """Relative error of each refitted join, by layer."""
+        return {join.layer: join.relative_error for join in self.joins if join.relative_error is not None}
+
+
+def apply(
+    model: nn.Module,
+    plan: Plan,
+    *,
+    loader: Iterable[Any] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    images: int = IMAGES,
+) -> nn.Module:
+    """The net without what ``plan`` removes: see :func:`apply_with_report`."""
+    return apply_with_report(
+        model, plan, loader=loader, seed=seed, progress=progress, input_shape=input_shape, images=images
+    )[0]
+
+
+def apply_with_report(
+    model: nn.Module,
+    plan: Plan,
+    *,
+    loader: Iterable[Any] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    images: int = IMAGES,
+) -> tuple[nn.Module, Report]:
+    """A copy of ``model`` without what ``plan`` removes, and what was done. ``model`` itself stays as it is.
+
+    Args:
+        loader: training images as (images, labels) batches; needed by ``least-squares`` alone.
+        seed: of the images and places that joins are fitted on and of new weights; same inputs, same result.
+        input_shape: (channels, height, width); by default what the loader or the net's origin says.
+        images: how many training images joins are fitted on.
+
+    Raises:
+        PlanError: the plan does not fit the net; nothing was changed.
+        TraceError, ModelError: the net cannot be followed. DataError: the loader gives no images.
+    """
+    began = time.perf_counter()
+    progress = progress or Quiet()
+    shape = input_shape or input_shape_of(model, loader)
+    incision = _incision(model, plan, shape)
+    slim = carry_out(model, incision, seed)
+    notes = [f"{name} stays without its conv: it is a function or serves other layers too." for name in incision.stays]
+    joins: list[JoinReport]
+    if plan.init == "least-squares" and loader is not None and incision.joins:
+        batches = fitting_images(loader, images=images, seed=seed)
+        joins = [_refitted(found) for found in refit(model, slim, incision.joins, batches, seed, progress)]
+    elif plan.init == "scratch":
+        left = renew_everything(slim, seed)
+        notes += [f"{name} keeps its weights: its module cannot renew them." for name in left]
+        joins = [JoinReport(join.layer, join.target, "scratch") for join in incision.joins]
+    elif plan.init == "reset":
+        joins = [_reset(slim, join, seed) for join in incision.joins if join.first]
+    else:
+        reason = "no training images were given" if plan.init == "least-squares" else ""
+        joins = [JoinReport(join.layer, join.target, "inherit", None, reason) for join in incision.joins]
+    notes += [f"{join.layer} was not refitted but inherits: {join.reason}." for join in joins if join.reason]
+    _set_origin(model, slim, plan)
+    return slim, _report(incision, joins, notes, time.perf_counter() - began)
+
+
+def cut(model: nn.Module, plan: Plan, *, input_shape: tuple[int, int, int] | None = None) -> nn.Module:
+    """The structure alone: what :func:`apply` gives with ``init="inherit"``. Raises as it."""
+    slim = carry_out(model, _incision(model, plan, input_shape or input_shape_of(model)), seed=0)
+    _set_origin(model, slim, plan)
+    return slim
+
+
+def _incision(model: nn.Module, plan: Plan, shape: tuple[int, int, int]) -> Incision:
+    if plan.architecture and plan.architecture not in architectures_of(model):
+        raise PlanError(
+            f"The plan is for {plan.architecture}, the net is {sorted(architectures_of(model))[0]}.",
+            "Make a plan from this net.",
+        )
+    return resolve(Body(follow(model, shape).graph_module), plan.removes)
+
+
+def _set_origin(model: nn.Module, slim: nn.Module, plan: Plan) -> None:
+    kind = type(model)
+    origin = get_origin(model) or Origin(architecture=f"python:{kind.__module__}:{kind.__qualname__}")
+    set_origin(slim, origin.model_copy(update={"plans": (*origin.plans, plan)}))
+
+
+def _refitted(found: Refitted) -> JoinReport:
+    init = "inherit" if found.relative_error is None else "least-squares"
+    return JoinReport(found.join.layer, found.join.target, init, found.relative_error, found.reason)
+
+
+def _reset(slim: nn.Module, join: Join, seed: int) -> JoinReport:
+    renew(slim.get_submodule(join.layer), seed + crc32(join.layer.encode()))
+    return JoinReport(join.layer, join.target, "reset")
+
+
+def _report(incision: Incision, joins: list[JoinReport], notes: list[str], seconds: float) -> Report:
+    return Report(
+        removed=incision.removed,
+        blocks=tuple(block.name for block in incision.blocks),
+        joins=tuple(joins),
+        stays=incision.stays,
+        passages={
+            path: str(made) for path, made in incision.passages.items() if list(made.modules())[1:] or not _idle(made)
+        },
+        resized={path: (resize.inputs, resize.outputs) for path, resize in incision.resized.items()},
+        notes=tuple(notes),
+        seconds=seconds,
+    )
+
+
+def _idle(passage: nn.Module) -> bool:
+    return type(passage).__name__ in {"Identity", "Copy"}

@@ -1,0 +1,89 @@
+"""The training images that joins are fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+
+from cnngraph.errors import DataError, PlanError
+from cnngraph.origin import get_origin
+
+__all__ = ["fitting_images", "input_shape_of"]
+
+_BATCH = 64
+_MEMORY = 512 * 2**20  # bytes of images that are kept while joins are fitted
+_SIZES = (32, 28, 64, 48, 96, 128, 224, 299)
+
+
+def fitting_images(loader: Iterable[Any], *, images: int, seed: int) -> list[Tensor]:
+    """About ``images`` images of ``loader`` as batches (N, channels, height, width), at most 512 MB of them.
+
+    From a DataLoader over a data set with a length they are drawn at random by ``seed``, whatever the loader's own order;
+    from another iterable they are the first ones.
+
+    Raises:
+        DataError: the loader gives nothing, or no (images, labels).
+    """
+    source: Iterable[Any] = loader
+    dataset = getattr(loader, "dataset", None)
+    if isinstance(loader, DataLoader) and hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__"):
+        order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))[:images]
+        chosen = Subset(dataset, sorted(order.tolist()))
+        source = DataLoader(chosen, batch_size=_BATCH, collate_fn=loader.collate_fn)
+    batches: list[Tensor] = []
+    left, room = images, _MEMORY
+    for batch in source:
+        found = batch[0] if isinstance(batch, tuple | list) and batch else batch
+        if not isinstance(found, Tensor) or found.dim() != 4:
+            raise DataError(
+                "The loader gives no (images, labels).", "Give batches of a tensor (N, C, H, W) and its labels."
+            )
+        found = found[:left]
+        batches.extend(found.split(_BATCH))
+        left, room = left - len(found), room - found.numel() * found.element_size()
+        if left <= 0 or room <= 0:
+            break
+    if not batches:
+        raise DataError("The loader gives no image.", "Give it at least one batch of (images, labels).")
+    return batches
+
+
+def input_shape_of(model: nn.Module, loader: Iterable[Any] | None = None) -> tuple[int, int, int]:
+    """(channels, height, width) of the images that ``model`` reads.
+
+    From the loader's first batch, else from the net's origin, else the first of some usual sizes that the net takes.
+
+    Raises:
+        PlanError: none of these says it.
+    """
+    if loader is not None:
+        for batch in loader:
+            found = batch[0] if isinstance(batch, tuple | list) and batch else batch
+            if isinstance(found, Tensor) and found.dim() == 4:
+                return int(found.shape[1]), int(found.shape[2]), int(found.shape[3])
+            break
+    origin = get_origin(model)
+    options = origin.options if origin else {}
+    conv = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+    channels = int(options.get("in_channels") or (conv.in_channels if conv else 3))
+    if options.get("size"):
+        return channels, int(options["size"]), int(options["size"])
+    for size in _SIZES:
+        if _takes(model, (channels, size, size)):
+            return channels, size, size
+    raise PlanError("The net does not say which input size it reads.", "Pass input_shape=(channels, height, width).")
+
+
+def _takes(model: nn.Module, shape: tuple[int, int, int]) -> bool:
+    from cnngraph.errors import TraceError
+    from cnngraph.network.graph import follow
+
+    try:
+        follow(model, shape)
+    except TraceError:
+        return False
+    return True
