@@ -59,8 +59,8 @@ def shares_leaving(arrays: PositionArrays, community: Ints) -> Floats:
 def _at_ends(arrays: PositionArrays, weights: Floats) -> Floats:
     """(n,): the sum of the arcs' ``weights`` at each position, whichever end it is."""
     n = len(arrays.layer)
-    sums: Floats = np.bincount(arrays.source, weights=weights, minlength=n)
-    return sums + np.bincount(arrays.target, weights=weights, minlength=n)
+    both = np.concatenate([arrays.source, arrays.target])
+    return np.bincount(both, weights=np.tile(weights, 2), minlength=n).astype(np.float64)
 
 
 def modularity(arrays: PositionArrays, community: Ints) -> float:
