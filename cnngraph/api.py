@@ -15,25 +15,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import CnngraphError, UsageError, nearest
-from cnngraph.network.tables import Network
-from cnngraph.network.trace import trace
-from cnngraph.plan import Init, Plan, Removal, read_plan, write_plan
 from cnngraph.settings import Settings, load_settings
-from cnngraph.surgery.apply import apply
-from cnngraph.surgery.saved import load, save
-from cnngraph.surgery.verify import Verification, verify
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from cnngraph.database.connection import Database
     from cnngraph.measures.measure import MeasureResult
+    from cnngraph.network.tables import Network
+    from cnngraph.network.trace import trace
+    from cnngraph.plan import Init, Plan, Removal, read_plan, write_plan
+    from cnngraph.surgery.apply import apply
+    from cnngraph.surgery.saved import load, save
+    from cnngraph.surgery.verify import Verification, verify
 
 __all__ = [
     "METHODS",
@@ -54,6 +55,27 @@ __all__ = [
 ]
 
 METHODS = ("multilayer",)
+
+# The torch side costs seconds to import, so `cnngraph list` must not: these are loaded when they are first used.
+_HOMES = {
+    "Network": "cnngraph.network.tables",
+    "Plan": "cnngraph.plan",
+    "Removal": "cnngraph.plan",
+    "Verification": "cnngraph.surgery.verify",
+    "apply": "cnngraph.surgery.apply",
+    "load": "cnngraph.surgery.saved",
+    "read_plan": "cnngraph.plan",
+    "save": "cnngraph.surgery.saved",
+    "trace": "cnngraph.network.trace",
+    "verify": "cnngraph.surgery.verify",
+    "write_plan": "cnngraph.plan",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cnngraph.api' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def connect(

@@ -16,7 +16,7 @@ from cnngraph.console import emit_json, progress, say, table
 if TYPE_CHECKING:
     from cnngraph.plan import Plan
 
-__all__ = ["register"]
+__all__ = ["print_schedule", "register"]
 
 INITS = ("least-squares", "inherit", "reset", "scratch")
 
@@ -262,11 +262,7 @@ def _print_plan(made: Plan, schedule: bool) -> None:
         title=f"{made.model}: {made.measure}, reference ({made.reference_rule}) {made.reference:.6g}",
     )
     if schedule:
-        steps = [
-            (step.threshold, len(step.removed), ", ".join(step.removed), step.parameters, step.macs, step.latency_ms)
-            for step in made.schedule
-        ]
-        table(("threshold", "layers", "removed", "parameters", "MACs", "~latency ms"), steps, title="\nschedule")
+        print_schedule(made)
     if made.correlations:
         known_values = ", ".join(
             f"{null} {value:.2f}" if value is not None else f"{null} -" for null, value in made.correlations.items()
@@ -274,6 +270,17 @@ def _print_plan(made: Plan, schedule: bool) -> None:
         print(f"\nSpearman correlation of this ranking with the nulls: {known_values}")
     for note in made.notes:
         print(note)
+
+
+def print_schedule(made: Plan) -> None:
+    """The schedule as a table; a step names the layers that it adds to the one before."""
+    rows, before = [], frozenset[str]()
+    for step in made.schedule:
+        added = ", ".join(layer for layer in step.removed if layer not in before)
+        before = frozenset(step.removed)
+        rows.append((step.threshold, len(step.removed), step.parameters, step.macs, step.latency_ms, f"+ {added}"))
+    headers = ("threshold", "layers", "parameters", "MACs", "~latency ms", "removed")
+    table(headers, rows, title="\nThe schedule: what goes at which threshold")
 
 
 def register(app: typer.Typer) -> None:

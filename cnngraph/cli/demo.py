@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cnngraph.cli import connection
+from cnngraph.cli.decide import print_schedule
 from cnngraph.cli.options import Json
 from cnngraph.console import emit_json, progress, say, table
 
@@ -42,12 +43,7 @@ def _print(outcome: Outcome, database: Database) -> None:
     from cnngraph.chain.demo import NAME
     from cnngraph.reporting.page import figures_table
 
-    steps = [
-        (step.threshold, len(step.removed), step.parameters, step.macs, step.latency_ms, ", ".join(step.removed))
-        for step in outcome.schedule.schedule
-    ]
-    headers = ("threshold", "layers", "parameters", "MACs", "~latency ms", "removed")
-    table(headers, steps, title="\nThe schedule: what goes at which threshold")
+    print_schedule(outcome.schedule)
     print(f"\nRemoved: {', '.join(outcome.plan.removed) or 'nothing'}")
     for removal in outcome.plan.removes:
         print(f"  {removal.layer}: {removal.reason}")
