@@ -3,7 +3,7 @@
 // when class $class (a number or a name; null: the first) is shown. Scales differ from layer to layer: compare within one.
 :params {"model": "OWNER/NAME", "class": null, "top": 2};
 MATCH (c:Class {model: $model})
-WHERE c.index IS NOT NULL AND toString(coalesce($class, 0)) IN [c.name, toString(c.index)]
+WHERE c.index IS NOT NULL AND toString(coalesce($class, 0)) IN [c.name, toString(c.index), toString(toFloat(c.index))]
 WITH c ORDER BY c.name = toString($class) DESC LIMIT 1
 MATCH (l:Layer {model: $model})
 WHERE l.layer IS NOT NULL
