@@ -1,0 +1,331 @@
+"""Saved models: a folder with ``model.json`` (where the net comes from) and ``weights.safetensors``. Never a pickle.
+
+A saved net is its architecture's builder, called with the stored options, cut by the stored plans in order, with the
+stored weights loaded strictly. The folder is written beside its place and moved there when it is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_model
+from torch import nn
+
+from cnngraph import __version__
+from cnngraph.errors import CnngraphError, ModelError, NotFoundError
+from cnngraph.models import registry
+from cnngraph.models.weights import fit_weights, require_finite
+from cnngraph.origin import Origin, Preprocessing, get_origin, set_origin
+from cnngraph.surgery.apply import cut
+from cnngraph.surgery.sample import input_shape_of
+
+__all__ = ["FORMAT", "Saved", "is_saved", "load", "open_model", "read_saved", "rebuilt", "save"]
+
+FORMAT = 1
+_DESCRIPTION = "model.json"
+_WEIGHTS = "weights.safetensors"
+
+
+class _Description(BaseModel):
+    """What ``model.json`` holds; an unknown key means a newer or a broken file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    format: int
+    cnngraph: str = ""
+    origin: Origin
+    input_shape: tuple[int, int, int]
+    preprocessing: Preprocessing
+    classes: tuple[str, ...] = ()
+    dataset: str = ""
+    training: dict[str, Any] = Field(default_factory=dict)
+    trained: bool = True
+    sha256: str
+
+
+class Saved(BaseModel):
+    """A saved model, read back.
+
+    Attributes:
+        model: on the CPU, in eval mode, with its origin attached.
+        classes: names of the outputs (empty where unknown). dataset: the name of the data that it was trained on, or "".
+        training: the settings that it was trained with ({} where unknown). trained: whether its weights are more than new.
+        sha256: of the weights file.
+    """
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    model: nn.Module
+    origin: Origin
+    input_shape: tuple[int, int, int]
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    dataset: str
+    training: dict[str, Any]
+    trained: bool
+    sha256: str
+
+
+def save(
+    model: nn.Module,
+    folder: str | Path,
+    *,
+    architecture: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    preprocessing: Preprocessing | None = None,
+    classes: Sequence[str] = (),
+    dataset: str = "",
+    training: Mapping[str, Any] | None = None,
+    trained: bool = True,
+) -> Path:
+    """Write ``model`` to ``folder``, which must not be there or hold a saved model (that one is replaced); atomic.
+
+    Args:
+        architecture: how the unpruned net is built, as on the command line (``python:package.module:factory``); by
+            default the net's origin, else its own class if that, called with the number of classes or nothing, fits.
+        options: of that architecture; by default the origin's, else the number of classes.
+        input_shape: (channels, height, width); by default what ``preprocessing`` or the origin says.
+
+    Raises:
+        ModelError: the net cannot be built again from its architecture, its weights are NaN or infinite, or the folder
+            holds something else.
+    """
+    target = Path(folder)
+    if target.exists() and not is_saved(target) and not _is_empty(target):
+        raise ModelError(f"{target} is there and is no saved model.", "Choose another folder.")
+    require_finite(model, "The net")
+    if input_shape is None and preprocessing is not None:
+        input_shape = (preprocessing.channels, *preprocessing.size)
+    shape = input_shape or input_shape_of(model)
+    origin = _origin_for(model, architecture, options, classes, shape)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        save_model(model, str(part / _WEIGHTS))
+        description = _Description(
+            format=FORMAT,
+            cnngraph=__version__,
+            origin=origin,
+            input_shape=shape,
+            preprocessing=preprocessing or Preprocessing(size=(shape[1], shape[2]), channels=shape[0]),
+            classes=tuple(classes),
+            dataset=dataset,
+            training=dict(training or {}),
+            trained=trained,
+            sha256=_sha256(part / _WEIGHTS),
+        )
+        (part / _DESCRIPTION).write_text(description.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        _move(part, target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return target
+
+
+def load(folder: str | Path) -> nn.Module:
+    """The net of a saved model: on the CPU, in eval mode, an ordinary ``nn.Module``. Raises as :func:`read_saved`."""
+    return read_saved(folder).model
+
+
+def read_saved(folder: str | Path) -> Saved:
+    """Read a saved model with everything that is known of it.
+
+    Raises:
+        NotFoundError: there is no such folder.
+        ModelError: it is no saved model, was written by a newer cnngraph, or its weights are broken or do not fit.
+    """
+    source = Path(folder)
+    if not source.exists():
+        raise NotFoundError(f"There is no saved model {source}.", "Write one with: cnngraph train ... --out FOLDER")
+    if not is_saved(source):
+        raise ModelError(f"{source} is no saved model: it has no {_DESCRIPTION}.", "Give the folder that was saved to.")
+    known = _read_description(source / _DESCRIPTION)
+    weights = source / _WEIGHTS
+    if not weights.is_file():
+        raise ModelError(f"The saved model {source} has no {_WEIGHTS}.", "Save it again.")
+    if _sha256(weights) != known.sha256:
+        raise ModelError(f"{weights} is not the file that was saved: its sha256 differs.", "Save or copy it again.")
+    model = rebuilt(known.origin, known.input_shape)
+    try:
+        tensors = load_file(weights)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{weights} is not a readable safetensors file: {error}.", "Save it again.") from error
+    fit_weights(model, _with_aliases(model, tensors), where=str(weights))
+    return Saved(
+        model=model.eval(),
+        **{name: getattr(known, name) for name in Saved.model_fields if name != "model"},
+    )
+
+
+def rebuilt(origin: Origin, input_shape: tuple[int, int, int] | None = None) -> nn.Module:
+    """The structure that ``origin`` describes, plans included, with new weights.
+
+    Raises:
+        NotFoundError: an unknown architecture. ModelError, PlanError: it cannot be built or cut so.
+    """
+    model = registry.rebuild(origin.architecture, origin.options)
+    for plan in origin.plans:
+        # The plan was checked when it was first carried out; its guard knows names that a rebuilt net may not have.
+        model = cut(model, plan.model_copy(update={"architecture": ""}), input_shape=input_shape)
+    set_origin(model, origin)
+    return model
+
+
+def is_saved(path: str | Path) -> bool:
+    """Whether ``path`` is the folder of a saved model."""
+    return (Path(path) / _DESCRIPTION).is_file()
+
+
+def open_model(
+    name: str | Path, *, classes: int, seed: int = 0, weights: str | None = None, **options: Any
+) -> nn.Module:
+    """A net by the name that was typed: an architecture, or the path of a saved model.
+
+    Args:
+        classes: number of outputs that it is to have.
+        options: of ``registry.build`` (in_channels, size, width, new_head).
+
+    Raises:
+        NotFoundError: there is no such architecture or path.
+        ModelError: a saved model has other outputs; a file of weights or a pickle was given instead of a model.
+    """
+    text = str(name)
+    path = Path(text)
+    if is_saved(path):
+        saved = read_saved(path)
+        if saved.classes and len(saved.classes) != classes:
+            raise ModelError(
+                f"The saved model {path} has {len(saved.classes)} outputs, but the data has {classes} classes.",
+                "Give the data that it was trained on.",
+            )
+        return saved.model
+    if path.is_dir():
+        return read_saved(path).model
+    if path.is_file():
+        raise ModelError(
+            f"{path} is a file, not a saved model; it was not opened.",
+            f"Name the architecture, and a file of weights with --weights {path}.",
+        )
+    if ":" not in text and (os.sep in text or path.suffix):
+        raise NotFoundError(f"There is no saved model {path}.", "Write one with: cnngraph train ... --out FOLDER")
+    return registry.build(text, classes=classes, seed=seed, weights=weights, **options)
+
+
+def _origin_for(
+    model: nn.Module,
+    architecture: str | None,
+    options: Mapping[str, Any] | None,
+    classes: Sequence[str],
+    shape: tuple[int, int, int],
+) -> Origin:
+    """An origin from which the net's structure really can be built again."""
+    kind = type(model)
+    own = get_origin(model)
+    plans = own.plans if own else ()
+    chosen = architecture or (own.architecture if own else f"python:{kind.__module__}:{kind.__qualname__}")
+    given = dict(options) if options is not None else dict(own.options if own else {})
+    if chosen.startswith("python:") and "classes" not in given:
+        given["classes"] = len(classes) or _outputs(model)
+    origin = Origin(architecture=chosen, options=given, plans=plans)
+    hint = "Pass architecture='python:package.module:factory', whose factory builds the unpruned net."
+    try:
+        twin = rebuilt(origin, shape)
+    except CnngraphError as error:
+        raise ModelError(f"The net cannot be saved: {chosen} does not build it again: {error.message}", hint) from error
+    for name, tensor in model.state_dict().items():
+        other = twin.state_dict().get(name)
+        if other is None or other.shape != tensor.shape:
+            raise ModelError(f"The net cannot be saved: {chosen} builds another net (first at {name}).", hint)
+    extra = sorted(twin.state_dict().keys() - model.state_dict().keys())
+    if extra:
+        raise ModelError(f"The net cannot be saved: {chosen} builds another net (first at {extra[0]}).", hint)
+    return origin
+
+
+def _outputs(model: nn.Module) -> int:
+    """Outputs of the last conv or dense layer: the number of classes of a net that says nothing else."""
+    last = [module for module in model.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1:]
+    return max((m.out_features if isinstance(m, nn.Linear) else m.out_channels for m in last), default=0)
+
+
+def _read_description(path: Path) -> _Description:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError) as error:
+        raise ModelError(f"{path} is not readable JSON ({error}).", "Save the model again.") from error
+    version = content.get("format") if isinstance(content, dict) else None
+    if not isinstance(version, int):
+        raise ModelError(f"{path} does not describe a saved model.", "Save the model again.")
+    newest = max([plan.get("version", 1) for plan in _plans(content)], default=1)
+    if version > FORMAT or newest > _plan_version():
+        raise ModelError(
+            f"{path} was written by a newer cnngraph ({content.get('cnngraph', 'unknown')}): format {version}, "
+            f"plans {newest}; this one reads up to {FORMAT} and {_plan_version()}.",
+            f"Install cnngraph {content.get('cnngraph', '')} or newer.".replace("  ", " "),
+        )
+    try:
+        return _Description.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ModelError(
+            f"{path} does not describe a saved model: {where}: {first['msg']}.", "Save it again."
+        ) from error
+
+
+def _plans(content: dict[str, Any]) -> list[dict[str, Any]]:
+    origin = content.get("origin")
+    plans = origin.get("plans") if isinstance(origin, dict) else None
+    return [plan for plan in plans if isinstance(plan, dict)] if isinstance(plans, list) else []
+
+
+def _plan_version() -> int:
+    from cnngraph.plan import PLAN_VERSION
+
+    return PLAN_VERSION
+
+
+def _with_aliases(model: nn.Module, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Give tied parameters, which the file holds once, all their names again."""
+    own = model.state_dict(keep_vars=True)
+    named: dict[int, list[str]] = {}
+    for name, tensor in own.items():
+        named.setdefault(id(tensor), []).append(name)
+    for names in named.values():
+        stored = next((name for name in names if name in tensors), None)
+        if stored is not None:
+            tensors |= {name: tensors[stored] for name in names}
+    return tensors
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and next(path.iterdir(), None) is None
+
+
+def _move(part: Path, target: Path) -> None:
+    """Put the finished folder in its place; the one that was there is moved aside first, and comes back if that fails."""
+    aside = target.with_name(f".{target.name}.{os.getpid()}.old")
+    if target.exists():
+        target.replace(aside)
+    try:
+        part.replace(target)
+    except OSError:
+        if aside.exists():
+            aside.replace(target)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,248 @@
+"""The proof that a rebuilt net is sound: shapes, gradients, a save and load in a new process, an export."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from cnngraph.errors import ModelError
+from cnngraph.plan import Plan
+from cnngraph.surgery import saved
+from cnngraph.surgery.apply import cut
+from cnngraph.surgery.sample import input_shape_of
+
+__all__ = ["Verification", "state_hash", "verify"]
+
+_BATCH = 8  # with fewer, the norms of a 1 x 1 map would see too little in train mode
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What the proof found.
+
+    Attributes:
+        max_abs_diff: between slim and masked float64 logits where filters went; ``None`` where layers went.
+        train_forward: same shapes in eval and train mode, and every gradient there and finite.
+        save_load: saved and loaded in a new process, the logits are identical. export: ``torch.export`` works.
+        failures: what failed, a sentence each. notes: what could only be checked in a weaker way. seconds: it took.
+    """
+
+    max_abs_diff: float | None
+    train_forward: bool
+    save_load: bool
+    export: bool
+    failures: tuple[str, ...]
+    notes: tuple[str, ...]
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed."""
+        return not self.failures
+
+
+def verify(
+    model: nn.Module,
+    slim: nn.Module,
+    plan: Plan,
+    *,
+    input_shape: tuple[int, int, int] | None = None,
+    seed: int = 0,
+) -> Verification:
+    """Check that ``slim`` is a sound net in the place of ``model``; raises nothing itself, and changes neither.
+
+    Args:
+        input_shape: (channels, height, width); by default what the net's origin says.
+    """
+    began = time.perf_counter()
+    failures: list[str] = []
+    notes: list[str] = []
+    before = state_hash(model), state_hash(slim)
+    shape = input_shape or input_shape_of(model)
+    generator = torch.Generator().manual_seed(seed)
+    weight = next(slim.parameters())
+    images = torch.randn(_BATCH, *shape, generator=generator).to(weight.device, weight.dtype)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        _attempt(failures, "eval forward", lambda: _check_eval(model, slim, plan, images))
+        forward = not failures
+        forward &= _attempt(failures, "train forward and backward", lambda: _check_train(model, slim, images))
+        reloaded = _attempt(failures, "save and load", lambda: _check_saved(model, slim, plan, shape, images, notes))
+        exported = _attempt(failures, "torch.export", lambda: _check_export(slim, images))
+    if (state_hash(model), state_hash(slim)) != before:
+        failures.append("the user's net: it was changed by the verification")
+    if {p.data_ptr() for p in model.parameters()} & {p.data_ptr() for p in slim.parameters() if p.numel()}:
+        failures.append("the user's net: it shares weights with the rebuilt one")
+    return Verification(None, forward, reloaded, exported, tuple(failures), tuple(notes), time.perf_counter() - began)
+
+
+def state_hash(model: nn.Module) -> str:
+    """sha256 over the net's weights and buffers, modes, hooks and structure: equal means untouched."""
+    digest = hashlib.sha256(str(model).encode())
+    for name, tensor in model.state_dict().items():
+        content = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(content.numpy().data)
+    for name, module in model.named_modules():
+        hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
+        digest.update(f"{name}{module.training}{[sorted(known) for known in hooks]}".encode())
+    return digest.hexdigest()
+
+
+class _Failed(Exception):
+    """A check found what must not be."""
+
+
+def _attempt(failures: list[str], what: str, check: Any) -> bool:
+    """Run one check; whatever goes wrong in the user's net is a failure with its first line, not a traceback."""
+    try:
+        check()
+    except Exception as error:  # noqa: BLE001 (a proof must not die of what it is to find)
+        text = (str(error).strip() or type(error).__name__).splitlines()[0]
+        failures.append(f"{what}: {text}")
+        return False
+    return True
+
+
+def _check_eval(model: nn.Module, slim: nn.Module, plan: Plan, images: Tensor) -> None:
+    for removal in plan.removes:
+        there = dict(slim.named_modules()).get(removal.layer)
+        if removal.kind == "layer" and isinstance(there, nn.Conv2d):
+            raise _Failed(f"{removal.layer} is still a conv")
+    with torch.no_grad(), _mode(model, training=False), _mode(slim, training=False):
+        wanted, found = _logits(model(images)), _logits(slim(images))
+    if found.shape != wanted.shape:
+        raise _Failed(f"the output has shape {tuple(found.shape)}, the old net's {tuple(wanted.shape)}")
+    if not bool(torch.isfinite(found).all()):
+        raise _Failed("the output has values that are NaN or infinite")
+
+
+def _check_train(model: nn.Module, slim: nn.Module, images: Tensor) -> None:
+    missing, infinite = _gradients(slim, images)
+    if missing:
+        missing -= _gradients(model, images)[0]  # what the old net did not use either is no fault of the cut
+    if missing:
+        raise _Failed(f"{sorted(missing)[0]} gets no gradient")
+    if infinite:
+        raise _Failed(f"the gradient of {sorted(infinite)[0]} is NaN or infinite")
+
+
+def _gradients(net: nn.Module, images: Tensor) -> tuple[set[str], set[str]]:
+    """Trainable parameters without a gradient, and with one that is not finite, after one train step's backward."""
+    twin = copy.deepcopy(net).train()
+    outputs = twin(images)
+    found = [outputs] if isinstance(outputs, Tensor) else [out for out in _values(outputs) if isinstance(out, Tensor)]
+    labels = torch.arange(len(images), device=images.device)
+    loss = sum((nn.functional.cross_entropy(out, labels % out.shape[1]) for out in found), images.new_zeros(()))
+    loss.backward()
+    trainable = [(name, parameter) for name, parameter in twin.named_parameters() if parameter.requires_grad]
+    missing = {name for name, parameter in trainable if parameter.grad is None}
+    infinite = {name for name, p in trainable if p.grad is not None and not bool(torch.isfinite(p.grad).all())}
+    return missing, infinite
+
+
+def _check_saved(
+    model: nn.Module, slim: nn.Module, plan: Plan, shape: tuple[int, int, int], images: Tensor, notes: list[str]
+) -> None:
+    with torch.no_grad(), _mode(slim, training=False):
+        wanted = _logits(slim(images)).cpu()
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        save_file({"images": images.cpu().contiguous()}, folder / "images.safetensors")
+        try:
+            saved.save(slim, folder / "slim", input_shape=shape)
+        except ModelError as error:
+            notes.append(f"Saved and loaded in this process only. {error.message}")
+            found = _loaded_here(model, slim, plan, shape, images, folder)
+        else:
+            found = _loaded_elsewhere(folder)
+    same = torch.equal(found, wanted)
+    if images.device.type != "cpu":  # the new process computes on the CPU, which rounds otherwise
+        same = torch.allclose(found, wanted, rtol=1e-3, atol=1e-3)
+    if not same:
+        raise _Failed(f"the loaded net's logits differ by up to {float((found - wanted).abs().max()):.3g}")
+
+
+def _loaded_here(
+    model: nn.Module, slim: nn.Module, plan: Plan, shape: tuple[int, int, int], images: Tensor, folder: Path
+) -> Tensor:
+    """For a class that nothing can build again: the user's net is cut once more and the weights go through a file."""
+    save_file({key: value.contiguous().clone() for key, value in slim.state_dict().items()}, folder / "w.safetensors")
+    twin = cut(model, plan, input_shape=shape).eval()
+    twin.load_state_dict(load_file(folder / "w.safetensors"))
+    with torch.no_grad():
+        return _logits(twin(images)).cpu()
+
+
+_SCRIPT = """
+import sys, torch
+from safetensors.torch import load_file, save_file
+from cnngraph.surgery.saved import load
+folder, threads = sys.argv[1], int(sys.argv[2])
+torch.set_num_threads(threads)
+with torch.no_grad():
+    logits = load(folder + "/slim")(load_file(folder + "/images.safetensors")["images"])
+logits = logits if isinstance(logits, torch.Tensor) else logits[0]
+save_file({"logits": logits.contiguous()}, folder + "/logits.safetensors")
+"""
+
+
+def _loaded_elsewhere(folder: Path) -> Tensor:
+    """The logits of the saved net in a new Python process."""
+    done = subprocess.run(
+        [sys.executable, "-c", _SCRIPT, str(folder), str(torch.get_num_threads())],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+        raise _Failed(f"a new process cannot load it: {last}")
+    return load_file(folder / "logits.safetensors")["logits"]
+
+
+def _check_export(slim: nn.Module, images: Tensor) -> None:
+    with _mode(slim, training=False), torch.no_grad():
+        exported = torch.export.export(slim, (images,)).module()
+        wanted, found = _logits(slim(images)), _logits(exported(images))
+    if not torch.allclose(found, wanted, rtol=1e-4, atol=1e-4):
+        raise _Failed("the exported net gives other logits")
+
+
+def _logits(output: Any) -> Tensor:
+    """The net's main output: itself, or the first of several."""
+    found = output if isinstance(output, Tensor) else next(iter(_values(output)))
+    assert isinstance(found, Tensor)
+    return found
+
+
+def _values(outputs: Any) -> list[Any]:
+    return list(outputs.values()) if isinstance(outputs, dict) else list(outputs)
+
+
+@contextmanager
+def _mode(net: nn.Module, *, training: bool) -> Iterator[None]:
+    modes = [(module, module.training) for module in net.modules()]
+    try:
+        for module, _ in modes:
+            module.training = training
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
