@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
+from cnngraph.chain.drop import within_accuracy_drop
 from cnngraph.chain.stored import OtherData, Stored, stored
+from cnngraph.chain.subject import ModelChoice, open_subject
 from cnngraph.console import Progress
 from cnngraph.errors import NotFoundError, PlanError, UsageError, nearest
 from cnngraph.plan import Init, Plan, Removal, read_plan
@@ -73,7 +75,16 @@ def decide(
         progress=progress,
     )
     if decision.max_accuracy_drop is not None:
-        made = _within_drop(settings, model, made, decision, data, progress)
+        made = within_accuracy_drop(
+            open_subject(ModelChoice(name=str(model.folder)), model.data(data)),
+            made,
+            decision.max_accuracy_drop,
+            keep=anatomy.fixed if anatomy else {},
+            device=decision.device,
+            seed=decision.seed,
+            work=settings.home / "work",
+            progress=progress,
+        )
     if anatomy is not None and costs:
         from cnngraph.pruning.cost import annotate
 

@@ -1,0 +1,78 @@
+"""How many layers an allowed drop in accuracy lets go: the trials that ``pruning.accuracy_drop`` asks for."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from cnngraph.chain.baseline import training_recipe
+from cnngraph.chain.subject import Subject, weights_hash
+from cnngraph.console import Progress
+from cnngraph.errors import PlanError
+from cnngraph.plan import Plan, Removal
+
+__all__ = ["within_accuracy_drop"]
+
+_EPOCHS = 1
+
+
+def within_accuracy_drop(
+    subject: Subject,
+    plan: Plan,
+    points: float,
+    *,
+    keep: dict[str, str],
+    device: str,
+    seed: int,
+    work: Path,
+    progress: Progress,
+) -> Plan:
+    """``plan`` with as many layers removed, lowest theta first, as cost at most ``points`` of validation accuracy.
+
+    Each trial cuts, joins and fine-tunes one epoch; trials are kept in ``work``, so that a search goes on after a kill.
+
+    Args:
+        keep: layers that cannot go, with the reason.
+    """
+    from cnngraph.datasets.registry import loader
+    from cnngraph.pruning.accuracy_drop import within_drop
+    from cnngraph.surgery.apply import apply
+    from cnngraph.training.evaluate import evaluate
+    from cnngraph.training.fit import fit
+
+    data = subject.data
+    recipe = replace(training_recipe({}, seed=seed, base=subject.training), epochs=_EPOCHS)
+
+    def accuracy_after(removed: tuple[str, ...]) -> float | None:
+        trial = plan.model_copy(update={"removes": tuple(Removal(layer=layer) for layer in removed)})
+        try:
+            slim = apply(subject.model, trial, loader=loader(data.train, shuffle=True, seed=seed), seed=seed)
+        except PlanError as error:
+            progress.note(f"without {', '.join(removed)}: {error.message}")
+            return None
+        fit(slim, data.train, None, **asdict(recipe), device=device)
+        return evaluate(slim, data.validation, device=device).accuracy
+
+    whole = evaluate(copy.deepcopy(subject.model), data.validation, device=device)
+    identity = {
+        "weights": weights_hash(subject.model),
+        "data": subject.choice.model_dump(mode="json"),
+        "recipe": asdict(recipe),
+        "ranking": [row.layer for row in sorted(plan.layers, key=lambda row: row.theta)],
+    }
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    known = subject.training.get("epoch_seconds")
+    return within_drop(
+        plan,
+        points,
+        baseline=whole.accuracy,
+        accuracy_after=accuracy_after,
+        keep=keep,
+        seconds_a_trial=_EPOCHS * float(known) + 5 if known else None,
+        state=work / f"drop-{digest}.json",
+        identity=identity,
+        progress=progress,
+    )
