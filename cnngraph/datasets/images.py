@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from typing import cast, overload
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ _THREADS = min(8, os.cpu_count() or 1)
 Loader = DataLoader[tuple[torch.Tensor, torch.Tensor]]
 
 
-class Images(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+class Images(Dataset[tuple[torch.Tensor, torch.Tensor | int]]):
     """Preprocessed images with their labels.
 
     ``images[3]`` is one image, float32 of shape (C, H, W), and its label; ``images[[3, 5]]`` is a batch of both.
@@ -56,12 +57,18 @@ class Images(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def __len__(self) -> int:
         return len(self._places)
 
-    def __getitem__(self, index: int | Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    @overload
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]: ...
+
+    @overload
+    def __getitem__(self, index: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]: ...
+
+    def __getitem__(self, index: int | Sequence[int]) -> tuple[torch.Tensor, torch.Tensor | int]:
         if isinstance(index, int | np.integer):
             if not -len(self) <= index < len(self):
                 raise IndexError(f"image {index} of {len(self)}")
             batch, labels = self[[int(index)]]
-            return batch[0], labels[0]
+            return batch[0], int(labels[0])
         rows = np.asarray(index, dtype=np.int64)
         stored = self._decode(self._places[rows]) if self._cache is None else self._cache[rows]
         batch = (torch.from_numpy(stored).float() - self._mean) * self._scale
@@ -148,4 +155,9 @@ def loader(
         order = SequentialSampler(images)
     single = for_training and len(images) > batch_size > 1 and len(images) % batch_size == 1
     # The batch sampler stands where single indices usually do, so that a whole batch is one indexing of the cache.
-    return DataLoader(images, sampler=BatchSampler(order, batch_size, drop_last=single), batch_size=None)
+    # A batch sampler asks for lists alone, so batches are all that comes out.
+    return DataLoader(
+        cast(Dataset[tuple[torch.Tensor, torch.Tensor]], images),
+        sampler=BatchSampler(order, batch_size, drop_last=single),
+        batch_size=None,
+    )

@@ -107,11 +107,11 @@ def prepare(picture: Image.Image, wanted: Preprocessing, channels: int) -> NDArr
         picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     grey = picture.mode in ("1", "L", "LA", "La")
     picture = _resize(picture.convert("L" if grey else "RGB"), wanted)
-    array = np.asarray(picture)
+    array: NDArray[np.uint8] = np.asarray(picture)
     if grey:
         return np.broadcast_to(array, (channels, *array.shape))
     if channels == 1:
-        return np.rint(array.mean(axis=2)).astype(np.uint8)[None]
+        array = np.rint(array.mean(axis=2, keepdims=True)).astype(np.uint8)
     return array.transpose(2, 0, 1)
 
 

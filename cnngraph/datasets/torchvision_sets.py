@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from cnngraph.errors import DataError, NotFoundError
 __all__ = ["READERS"]
 
 
-def _open(name: str, root: Path, load: Callable[[bool], Any]) -> Any:
-    """``load(download)``: first what is there, then a download."""
+def _open(name: str, root: Path, load: Callable[..., Any]) -> Any:
+    """``load(download=...)``: first what is there, then a download."""
     try:
-        return load(False)
+        return load(download=False)
     except RuntimeError:  # torchvision's word for "not there, or not whole"
         pass
     except (OSError, EOFError, ValueError) as error:
@@ -29,7 +30,7 @@ def _open(name: str, root: Path, load: Callable[[bool], Any]) -> Any:
         # torchvision prints remarks on stdout, which belongs to results.
         with contextlib.redirect_stdout(sys.stderr):
             root.mkdir(parents=True, exist_ok=True)
-            return load(True)
+            return load(download=True)
     except PermissionError as error:
         raise DataError(
             f"{root} cannot be written to, and {name} must be unpacked there.", "Copy it elsewhere."
@@ -57,10 +58,7 @@ def _by_train_flag(name: str, kind: Any) -> Callable[[Path], RawData]:
     """MNIST and CIFAR: ``kind(root, train=, download=)`` with ``data``, ``targets`` and ``classes``."""
 
     def read(root: Path) -> RawData:
-        sets = [
-            _open(name, root, lambda download, train=train: kind(root, train=train, download=download))
-            for train in (True, False)
-        ]
+        sets = [_open(name, root, partial(kind, root, train=train)) for train in (True, False)]
         train, test = (_part(each.data, each.targets) for each in sets)
         return RawData(classes=[str(label) for label in sets[0].classes], train=train, test=test)
 
@@ -68,17 +66,14 @@ def _by_train_flag(name: str, kind: Any) -> Callable[[Path], RawData]:
 
 
 def _svhn(root: Path) -> RawData:
-    sets = [
-        _open("svhn", root, lambda download, split=split: tv.SVHN(root, split=split, download=download))
-        for split in ("train", "test")
-    ]
+    sets = [_open("svhn", root, partial(tv.SVHN, root, split=split)) for split in ("train", "test")]
     train, test = (_part(each.data.transpose(0, 2, 3, 1), each.labels) for each in sets)
     return RawData(classes=[str(digit) for digit in range(10)], train=train, test=test)
 
 
 def _caltech101(root: Path) -> RawData:
     """The 101 object categories; the background class is left out, as torchvision does."""
-    whole = _open("caltech101", root, lambda download: tv.Caltech101(root, download=download))
+    whole = _open("caltech101", root, partial(tv.Caltech101, root))
     folder = Path(whole.root) / "101_ObjectCategories"
     files = [
         folder / whole.categories[label] / f"image_{number:04d}.jpg"

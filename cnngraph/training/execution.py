@@ -1,9 +1,10 @@
-"""How a training runs on this machine: device, precision and memory format, the last two chosen by measurement."""
+"""How a training runs on this machine: device, precision, and the memory format that measures faster."""
 
 from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,9 +18,8 @@ __all__ = ["Execution", "Precision", "choose_execution", "logits_and_loss", "pic
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
-# Below these gains a choice would hang on noise: fp32 and torch's own layout stay.
-_LAYOUT_GAIN, _PRECISION_GAIN = 1.1, 1.3
-_TIMED_STEPS = 2
+_LAYOUT_GAIN = 1.1  # below it the choice would hang on noise: torch's own layout stays
+_TIMED_STEPS = 3
 _AUXILIARY_WEIGHTS = {1: 0.4, 2: 0.3}  # Inception v3 has one auxiliary head, GoogLeNet two
 
 
@@ -35,6 +35,11 @@ class Execution:
     def memory_format(self) -> torch.memory_format:
         """torch's name for the layout of a batch of images."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """Move the net, in place, to the device and into the memory format."""
+        # torch's type stubs know one argument at a time.
+        return model.to(torch.device(self.device)).to(memory_format=self.memory_format)
 
 
 def pick_device(name: str | torch.device) -> torch.device:
@@ -62,60 +67,70 @@ def choose_execution(
     precision: Precision = "auto",
     channels_last: bool | None = None,
 ) -> Execution:
-    """Fill in what was left open by timing training steps on a copy of ``model``.
+    """Decide how to train; the memory format by timing training steps on copies of ``model``.
 
     Args:
         model: the net; neither it nor its statistics change.
         images: one batch, float32 of shape (N, C, H, W).
         device: auto, cpu or cuda.
-        precision: auto takes half precision on CUDA, and bfloat16 on a CPU that has instructions for it and is faster.
+        precision: auto is half precision on CUDA and fp32 on a CPU, where results are to be repeatable; bf16 on a CPU
+            is had by asking, where the processor has instructions for it.
         channels_last: None measures.
+
+    Raises:
+        UsageError: an unknown device, or a precision that it does not compute in.
     """
     place = pick_device(device)
-    half = _half_precision(place) if precision == "auto" else precision
-    if place.type == "cpu" and half == "fp16":
-        raise UsageError("fp16 needs a CUDA device.", "Use --precision fp32 or bf16.")
-    layouts = [False, True] if channels_last is None else [channels_last]
-    timed = dict.fromkeys(layouts, 0.0)
-    if len(layouts) > 1:
-        timed = {layout: _step_seconds(model, images, Execution(place.type, "fp32", layout)) for layout in layouts}
-    best = layouts[-1] if timed[layouts[-1]] * _LAYOUT_GAIN < timed[layouts[0]] else layouts[0]
-    chosen = Execution(place.type, "fp32" if precision == "auto" else half, best)
-    if precision != "auto" or half == "fp32":
-        return chosen
-    candidate = Execution(place.type, half, best)
-    if place.type == "cuda":
-        return candidate
-    full = timed[best] or _step_seconds(model, images, chosen)
-    return candidate if _step_seconds(model, images, candidate) * _PRECISION_GAIN < full else chosen
+    numbers = _precision(place, precision)
+    layouts = [Execution(place.type, numbers, layout) for layout in (False, True)]
+    if channels_last is not None:
+        return layouts[channels_last]
+    plain, nhwc = _step_seconds(model, images, layouts)
+    return layouts[nhwc * _LAYOUT_GAIN < plain]
 
 
-def _half_precision(place: torch.device) -> str:
-    """The half precision that the device computes in hardware, or fp32."""
+def _precision(place: torch.device, asked: Precision) -> str:
+    """What ``asked`` means on ``place``: half precision only where the hardware computes in it."""
     if place.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        if asked == "auto":
+            return "bf16" if bf16 else "fp16"
+        if asked == "bf16" and not bf16:
+            raise UsageError("This CUDA device has no bfloat16.", "Use --precision fp16 or fp32.")
+        return asked
+    if asked == "fp16":
+        raise UsageError("fp16 needs a CUDA device.", "Use --precision fp32.")
     # torch has no public name for these two questions.
-    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return "bf16" if native else "fp32"
+    if asked == "bf16" and not (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()):
+        raise UsageError("This processor has no bfloat16 instructions.", "Use --precision fp32.")
+    return "fp32" if asked == "auto" else asked
 
 
-def _step_seconds(model: nn.Module, images: torch.Tensor, execution: Execution) -> float:
-    """The fastest of a few forward and backward passes on a copy of the net, after one that warms up."""
-    trial = copy.deepcopy(model).to(execution.device, memory_format=execution.memory_format).train()
+def _step_seconds(model: nn.Module, images: torch.Tensor, candidates: Sequence[Execution]) -> list[float]:
+    """For each candidate the fastest of a few training steps on a copy of the net, taken in turns after a warm-up."""
+    trials = [candidate.place(copy.deepcopy(model)).train() for candidate in candidates]
+    seconds: list[list[float]] = [[] for _ in candidates]
+    cuda = [torch.cuda.current_device()] if candidates[0].device == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        for _ in range(1 + _TIMED_STEPS):
+            for trial, candidate, taken in zip(trials, candidates, seconds, strict=True):
+                taken.append(_one_step(trial, images, candidate))
+    return [min(taken[1:]) for taken in seconds]
+
+
+def _one_step(model: nn.Module, images: torch.Tensor, execution: Execution) -> float:
+    """Seconds of one forward and backward pass, the gradients dropped."""
     batch = images.to(execution.device, memory_format=execution.memory_format)
     labels = torch.zeros(len(batch), dtype=torch.long, device=execution.device)
     dtype = torch.float16 if execution.precision == "fp16" else torch.bfloat16
-    seconds = []
-    with torch.random.fork_rng():
-        for _ in range(1 + _TIMED_STEPS):
-            start = time.perf_counter()
-            with torch.autocast(execution.device, dtype=dtype, enabled=execution.precision != "fp32"):
-                _, loss = logits_and_loss(trial(batch), labels)
-            loss.backward()  # type: ignore[no-untyped-call]
-            if batch.is_cuda:
-                torch.cuda.synchronize()
-            seconds.append(time.perf_counter() - start)
-    return min(seconds[1:])
+    start = time.perf_counter()
+    with torch.autocast(execution.device, dtype=dtype, enabled=execution.precision != "fp32"):
+        _, loss = logits_and_loss(model(batch), labels)
+    loss.backward()  # type: ignore[no-untyped-call]
+    if batch.is_cuda:
+        torch.cuda.synchronize()
+    model.zero_grad()
+    return time.perf_counter() - start
 
 
 def logits_and_loss(output: object, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

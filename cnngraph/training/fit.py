@@ -170,7 +170,7 @@ class _Run:
         AcceleratorState._reset_state(reset_partial_state=True)
         mixed = "no" if execution.precision == "fp32" else execution.precision
         self.accelerator = Accelerator(cpu=execution.device == "cpu", mixed_precision=mixed)
-        self.model = model.to(execution.device, memory_format=execution.memory_format)
+        self.model = execution.place(model)
         self.optimizer = _make_optimizer(model, recipe)
         self.stepper = self.accelerator.prepare(self.optimizer)
         self.recipe, self.execution, self.progress = recipe, execution, progress

@@ -37,10 +37,10 @@ class AlexNet(nn.Module):
             nn.MaxPool2d(3, stride=2),
         )
         self.classifier = nn.Sequential(
-            nn.Dropout(),
+            nn.Dropout(layout.dropout),
             nn.Linear(c4 * side * side, hidden),
             nn.ReLU(),
-            nn.Dropout(),
+            nn.Dropout(layout.dropout),
             nn.Linear(hidden, hidden),
             nn.ReLU(),
             nn.Linear(hidden, layout.classes),
@@ -49,4 +49,5 @@ class AlexNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits of shape (N, classes) for images of shape (N, in_channels, size, size)."""
-        return self.classifier(torch.flatten(self.features(x), 1))
+        logits: torch.Tensor = self.classifier(torch.flatten(self.features(x), 1))
+        return logits

@@ -36,6 +36,11 @@ class Layout:
         """
         return max(1, round(full * self.width))
 
+    @property
+    def dropout(self) -> float:
+        """One half at full width; thin dense layers have less to spare, and hardly learn when half of them is gone."""
+        return 0.5 * min(1.0, self.width)
+
     def options(self) -> dict[str, Any]:
         """The fields as a JSON object: enough to build the same structure again."""
         return asdict(self)

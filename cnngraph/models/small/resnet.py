@@ -35,7 +35,8 @@ class BasicBlock(nn.Module):
         shortcut = x if self.downsample is None else self.downsample(x)
         x = self.relu1(self.bn1(self.conv1(x)))
         x = self.bn2(self.conv2(x))
-        return self.relu2(x + shortcut)
+        total: torch.Tensor = self.relu2(x + shortcut)
+        return total
 
 
 class SmallResNet(nn.Module):
@@ -58,7 +59,8 @@ class SmallResNet(nn.Module):
         """Logits of shape (N, classes) for images of shape (N, in_channels, size, size)."""
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
-        return self.fc(torch.flatten(self.avgpool(x), 1))
+        logits: torch.Tensor = self.fc(torch.flatten(self.avgpool(x), 1))
+        return logits
 
 
 def _stage(inputs: int, outputs: int, blocks: int, stride: int) -> nn.Sequential:

@@ -44,14 +44,15 @@ class VGG(nn.Module):
         self.classifier = nn.Sequential(
             nn.Linear(channels * side * side, hidden),
             nn.ReLU(),
-            nn.Dropout(),
+            nn.Dropout(layout.dropout),
             nn.Linear(hidden, hidden),
             nn.ReLU(),
-            nn.Dropout(),
+            nn.Dropout(layout.dropout),
             nn.Linear(hidden, layout.classes),
         )
         initialise(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits of shape (N, classes) for images of shape (N, in_channels, size, size)."""
-        return self.classifier(torch.flatten(self.features(x), 1))
+        logits: torch.Tensor = self.classifier(torch.flatten(self.features(x), 1))
+        return logits
