@@ -205,8 +205,9 @@ class _Pass(fx.Interpreter):
             self._see(probe.layer, flat)
 
     def _places(self, probe: Probe, value: Tensor) -> None:
-        means = value.mean(1).double()
-        self._add("places", probe.layer, torch.einsum("kb,bxy->kxy", self._members, means))
+        means = value.mean(1)
+        sums = self._members @ means.flatten(1).double()
+        self._add("places", probe.layer, sums.view(-1, *means.shape[1:]))
 
     def _maps(self, probe: Probe, value: Tensor) -> None:
         members = self._members[self._group.start : self._group.stop]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +36,8 @@ class Patches:
     @classmethod
     def around(
         cls,
-        xs: Integers,
-        ys: Integers,
+        xs: npt.NDArray[np.integer[Any]],
+        ys: npt.NDArray[np.integer[Any]],
         kernel: tuple[int, int],
         size: tuple[int, int],
         output: tuple[int, int] | None = None,
@@ -49,8 +50,8 @@ class Patches:
         """
         output = output or size
         return cls(
-            _windows(xs * size[0] // output[0], kernel[0], size[0]),
-            _windows(ys * size[1] // output[1], kernel[1], size[1]),
+            _windows(xs.astype(np.int64) * size[0] // output[0], kernel[0], size[0]),
+            _windows(ys.astype(np.int64) * size[1] // output[1], kernel[1], size[1]),
         )
 
     @property

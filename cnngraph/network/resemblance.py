@@ -1,8 +1,8 @@
 """Which feature maps are alike: the correlation of their responses, from running sums.
 
-Within a layer two maps are compared over all places of all images; across layers, whose places differ, over each image's
-mean response. Maps that are constant (dead ones) have no correlation. Where a net has too many maps for one square
-matrix, the comparison across layers uses a uniform sample of the images, and says so (our choice).
+Within a layer two maps are compared over all places of all images; across layers, whose places differ, over each
+image's mean response. Maps that are constant (dead ones) have no correlation. Where a net has too many maps for one
+square matrix, the comparison across layers uses a uniform sample of the images, and says so (our choice).
 """
 
 from __future__ import annotations
@@ -116,7 +116,10 @@ class Resemblance:
         layer_of = self._maps.layer_of
         single = np.array([layer not in self._within for layer in self._maps.sizes])[layer_of]
         found = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
-        self._across.finish(note)
+        self._across.finish()
+        if self._across.used < self._across.images:
+            used, images = self._across.used, self._across.images
+            note(f"Maps of different layers are compared on a sample of {used:,} of {images:,} images.")
         if self._across.images >= FEWEST_IMAGES:
             for start in range(0, self._maps.total, _ROWS):
                 rows = slice(start, min(start + _ROWS, self._maps.total))
@@ -144,15 +147,13 @@ class Resemblance:
 
 
 def _most_alike(correlation: Floats, start: int, allowed: Flags) -> tuple[Integers, Integers, Floats]:
-    """The :data:`MOST_ALIKE` columns of largest absolute value of each row, among those allowed, never the row itself."""
-    strength = np.where(allowed, np.abs(correlation), -1.0)
-    rows = np.arange(len(strength))
+    """The :data:`MOST_ALIKE` columns of largest absolute value of each row, among those allowed, never itself."""
+    strength = torch.from_numpy(np.where(allowed, np.abs(correlation), -1.0))
+    rows = torch.arange(len(strength))
     strength[rows, rows + start] = -1.0
-    most = min(MOST_ALIKE, strength.shape[1])
-    columns = np.argpartition(-strength, most - 1, axis=1)[:, :most]
-    chosen = np.take_along_axis(strength, columns, axis=1) >= 0
-    first, place = np.nonzero(chosen)
-    second = columns[first, place]
+    best, columns = torch.topk(strength, min(MOST_ALIKE, strength.shape[1]), dim=1)
+    first, place = np.nonzero(best.numpy() >= 0)
+    second: Integers = columns.numpy()[first, place]
     return first + start, second, correlation[first, second]
 
 
@@ -180,7 +181,12 @@ class _Square:
             centred = responses - mean
             _add(self._moments, "all", _Moments.of(len(responses), mean, centred.T @ centred))
 
-    def finish(self, note: Callable[[str], None]) -> None:
+    @property
+    def used(self) -> int:
+        """How many images the correlations rest on."""
+        return self.images
+
+    def finish(self) -> None:
         self._flush()
         if self.images:
             self._correlations, self._alive = self._moments["all"].standardised()
@@ -209,9 +215,12 @@ class _Sample:
                 self._rows[place] = response.copy()
             self.images += 1
 
-    def finish(self, note: Callable[[str], None]) -> None:
-        if self.images > self._size:
-            note(f"Maps of different layers are compared on a sample of {self._size:,} of {self.images:,} images.")
+    @property
+    def used(self) -> int:
+        """How many images the correlations rest on."""
+        return len(self._rows)
+
+    def finish(self) -> None:
         responses = np.stack(self._rows)
         means = responses.mean(axis=0)
         responses -= means

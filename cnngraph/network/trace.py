@@ -153,7 +153,7 @@ def _observe(
     for grid in grids:
         probe, shape = _place_probe(graph, nodes, grid.layer, source)
         probes[probe] = shape
-        patches[grid.layer] = Patches.around(grid.rows, grid.columns, grid.patch, shape[1:], grid.size)
+        patches[grid.layer] = Patches.around(grid.rows, grid.columns, grid.patch, (shape[1], shape[2]), grid.size)
     linear = patch in LINEAR
     observed = observe(
         graph.graph_module,
