@@ -1,4 +1,4 @@
-"""Ports of a server: which are free, and what answers on them. Plain sockets, since this runs before every command."""
+"""Ports of a server: which are free, what answers on them. Plain sockets: this runs before every command."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from contextlib import closing
 from pathlib import Path
 
 from cnngraph.database.embedded.home import Ports
+from cnngraph.errors import DatabaseError
 
-__all__ = ["bolt", "configured_ports", "free_ports", "query"]
+__all__ = ["bolt", "configured_ports", "free_ports", "login"]
 
 USUAL = Ports(bolt=7687, http=7474)
 _HOST = "127.0.0.1"
-_HANDSHAKE = bytes.fromhex("6060b017 00000504 00000004 00000000 00000000")  # magic number, then the versions offered
+_HANDSHAKE = bytes.fromhex("6060b017 00040405 00000404 00000000 00000000")  # a magic number; Bolt 5.0 to 5.4, or 4.4
 
 
 def bolt(port: int, patience: float = 2.0) -> bool:
@@ -30,16 +31,16 @@ def bolt(port: int, patience: float = 2.0) -> bool:
     return len(answer) == 4 and answer[3] in (4, 5)
 
 
-def query(port: int, username: str, password: str, statement: str = "RETURN 1", patience: float = 5.0) -> int | None:
-    """The HTTP status that the Query API gives a statement, 202 where it ran; ``None`` where nothing answers.
+def login(port: int, username: str, password: str, patience: float = 5.0) -> int | None:
+    """The HTTP status that the Query API gives a trivial query: 202 where it ran, 401 where the password is wrong.
 
-    It goes past any configured proxy.
+    ``None`` where nothing answers. It goes past any configured proxy.
     """
     token = base64.b64encode(f"{username}:{password}".encode()).decode()
     headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json", "Accept": "application/json"}
     try:
         with closing(http.client.HTTPConnection(_HOST, port, timeout=patience)) as connection:
-            connection.request("POST", "/db/neo4j/query/v2", json.dumps({"statement": statement}), headers)
+            connection.request("POST", "/db/neo4j/query/v2", json.dumps({"statement": "RETURN 1"}), headers)
             answer = connection.getresponse()
             answer.read()
             return answer.status
@@ -47,15 +48,15 @@ def query(port: int, username: str, password: str, statement: str = "RETURN 1", 
         return None
 
 
-def free_ports(taken: Ports | None = None) -> Ports:
-    """The usual ports where they are free, others where not; none of ``taken``."""
-    avoid = {taken.bolt, taken.http} if taken else set()
+def free_ports(but: Ports | None = None) -> Ports:
+    """The usual ports where they are free, others where not; none of ``but``."""
+    avoid = {but.bolt, but.http} if but else set()
     first = _free(USUAL.bolt, avoid)
     return Ports(first, _free(USUAL.http, avoid | {first}))
 
 
 def _free(usual: int, avoid: set[int]) -> int:
-    for wanted in (usual, 0, 0, 0, 0):
+    for wanted in (usual, 0, 0, 0):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -65,7 +66,7 @@ def _free(usual: int, avoid: set[int]) -> int:
             port: int = probe.getsockname()[1]
         if port not in avoid:
             return port
-    raise OSError("no free port on loopback")
+    raise DatabaseError("There is no free port on loopback.", "Stop what listens there.")
 
 
 def configured_ports(conf: Path) -> Ports | None:

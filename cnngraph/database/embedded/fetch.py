@@ -1,7 +1,8 @@
-"""Fetch the locked jars into the user's cache: in parallel, each hash checked, never half a file under its final name."""
+"""Fetch the locked jars into the user's cache: in parallel, each hash checked, never half a file under its name."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -17,32 +18,42 @@ from cnngraph.database.embedded.jars import BROWSER_VERSION, GDS_VERSION, NEO4J_
 from cnngraph.database.embedded.locking import exclusive
 from cnngraph.errors import CnngraphError, UsageError
 
-__all__ = ["announcement", "discard_damaged", "fetch"]
+__all__ = ["announcement", "discard_damaged", "fetch", "lock_of"]
 
 THREADS = 16
-TRIES = 4
-_SPARE = 64 * 2**20  # left free beside the jars, for the merged plugin and the lock files
+ROUNDS = 4  # times that every repository is asked for a jar
+FIRST_PAUSE = 0.25  # seconds between two rounds; four times as long each time
+TIMEOUT = (10, 15)  # seconds to connect, seconds without a byte
+SPARE = 64 * 2**20  # bytes of disk beside the jars: the merged plugin and some air
 _CHUNK = 1 << 16
 
 
-def announcement(jars: Sequence[Jar], folder: Path) -> str:
-    """What a person should know before the download: size, disk, licence."""
-    size = sum(jar.size for jar in jars)
+def lock_of(folder: Path) -> Path:
+    """The lock on the cache; beside the folder, so that it outlives its removal."""
+    return folder.with_name(f"{folder.name}.lock")
+
+
+def announcement(missing: Sequence[Jar], folder: Path) -> str:
+    """What a person should know before the download: what it is, its size, the disk needed, the licence."""
+    size = sum(jar.size for jar in missing)
     return (
-        f"The embedded server needs {len(jars)} files ({size / 1e6:.0f} MB to download, {(size + _SPARE) / 1e6:.0f} MB of "
-        f"disk in {folder}): Neo4j {NEO4J_VERSION} Community, Graph Data Science {GDS_VERSION} (OpenGDS) and Neo4j Browser "
-        f"{BROWSER_VERSION}. Neo4j and GDS are licensed under GPL-3 and run as a separate process."
+        f"Fetching the embedded server: Neo4j {NEO4J_VERSION} Community, Graph Data Science {GDS_VERSION} (OpenGDS), "
+        f"Neo4j Browser {BROWSER_VERSION}.\n"
+        f"{len(missing)} files, {size / 1e6:.0f} MB to download, {(size + SPARE) / 1e6:.0f} MB of disk in {folder}.\n"
+        "Neo4j and GDS are licensed under the GPL-3; they run as a separate process."
     )
 
 
-def fetch(jars: Sequence[Jar], folder: Path, progress: Progress | None = None, repositories: Sequence[str] = ()) -> int:
-    """Bring every jar of ``jars`` into ``folder``; return how many had to be downloaded.
+def fetch(
+    jars: Sequence[Jar], folder: Path, progress: Progress | None = None, *, repositories: Sequence[str] = ()
+) -> int:
+    """Bring every jar into ``folder``; return how many had to be downloaded.
 
-    Two processes that fetch at once take turns, and the second finds everything there. What a broken run has
-    brought stays.
+    Two processes that fetch at once take turns, and the second finds everything there. What a broken run has brought
+    stays.
 
     Args:
-        repositories: addresses of Maven repositories to ask in turn; default ``CNNGRAPH_MAVEN``, else jgo's.
+        repositories: addresses of Maven repositories, asked in turn; default ``CNNGRAPH_MAVEN``, else jgo's.
 
     Raises:
         CnngraphError: the disk is too small, the network fails, or what arrives is not what the list says.
@@ -51,92 +62,84 @@ def fetch(jars: Sequence[Jar], folder: Path, progress: Progress | None = None, r
     progress = progress or Quiet()
     if all(jar.present(folder) for jar in jars):
         return 0
-    with exclusive(folder / ".lock", lambda: progress.note("Another command is fetching the server; waiting for it.")):
+    folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(lock_of(folder), lambda: progress.note("Another command is fetching the server; waiting for it.")):
         missing = [jar for jar in jars if not jar.present(folder)]
-        if not missing:
-            return 0
-        _remove_leftovers(folder)
-        _require_space(missing, folder)
-        progress.note(announcement(missing, folder))
-        progress.start("Downloading the server (MB)", round(sum(jar.size for jar in missing) / 1e6, 1))
-        _download_all(missing, folder, progress, repositories or _repositories())
+        if missing:
+            _remove_leftovers(folder)
+            _require_space(missing, folder)
+            progress.note(announcement(missing, folder))
+            progress.start("Downloading the server (MB)", round(sum(jar.size for jar in missing) / 1e6, 1))
+            _download(missing, folder, progress, repositories or _repositories())
     return len(missing)
 
 
 def discard_damaged(jars: Sequence[Jar], folder: Path) -> list[Jar]:
-    """Remove the cached jars whose content is not what the list says (a failing disk); return them."""
-    with exclusive(folder / ".lock"):
-        damaged = [jar for jar in jars if jar.path(folder).exists() and not _intact(jar, folder)]
+    """Remove the jars whose content is no longer what the list says (a failing disk); return them."""
+    with exclusive(lock_of(folder)):
+        damaged = [jar for jar in jars if not jar.intact(folder)]
         for jar in damaged:
-            jar.path(folder).unlink()
+            jar.path(folder).unlink(missing_ok=True)
     return damaged
-
-
-def _intact(jar: Jar, folder: Path) -> bool:
-    from cnngraph.database.embedded.jars import sha256_of
-
-    return jar.present(folder) and sha256_of(jar.path(folder)) == jar.sha256
 
 
 def _repositories() -> list[str]:
     chosen = os.environ.get("CNNGRAPH_MAVEN")
     if chosen:
         if not re.match(r"https?://", chosen):
-            raise UsageError(
-                f"CNNGRAPH_MAVEN is no http address: {chosen!r}.", "Give the address of a Maven repository."
-            )
+            raise UsageError(f"CNNGRAPH_MAVEN is no http address: {chosen!r}.", "Give a Maven repository's address.")
         return [chosen]
     from jgo.config import GlobalSettings
     from jgo.maven import MavenContext
 
-    own = GlobalSettings.load().repositories
-    return [*own.values(), *MavenContext().remote_repos.values()]
+    return [*GlobalSettings.load().repositories.values(), *MavenContext().remote_repos.values()]
 
 
 def _require_space(missing: Sequence[Jar], folder: Path) -> None:
-    needed = sum(jar.size for jar in missing) + _SPARE
+    needed = sum(jar.size for jar in missing) + SPARE
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise CnngraphError(
-            f"The server needs {needed / 1e6:.0f} MB in {folder}, and {free / 1e6:.0f} MB are free.",
+            f"The embedded server needs {needed / 1e6:.0f} MB in {folder}; {free / 1e6:.0f} MB are free.",
             "Make room, or set CNNGRAPH_CACHE to a folder on a larger disk.",
         )
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Unfinished files of a killed run; called under the lock, so that nobody is writing them."""
+    """Unfinished files of a killed run; called under the lock, so nobody is writing them."""
     for leftover in folder.glob("*/*.part"):
-        leftover.unlink(missing_ok=True)
+        leftover.unlink()
 
 
-def _download_all(missing: Sequence[Jar], folder: Path, progress: Progress, repositories: Sequence[str]) -> None:
+def _download(missing: Sequence[Jar], folder: Path, progress: Progress, repositories: Sequence[str]) -> None:
     work = _Download(folder, progress, repositories)
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="fetch")
     try:
         # the largest first: else one of them would be the last, alone
-        futures = [pool.submit(work.bring, jar) for jar in sorted(missing, key=lambda jar: -jar.size)]
-        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        largest_first = sorted(missing, key=lambda jar: jar.size, reverse=True)
+        done, _ = wait([pool.submit(work.bring, jar) for jar in largest_first], return_when=FIRST_EXCEPTION)
         for future in done:
             future.result()
-    finally:
+    finally:  # also on Ctrl-C
         work.stop.set()
         pool.shutdown(cancel_futures=True)
         work.close()
 
 
 class _Download:
-    """One run of downloads; ``stop`` makes its threads end at the next chunk."""
+    """One run of downloads by several threads; ``stop`` makes them end at the next chunk."""
 
     def __init__(self, folder: Path, progress: Progress, repositories: Sequence[str]) -> None:
         self.folder = folder
         self.repositories = [address.rstrip("/") for address in repositories]
         self.stop = threading.Event()
         self._progress = progress
-        self._reporting = threading.Lock()
-        self._local = threading.local()
+        self._guard = threading.Lock()
+        self._thread = threading.local()
         self._sessions: list[Any] = []
 
     def close(self) -> None:
+        """Close the connections of all threads."""
         for session in self._sessions:
             session.close()
 
@@ -144,69 +147,71 @@ class _Download:
         """Download one jar, again where it arrives broken.
 
         Raises:
-            CnngraphError: it did not arrive whole in ``TRIES`` rounds, or cannot be written.
+            CnngraphError: in no round did it arrive whole, or it cannot be written.
         """
         problem = ""
-        for attempt in range(TRIES):
+        for attempt in range(ROUNDS):
             for repository in self.repositories:
-                try:
-                    problem = self._attempt(jar, repository)
-                except OSError as error:
-                    raise CnngraphError(
-                        f"Cannot write {jar.path(self.folder)}: {error.strerror}.", "Check the disk."
-                    ) from error
+                problem = self._attempt(jar, repository)
                 if not problem:
+                    with self._guard:
+                        self._progress.advance(jar.size / 1e6)
                     return
-            if self.stop.wait(0.25 * 4**attempt):
+            if self.stop.wait(FIRST_PAUSE * 4**attempt):
                 return
         raise CnngraphError(
-            f"Cannot fetch {jar}: {problem}",
-            "Check the network and run it again: what has arrived is kept. CNNGRAPH_MAVEN names a mirror.",
+            f"Cannot fetch {jar}: {problem}.",
+            "Check the network and run it again: what has arrived is kept. CNNGRAPH_MAVEN can name a mirror.",
         )
 
     def _attempt(self, jar: Jar, repository: str) -> str:
-        """Try one repository; return what went wrong, or an empty string. Nothing broken is left behind."""
+        """Ask one repository; return what went wrong, or an empty string. Nothing broken is left behind."""
         import requests
 
         target = jar.path(self.folder)
-        target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_suffix(".part")
-        digest, received = hashlib.sha256(), 0
         try:
-            with (
-                self._session().get(f"{repository}/{_address(jar)}", stream=True, timeout=(10, 30)) as answer,
-                part.open("wb") as file,
-            ):
-                if answer.status_code != requests.codes.ok:
-                    return f"the repository answers {answer.status_code}."
-                for chunk in answer.iter_content(_CHUNK):
-                    if self.stop.is_set():
-                        return "stopped."
-                    file.write(chunk)
-                    digest.update(chunk)
-                    received += len(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-            if digest.hexdigest() != jar.sha256:
-                return f"what arrives ({received} of {jar.size} bytes) has not the locked SHA-256."
-            part.replace(target)
+            target.parent.mkdir(exist_ok=True)
+            problem = self._receive(jar, f"{repository}/{_address(jar)}", part)
+            if not problem:
+                part.replace(target)
         except requests.RequestException as error:
-            return f"{type(error).__name__}."
+            return f"the connection failed ({type(error).__name__})"
+        except OSError as error:
+            hint = "Make room, or set CNNGRAPH_CACHE to a folder on a larger disk."
+            if error.errno != errno.ENOSPC:
+                hint = "Set CNNGRAPH_CACHE to a folder that you may write."
+            raise CnngraphError(f"Cannot write {target}: {error.strerror}.", hint) from error
         finally:
             part.unlink(missing_ok=True)
-        with self._reporting:
-            self._progress.advance(jar.size / 1e6)
+        return problem
+
+    def _receive(self, jar: Jar, address: str, part: Path) -> str:
+        digest, received = hashlib.sha256(), 0
+        with self._session().get(address, stream=True, timeout=TIMEOUT) as answer, part.open("wb") as file:
+            if answer.status_code != 200:
+                return f"the repository answers {answer.status_code}"
+            for chunk in answer.iter_content(_CHUNK):
+                if self.stop.is_set():
+                    return "stopped"
+                file.write(chunk)
+                digest.update(chunk)
+                received += len(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        if digest.hexdigest() != jar.sha256:
+            return f"what arrives ({received} bytes of {jar.size}) has not the locked SHA-256"
         return ""
 
     def _session(self) -> Any:
-        """One connection pool a thread: a connection is used for many jars."""
-        if not hasattr(self._local, "session"):
+        """One connection a thread, used for many jars."""
+        if not hasattr(self._thread, "session"):
             import requests
 
-            self._local.session = requests.Session()
-            with self._reporting:
-                self._sessions.append(self._local.session)
-        return self._local.session
+            self._thread.session = requests.Session()
+            with self._guard:
+                self._sessions.append(self._thread.session)
+        return self._thread.session
 
 
 def _address(jar: Jar) -> str:

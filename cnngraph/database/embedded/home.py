@@ -1,25 +1,31 @@
-"""The folder of one embedded server: layout, configuration, password. Everything here can be done again after a kill."""
+"""The folder of one embedded server: layout, configuration, password. Every step can be repeated after a kill."""
 
 from __future__ import annotations
 
 import json
 import os
 import secrets
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
+from cnngraph.console import Progress
+from cnngraph.database.embedded import plugin
 from cnngraph.database.embedded.jars import GDS_VERSION, NEO4J_VERSION, Jar
-from cnngraph.database.embedded.java import JVM_OPTIONS, argument_file, environment, find_java, heap
-from cnngraph.database.embedded.plugin import plugin_path
-from cnngraph.errors import DatabaseError
+from cnngraph.database.embedded.java import OPTIONS, argument_file, environment, find_java, heap_megabytes
+from cnngraph.errors import CnngraphError, DatabaseError
 
-__all__ = ["Home", "Ports", "write_atomically"]
+__all__ = ["USERNAME", "Home", "Ports", "write_atomically"]
 
+USERNAME = "neo4j"
 _FOLDERS = ("conf", "data", "import", "licenses", "logs", "run")
 _ADMIN = "org.neo4j.server.startup.Neo4jAdminCommand"
 _SERVER = "org.neo4j.server.CommunityEntryPoint"
+_PAGE_CACHE = "512m"
+_SPACE = 128 * 2**20  # bytes of disk that a server needs to start and to write its logs
 
 
 @dataclass(frozen=True)
@@ -31,11 +37,10 @@ class Ports:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a file that only its owner can read; a kill leaves the old content or the new."""
-    part = path.with_name(path.name + ".part")
+    """Write a file that its owner alone can read; a kill leaves the old content or the new."""
+    part = path.with_name(f"{path.name}.part")
     part.unlink(missing_ok=True)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -43,73 +48,58 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 class Home:
-    """``HOME/server`` and the jars that its server runs from."""
+    """``HOME/server``, and the cache with the jars that its server runs from."""
 
     def __init__(self, folder: Path, jars: Sequence[Jar], cache: Path) -> None:
         self.folder = folder
         self.jars = jars
         self.cache = cache
+        self.lock = folder.with_name(f"{folder.name}.lock")  # beside the folder, so that it outlives its removal
+        self.password_file = folder / "password"
+        self.state_file = folder / "run" / "server.json"
+        self.console = folder / "logs" / "console.log"
+        self.conf = folder / "conf" / "neo4j.conf"
+        self._arguments = folder / "run" / "server.args"
+        self._made = folder / "made.json"
+        self._credentials = folder / "data" / "dbms" / "auth.ini"
 
     @property
-    def lock(self) -> Path:
-        """Held while a command starts or stops the server; beside the folder, so that it outlives ``clean``."""
-        return self.folder.with_name(self.folder.name + ".lock")
-
-    @property
-    def password_file(self) -> Path:
-        return self.folder / "password"
-
-    @property
-    def state_file(self) -> Path:
-        return self.folder / "run" / "server.json"
-
-    @property
-    def console(self) -> Path:
-        """What the server prints: its log."""
-        return self.folder / "logs" / "console.log"
-
-    @property
-    def server_arguments(self) -> Path:
-        """The argument file of the server; its path in a process's command line tells whose server that is."""
-        return self.folder / "run" / "server.args"
-
-    @property
-    def conf(self) -> Path:
-        return self.folder / "conf" / "neo4j.conf"
-
-    @property
-    def plugin(self) -> Path:
-        return plugin_path(self.jars, self.cache)
+    def mark(self) -> str:
+        """The argument by which a process is known as this home's server."""
+        return f"@{self._arguments}"
 
     def password(self) -> str:
+        """The password of the user ``neo4j``."""
         return self.password_file.read_text(encoding="utf-8").strip()
 
-    def prepare(self) -> None:
+    def prepare(self, progress: Progress) -> None:
         """Make what is missing: folders, password, the database's first credentials.
 
         Raises:
-            DatabaseError: the data are a newer Neo4j's, or the password of existing data is lost.
+            CnngraphError: the disk is full.
+            DatabaseError: the data are a newer Neo4j's, or the first credentials cannot be made.
         """
         self._require_fitting_version()
         for name in _FOLDERS:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
-        made = (self.folder / "data" / "databases" / "system").exists()
-        if not self.password_file.exists():
-            if made:
-                raise DatabaseError(
-                    f"The password of the server's data is lost: {self.password_file} is gone.",
-                    "Put the file back, or remove the data with: cnngraph db clean",
-                )
-            self._discard_credentials()
+        free = shutil.disk_usage(self.folder).free
+        if free < _SPACE:
+            raise CnngraphError(
+                f"The embedded server needs {_SPACE / 1e6:.0f} MB in {self.folder}; {free / 1e6:.0f} MB are free.",
+                "Make room, or set CNNGRAPH_HOME to a folder on a larger disk.",
+            )
+        if self._has_users() and not (self.password_file.exists() and self.password()):
+            # the data themselves are in another database, which a new system database takes over
+            progress.note(f"The server's password was lost; its users are put aside in {self._put_users_aside()}.")
+        if not self._has_users():
             write_atomically(self.password_file, secrets.token_urlsafe(24) + "\n")
-        self.password_file.chmod(0o600)
-        if not made and not self._credentials.exists():
             self._set_initial_password()
-        write_atomically(self.folder / "version.json", json.dumps({"neo4j": NEO4J_VERSION, "gds": GDS_VERSION}) + "\n")
+        self.password_file.chmod(0o600)
 
     def configure(self, ports: Ports) -> None:
         """Write ``neo4j.conf`` and the argument file for these ports."""
+        heap = heap_megabytes()
         settings = {
             "server.default_listen_address": "127.0.0.1",
             "server.default_advertised_address": "127.0.0.1",
@@ -118,61 +108,79 @@ class Home:
             "server.http.listen_address": f"127.0.0.1:{ports.http}",
             "server.http.advertised_address": f"127.0.0.1:{ports.http}",
             "server.https.enabled": "false",
-            "server.directories.plugins": str(self.plugin.parent),
-            "server.memory.heap.max_size": heap(),
-            "server.memory.pagecache.size": "512m",
+            "server.directories.plugins": str(plugin.path(self.jars, self.cache).parent),
+            "server.memory.heap.max_size": f"{heap}m",
+            "server.memory.pagecache.size": _PAGE_CACHE,
             "dbms.security.auth_enabled": "true",
             "dbms.security.procedures.unrestricted": "gds.*",
             "dbms.usage_report.enabled": "false",
             "client.allow_telemetry": "false",
             "db.tx_log.rotation.retention_policy": "keep_none",
-            "db.tx_log.preallocate": "false",
+            "db.tx_log.preallocate": "false",  # else a new home takes 512 MB
+            "internal.dbms.bolt.netty_server_shutdown_quiet_period": "0",  # else a stop waits 10 s for nothing
         }
         write_atomically(self.conf, "".join(f"{name}={value}\n" for name, value in settings.items()))
-        size = heap()
-        memory = (f"-Xms{min(512, _megabytes(size))}m", f"-Xmx{size}")
         arguments = (
-            *memory,
-            *JVM_OPTIONS,
+            f"-Xms{min(512, heap)}m",
+            f"-Xmx{heap}m",
+            *OPTIONS,
+            f"-XX:ErrorFile={self.folder}/logs/crash.log",
             "-cp",
             self._class_path(),
             _SERVER,
             f"--home-dir={self.folder}",
-            f"--config-dir={self.folder / 'conf'}",
+            f"--config-dir={self.conf.parent}",
             "--console-mode",
         )
-        write_atomically(self.server_arguments, argument_file(arguments))
+        write_atomically(self._arguments, argument_file(arguments))
 
     def command(self) -> list[str]:
-        """The command line of the server."""
-        return [str(find_java()), f"@{self.server_arguments}"]
+        """The command line of the server, after ``configure``."""
+        return [str(find_java()), self.mark]
 
-    @property
-    def _credentials(self) -> Path:
-        return self.folder / "data" / "dbms" / "auth.ini"
+    def mark_made(self) -> None:
+        """Remember that this home's server has answered, and of which version it was."""
+        if self._version() != NEO4J_VERSION:
+            write_atomically(self._made, json.dumps({"neo4j": NEO4J_VERSION, "gds": GDS_VERSION}) + "\n")
 
-    def _discard_credentials(self) -> None:
-        self._credentials.unlink(missing_ok=True)
+    def put_unfinished_aside(self) -> Path | None:
+        """Rename the data of a server that has never answered, so that a new start begins anew; where they are now."""
+        if self._made.exists() or not self._has_users():
+            return None
+        aside = self._aside("data.unfinished")
+        (self.folder / "data").rename(aside)
+        return aside
+
+    def _has_users(self) -> bool:
+        return (self.folder / "data" / "databases" / "system").exists()
+
+    def _put_users_aside(self) -> Path:
+        aside = self._aside("system.lost-password")
+        aside.mkdir()
+        for part in ("databases", "transactions"):
+            system = self.folder / "data" / part / "system"
+            if system.exists():
+                system.rename(aside / part)
+        return aside
+
+    def _aside(self, name: str) -> Path:
+        return next(path for number in count(1) if not (path := self.folder / f"{name}-{number}").exists())
 
     def _class_path(self) -> str:
-        return os.pathsep.join([str(self.plugin), *(str(jar.path(self.cache)) for jar in self.jars if not jar.of_gds)])
+        own = (str(jar.path(self.cache)) for jar in self.jars if not jar.of_gds)
+        return os.pathsep.join([str(plugin.path(self.jars, self.cache)), *own])
 
     def _set_initial_password(self) -> None:
-        """Let the server's own tool write the first credentials; the password goes through a 0600 file."""
+        """Let the server's own tool write the first credentials; the password goes through a file, not the command."""
+        self._credentials.unlink(missing_ok=True)  # of an earlier try, perhaps cut off
         file = self.folder / "run" / "password.args"
-        arguments = (
-            "-Xmx128m",
-            "-XX:TieredStopAtLevel=1",
-            "-cp",
-            self._class_path(),
-            f"-Dbasedir={self.folder}",
-            _ADMIN,
-        )
+        java = ("-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", self._class_path(), f"-Dbasedir={self.folder}")
+        command = (_ADMIN, "dbms", "set-initial-password", self.password())
         try:
-            write_atomically(file, argument_file((*arguments, "dbms", "set-initial-password", self.password())))
+            write_atomically(file, argument_file((*java, *command)))
             done = subprocess.run(
                 [find_java(), f"@{file}"],
-                env=environment() | {"NEO4J_HOME": str(self.folder), "NEO4J_CONF": str(self.folder / "conf")},
+                env=environment() | {"NEO4J_HOME": str(self.folder), "NEO4J_CONF": str(self.conf.parent)},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -181,26 +189,29 @@ class Home:
         finally:
             file.unlink(missing_ok=True)
         if done.returncode or not self._credentials.exists():
-            self._discard_credentials()
-            last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no output"]
-            raise DatabaseError(f"The server's first password could not be set: {last[0]}", "Run: cnngraph db clean")
+            said = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
+            raise DatabaseError(f"The server's first password cannot be set: {said[-1]}", "Run: cnngraph db clean")
+
+    def _version(self) -> str:
+        """The Neo4j version that last ran here; empty where none has, or where the note is damaged."""
+        try:
+            return str(json.loads(self._made.read_text(encoding="utf-8"))["neo4j"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
 
     def _require_fitting_version(self) -> None:
-        """Refuse data that a newer Neo4j has written: they cannot be read, and trying could harm them."""
-        file = self.folder / "version.json"
-        if not file.exists():
-            return
-        try:
-            found = str(json.loads(file.read_text(encoding="utf-8"))["neo4j"])
-            parts = [int(part) for part in found.split(".")]
-        except (ValueError, KeyError, TypeError):
-            return  # a damaged note says nothing; the server itself will
-        if parts > [int(part) for part in NEO4J_VERSION.split(".")]:
+        """Refuse the data of a newer Neo4j: they could not be read, and trying could harm them."""
+        found = self._version()
+        if _numbers(found) > _numbers(NEO4J_VERSION):
             raise DatabaseError(
                 f"The data in {self.folder} are those of Neo4j {found}; this cnngraph runs {NEO4J_VERSION}.",
                 "Upgrade cnngraph, or set CNNGRAPH_HOME to another folder.",
             )
 
 
-def _megabytes(size: str) -> int:
-    return int(size[:-1]) * (1024 if size[-1] == "g" else 1)
+def _numbers(version: str) -> tuple[int, ...]:
+    """
+    >>> _numbers("5.26.30") > _numbers("5.26.4"), _numbers("")
+    (True, ())
+    """
+    return tuple(int(part) for part in version.split(".") if part.isdigit())

