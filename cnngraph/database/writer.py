@@ -203,11 +203,9 @@ def _deleted(db: Database, key: str, intent: Intent) -> dict[str, Any]:
 
 
 def _require_room(network: Network, yes: bool) -> None:
-    try:
-        from cnngraph.network.sizes import estimate
-    except ImportError:
-        return
-    size = float(estimate(network)["GB"])
+    from cnngraph.network.sizes import estimate  # imports torch: not before something is really written
+
+    size = float(estimate(network)["gigabytes"])
     if size > _LARGE_GB and not yes:
         raise UsageError(
             f"The model would take about {size:.1f} GB in the database.",
