@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.tables import Network
 
-__all__ = ["ACTIVATION", "layer_activations", "stored_layer_activations"]
+__all__ = ["MEASURE", "layer_activations", "stored_layer_activations"]
 
 
 def stored_layer_activations(db: Database, key: str) -> dict[str, float]:
@@ -72,7 +72,7 @@ def _oracle(network: Network, options: Options) -> Scores:  # noqa: ARG001
     return _scores(network)
 
 
-ACTIVATION = Measure(
+MEASURE = Measure(
     name="activation",
     scores="map",
     summary="null: the mean activation of a feature map over the classes, as it is",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.tables import Network
 
-__all__ = ["BETWEENNESS"]
+__all__ = ["MEASURE"]
 
 EXACT_UP_TO = 3000
 SAMPLE = 64
@@ -69,7 +69,7 @@ def _oracle(network: Network, options: Options) -> Scores:
     return Scores(arrays.layers, arrays.layer, value, claims={"sources": sources})
 
 
-BETWEENNESS = Measure(
+MEASURE = Measure(
     name="betweenness",
     scores="position",
     summary="shortest paths through a position, undirected; distance = 1 / strength; sampled beyond 3,000 positions",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.tables import Network
 
-__all__ = ["DEGREE", "class_degrees"]
+__all__ = ["MEASURE", "class_degrees"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -68,7 +68,7 @@ def _oracle(network: Network, options: Options) -> Scores:
     return arrays.scores(degrees.sum(axis=1) if options.aggregate == "sum" else degrees.mean(axis=1))
 
 
-DEGREE = Measure(
+MEASURE = Measure(
     name="degree",
     scores="position",
     summary="sum of the weights of a position's arcs, in and out, over the classes; signed strength, not normalised",

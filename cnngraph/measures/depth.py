@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.tables import Network
 
-__all__ = ["DEPTH"]
+__all__ = ["MEASURE"]
 
 
 def _still_to_come(layers: Sequence[str]) -> Scores:
@@ -38,7 +38,7 @@ def _oracle(network: Network, options: Options) -> Scores:  # noqa: ARG001
     return _still_to_come(conv_layers(network))
 
 
-DEPTH = Measure(
+MEASURE = Measure(
     name="depth",
     scores="layer",
     summary="null: the number of convolutions still to come",

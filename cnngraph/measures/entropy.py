@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.tables import Network
 
-__all__ = ["ENTROPY", "entropy_of"]
+__all__ = ["MEASURE", "entropy_of"]
 
 
 def entropy_of(degrees: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -54,7 +54,7 @@ def _oracle(network: Network, options: Options) -> Scores:  # noqa: ARG001
     return arrays.scores(entropy_of(class_degrees(arrays, arrays.activation)))
 
 
-ENTROPY = Measure(
+MEASURE = Measure(
     name="entropy",
     scores="position",
     summary="entropy in bits of a position's degree over the classes; signed strength, normalised by the node's total",

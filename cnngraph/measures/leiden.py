@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.tables import Network
 
-__all__ = ["LEIDEN", "modularity", "shares_leaving"]
+__all__ = ["MEASURE", "modularity", "shares_leaving"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -115,7 +115,7 @@ def _louvain(arrays: PositionArrays, seed: int) -> Ints:
     return community
 
 
-LEIDEN = Measure(
+MEASURE = Measure(
     name="leiden",
     scores="position",
     summary="share of a position's strength that leaves its Leiden community, undirected, 0..1; weight = strength",

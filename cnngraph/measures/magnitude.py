@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.tables import Network
 
-__all__ = ["MAGNITUDE"]
+__all__ = ["MEASURE"]
 
 
 def _database(db: Database, key: str, options: Options, progress: Progress) -> Scores:  # noqa: ARG001
@@ -32,7 +32,7 @@ def _oracle(network: Network, options: Options) -> Scores:  # noqa: ARG001
     return maps.scores(maps.l2)
 
 
-MAGNITUDE = Measure(
+MEASURE = Measure(
     name="magnitude",
     scores="map",
     summary="null: the L2 norm of a feature map's filter",

@@ -86,9 +86,13 @@ class Measure:
     constants: dict[str, Any] = field(default_factory=dict)
     gds: bool = False
 
-    def parameters(self, options: Options) -> dict[str, Any]:
-        """What decides the scores, as JSON: the options that this measure reads, and its constants."""
-        return self.constants | {name: getattr(options, name) for name in self.reads}
+    def parameters(self, options: Options, engine: str = "database") -> dict[str, Any]:
+        """What decides the scores, as JSON: its constants, the options that it reads, and for a GDS measure the engine.
+
+        The engine counts there since a random algorithm finds other communities, or samples other paths, elsewhere.
+        """
+        chosen = {name: getattr(options, name) for name in self.reads}
+        return self.constants | chosen | ({"engine": engine} if self.gds else {})
 
 
 class LayerTheta(NamedTuple):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.tables import Network
 
-__all__ = ["PAGERANK"]
+__all__ = ["MEASURE"]
 
 DAMPING = 0.85
 TOLERANCE = 1e-10
@@ -58,7 +58,7 @@ def _oracle(network: Network, options: Options) -> Scores:  # noqa: ARG001
     return arrays.scores(rank)
 
 
-PAGERANK = Measure(
+MEASURE = Measure(
     name="pagerank",
     scores="position",
     summary="PageRank of a position along the arcs, damping 0.85; weight = strength without its sign",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.tables import Network
 
-__all__ = ["RANDOM"]
+__all__ = ["MEASURE"]
 
 
 def _draw(layers: Sequence[str], seed: int) -> Scores:
@@ -35,7 +35,7 @@ def _oracle(network: Network, options: Options) -> Scores:
     return _draw(conv_layers(network), options.seed)
 
 
-RANDOM = Measure(
+MEASURE = Measure(
     name="random",
     scores="layer",
     summary="null: a seeded random number for each conv layer",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.tables import Network
 
-__all__ = ["REDUNDANCY"]
+__all__ = ["MEASURE"]
 
 TWIN = 0.9
 
@@ -62,7 +62,7 @@ def _oracle(network: Network, options: Options) -> Scores:  # noqa: ARG001
     return Scores(maps.layers, np.arange(len(maps.layers)), 1.0 - share)
 
 
-REDUNDANCY = Measure(
+MEASURE = Measure(
     name="redundancy",
     scores="layer",
     summary=f"1 - share of a layer's feature maps that have a twin (|correlation| >= {TWIN}) in another layer",

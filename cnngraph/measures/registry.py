@@ -2,48 +2,40 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import DatabaseError, UsageError, nearest
-from cnngraph.measures.activation import ACTIVATION
-from cnngraph.measures.betweenness import BETWEENNESS
-from cnngraph.measures.degree import DEGREE
-from cnngraph.measures.depth import DEPTH
-from cnngraph.measures.entropy import ENTROPY
-from cnngraph.measures.leiden import LEIDEN
-from cnngraph.measures.magnitude import MAGNITUDE
 from cnngraph.measures.measure import AGGREGATES, ENGINES, Measure, MeasureResult, Options
-from cnngraph.measures.pagerank import PAGERANK
-from cnngraph.measures.random_order import RANDOM
-from cnngraph.measures.redundancy import REDUNDANCY
 from cnngraph.measures.runs import begin_run, finish_run, run_key
-from cnngraph.measures.single import SINGLE
-from cnngraph.measures.strength import STRENGTH
 from cnngraph.measures.theta import check_reference_rule, thetas
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.tables import Network
 
-__all__ = ["MEASURES", "find_measure", "measure", "measure_network"]
+__all__ = ["MEASURES", "find_engine", "find_measure", "measure", "measure_network"]
 
-_ALL = (
-    DEGREE,
-    ENTROPY,
-    SINGLE,
-    PAGERANK,
-    LEIDEN,
-    BETWEENNESS,
-    STRENGTH,
-    REDUNDANCY,
-    DEPTH,
-    ACTIVATION,
-    MAGNITUDE,
-    RANDOM,
+# One line a measure: the file of this package that holds it, as MEASURE. Listings keep this order.
+_FILES = (
+    "degree",
+    "entropy",
+    "single",
+    "pagerank",
+    "leiden",
+    "betweenness",
+    "strength",
+    "redundancy",
+    "depth",
+    "activation",
+    "magnitude",
+    "random_order",
 )
 
-MEASURES: dict[str, Measure] = {one.name: one for one in _ALL}
+MEASURES: dict[str, Measure] = {
+    measure.name: measure for measure in (import_module(f"cnngraph.measures.{file}").MEASURE for file in _FILES)
+}
 
 
 def find_measure(name: str, *, aggregate: str = "mean", seed: int = 0) -> tuple[Measure, Options]:
@@ -61,6 +53,17 @@ def find_measure(name: str, *, aggregate: str = "mean", seed: int = 0) -> tuple[
         able = ", ".join(other.name for other in MEASURES.values() if "aggregate" in other.reads)
         raise UsageError(f"The measure {name} does not aggregate over classes.", f"--aggregate goes with: {able}.")
     return found, Options(aggregate=aggregate, seed=seed)
+
+
+def find_engine(name: str) -> str:
+    """``database`` (also for ``auto``) or ``local``.
+
+    Raises:
+        UsageError: there is no such engine.
+    """
+    if name not in ENGINES:
+        raise UsageError(f"There is no engine {name!r}.", nearest(name, ENGINES))
+    return "local" if name == "local" else "database"
 
 
 def measure(
@@ -94,19 +97,18 @@ def measure(
     """
     chosen, options = find_measure(name, aggregate=aggregate, seed=seed)
     check_reference_rule(reference)
-    if engine not in ENGINES:
-        raise UsageError(f"There is no engine {engine!r}.", nearest(engine, ENGINES))
+    where = find_engine(engine)
     from cnngraph.database.catalogue import require_complete
     from cnngraph.measures.database_scores import write_scores
 
     told = progress or Quiet()
     require_complete(db, key)
-    if chosen.gds and engine != "local" and db.gds_version is None:
+    if chosen.gds and where == "database" and db.gds_version is None:
         raise DatabaseError(
             f"The measure {name} needs the Graph Data Science library, and this server has none.",
             "Add --engine local: the graph is read back and measured here.",
         )
-    if engine == "local":
+    if where == "local":
         from cnngraph.database.reader import read_network
 
         told.start(f"reading {key} back")
@@ -118,7 +120,7 @@ def measure(
         begin_run(db, key, chosen)
         scores = chosen.database(db, key, options, told)
     found, layers = thetas(scores, reference, name)
-    parameters = chosen.parameters(options)
+    parameters = chosen.parameters(options, where)
     result = MeasureResult(
         key=run_key(key, name, parameters, reference),
         measure=name,
@@ -128,7 +130,7 @@ def measure(
         parameters=parameters,
         reference_rule=reference,
     )
-    finish_run(db, result, "local" if engine == "local" else "database", scores.claims)
+    finish_run(db, result, where, scores.claims)
     return result
 
 
@@ -149,6 +151,6 @@ def measure_network(
         measure=name,
         reference=found,
         layers=layers,
-        parameters=chosen.parameters(options),
+        parameters=chosen.parameters(options, "local"),
         reference_rule=reference,
     )

@@ -50,11 +50,13 @@ def finish_run(db: Database, result: MeasureResult, engine: str, claims: Mapping
     )
 
 
-def find_run(db: Database, model: str, measure: Measure, options: Options, reference_rule: str) -> MeasureResult | None:
+def find_run(
+    db: Database, model: str, measure: Measure, options: Options, reference_rule: str, engine: str = "database"
+) -> MeasureResult | None:
     """The stored run of these inputs, or ``None``."""
     from cnngraph.database.cypher import load
 
-    parameters = measure.parameters(options)
+    parameters = measure.parameters(options, engine)
     key = run_key(model, measure.name, parameters, reference_rule)
     rows = db.read(load("measures/run_find"), model=model, key=key)
     if not rows:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.tables import Network
 
-__all__ = ["SINGLE"]
+__all__ = ["MEASURE"]
 
 
 def _unknown() -> PlanError:
@@ -55,7 +55,7 @@ def _oracle(network: Network, options: Options) -> Scores:  # noqa: ARG001
     return arrays.scores(class_degrees(arrays, weights)[:, 0])
 
 
-SINGLE = Measure(
+MEASURE = Measure(
     name="single",
     scores="position",
     summary="degree in one network over all images, whatever their class; signed strength, not normalised",

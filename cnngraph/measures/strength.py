@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.tables import Network
 
-__all__ = ["STRENGTH"]
+__all__ = ["MEASURE"]
 
 
 def _database(db: Database, key: str, options: Options, progress: Progress) -> Scores:  # noqa: ARG001
@@ -33,7 +33,7 @@ def _oracle(network: Network, options: Options) -> Scores:  # noqa: ARG001
     return maps.scores(maps.strength_in + maps.strength_out)
 
 
-STRENGTH = Measure(
+MEASURE = Measure(
     name="strength",
     scores="map",
     summary="sum of the weights (kernel norms) of a feature map's connections, in and out; not normalised",

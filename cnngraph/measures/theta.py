@@ -45,21 +45,26 @@ def reference_of(values: Floats, rule: str = "median", measure: str = "the measu
     >>> reference_of(np.array([1.0, 2.0, 4.0, 9.0]))
     3.0
     """
-    check_reference_rule(rule)
+    found = _reference(values, check_reference_rule(rule))
+    if _usable(found):
+        return found
+    said = "does not exist" if math.isnan(found) else f"is {found:.6g}"
+    works = " and ".join(other for other in REFERENCES if _usable(_reference(values, other)))
+    raise PlanError(
+        f"The {rule} of {measure} over everything that it scores {said}; theta = value / reference needs one above 0.",
+        f"Use --reference mean|median-positive (above 0 here: {works or 'none'}), or another measure.",
+    )
+
+
+def _reference(values: Floats, rule: str) -> float:
     chosen = values[values > 0] if rule == "median-positive" else values
-    if chosen.size == 0:
-        found = math.nan
-    else:
-        found = float(np.mean(chosen) if rule == "mean" else np.median(chosen))
-    if not math.isfinite(found) or found <= 0:
-        others = " or ".join(f"--reference {other}" for other in REFERENCES[1:] if other != rule)
-        said = "does not exist" if math.isnan(found) else f"is {found:.6g}"
-        raise PlanError(
-            f"The {rule} of {measure} over everything that it scores {said}; "
-            "theta = value / reference needs one above 0.",
-            f"Choose another reference, {others}, or another measure.",
-        )
-    return found
+    if not chosen.size:
+        return math.nan
+    return float(np.mean(chosen) if rule == "mean" else np.median(chosen))
+
+
+def _usable(reference: float) -> bool:
+    return math.isfinite(reference) and reference > 0
 
 
 def layer_values(scores: Scores) -> Floats:

@@ -1,9 +1,9 @@
 """As many layers as an allowed drop in accuracy lets go: the ranking decides the order, trials decide how many.
 
-Our choice beside the thresholds of the ``multilayer`` paper. A trial cuts the lowest n layers out, refits and fine-tunes
-briefly, and looks at the validation accuracy; who can do that hands it in, so that this file knows no net. n is found by
-bisection, in log2 of the number of layers trials; that the accuracy falls as n grows is assumed, so the n that comes
-out is one that kept the accuracy in its own trial, and not surely the largest such.
+Our choice beside the thresholds of the ``multilayer`` paper. A trial cuts the lowest n layers out, refits and
+fine-tunes briefly, and looks at the validation accuracy; who can do that hands it in, so that this file knows no net.
+n is found by bisection, in log2 of the number of layers trials; that the accuracy falls as n grows is assumed, so the
+n that comes out is one that kept the accuracy in its own trial, and not surely the largest such.
 """
 
 from __future__ import annotations

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from cnngraph.errors import UsageError
 from cnngraph.measures.activation import layer_activations, stored_layer_activations
 from cnngraph.measures.measure import LayerTheta, MeasureResult
-from cnngraph.measures.registry import MEASURES, find_measure, measure_network
+from cnngraph.measures.registry import MEASURES, find_engine, find_measure, measure_network
 from cnngraph.measures.registry import measure as run_measure
 from cnngraph.measures.runs import find_run
+from cnngraph.measures.theta import check_reference_rule
 from cnngraph.plan import Init, LayerScore, Plan, Removal
 from cnngraph.pruning.decision import TIE, check_threshold, first_threshold, lowest, removed_at, schedule, spearman
 
@@ -68,11 +69,13 @@ def plan(
         PlanError: the model cannot be ranked by this measure, or so many layers cannot go.
     """
     chosen, options = find_measure(measure, aggregate=aggregate, seed=seed)
+    check_reference_rule(reference)
+    where = find_engine(engine)
     _check_choice(threshold, remove)
     from cnngraph.database.catalogue import require_complete
 
     require_complete(db, key)
-    result = find_run(db, key, chosen, options, reference) or run_measure(
+    result = find_run(db, key, chosen, options, reference, where) or run_measure(
         db, key, measure, aggregate=aggregate, seed=seed, engine=engine, reference=reference, progress=progress
     )
     row = db.read("MATCH (m:Model {key: $key}) RETURN m.architecture AS architecture", key=key)
