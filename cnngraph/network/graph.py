@@ -273,10 +273,10 @@ def _layer(index: int, node: fx.Node, names: dict[fx.Node, _Name], parameters: d
         shared_with=names[node].shared_with,
         in_channels=channels_in,
         out_channels=channels_out,
-        kernel=window and window.kernel,
-        stride=window and window.stride,
-        padding=window and window.padding,
-        dilation=window and window.dilation,
+        kernel=None if window is None else window.kernel,
+        stride=None if window is None else window.stride,
+        padding=None if window is None else window.padding,
+        dilation=None if window is None else window.dilation,
         groups=window.groups if window is not None and kind == "Conv" else None,
         out_height=height,
         out_width=width,
@@ -290,21 +290,21 @@ def _layer(index: int, node: fx.Node, names: dict[fx.Node, _Name], parameters: d
 
 def _channels(node: fx.Node, kind: str) -> int | None:
     """The one dimension that holds neither images nor places; for a dense layer the features, which come last."""
-    shape = node.meta["shape"]
+    shape: tuple[int, ...] | list[tuple[int, ...]] = node.meta["shape"]
     if isinstance(shape, list):
         return None
     if kind == "Linear":
-        return int(shape[-1])
+        return shape[-1]
     if kind == "Conv":
-        return int(shape[-3])
+        return shape[-3]
     rest = [size for dim, size in enumerate(shape) if dim > 0 and dim not in node.meta["places"].dims]
-    return int(rest[0]) if len(rest) == 1 or (rest and math.prod(rest) == rest[0]) else None
+    return rest[0] if len(rest) == 1 or (rest and math.prod(rest) == rest[0]) else None
 
 
 def _macs(node: fx.Node, kind: str, channels_in: int | None, window: Window | None) -> int:
     if kind not in ("Conv", "Linear", "Norm"):
         return 0
-    elements = math.prod(node.meta["shape"][1:])
+    elements: int = math.prod(node.meta["shape"][1:])
     if kind == "Norm":
         return elements
     assert channels_in is not None

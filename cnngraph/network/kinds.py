@@ -10,14 +10,19 @@ from torch import fx, nn
 
 __all__ = ["Slide", "Window", "image_operands", "kind_of", "module_of", "operation_of", "step_of", "window_of"]
 
-# Steps go by one spelling for modules and functions: lower case without underscores (MaxPool2d, max_pool2d -> maxpool2d).
+# Steps go by one spelling for modules and functions: lower case, no underscores (MaxPool2d, max_pool2d: maxpool2d).
 _ACTIVATIONS = frozenset(
-    ["relu", "relu6", "gelu", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "elu", "celu", "selu", "leakyrelu", "mish", "softplus", "hardtanh", "logsigmoid", "prelu", "rrelu", "softsign", "tanhshrink", "hardshrink", "softshrink", "threshold", "glu", "softmax", "logsoftmax", "softmax2d", "softmin"]
+    "relu relu6 gelu silu hardswish hardsigmoid sigmoid tanh elu celu selu leakyrelu mish softplus hardtanh "  # noqa: SIM905
+    "logsigmoid prelu rrelu softsign tanhshrink hardshrink softshrink threshold glu softmax logsoftmax softmax2d "
+    "softmin".split()
 )
 _NORMS = frozenset(
-    ["batchnorm", "batchnorm1d", "batchnorm2d", "syncbatchnorm", "frozenbatchnorm2d", "layernorm", "layernorm2d", "groupnorm", "rmsnorm", "instancenorm", "instancenorm1d", "instancenorm2d", "localresponsenorm", "crossmaplrn2d"]
+    "batchnorm batchnorm1d batchnorm2d syncbatchnorm frozenbatchnorm2d layernorm layernorm2d groupnorm rmsnorm "  # noqa: SIM905
+    "instancenorm instancenorm1d instancenorm2d localresponsenorm crossmaplrn2d".split()
 )
-_POOLS = frozenset(["maxpool2d", "avgpool2d", "lppool2d", "fractionalmaxpool2d", "adaptivemaxpool2d", "adaptiveavgpool2d"])
+_POOLS = frozenset(
+    {"maxpool2d", "avgpool2d", "lppool2d", "fractionalmaxpool2d", "adaptivemaxpool2d", "adaptiveavgpool2d"}
+)
 _CONCATS = frozenset({"cat", "concat", "concatenate"})
 _REDUCTIONS = frozenset({"mean", "amax", "max", "sum"})
 _RESHAPES = frozenset({"view", "reshape"})
@@ -141,9 +146,11 @@ def _settings(node: fx.Node, step: str) -> dict[str, Any]:
     if module is not None:
         names = ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
         return {name: getattr(module, name) for name in names if hasattr(module, name)}
-    given = dict(zip(_PARAMETERS[step], node.args, strict=False)) | node.kwargs
+    given: dict[str, Any] = dict(zip(_PARAMETERS[step], node.args, strict=False)) | node.kwargs
     if step == "conv2d":
-        given["kernel_size"] = given["weight"].meta["shape"][2:]
+        weight = given["weight"]
+        assert isinstance(weight, fx.Node)
+        given["kernel_size"] = weight.meta["shape"][2:]
     return given
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,14 +23,23 @@ __all__ = ["Look", "Places", "compose", "identity", "locate", "stretch"]
 Look = NDArray[np.bool_]
 Dims = tuple[int | None, int | None]
 
-_PADS = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+_PADS: dict[str, Literal["reflect", "edge", "wrap"]] = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+# Rows are numbered from here on while they are moved, so that no padding value is taken for a row.
+_FIRST_ROW = 1_000_000
+_SHOCK = 1_000.0
 # Steps that only move values about: where a value came from is read off by moving row numbers instead of values.
 _MOVES = frozenset(
-    ["view", "reshape", "flatten", "unflatten", "permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "squeeze", "unsqueeze", "getitem", "contiguous", "expand", "expandas", "repeat", "repeatinterleave", "chunk", "split", "tensorsplit", "narrow", "select", "flip", "roll", "pad", "zeropad2d", "constantpad2d", "reflectionpad2d", "replicationpad2d", "circularpad2d", "pixelshuffle", "pixelunshuffle", "channelshuffle", "nativechannelshuffle", "stack"]
+    "view reshape flatten unflatten permute transpose swapaxes swapdims movedim moveaxis squeeze unsqueeze getitem "  # noqa: SIM905
+    "contiguous expand expandas repeat repeatinterleave chunk split tensorsplit narrow select flip roll pad zeropad2d "
+    "constantpad2d reflectionpad2d replicationpad2d circularpad2d pixelshuffle pixelunshuffle channelshuffle "
+    "nativechannelshuffle stack".split()
 )
-_REDUCTIONS = frozenset({"mean", "sum", "amax", "amin", "std", "var"})
+_REDUCTIONS = frozenset({"mean", "sum", "amax", "amin"})
+# Steps that meet their operands place by place, besides norms, activations and sums.
 _PER_PLACE = frozenset(
-    ["identity", "dropout", "dropout1d", "dropout2d", "alphadropout", "featuredropout", "featurealphadropout", "stochasticdepth", "mul", "sub", "div", "truediv", "add", "neg", "abs", "exp", "log", "sqrt", "rsqrt", "pow", "square", "clamp", "clip", "maximum", "minimum", "clone", "detach", "to", "float", "double", "half", "bfloat16", "typeas", "where", "sigmoid"]
+    "identity dropout dropout1d dropout2d alphadropout featuredropout featurealphadropout stochasticdepth mul sub div "  # noqa: SIM905
+    "truediv add neg abs exp log sqrt rsqrt pow square clamp clip maximum minimum clone detach to float double half "
+    "bfloat16 typeas where".split()
 )
 
 
@@ -96,23 +105,24 @@ def _places(node: fx.Node) -> Places:
 
 
 def _slide(node: fx.Node) -> Places:
-    """Convolutions and pools: rows and columns are the last two dimensions."""
+    """Convolutions and pools slide over the last two dimensions."""
     operand = image_operands(node)[0]
     before, shape_in = operand.meta["places"], operand.meta["shape"]
     shape = node.meta["shape"][0] if isinstance(node.meta["shape"], list) else node.meta["shape"]
-    ranks = (len(shape) - 2, len(shape) - 1)
-    dims = before.dims if set(before.dims) == set(ranks) else ranks  # a transposed image stays transposed
+    dims = (len(shape) - 2, len(shape) - 1)
     window = window_of(node)
     looks: list[Look | None] = []
-    for dim in dims:
-        side = ranks.index(dim)
-        if window is not None:
-            looks.append(_window(shape_in[dim], shape[dim], window.of(side)))
+    for axis, dim in enumerate(dims):
+        size, out = shape_in[dim], shape[dim]
+        if before.dims[axis] != dim:  # the places were folded away, or the image was turned: nothing is known
+            looks.append(_all(before.sizes[axis], out))
+        elif window is not None:
+            looks.append(_window(size, out, window.of(axis)))
         elif step_of(node).startswith("adaptive"):
-            looks.append(_adaptive(shape_in[dim], shape[dim]))
+            looks.append(_adaptive(size, out))
         else:
-            looks.append(np.ones((shape[dim], shape_in[dim]), np.bool_))
-    return Places((dims[0], dims[1]), (shape[dims[0]], shape[dims[1]]), ((looks[0], looks[1]),))
+            looks.append(_all(size, out))
+    return Places(dims, (shape[dims[0]], shape[dims[1]]), ((looks[0], looks[1]),))
 
 
 @lru_cache(maxsize=256)
@@ -123,10 +133,10 @@ def _window(size: int, out: int, window: Slide) -> Look | None:
     # Number of the row under every padded row; -1 where there is only padding, also beyond the last (ceil mode).
     after = max((out - 1) * stride + dilation * (kernel - 1) + 1 - size - padding, 0)
     rows = np.arange(size)
-    if mode in _PADS:
-        rows = np.pad(rows, (padding, after), mode=_PADS[mode])  # type: ignore[call-overload]
-    else:
+    if mode == "zeros":
         rows = np.pad(rows, (padding, after), constant_values=-1)
+    else:
+        rows = np.pad(rows, (padding, after), mode=_PADS[mode])
     seen = rows[stride * np.arange(out)[:, None] + dilation * np.arange(kernel)]
     look = np.zeros((out, size + 1), np.bool_)
     np.put_along_axis(look, seen, True, axis=1)  # -1 falls into the spare column
@@ -194,7 +204,8 @@ def _meet(node: fx.Node, *, known: bool) -> Places:
     """Steps whose operands meet place by place, with broadcasting; a step that is not known to do so is probed."""
     shape, operands = node.meta["shape"], image_operands(node)
     if isinstance(shape, list):
-        return Places((None, None), (1, 1), tuple((_all(p.sizes[0]), _all(p.sizes[1])) for p in _places_of(operands)))
+        sizes_in = [operand.meta["places"].sizes for operand in operands]
+        return Places((None, None), (1, 1), tuple((_all(rows), _all(columns)) for rows, columns in sizes_in))
     dims: list[int | None] = []
     for axis in (0, 1):
         found: int | None = None
@@ -207,18 +218,15 @@ def _meet(node: fx.Node, *, known: bool) -> Places:
     sizes = [1 if dim is None else shape[dim] for dim in dims]
     looks: list[tuple[Look | None, Look | None]] = []
     for operand in operands:
-        pair = [
-            _broadcast(operand.meta["places"].sizes[axis], sizes[axis])
-            if known or dims[axis] is None or operand.meta["places"].dims[axis] is None
-            else _probe(node, operand, axis, dims[axis])
-            for axis in (0, 1)
-        ]
+        before: Places = operand.meta["places"]
+        pair: list[Look | None] = []
+        for axis, dim in enumerate(dims):
+            if known or dim is None or before.dims[axis] is None:
+                pair.append(_broadcast(before.sizes[axis], sizes[axis]))
+            else:
+                pair.append(_probe(node, operand, axis, dim))
         looks.append((pair[0], pair[1]))
     return Places((dims[0], dims[1]), (sizes[0], sizes[1]), tuple(looks))
-
-
-def _places_of(operands: list[fx.Node]) -> list[Places]:
-    return [operand.meta["places"] for operand in operands]
 
 
 def _broadcast(size: int, out: int) -> Look | None:
@@ -228,10 +236,13 @@ def _broadcast(size: int, out: int) -> Look | None:
 def _move(node: fx.Node, *, reduces: bool) -> Places:
     """Steps that move values about: row numbers are moved instead, and show which row lands where."""
     operands = image_operands(node)
-    source = operands[0].meta["places"]
+    source: Places = operands[0].meta["places"]
+    stays = ((None, None),) * len(operands)
     if isinstance(node.meta["shape"], list):  # the parts of a split are told apart by who takes them
-        return Places(source.dims, source.sizes, ((None, None),) * len(operands))
-    found = [_trail(_replay(node, axis), source.sizes[axis], reduces=reduces) for axis in (0, 1)]
+        return Places(source.dims, source.sizes, stays)
+    if isinstance(operands[0].meta["shape"], list) and step_of(operands[0]) not in _MOVES:
+        return Places(source.dims, source.sizes, stays)  # one of several results of the same step
+    found = [_trail(_replay(node, axis), source, axis, reduces=reduces) for axis in (0, 1)]
     if found[0][0] is not None and found[0][0] == found[1][0]:  # rows and columns folded into one dimension
         found = [(None, _all(size)) for size in source.sizes]
     (row, look_x), (column, look_y) = found
@@ -240,7 +251,7 @@ def _move(node: fx.Node, *, reduces: bool) -> Places:
 
 
 def _replay(node: fx.Node, axis: int) -> Tensor:
-    """The value of a moving step when each operand's values are the numbers 1, 2, ... of their rows (columns)."""
+    """The value of a moving step when each operand's values are the numbers of their rows (columns)."""
 
     def numbers(operand: fx.Node) -> Any:
         if not operand.meta["of_image"]:
@@ -255,56 +266,73 @@ def _replay(node: fx.Node, axis: int) -> Tensor:
 
 def _numbered(shape: tuple[int, ...], dim: int | None) -> Tensor:
     if dim is None:
-        return torch.ones(shape)
-    numbers = torch.arange(1.0, shape[dim] + 1)
+        return torch.full(shape, _FIRST_ROW, dtype=torch.float64)
+    numbers = torch.arange(shape[dim], dtype=torch.float64) + _FIRST_ROW
     return numbers.reshape([-1 if d == dim else 1 for d in range(len(shape))]).expand(shape).contiguous()
 
 
-def _trail(value: Tensor, size: int, *, reduces: bool) -> tuple[int | None, Look | None]:
-    """The dimension along which the row numbers vary, and which row each of its places holds (0 is padding)."""
-    varying = [d for d in range(value.dim()) if bool((value != value.narrow(d, 0, 1)).any())]
-    if not varying and not reduces:
-        look = np.arange(1, size + 1)[None] == float(value.flatten()[0])
+def _trail(value: Tensor, source: Places, axis: int, *, reduces: bool) -> tuple[int | None, Look | None]:
+    """The dimension along which the row numbers run, and which row each of its places holds (none: padding)."""
+    size, before = source.sizes[axis], source.dims[axis]
+    found: dict[int, Tensor] = {}
+    for dim in range(1, value.dim()):
+        held = value.amax([other for other in range(value.dim()) if other != dim], keepdim=True)
+        runs = bool((held != held.flatten()[0]).any()) or (dim == before and held.numel() == 1)
+        if runs and bool(((value == held) | (value < _FIRST_ROW)).all()):
+            found[dim] = held.flatten()
+    if not found:
+        one_row = not reduces and bool((value == value.flatten()[0]).all())
+        look = _rows_held(value.flatten()[:1], size) if one_row else _all(size)
         return None, None if size == 1 else look
-    if len(varying) != 1 or varying[0] == 0:
-        return None, None if size == 1 else _all(size)
-    dim = varying[0]
-    if reduces and value.shape[dim] == size:
-        return dim, None
-    rows = value.movedim(dim, 0).reshape(value.shape[dim], -1)[:, :1].numpy()
-    look = rows == np.arange(1, size + 1)
+    dim = before if before is not None and before in found else min(found)
+    if reduces:  # the numbers themselves may be sums; rows are either kept as they are or made one
+        return dim, _broadcast(size, len(found[dim]))
+    look = _rows_held(found[dim], size)
     return dim, None if np.array_equal(look, identity(size)) else look
 
 
-def _probe(node: fx.Node, operand: fx.Node, axis: int, dim: int | None) -> Look:
-    """Ask a step that we don't know: a NaN in one row of an operand reaches the rows that look at it."""
-    source: int = operand.meta["places"].dims[axis]
+def _rows_held(numbers: Tensor, size: int) -> Look:
+    return numbers.numpy()[:, None] == np.arange(_FIRST_ROW, _FIRST_ROW + size)
+
+
+def _probe(node: fx.Node, operand: fx.Node, axis: int, dim: int) -> Look:
+    """Ask a step that we don't know: a shock to one row of an operand moves the rows that look at it.
+
+    The shock is tried upwards and downwards, since a maximum hides the one and a minimum the other.
+    """
+    shape, source = operand.meta["shape"], operand.meta["places"].dims[axis]
+    look = _all(shape[source], node.meta["shape"][dim])
+    if not operand.meta["dtype"].is_floating_point:
+        return look
     others = [d for d in range(len(node.meta["shape"])) if d != dim]
-
-    def ones(other: fx.Node) -> Any:
-        if not other.meta["of_image"]:
-            return _constant(other)
-        return torch.ones(other.meta["shape"], dtype=other.meta["dtype"])
-
-    look = np.zeros((node.meta["shape"][dim], operand.meta["places"].sizes[axis]), np.bool_)
-    for row in range(look.shape[1]):
-        marked = ones(operand)
-        marked.select(source, row).fill_(float("nan"))
-        value = _call(node, lambda other, marked=marked: marked if other is operand else ones(other))
-        look[:, row] = torch.isnan(value).amax(others).numpy()
+    calm = _call(node, _constant)
+    for row in range(shape[source]):
+        moved = torch.zeros_like(calm, dtype=torch.bool)
+        for shock in (_SHOCK, -_SHOCK):
+            shaken = _constant(operand)
+            shaken.select(source, row).add_(shock)
+            moved |= _call(node, partial(_substitute, operand, shaken)) != calm
+        look[:, row] = moved.amax(others).cpu().numpy()
     return look
 
 
+def _substitute(operand: fx.Node, value: Tensor, node: fx.Node) -> Any:
+    return value if node is operand else _constant(node)
+
+
 def _constant(node: fx.Node) -> Any:
-    if node.meta.get("shape") is None:
+    """A stand-in for a node's value: ones of its shape, or the value itself where it is no tensor."""
+    shape = node.meta.get("shape")
+    if shape is None:
         return node.meta["value"]
-    return torch.ones(node.meta["shape"], dtype=node.meta["dtype"])
+    return torch.ones(shape, dtype=node.meta["dtype"], device=node.meta["device"])
 
 
 def _call(node: fx.Node, value_of: Callable[[fx.Node], Any]) -> Any:
     args, kwargs = fx.map_arg(node.args, value_of), fx.map_arg(node.kwargs, value_of)
+    module = module_of(node)
     with torch.no_grad():
         if node.op == "call_method":
             return getattr(args[0], str(node.target))(*args[1:], **kwargs)
-        module = module_of(node)
-        return (node.target if module is None else module.forward)(*args, **kwargs)  # type: ignore[operator]
+        function: Callable[..., Any] = node.target if module is None else module.forward  # type: ignore[assignment]
+        return function(*args, **kwargs)

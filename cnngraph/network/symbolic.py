@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.proxy import TraceError as ControlFlowError
+from torch.nn.parameter import is_lazy
 
 from cnngraph.errors import ModelError, TraceError
 
@@ -45,15 +46,15 @@ def unwrapped(model: nn.Module) -> nn.Module:
 def follow_symbolically(model: nn.Module, input_shape: tuple[int, int, int]) -> fx.GraphModule:
     """Follow ``model`` for images of ``input_shape`` (channels, height, width).
 
-    Every node of the result has ``meta["shape"]`` (of its value for a batch of :data:`BATCH`; a list of shapes where
-    the value is a tuple of tensors; ``None`` where it is no tensor, then ``meta["value"]`` is the value), ``meta["nn_module_stack"]`` and ``meta["line"]``.
-    The result holds the user's own modules and is in eval mode as a graph; ``model`` is left as it was.
+    Every node of the result has ``meta["line"]`` and ``meta["shape"]``: that of its value for a batch of :data:`BATCH`,
+    a list of shapes where the value is a tuple of tensors, ``None`` where it is no tensor; then ``meta["value"]`` is
+    the value. The result holds the user's own modules and is in eval mode as a graph; ``model`` is left as it was.
 
     Raises:
         ModelError: weights that are NaN, infinite or without values (``meta`` device).
         TraceError: the net cannot be followed, or does not take images of this shape.
     """
-    if isinstance(model, torch.jit.ScriptModule):
+    if any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
         raise TraceError("A scripted net cannot be followed.", "Give the nn.Module that it was scripted from.")
     _check_shape(input_shape)
     device, dtype = _check_weights(model)
@@ -78,7 +79,7 @@ def _check_weights(model: nn.Module) -> tuple[torch.device, torch.dtype]:
     """Refuse weights that are not numbers; return the device and floating type that images must have."""
     floating: Tensor | None = None
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        if isinstance(tensor, nn.parameter.UninitializedTensorMixin):
+        if is_lazy(tensor):
             raise ModelError(f"The weight {name} has no shape yet.", "Run the net once on a batch of images first.")
         if tensor.is_meta:
             raise ModelError(f"The weight {name} is on the meta device and has no values.", "Load the weights first.")
@@ -121,7 +122,7 @@ def _left_untouched(model: nn.Module) -> Iterator[None]:
 class _Tracer(fx.Tracer):
     """Layers of torch and torchvision are leaves; everything else is followed into."""
 
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:  # noqa: ARG002
         if isinstance(m, nn.Sequential | nn.ModuleList | nn.ModuleDict):
             return False
         home = type(m).__module__
@@ -135,18 +136,17 @@ class _Tracer(fx.Tracer):
         return base is not nn.Module and childless and _behaves_like(type(m), base)
 
     def create_args_for_root(
-        self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
+        self,
+        root_fn: Callable[..., Any],
+        is_module: bool,  # noqa: ARG002
+        concrete_args: Any = None,  # noqa: ARG002
     ) -> tuple[Callable[..., Any], list[Any]]:
         """One image goes in; all other arguments of ``forward`` keep their defaults."""
-        parameters = list(inspect.signature(root_fn).parameters.values())[1:]
-        required = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-        if (
-            not parameters
-            or len(required) > 1
-            or any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters)
-        ):
+        given = list(inspect.signature(root_fn).parameters.values())[1:]
+        required = [p for p in given if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        if not given or len(required) > 1 or any(p.kind is p.KEYWORD_ONLY for p in required):
             raise TraceError(
-                f"forward of {type(self.root).__name__} takes ({', '.join(p.name for p in parameters)}), not one image.",
+                f"forward of {type(self.root).__name__} takes ({', '.join(map(str, given))}), not one batch of images.",
                 "Wrap the net in a module whose forward takes one batch of images.",
             )
         return root_fn, [self.root, self.create_proxy("placeholder", _INPUT, (), {})]
@@ -196,12 +196,11 @@ def _overwrites(node: fx.Node, module: fx.GraphModule) -> bool:
     if node.kwargs.get("inplace") is True:
         return True
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    return (
-        (node.op.startswith("call_")
-        and name.endswith("_")
-        and not name.startswith("_"))
-        or name in {"iadd", "imul", "isub"}
-    )
+    return (node.op.startswith("call_") and name.endswith("_") and not name.startswith("_")) or name in {
+        "iadd",
+        "imul",
+        "isub",
+    }
 
 
 class _ShapeRecorder(fx.Interpreter):
@@ -214,7 +213,7 @@ class _ShapeRecorder(fx.Interpreter):
         if n.meta["shape"] is None:
             n.meta["value"] = value
         elif isinstance(value, Tensor):
-            n.meta["dtype"] = value.dtype
+            n.meta["dtype"], n.meta["device"] = value.dtype, value.device
         return value
 
 

@@ -109,8 +109,8 @@ def positions_and_arcs(graph: LayerGraph) -> Topology:
         for source, pairs in sources.items()
     ]
     arcs = np.sort(np.concatenate(codes)) if codes else np.empty(0, np.int64)
-    sources, targets = np.divmod(arcs, first)
-    return Topology(tuple(grids.values()), sources.astype(np.int32), targets.astype(np.int32))
+    source_numbers, target_numbers = np.divmod(arcs, first)
+    return Topology(tuple(grids.values()), source_numbers.astype(np.int32), target_numbers.astype(np.int32))
 
 
 def _grid(layer: str, size: tuple[int, int], kernels: list[tuple[int, int]], first: int) -> Grid:
