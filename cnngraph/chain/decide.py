@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -16,7 +17,6 @@ from cnngraph.settings import Settings
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
-    from cnngraph.network.graph import LayerGraph
     from cnngraph.pruning.cost import Cost
 
 __all__ = ["Decision", "decide", "given"]
@@ -58,8 +58,7 @@ def decide(
     from cnngraph.pruning.multilayer import plan as plan_stored
 
     model = stored(db, name)
-    rebuildable = bool(model.properties.get("artifact"))
-    anatomy = _Anatomy.of(model) if rebuildable else None
+    anatomy = _Anatomy(model) if model.properties.get("artifact") else None
     made = plan_stored(
         db,
         model.key,
@@ -86,49 +85,40 @@ def decide(
             progress=progress,
         )
     if anatomy is not None and costs:
-        from cnngraph.pruning.cost import annotate
-
         progress.start("Estimating what each step of the schedule costs")
-        made = annotate(made, anatomy.cost)
+        made = anatomy.annotate(made)
     return made
 
 
-@dataclass(frozen=True)
 class _Anatomy:
-    """The saved net, opened without its data: which layers can go, and what a net without them costs."""
+    """The saved net, opened without its data: which layers cannot go, and what a net without some would cost."""
 
-    model: Any
-    shape: tuple[int, int, int]
-    graph: LayerGraph
-    latencies: dict[str, float]
-
-    @classmethod
-    def of(cls, stored_model: Stored) -> _Anatomy:
+    def __init__(self, model: Stored) -> None:
         from cnngraph.network.graph import follow
+        from cnngraph.surgery.check import removable
         from cnngraph.surgery.cost import layer_latencies
         from cnngraph.surgery.saved import read_saved
 
-        saved = read_saved(stored_model.folder)
-        model = saved.model.eval()
-        return cls(
-            model, saved.input_shape, follow(model, saved.input_shape), layer_latencies(model, saved.input_shape)
-        )
+        saved = read_saved(model.folder)
+        self._graph = follow(saved.model, saved.input_shape)
+        self._latencies = partial(layer_latencies, saved.model, saved.input_shape)
+        self.fixed = {layer: reason for layer, reason in removable(self._graph).items() if reason}
 
-    @property
-    def fixed(self) -> dict[str, str]:
-        from cnngraph.surgery.check import removable
+    def annotate(self, plan: Plan) -> Plan:
+        """The plan with parameters, MACs and estimated latency in each step of its schedule."""
+        from cnngraph.pruning.cost import Cost, annotate
+        from cnngraph.surgery.cost import Costs
 
-        return {layer: reason for layer, reason in removable(self.graph).items() if reason}
+        costs = Costs(self._graph, self._latencies())
 
-    def cost(self, removed: tuple[str, ...]) -> Cost | None:
-        from cnngraph.pruning.cost import Cost
-        from cnngraph.surgery.cost import cost
+        def cost(removed: tuple[str, ...]) -> Cost | None:
+            try:
+                found = costs.without(removed)
+            except PlanError:
+                return None
+            return Cost(found.parameters, found.macs, found.latency_ms)
 
-        try:
-            found = cost(self.model, self.shape, removed, latencies=self.latencies)
-        except PlanError:
-            return None
-        return Cost(found.parameters, found.macs, found.latency_ms)
+        return annotate(plan, cost)
 
 
 def given(

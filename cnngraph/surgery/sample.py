@@ -22,18 +22,20 @@ _SIZES = (32, 28, 64, 48, 96, 128, 224, 299)
 def fitting_images(loader: Iterable[Any], *, images: int, seed: int) -> list[Tensor]:
     """About ``images`` images of ``loader`` as batches (N, channels, height, width), at most 512 MB of them.
 
-    From a DataLoader over a data set with a length they are drawn at random by ``seed``, whatever the loader's own order;
-    from another iterable they are the first ones.
+    From a DataLoader over a data set with a length they are drawn at random by ``seed``, whatever the loader's own
+    order; from another iterable they are the first ones.
 
     Raises:
         DataError: the loader gives nothing, or no (images, labels).
     """
     source: Iterable[Any] = loader
-    dataset = getattr(loader, "dataset", None)
+    dataset: Any = getattr(loader, "dataset", None)
     if isinstance(loader, DataLoader) and hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__"):
         order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))[:images]
         chosen = Subset(dataset, sorted(order.tolist()))
-        source = DataLoader(chosen, batch_size=_BATCH, collate_fn=loader.collate_fn)
+        # A loader without a batch size (its sampler gives whole batches) has no collate function to take over.
+        collate = loader.collate_fn if loader.batch_size is not None else None
+        source = DataLoader(chosen, batch_size=_BATCH, collate_fn=collate)
     batches: list[Tensor] = []
     left, room = images, _MEMORY
     for batch in source:
@@ -43,7 +45,7 @@ def fitting_images(loader: Iterable[Any], *, images: int, seed: int) -> list[Ten
                 "The loader gives no (images, labels).", "Give batches of a tensor (N, C, H, W) and its labels."
             )
         found = found[:left]
-        batches.extend(found.split(_BATCH))
+        batches.extend(torch.split(found, _BATCH))
         left, room = left - len(found), room - found.numel() * found.element_size()
         if left <= 0 or room <= 0:
             break
