@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -60,10 +61,13 @@ def _read_safetensors(source: Path) -> dict[str, torch.Tensor]:
 
 def _read_torch(source: Path) -> object:
     try:
-        return torch.load(source, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # torch remarks on pickle protocols and archives that it is about to refuse; our error says it.
+            warnings.simplefilter("ignore")
+            return torch.load(source, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelError(
-            f"{source} holds pickled Python objects, not only tensors; it was never executed.",
+            f"{source} is no plain state dict but a pickle of other Python objects; it was never executed.",
             "Save the weights with torch.save(model.state_dict(), FILE) or as safetensors.",
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, IndexError) as error:

@@ -1,0 +1,168 @@
+"""Weights files: what is loaded, what is refused, and that nothing is ever executed."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from cnngraph.errors import ModelError, NotFoundError
+from cnngraph.models.registry import build
+from cnngraph.models.weights import heads, load_weights
+
+
+def small(classes: int = 10, seed: int = 0) -> nn.Module:
+    return build("cnngraph:lenet5", classes=classes, in_channels=1, width=0.5, seed=seed)
+
+
+def same(one: nn.Module, two: nn.Module, prefix: str = "") -> bool:
+    mine, yours = one.state_dict(), two.state_dict()
+    return all(torch.equal(mine[name], yours[name]) for name in mine if name.startswith(prefix))
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "weights.pt"])
+def test_a_file_of_weights_is_loaded(tmp_path: Path, name: str) -> None:
+    trained = small(seed=1)
+    path = tmp_path / name
+    if path.suffix == ".safetensors":
+        save_file(trained.state_dict(), path)
+    else:
+        torch.save(trained.state_dict(), path)
+    loaded = build("cnngraph:lenet5", classes=10, in_channels=1, width=0.5, weights=path)
+    assert same(trained, loaded)
+
+
+@pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict", "model"])
+def test_a_checkpoint_of_a_parallel_training_is_unwrapped(tmp_path: Path, wrapper: str) -> None:
+    trained, loaded = small(seed=1), small(seed=2)
+    state = {f"module.{name}": value for name, value in trained.state_dict().items()}
+    torch.save({wrapper: state, "epoch": 3}, tmp_path / "checkpoint.pt")
+    load_weights(loaded, tmp_path / "checkpoint.pt")
+    assert same(trained, loaded)
+
+
+class Trap:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize("writer", ["torch", "pickle"])
+def test_a_pickle_is_refused_and_never_executed(tmp_path: Path, writer: str) -> None:
+    path, witness = tmp_path / "model.pt", tmp_path / "executed"
+    if writer == "torch":
+        torch.save({"weights": torch.zeros(1), "trap": Trap(witness)}, path)
+    else:
+        path.write_bytes(pickle.dumps(Trap(witness)))
+    with pytest.raises(ModelError, match="never executed") as caught:
+        load_weights(small(), path)
+    assert "state_dict()" in caught.value.hint
+    assert not witness.exists()
+
+
+def test_a_pickled_module_is_refused(tmp_path: Path) -> None:
+    torch.save(small(), tmp_path / "model.pt")
+    with pytest.raises(ModelError, match="never executed"):
+        load_weights(small(), tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("content", [[1, 2], {}, {"epoch": 3, "lr": 0.1}, torch.zeros(3)])
+def test_other_contents_are_no_state_dict(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "file.pt")
+    with pytest.raises(ModelError, match=r"no state dict|no plain state dict"):
+        load_weights(small(), tmp_path / "file.pt")
+
+
+@pytest.mark.parametrize("name", ["broken.safetensors", "broken.pt"])
+@pytest.mark.parametrize("content", [b"", b"no weights at all", b"PK\x03\x04 cut off"])
+def test_a_broken_file_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ModelError, match=name):
+        load_weights(small(), tmp_path / name)
+
+
+def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
+    torch.save(small().state_dict(), tmp_path / "weights.pt")
+    whole = (tmp_path / "weights.pt").read_bytes()
+    (tmp_path / "weights.pt").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match=r"not a readable weights file"):
+        load_weights(small(), tmp_path / "weights.pt")
+
+
+def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="no weights file"):
+        load_weights(small(), tmp_path / "none.pt")
+    with pytest.raises(ModelError, match="is a folder"):
+        load_weights(small(), tmp_path)
+
+
+def test_other_classes_need_a_new_head(tmp_path: Path) -> None:
+    trained, loaded = small(classes=5, seed=1), small(classes=10, seed=2)
+    torch.save(trained.state_dict(), tmp_path / "five.pt")
+    with pytest.raises(ModelError, match="has 5 outputs, but the data has 10 classes") as caught:
+        load_weights(loaded, tmp_path / "five.pt")
+    assert "--new-head" in caught.value.hint
+    load_weights(loaded, tmp_path / "five.pt", new_head=True)
+    assert same(trained, loaded, "features")
+    assert torch.equal(loaded.classifier[4].weight, small(classes=10, seed=2).classifier[4].weight)
+
+
+def test_a_new_head_stays_new_where_the_classes_fit(tmp_path: Path) -> None:
+    torch.save(small(seed=1).state_dict(), tmp_path / "ten.pt")
+    loaded = small(seed=2)
+    load_weights(loaded, tmp_path / "ten.pt", new_head=True)
+    assert same(loaded, small(seed=2), "classifier.4")
+    assert same(loaded, small(seed=1), "classifier.2")
+
+
+def test_another_shape_is_named(tmp_path: Path) -> None:
+    wide = build("cnngraph:lenet5", classes=10, in_channels=1, width=1.0)
+    torch.save(wide.state_dict(), tmp_path / "wide.pt")
+    with pytest.raises(ModelError, match=r"features\.0\.weight is \(6, 1, 5, 5\), the net needs \(3, 1, 5, 5\)"):
+        load_weights(small(), tmp_path / "wide.pt")
+
+
+def test_missing_and_unknown_names_are_named(tmp_path: Path) -> None:
+    state = small().state_dict()
+    state["head.weight"] = state.pop("classifier.4.weight")
+    torch.save(state, tmp_path / "odd.pt")
+    with pytest.raises(ModelError, match=r"lacks classifier\.4\.weight and has unknown head\.weight"):
+        load_weights(small(), tmp_path / "odd.pt")
+
+
+def test_the_counter_of_old_batch_norms_may_be_missing(tmp_path: Path) -> None:
+    net = build("cnngraph:resnet20", classes=3, width=0.25)
+    state = {name: value for name, value in net.state_dict().items() if not name.endswith("num_batches_tracked")}
+    torch.save(state, tmp_path / "old.pt")
+    load_weights(net, tmp_path / "old.pt")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_values_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
+    state = small().state_dict()
+    state["features.3.weight"].view(-1)[7] = value
+    torch.save(state, tmp_path / "bad.pt")
+    with pytest.raises(ModelError, match=r"has 1 NaN or infinite values in features\.3\.weight"):
+        load_weights(small(), tmp_path / "bad.pt")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("cnngraph:vgg16", ["classifier.6"]),
+        ("cnngraph:resnet20", ["fc"]),
+        ("torchvision:squeezenet1_1", ["classifier.1"]),
+    ],
+)
+def test_the_head_is_found(name: str, expected: list[str]) -> None:
+    with torch.device("meta"):
+        assert heads(build(name, classes=10)) == expected
