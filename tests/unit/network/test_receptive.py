@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
@@ -109,7 +108,9 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
 def windows(draw: st.DrawFn, height: int, width: int, *, pool: bool) -> dict[str, Any]:
     """A window that fits: kernel, stride, dilation and padding per axis."""
     kernel = tuple(draw(st.integers(1, min(3, size))) for size in (height, width))
-    dilation = tuple(draw(st.integers(1, 2)) if 2 * (k - 1) < s else 1 for k, s in zip(kernel, (height, width), strict=True))
+    dilation = tuple(
+        draw(st.integers(1, 2)) if 2 * (k - 1) < s else 1 for k, s in zip(kernel, (height, width), strict=True)
+    )
     most = [k // 2 if pool else k - 1 for k in kernel]
     padding = tuple(draw(st.integers(0, m)) for m in most)
     stride = tuple(draw(st.integers(1, 3)) for _ in kernel)
@@ -164,11 +165,7 @@ def nets(draw: st.DrawFn) -> tuple[RandomNet, tuple[int, int, int]]:
             add(choice, operand, mode=draw(st.sampled_from(["constant", "replicate", "circular"])))
         elif choice == "shuffle" and channels % 2 == 0:
             add(choice, operand, groups=2)
-        elif choice in ("upsample", "nearest") and max(height, width) <= 8:
-            add(choice, operand)
-        elif choice in ("crop", "halves") and min(height, width) >= 2:
-            add(choice, operand)
-        elif choice in ("relu", "gate", "gate_view", "flip", "row_sums", "place"):
+        elif (choice in ("upsample", "nearest") and max(height, width) <= 8) or (choice in ("crop", "halves") and min(height, width) >= 2) or choice in ("relu", "gate", "gate_view", "flip", "row_sums", "place"):
             add(choice, operand)
     add_conv(len(values) - 1)
     return RandomNet(steps), shape
@@ -215,7 +212,7 @@ def arcs_of_topology(net: nn.Module, shape: tuple[int, int, int]) -> tuple[Arcs,
     return arcs, lambda others: {arc for arc in others if arc[:3] in positions and arc[3:] in positions}
 
 
-@settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(nets())
 def test_arcs_are_the_dependences_that_autograd_finds(case: tuple[RandomNet, tuple[int, int, int]]) -> None:
     net, shape = case
