@@ -185,7 +185,8 @@ def _with_removed(plan: Plan, removed: tuple[str, ...], points: float, baseline:
         for layer in removed
     )
     note = (
-        f"{len(removed)} layers go within a drop of {points:g} points after {len(trials.accuracies)} trials: {found}."
+        f"Layers removed within a drop of {points:g} points: {len(removed)} of {len(plan.layers)} "
+        f"({len(trials.accuracies)} trials); {found}."
         if removed
         else f"No layer goes: every trial lost more than {points:g} points of the validation accuracy {baseline:.4f}."
     )
