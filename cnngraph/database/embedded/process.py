@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from cnngraph.database.embedded.home import Ports, write_atomically
 __all__ = ["State", "alive", "end", "find", "launch", "read_state"]
 
 _SAME_START = 5.0  # seconds by which the system's account of a process's start may shift (clock corrections)
+_LOOKS = 50  # a process has no arguments for an instant while it becomes another program, as the shell becomes Java
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,16 @@ def alive(state: State, mark: str) -> bool:
 
     try:
         process = psutil.Process(state.pid)
-        return (
-            abs(process.create_time() - state.started) < _SAME_START
-            and process.status() != psutil.STATUS_ZOMBIE
-            and mark in process.cmdline()
-        )
+        if abs(process.create_time() - state.started) > _SAME_START or process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        for _ in range(_LOOKS):
+            arguments = process.cmdline()
+            if arguments:
+                return mark in arguments
+            time.sleep(0.01)
     except psutil.Error:
-        return False
+        pass  # it is gone, or somebody else's
+    return False
 
 
 def find(mark: str) -> tuple[int, float] | None:
