@@ -1,4 +1,4 @@
-"""What the surgeon must know of a followed net: which norm and activation go with a conv, and what a residual block is."""
+"""What surgery reads off a followed net: the norm and activation that go with a conv, and the residual blocks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-__all__ = ["Body", "Block", "Unit", "is_sum", "module_path"]
+__all__ = ["Block", "Body", "Unit", "is_sum", "module_path"]
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
 _NO_ACTIVATIONS = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmax2d, nn.Softmin, nn.GLU)
@@ -60,8 +60,9 @@ class Block:
 
     Attributes:
         name: path of the module.
-        entry: the node outside the block that it reads. total: its sum. leaving: the node that the rest of the net reads.
-        shortcut: nodes from ``entry`` (exclusive) to the sum along the path with fewer convs. tail: nodes after the sum.
+        entry: the node outside the block that it reads. total: its sum. leaving: the node that the rest reads.
+        shortcut: nodes from ``entry`` (exclusive) to the sum along the path with fewer convs.
+        tail: nodes after the sum.
         branch: every other node of the block. branch_convs: the convs among them, in network order.
         side: the operand of the sum that is the shortcut.
         pieces: what stays, in order: (name, path below the block), or (name, module) for a functional activation.
@@ -218,7 +219,7 @@ class Body:
     def _pieces(
         self, name: str, chain: list[fx.Node], branch: list[fx.Node]
     ) -> list[tuple[str, str | nn.Module]] | None:
-        """The modules that do what ``chain`` does, children of the block as they are; ``None`` where some step has none."""
+        """The modules that do what ``chain`` does, the block's children as they are; ``None`` where a step has none."""
         pieces: list[tuple[str, str | nn.Module]] = []
         for node in chain:
             if len(node.all_input_nodes) != 1:

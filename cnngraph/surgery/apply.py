@@ -13,6 +13,7 @@ from torch import nn
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import PlanError
 from cnngraph.network.graph import follow
+from cnngraph.network.symbolic import unwrapped
 from cnngraph.origin import Origin, get_origin, set_origin
 from cnngraph.plan import Plan
 from cnngraph.surgery.anatomy import Body
@@ -31,7 +32,8 @@ IMAGES = 1024  # training images that a join is fitted on
 class JoinReport:
     """One surviving layer at a gap: how it was initialised, and its relative error where it was refitted.
 
-    ``target``: the layer of the old net whose pre-norm output it gives. ``reason``: why it was not initialised as asked.
+    ``target``: the layer of the old net whose pre-norm output it gives.
+    ``reason``: why it was not initialised as asked.
     """
 
     layer: str
@@ -108,6 +110,7 @@ def apply_with_report(
     """
     began = time.perf_counter()
     progress = progress or Quiet()
+    model = unwrapped(model)
     shape = input_shape or input_shape_of(model, loader)
     incision = _incision(model, plan, shape)
     slim = carry_out(model, incision, seed)
@@ -132,6 +135,7 @@ def apply_with_report(
 
 def cut(model: nn.Module, plan: Plan, *, input_shape: tuple[int, int, int] | None = None) -> nn.Module:
     """The structure alone: what :func:`apply` gives with ``init="inherit"``. Raises as it."""
+    model = unwrapped(model)
     slim = carry_out(model, _incision(model, plan, input_shape or input_shape_of(model)), seed=0)
     _set_origin(model, slim, plan)
     return slim

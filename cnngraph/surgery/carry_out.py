@@ -131,7 +131,7 @@ def _without_branch(model: nn.Module, block: Block, *, rectified: bool) -> nn.Mo
     for name, part in block.pieces:
         module = copy.deepcopy(part) if isinstance(part, nn.Module) else home.get_submodule(part)
         if not block.shortcut and hasattr(module, "inplace"):
-            module.inplace = False  # the identity's tensor belongs to the layer before
+            setattr(module, "inplace", False)  # noqa: B010 (mypy sees no such attribute); the identity's tensor belongs to the layer before
         kept[name] = module
     if rectified or not kept:
         return nn.Identity()

@@ -1,4 +1,4 @@
-"""What takes the place of a conv that goes: the identity, a pool for its stride, a padding that later layers rely on."""
+"""What takes the place of a conv that goes: the identity, a pool for its stride, a padding that others rely on."""
 
 from __future__ import annotations
 

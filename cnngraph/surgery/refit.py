@@ -1,8 +1,8 @@
 """The least-squares join: a layer after a gap is refitted to the output that it gave before the cut.
 
 For every join, in network order, its inputs in the net as it is by then and its old outputs (before the norm) are taken
-at the same sampled places of the same images; a ridge regression between the two gives the new weights. Where an unpadded
-conv is gone the maps are larger than before: places are then paired about the middle of the map.
+at the same sampled places of the same images; a ridge regression between the two gives the new weights. Where an
+unpadded conv is gone the maps are larger than before: places are then paired about the middle of the map.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from cnngraph.surgery.passage import padding_before
 __all__ = ["Refitted", "refit"]
 
 _LEAST_ROWS = 8192
+_PLACES_PER_IMAGE = 32  # neighbours tell little new: beyond it rather more images
+_LEAST_IMAGES = 256
 _MEMORY = 4 * 2**30  # bytes that one fit may take, and never more than half of what is free
 
 
@@ -40,12 +42,16 @@ class Refitted:
 
 @dataclass(frozen=True)
 class _Task:
-    """One join with the sizes of its system; ``places`` (height, width) that old and new output have in common."""
+    """One join with the sizes of its system; ``places`` (height, width) that old and new output have in common.
+
+    ``batches``: how many of the batches it is fitted on; a map with many places needs fewer images.
+    """
 
     join: Join
     unknowns: int
     outputs: int
     rows_per_image: int
+    batches: int
     dual: bool
     old_size: tuple[int, int]
     new_size: tuple[int, int]
@@ -87,17 +93,18 @@ def _plan(model: nn.Module, slim: nn.Module, joins: Sequence[Join], batches: Seq
     ):
         with _observed(net, {name: _size_recorder(name, found) for name in set(names)}):
             _run(net, batches[0][:2])
-    images = sum(len(batch) for batch in batches)
     for join in joins:
         if join.obstacle:
             yield join.obstacle
         elif join.layer not in sizes_new or join.target not in sizes_old:
             yield "it is not reached in eval mode"
         else:
-            yield _task(join, slim.get_submodule(join.layer), sizes_old[join.target], sizes_new[join.layer], images)
+            yield _task(join, slim.get_submodule(join.layer), sizes_old[join.target], sizes_new[join.layer], batches)
 
 
-def _task(join: Join, layer: nn.Module, old: tuple[int, ...], new: tuple[int, ...], images: int) -> _Task | str:
+def _task(
+    join: Join, layer: nn.Module, old: tuple[int, ...], new: tuple[int, ...], batches: Sequence[Tensor]
+) -> _Task | str:
     if isinstance(layer, nn.Conv2d):
         unknowns = layer.in_channels * layer.kernel_size[0] * layer.kernel_size[1]
         outputs = layer.out_channels
@@ -110,11 +117,14 @@ def _task(join: Join, layer: nn.Module, old: tuple[int, ...], new: tuple[int, ..
             return "its outputs are laid out otherwise than before"
     places = (min(old_size[0], new_size[0]), min(old_size[1], new_size[1]))
     wanted = max(_LEAST_ROWS, 4 * unknowns)
-    rows = min(places[0] * places[1], -(-wanted // images))
+    rows = min(places[0] * places[1], _PLACES_PER_IMAGE)
+    used, images = 0, 0
+    while used < len(batches) and (images < _LEAST_IMAGES or images * rows < wanted):
+        used, images = used + 1, images + len(batches[used])
     needed = memory_needed(unknowns, outputs, rows * images)
     if needed > min(_MEMORY, psutil.virtual_memory().available // 2):
         return f"its system would take {needed / 2**30:.1f} GB"
-    return _Task(join, unknowns, outputs, rows, unknowns > rows * images, old_size, new_size, places)
+    return _Task(join, unknowns, outputs, rows, used, unknowns > rows * images, old_size, new_size, places)
 
 
 def _rows(shape: tuple[int, ...]) -> int:
@@ -133,13 +143,14 @@ def _old_outputs(
 
     def keep(task: _Task) -> Callable[..., None]:
         def hook(_module: nn.Module, _args: Any, output: Tensor) -> None:
-            if len(found[task.join.layer]) == number:
+            if len(found[task.join.layer]) == number < task.batches:
                 found[task.join.layer].append(_pick(output, task, _places(task, len(output), number, seed)))
 
         return hook
 
     with _observed(model, [(task.join.target, keep(task)) for task in tasks]):
-        for number, batch in enumerate(batches):  # noqa: B007 (read by the hooks)
+        needed = max((task.batches for task in tasks), default=0)
+        for number, batch in enumerate(batches[:needed]):  # noqa: B007 (read by the hooks)
             _run(model, batch)
             progress.advance()
     return found
@@ -151,12 +162,12 @@ def _solve(
     layer = slim.get_submodule(task.join.layer)
     assert isinstance(layer, nn.Conv2d | nn.Linear)
     ridge = Ridge(task.unknowns, task.outputs, bias=layer.bias is not None, dual=task.dual)
-    for number, batch in enumerate(batches):
+    for number, batch in enumerate(batches[: task.batches]):
         seen: list[Tensor] = []
 
         def hook(_module: nn.Module, args: tuple[Tensor, ...], seen: list[Tensor] = seen) -> None:
             seen.append(args[0])
-            raise _Enough
+            raise _EnoughError
 
         with _observed(slim, [(task.join.layer, hook)], before=True):
             _run(slim, batch)
@@ -216,7 +227,7 @@ def _patches(layer: nn.Module, x: Tensor, task: _Task, places: Tensor) -> Tensor
     return taken.permute(0, 3, 1, 2).flatten(1)
 
 
-class _Enough(Exception):
+class _EnoughError(Exception):
     """A hook has what it wants; the rest of the forward pass is not needed."""
 
 
@@ -225,7 +236,7 @@ def _run(net: nn.Module, batch: Tensor) -> None:
     try:
         with torch.no_grad():
             net(batch.to(weight.device, weight.dtype))
-    except _Enough:
+    except _EnoughError:
         pass
 
 

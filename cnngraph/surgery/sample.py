@@ -36,6 +36,15 @@ def fitting_images(loader: Iterable[Any], *, images: int, seed: int) -> list[Ten
         # A loader without a batch size (its sampler gives whole batches) has no collate function to take over.
         collate = loader.collate_fn if loader.batch_size is not None else None
         source = DataLoader(chosen, batch_size=_BATCH, collate_fn=collate)
+    with torch.random.fork_rng(devices=[]):  # workers and augmentation draw from the global state
+        torch.manual_seed(seed)
+        batches = _take(source, images)
+    if not batches:
+        raise DataError("The loader gives no image.", "Give it at least one batch of (images, labels).")
+    return batches
+
+
+def _take(source: Iterable[Any], images: int) -> list[Tensor]:
     batches: list[Tensor] = []
     left, room = images, _MEMORY
     for batch in source:
@@ -49,8 +58,6 @@ def fitting_images(loader: Iterable[Any], *, images: int, seed: int) -> list[Ten
         left, room = left - len(found), room - found.numel() * found.element_size()
         if left <= 0 or room <= 0:
             break
-    if not batches:
-        raise DataError("The loader gives no image.", "Give it at least one batch of (images, labels).")
     return batches
 
 
@@ -60,14 +67,11 @@ def input_shape_of(model: nn.Module, loader: Iterable[Any] | None = None) -> tup
     From the loader's first batch, else from the net's origin, else the first of some usual sizes that the net takes.
 
     Raises:
-        PlanError: none of these says it.
+        PlanError: none of these says it. DataError: the loader gives no images.
     """
     if loader is not None:
-        for batch in loader:
-            found = batch[0] if isinstance(batch, tuple | list) and batch else batch
-            if isinstance(found, Tensor) and found.dim() == 4:
-                return int(found.shape[1]), int(found.shape[2]), int(found.shape[3])
-            break
+        first = next(iter(fitting_images(loader, images=1, seed=0)))
+        return int(first.shape[1]), int(first.shape[2]), int(first.shape[3])
     origin = get_origin(model)
     options = origin.options if origin else {}
     conv = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)

@@ -57,8 +57,9 @@ class Saved(BaseModel):
 
     Attributes:
         model: on the CPU, in eval mode, with its origin attached.
-        classes: names of the outputs (empty where unknown). dataset: the name of the data that it was trained on, or "".
-        training: the settings that it was trained with ({} where unknown). trained: whether its weights are more than new.
+        classes: names of the outputs (empty where unknown). dataset: name of the data that it was trained on, or "".
+        training: the settings that it was trained with ({} where unknown).
+        trained: whether its weights are more than an initialisation.
         sha256: of the weights file.
     """
 
@@ -304,7 +305,7 @@ def _with_aliases(model: nn.Module, tensors: dict[str, torch.Tensor]) -> dict[st
     for names in named.values():
         stored = next((name for name in names if name in tensors), None)
         if stored is not None:
-            tensors |= {name: tensors[stored] for name in names}
+            tensors |= dict.fromkeys(names, tensors[stored])
     return tensors
 
 
@@ -318,7 +319,7 @@ def _is_empty(path: Path) -> bool:
 
 
 def _move(part: Path, target: Path) -> None:
-    """Put the finished folder in its place; the one that was there is moved aside first, and comes back if that fails."""
+    """Put the finished folder in its place; one that was there is moved aside first, and comes back if that fails."""
     aside = target.with_name(f".{target.name}.{os.getpid()}.old")
     if target.exists():
         target.replace(aside)

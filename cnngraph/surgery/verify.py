@@ -103,7 +103,7 @@ def state_hash(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-class _Failed(Exception):
+class _FailedError(Exception):
     """A check found what must not be."""
 
 
@@ -122,13 +122,13 @@ def _check_eval(model: nn.Module, slim: nn.Module, plan: Plan, images: Tensor) -
     for removal in plan.removes:
         there = dict(slim.named_modules()).get(removal.layer)
         if removal.kind == "layer" and isinstance(there, nn.Conv2d):
-            raise _Failed(f"{removal.layer} is still a conv")
+            raise _FailedError(f"{removal.layer} is still a conv")
     with torch.no_grad(), _mode(model, training=False), _mode(slim, training=False):
         wanted, found = _logits(model(images)), _logits(slim(images))
     if found.shape != wanted.shape:
-        raise _Failed(f"the output has shape {tuple(found.shape)}, the old net's {tuple(wanted.shape)}")
+        raise _FailedError(f"the output has shape {tuple(found.shape)}, the old net's {tuple(wanted.shape)}")
     if not bool(torch.isfinite(found).all()):
-        raise _Failed("the output has values that are NaN or infinite")
+        raise _FailedError("the output has values that are NaN or infinite")
 
 
 def _check_train(model: nn.Module, slim: nn.Module, images: Tensor) -> None:
@@ -136,9 +136,9 @@ def _check_train(model: nn.Module, slim: nn.Module, images: Tensor) -> None:
     if missing:
         missing -= _gradients(model, images)[0]  # what the old net did not use either is no fault of the cut
     if missing:
-        raise _Failed(f"{sorted(missing)[0]} gets no gradient")
+        raise _FailedError(f"{sorted(missing)[0]} gets no gradient")
     if infinite:
-        raise _Failed(f"the gradient of {sorted(infinite)[0]} is NaN or infinite")
+        raise _FailedError(f"the gradient of {sorted(infinite)[0]} is NaN or infinite")
 
 
 def _gradients(net: nn.Module, images: Tensor) -> tuple[set[str], set[str]]:
@@ -148,7 +148,7 @@ def _gradients(net: nn.Module, images: Tensor) -> tuple[set[str], set[str]]:
     found = [outputs] if isinstance(outputs, Tensor) else [out for out in _values(outputs) if isinstance(out, Tensor)]
     labels = torch.arange(len(images), device=images.device)
     loss = sum((nn.functional.cross_entropy(out, labels % out.shape[1]) for out in found), images.new_zeros(()))
-    loss.backward()
+    torch.autograd.backward(loss)
     trainable = [(name, parameter) for name, parameter in twin.named_parameters() if parameter.requires_grad]
     missing = {name for name, parameter in trainable if parameter.grad is None}
     infinite = {name for name, p in trainable if p.grad is not None and not bool(torch.isfinite(p.grad).all())}
@@ -174,7 +174,7 @@ def _check_saved(
     if images.device.type != "cpu":  # the new process computes on the CPU, which rounds otherwise
         same = torch.allclose(found, wanted, rtol=1e-3, atol=1e-3)
     if not same:
-        raise _Failed(f"the loaded net's logits differ by up to {float((found - wanted).abs().max()):.3g}")
+        raise _FailedError(f"the loaded net's logits differ by up to {float((found - wanted).abs().max()):.3g}")
 
 
 def _loaded_here(
@@ -213,7 +213,7 @@ def _loaded_elsewhere(folder: Path) -> Tensor:
     )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
-        raise _Failed(f"a new process cannot load it: {last}")
+        raise _FailedError(f"a new process cannot load it: {last}")
     return load_file(folder / "logits.safetensors")["logits"]
 
 
@@ -222,7 +222,7 @@ def _check_export(slim: nn.Module, images: Tensor) -> None:
         exported = torch.export.export(slim, (images,)).module()
         wanted, found = _logits(slim(images)), _logits(exported(images))
     if not torch.allclose(found, wanted, rtol=1e-4, atol=1e-4):
-        raise _Failed("the exported net gives other logits")
+        raise _FailedError("the exported net gives other logits")
 
 
 def _logits(output: Any) -> Tensor:
