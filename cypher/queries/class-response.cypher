@@ -1,6 +1,6 @@
 // What a class lights up
 // In every layer the $top feature maps, and the $top positions, whose activation rises most above the mean of the classes
-// when class $class (a number or a name; null: the first) is shown. Scales differ from layer to layer: compare within one.
+// when class $class (a number or a name, null for the first) is shown. Scales differ from layer to layer: compare within one.
 :params {"model": "OWNER/NAME", "class": null, "top": 2};
 MATCH (c:Class {model: $model})
 WHERE c.index IS NOT NULL AND toString(coalesce($class, 0)) IN [c.name, toString(c.index), toString(toFloat(c.index))]

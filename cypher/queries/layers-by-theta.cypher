@@ -1,6 +1,6 @@
 // Layers by theta
 // What the current run of $measure (null: the newest run) says of each layer, the one that goes first on top.
-// theta = value / reference; a layer leaves at threshold t when theta < t.
+// theta = value / reference: a layer leaves at threshold t when theta < t.
 :params {"model": "OWNER/NAME", "measure": null};
 MATCH (:Model {key: $model})-[current:CURRENT]->(run:MeasureRun)
 WHERE $measure IS NULL OR current.measure = $measure

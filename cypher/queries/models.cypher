@@ -1,5 +1,5 @@
 // Everybody's models
-// All models in the database with their newest accuracy and size; `chosen` marks $model.
+// All models in the database with their newest accuracy and size. `chosen` marks $model.
 :params {"model": "OWNER/NAME"};
 MATCH (m:Model)
 WHERE m.key = m.owner + '/' + m.name

@@ -1,6 +1,6 @@
 // Overview of a model
-// Its layers and how they feed each other, from layer number $from on; theta of the current run of $measure (null: the
-// newest run) on the SCORED relationships and as `size`; what the newest pruning run removes hangs on red REMOVES.
+// Its layers and how they feed each other, from layer number $from on, theta of the current run of $measure (null: the
+// newest run) on the SCORED relationships and as `size`. What the newest pruning run removes hangs on red REMOVES.
 :params {"model": "OWNER/NAME", "measure": null, "from": 0};
 MATCH (m:Model {key: $model})-[:HAS_LAYER]->(l:Layer)
 WHERE l.index >= toInteger($from)
