@@ -161,7 +161,7 @@ def _read_table(folder: Path, name: str, entry: object) -> pa.Table:
     try:
         table = pq.read_table(path)
         schema = SCHEMAS[name]
-        if KERNEL.name in table.column_names:
+        if name == "connects" and KERNEL.name in table.column_names:
             schema = schema.append(KERNEL)
         return table.cast(schema)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:

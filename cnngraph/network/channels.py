@@ -207,11 +207,13 @@ class _Trails(fx.Interpreter):
         return nothing[0] if isinstance(shape, tuple) else tuple(nothing)
 
     def _equal_alternatives(self, n: fx.Node, operands: list[Any]) -> None:
+        """Give the operands as many alternatives each, in memory as a value of the net would be (for ``view``)."""
         tensors = [ids for ids in operands if isinstance(ids, Tensor)]
         most = max((len(ids) for ids in tensors), default=1)
         for operand, ids in zip(image_operands(n), operands, strict=True):
-            if isinstance(ids, Tensor) and len(ids) < most:
-                self.env[operand] = torch.cat([ids, ids[-1:].expand(most - len(ids), *ids.shape[1:])])
+            if isinstance(ids, Tensor):
+                more = ids[-1:].expand(most - len(ids), *ids.shape[1:])
+                self.env[operand] = torch.cat([ids, more]) if len(more) else ids.contiguous()
 
     @staticmethod
     def _fitted(n: fx.Node, operand: fx.Node, ids: Any) -> Tensor | None:

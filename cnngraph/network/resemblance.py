@@ -208,11 +208,12 @@ class _Sample:
 
     def add(self, responses: Tensor) -> None:
         for response in responses.numpy():
-            place = self.images if self.images < self._size else int(self._random.integers(self.images + 1))
-            if place == len(self._rows):
+            if self.images < self._size:
                 self._rows.append(response.copy())
-            elif place < self._size:
-                self._rows[place] = response.copy()
+            else:
+                place = int(self._random.integers(self.images + 1))
+                if place < self._size:
+                    self._rows[place] = response.copy()
             self.images += 1
 
     @property
