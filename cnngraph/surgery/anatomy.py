@@ -42,6 +42,7 @@ _FUNCTIONAL_ACTIVATIONS: dict[Any, type[nn.Module]] = {
     torch.sigmoid: nn.Sigmoid,
     F.sigmoid: nn.Sigmoid,
 }
+_FUNCTIONAL_LAYERS = {F.conv1d, F.conv2d, F.conv3d, F.conv_transpose2d, F.linear}
 _FUNCTIONAL_PASSING = {F.max_pool2d, F.avg_pool2d, F.dropout, F.adaptive_avg_pool2d, F.adaptive_max_pool2d}
 _IDEMPOTENT = (nn.ReLU, nn.ReLU6, nn.Hardtanh)
 
@@ -113,12 +114,17 @@ class Body:
         """Whether ``node`` is a conv or dense layer, of any kind: what ends a gap."""
         if isinstance(self.module(node), nn.modules.conv._ConvNd | nn.Linear | nn.Bilinear):
             return True
-        return node.op == "call_function" and node.target in {F.conv2d, F.linear, torch.conv2d, F.conv_transpose2d}
+        return node.op == "call_function" and node.target in _FUNCTIONAL_LAYERS
 
     @property
     def convs(self) -> list[fx.Node]:
         """Calls of Conv2d modules in network order."""
         return [node for node in self.nodes if self.is_conv(node)]
+
+    @property
+    def functional_convs(self) -> list[fx.Node]:
+        """Convolutions that are function calls and have no module that could be replaced."""
+        return [node for node in self.nodes if node.op == "call_function" and node.target is F.conv2d]
 
     def unit(self, conv: fx.Node) -> Unit:
         """The norm and activation that belong to ``conv`` alone: the first on its only way, no conv or sum between."""

@@ -29,7 +29,7 @@ def check(graph: LayerGraph, plan: Plan, *, unknown: type[PlanError] | type[NotF
 def removable(graph: LayerGraph) -> dict[str, str | None]:
     """For each conv, in network order, ``None`` or the reason why it cannot go by itself."""
     body = Body(graph.graph_module)
-    return {str(node.target): _reason(body, Removal(layer=str(node.target))) for node in body.convs}
+    return {conv.layer: _reason(body, Removal(layer=conv.layer)) for conv in graph.convs}
 
 
 def removable_blocks(graph: LayerGraph) -> dict[str, str | None]:
@@ -60,7 +60,7 @@ def resolve(
     if not convs and not blocks:
         return incise(body, (), ())
     gone = convs | {str(node.target) for name in blocks for node in body.blocks[name].branch_convs}
-    everything = {str(node.target) for node in body.convs}
+    everything = {str(node.target) for node in body.convs} | {node.name for node in body.functional_convs}
     if gone >= everything:
         raise PlanError(f"The plan removes all {len(everything)} conv layers.", "Leave one at least.")
     return incise(body, convs, blocks)

@@ -22,6 +22,7 @@ class Fitter(fx.Interpreter):
     def __init__(self, wound: Wound, *, exact: bool) -> None:
         super().__init__(wound.body.graph_module)
         self.wound = wound
+        self.extra_traceback = False
         self.exact = exact
         self.shapes: dict[fx.Node, tuple[int, ...]] = {}
         self.passages: dict[str, nn.Module] = {}
@@ -61,6 +62,8 @@ class Fitter(fx.Interpreter):
         try:
             return super().run_node(node)
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            if node.target in ("view", "reshape", torch.reshape):
+                raise SizeMismatchError(_stored_size(node)) from error
             what = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             raise SizeMismatchError(f"{label(node)} does not take what it then gets ({what})") from error
 
@@ -153,4 +156,8 @@ class Fitter(fx.Interpreter):
         before = node.meta.get("shape")
         batch = self.wound.body.nodes[0].meta["shape"][:1]
         if isinstance(before, tuple) and before[:1] == batch and tuple(value.shape[:1]) != batch:
-            raise SizeMismatchError(f"{label(node)} has a stored size (write torch.flatten(x, 1))")
+            raise SizeMismatchError(_stored_size(node))
+
+
+def _stored_size(node: fx.Node) -> str:
+    return f"{label(node)} has a stored size (write torch.flatten(x, 1))"

@@ -143,7 +143,7 @@ def _resize(wound: Wound, fitter: Fitter, node: fx.Node, widths: tuple[int, int]
     maps: tuple[Any, Any] | None = None
     if isinstance(wound.body.module(node), nn.Linear):
         source = node
-        while len(source.meta["shape"]) != 4 and len(source.all_input_nodes) == 1:
+        while len(source.meta["shape"]) != 4 and source.all_input_nodes:
             source = source.all_input_nodes[0]
         before, after = source.meta["shape"][1:], fitter.shapes[source][1:]
         if len(before) == 3 and (_size(before), _size(after)) == (_inputs(wound.body.module(node)), widths[0]):
