@@ -165,7 +165,11 @@ def nets(draw: st.DrawFn) -> tuple[RandomNet, tuple[int, int, int]]:
             add(choice, operand, mode=draw(st.sampled_from(["constant", "replicate", "circular"])))
         elif choice == "shuffle" and channels % 2 == 0:
             add(choice, operand, groups=2)
-        elif (choice in ("upsample", "nearest") and max(height, width) <= 8) or (choice in ("crop", "halves") and min(height, width) >= 2) or choice in ("relu", "gate", "gate_view", "flip", "row_sums", "place"):
+        elif (choice in ("upsample", "nearest") and max(height, width) <= 8) or (
+            choice in ("crop", "halves") and min(height, width) >= 2
+        ):
+            add(choice, operand)
+        elif choice in ("relu", "gate", "gate_view", "flip", "row_sums", "place"):
             add(choice, operand)
     add_conv(len(values) - 1)
     return RandomNet(steps), shape
