@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from cnngraph.errors import PlanError
 from cnngraph.measures.database_scores import position_scores, run_batched
 from cnngraph.measures.measure import Measure, Options, Scores
 from cnngraph.measures.network_arrays import PositionArrays, position_arrays
@@ -80,6 +81,8 @@ def _database(db: Database, key: str, options: Options, progress: Progress) -> S
 
     progress.start("finding communities")
     with projected(db, key, undirected=True) as name:
+        if not db.read(load("measures/projection_size"), name=name)[0]["relationships"]:
+            raise PlanError(f"No arc of {key} has a weight, so there are no communities.", "Is the net dead?")
         found = db.auto(load("measures/leiden_communities"), name=name, seed=options.seed, gamma=GAMMA)[0]
     run_batched(db, "measures/leiden", key, progress)
     scores = position_scores(db, key, "leiden")

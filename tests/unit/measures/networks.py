@@ -37,10 +37,12 @@ def network(
         }
         for number, layer in enumerate(layer_of, 1)
     ]
+    joined = set(pairwise(range(1, len(sizes) + 1)))
+    joined |= {(int(layer_of[a - 1][4:]), int(layer_of[b - 1][4:])) for a, b in arcs}
     layers = [conv(i, f"conv{i + 1}", out_width=size) for i, size in enumerate(sizes)]
     return assemble(
         layers=layers,
-        feeds=[feed(a["layer"], b["layer"]) for a, b in pairwise(layers)],
+        feeds=[feed(f"conv{a}", f"conv{b}") for a, b in sorted(joined)],
         positions=positions,
         arcs=[{"source": source, "target": target} for source, target in sorted(set(arcs))],
         classes=[{"index": k, "name": f"class{k}", "images": 1} for k in range(classes)],
