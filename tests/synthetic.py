@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from cnngraph.network.tables import KERNEL, SCHEMAS, Details, Network, empty_table
 
-__all__ = ["small_network", "vgg16_224"]
+__all__ = ["small_network", "vgg16_224", "vgg16_positions"]
 
 Integers = npt.NDArray[np.int64]
 
@@ -38,8 +38,8 @@ _SMALL_FEEDS = (
     ("conv1", "relu", 0),
     ("relu", "pool", 0),
     ("pool", "block.conv2", 0),
-    ("pool", "add", 0),
     ("block.conv2", "relu#2", 0),
+    ("pool", "add", 0),
     ("relu#2", "add", 1),
     ("add", "mul", 0),
     ("add", "mul", 1),
@@ -101,21 +101,27 @@ def small_network(seed: int = 0, *, classes: int = 3, view: str = "both", kernel
 
 def vgg16_224(seed: int = 0, *, classes: int = 10) -> Network:
     """The position network of VGG16 at 224: 134,028 positions, 1,178,948 arcs, random activations."""
+    return vgg16_positions(224, seed, classes=classes)
+
+
+def vgg16_positions(side: int, seed: int = 0, *, classes: int = 10) -> Network:
+    """The position network of VGG16 for square images of ``side`` pixels (a multiple of 16), random activations."""
     random = np.random.default_rng(seed)
-    sides, widths = [224] * 2 + [112] * 2 + [56] * 3 + [28] * 3 + [14] * 3, [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
+    sides = [side] * 2 + [side // 2] * 2 + [side // 4] * 3 + [side // 8] * 3 + [side // 16] * 3
+    widths = [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
     indices = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]
     names = [f"features.{index}" for index in indices]
     inputs = [3, *widths[:-1]]
-    layers = [_layer(0, "input", "Input", "placeholder", 224, None, 3)]
-    for index, (name, side, before, width) in enumerate(zip(names, sides, inputs, widths, strict=True), start=1):
-        layers.append(_layer(index, name, "Conv", "Conv2d", side, before, width))
+    layers = [_layer(0, "input", "Input", "placeholder", side, None, 3)]
+    for index, (name, own, before, width) in enumerate(zip(names, sides, inputs, widths, strict=True), start=1):
+        layers.append(_layer(index, name, "Conv", "Conv2d", own, before, width))
     positions, arcs = _grid(list(zip(names, sides, [3] * 12 + [1], strict=True)), random, classes)
     details = Details(
         architecture="torchvision:vgg16",
-        input_shape=(3, 224, 224),
+        input_shape=(3, side, side),
         dataset="synthetic",
         view="positions",
-        inputs={"seed": seed, "classes": classes},
+        inputs={"seed": seed, "side": side, "classes": classes},
     )
     return Network(
         details=details,
@@ -252,8 +258,7 @@ def _grid(
     """Positions and arcs of a chain of convs given as (name, side of its output, kernel of the *next* conv)."""
     layers, xs, ys, first = [], [], [], [1]
     for name, side, following in convs:
-        margin = (following - 1) // 2
-        inside = np.arange(margin, side - margin)
+        inside = _inside(side, following)
         layers += [name] * len(inside) ** 2
         xs.append(np.repeat(inside, len(inside)))
         ys.append(np.tile(inside, len(inside)))
@@ -277,12 +282,18 @@ def _grid(
     return positions, _sorted_arcs(np.concatenate(parts))
 
 
+def _inside(side: int, following: int) -> Integers:
+    """One axis of a conv's positions: what the next conv's kernel can be centred on, else the one place nearest to it."""
+    margin = (following - 1) // 2
+    inside = np.arange(margin, side - margin)
+    return inside if len(inside) else np.array([min(margin, side - 1)])
+
+
 def _pair(side: int, kernel: int, first: int, after: int, next_kernel: int, first_after: int) -> Integers:
     """Arcs from one conv's positions to the next one's: per axis, then the outer product of both axes."""
-    margin, next_margin, ratio = (kernel - 1) // 2, (next_kernel - 1) // 2, side // after
-    reach = max(margin, 1)
-    source, target = np.arange(margin, side - margin), np.arange(next_margin, after - next_margin)
-    low = target * 1 - reach if ratio == 1 else (target - reach) * ratio
+    reach, ratio = max((kernel - 1) // 2, 1), side // after
+    source, target = _inside(side, kernel), _inside(after, next_kernel)
+    low = (target - reach) * ratio
     high = target + reach if ratio == 1 else low + ratio * kernel - 1
     s, t = np.nonzero((source[:, None] >= low[None]) & (source[:, None] <= high[None]))
     sources = first + (s[:, None] * len(source) + s[None]).ravel()

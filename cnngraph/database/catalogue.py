@@ -140,7 +140,7 @@ def _delete_batched(db: Database, query: str, key: str) -> None:
     size = _BATCH
     while True:
         try:
-            db.auto(cypher.load(query), key=key, size=size)
+            db.auto(cypher.load(query), model=key, size=size)
         except DatabaseError as error:
             if size == 1 or not failures.is_short_of_memory(error.__cause__):
                 raise

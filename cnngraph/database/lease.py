@@ -60,7 +60,9 @@ def lease(db: Database, key: str) -> Iterator[Lease]:
         ConflictError: a live writer holds it, or the Model is gone.
     """
     held = Lease(db, key)
-    db.transact(lambda tx: _take(tx, held))
+    if db.transact(lambda tx: _take(tx, held)):
+        with suppress(DatabaseError):  # where transactions may not be looked at, locks alone keep the two apart
+            db.auto(cypher.load("lease/end_orphans"), key=key)
     stop = threading.Event()
     heart = threading.Thread(target=_beat, args=(held, stop), name=f"lease on {key}", daemon=True)
     heart.start()
@@ -73,7 +75,8 @@ def lease(db: Database, key: str) -> Iterator[Lease]:
             db.write(cypher.load("lease/release"), key=key, token=held.token)
 
 
-def _take(tx: neo4j.ManagedTransaction, held: Lease) -> None:
+def _take(tx: neo4j.ManagedTransaction, held: Lease) -> bool:
+    """Take the lease; True where a dead writer had it."""
     row = tx.run(cypher.load("lease/look"), key=held.key).single()
     if row is None:
         raise ConflictError(f"The model {held.key} has just been deleted by somebody else.", "Run the command again.")
@@ -83,6 +86,7 @@ def _take(tx: neo4j.ManagedTransaction, held: Lease) -> None:
             "Wait until it is done, or stop it and run this command again.",
         )
     tx.run(cypher.load("lease/take"), key=held.key, token=held.token, pid=os.getpid(), started=_started(), host=_host())
+    return row["token"] is not None
 
 
 def _alive(row: neo4j.Record) -> bool:

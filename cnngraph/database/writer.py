@@ -86,7 +86,8 @@ def write_network(
         return {"model": key, **network.counts(), "action": intent, "dry_run": True, **_deleted(db, key, intent)}
     if intent == "nothing":
         return _summary(db, key, "nothing", {}, None)
-    _require_room(network, yes)
+    if not yes:
+        _require_small(network)
     db.write(cypher.load("write/open_model"), key=key, owner=db.owner, name=key.partition("/")[2])
     with lease(db, key) as held:
         work = _Ingest(db, key, network, held, progress or Quiet())
@@ -202,11 +203,11 @@ def _deleted(db: Database, key: str, intent: Intent) -> dict[str, Any]:
     return {"deletes": catalogue.delete(db, key, dry_run=True)} if intent == "replace" else {}
 
 
-def _require_room(network: Network, yes: bool) -> None:
+def _require_small(network: Network) -> None:
     from cnngraph.network.sizes import estimate  # imports torch: not before something is really written
 
     size = float(estimate(network)["gigabytes"])
-    if size > _LARGE_GB and not yes:
+    if size > _LARGE_GB:
         raise UsageError(
             f"The model would take about {size:.1f} GB in the database.",
             "Add --yes to write it; --only-classes, --view or --connections make it smaller.",

@@ -1,5 +1,5 @@
-// Parameters: $key, $size (nodes a transaction). In Browser put :auto before it.
-MATCH (n:Position {model: $key})
+// Parameters: $model, $size (nodes a transaction). In Browser put :auto before it.
+MATCH (n:Position {model: $model})
 WHERE n.number IS NOT NULL
 CALL (n) {
   DETACH DELETE n

@@ -2,4 +2,4 @@
 MATCH (a:Layer {model: $key})-[feeds:FEEDS]->(b:Layer)
 RETURN a.layer AS source, b.layer AS target, feeds.port AS port, feeds.omitted AS omitted,
        feeds.omittedShare AS omitted_share
-ORDER BY a.index, b.index, port
+ORDER BY b.index, port, a.index
