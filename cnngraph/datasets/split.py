@@ -37,18 +37,18 @@ def stratified_subset(
 ) -> Rows:
     """Rows of at most ``images_per_class`` images a class and at most ``limit`` in all, shared out as the classes are.
 
-    A larger subset with the same seed contains a smaller one with the same option. Sorted.
+    A larger subset contains a smaller one that was taken with the same seed. Sorted.
 
     >>> stratified_subset(np.repeat([0, 1], [30, 10]), limit=4).size
     4
     """
-    classes = _shuffled_classes(labels, seed)
-    if images_per_class is not None:
-        classes = [rows[:images_per_class] for rows in classes]
-    total = sum(len(rows) for rows in classes)
-    if limit is not None and limit < total:
-        classes = [rows[:size] for rows, size in zip(classes, _shares([len(r) for r in classes], limit), strict=True)]
-    return np.sort(np.concatenate(classes)) if classes else np.empty(0, dtype=np.int64)
+    classes = [rows[:images_per_class] for rows in _shuffled_classes(labels, seed)]
+    if not classes:
+        return np.empty(0, dtype=np.int64)
+    # The k-th image of a class of n stands at (k + 1/2) / n, its first one before all others: any beginning of that
+    # order shares out the classes in proportion (Webster's method) and has one of each where it is long enough.
+    order = np.concatenate([(np.arange(len(rows)) + 0.5) / len(rows) - (np.arange(len(rows)) == 0) for rows in classes])
+    return np.sort(np.concatenate(classes)[np.argsort(order, kind="stable")[:limit]])
 
 
 def _shuffled_classes(labels: Rows, seed: int) -> list[Rows]:
@@ -57,15 +57,3 @@ def _shuffled_classes(labels: Rows, seed: int) -> list[Rows]:
         np.random.default_rng([seed, int(label)]).permutation(np.flatnonzero(labels == label))
         for label in np.unique(labels)
     ]
-
-
-def _shares(sizes: list[int], limit: int) -> list[int]:
-    """``limit`` shared out in proportion to ``sizes`` by largest remainder, one each first where there are enough."""
-    if limit <= len(sizes):
-        return [1] * limit + [0] * (len(sizes) - limit)
-    rest = np.array(sizes) - 1
-    exact = rest * ((limit - len(sizes)) / rest.sum())
-    taken = np.floor(exact).astype(int)
-    for place in np.argsort(taken - exact, kind="stable")[: limit - len(sizes) - int(taken.sum())]:
-        taken[place] += 1
-    return [int(count) + 1 for count in taken]

@@ -22,8 +22,9 @@ def _open(name: str, root: Path, load: Callable[..., Any]) -> Any:
     """``load(download=...)``: first what is there, then a download."""
     try:
         return load(download=False)
-    except RuntimeError:  # torchvision's word for "not there, or not whole"
-        pass
+    except RuntimeError as error:
+        if "download=True" not in str(error):  # torchvision's advice where files are not there, or not whole
+            raise _unreadable(name, root, error) from error
     except (OSError, EOFError, ValueError) as error:
         raise _unreadable(name, root, error) from error
     try:
@@ -38,7 +39,7 @@ def _open(name: str, root: Path, load: Callable[..., Any]) -> Any:
     except (OSError, RuntimeError, ImportError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         raise NotFoundError(
-            f"{name} is not in {root} and could not be fetched: {reason}.",
+            f"{name} is not in {root}, or not whole, and could not be fetched: {reason}.",
             "Name the folder that holds it: --data-root DIR.",
         ) from error
     except (EOFError, ValueError) as error:
