@@ -37,7 +37,8 @@ class Layer:
         parameters: those that no earlier layer has counted. macs: multiply-accumulates for one image: those of
             convolutions and dense layers, one an element for norms, 0 elsewhere.
         node: name of the fx node in ``LayerGraph.graph_module``. caller: path of the module whose ``forward`` makes
-            this step ("" for the net itself). line: ``file:line`` of that code.
+            this step ("" for the net itself). line: ``file:line`` of that code ("" where it is torch's own, as in a
+            Sequential).
     """
 
     index: int

@@ -171,7 +171,8 @@ def _concat(node: fx.Node) -> Places:
     assert isinstance(parts, tuple | list)
     shape = node.meta["shape"]
     chosen = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", node.kwargs.get("axis", 0))
-    dim = int(chosen) % len(shape)  # type: ignore[arg-type, call-overload]
+    assert isinstance(chosen, int)
+    dim = chosen % len(shape)
     operands = image_operands(node)
     dims = _first_dims(operands)
     looks: list[list[Look | None]] = []
@@ -292,7 +293,8 @@ def _trail(value: Tensor, source: Places, axis: int, *, reduces: bool) -> tuple[
 
 
 def _rows_held(numbers: Tensor, size: int) -> Look:
-    return numbers.numpy()[:, None] == np.arange(_FIRST_ROW, _FIRST_ROW + size)
+    look: Look = numbers.numpy()[:, None] == np.arange(_FIRST_ROW, _FIRST_ROW + size)
+    return look
 
 
 def _probe(node: fx.Node, operand: fx.Node, axis: int, dim: int) -> Look:

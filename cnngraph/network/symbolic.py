@@ -168,7 +168,7 @@ def _traced(model: nn.Module) -> fx.Graph:
     except TraceError:
         raise
     except Exception as error:
-        where = _line_of_traceback(error.__traceback__)
+        where = _line_of_traceback(error.__traceback__) or "an unknown line"
         if isinstance(error, ControlFlowError):
             reason, hint = (
                 "what it does depends on the values or the size of the image",
@@ -232,7 +232,7 @@ def _propagate(module: fx.GraphModule, shape: tuple[int, ...], device: torch.dev
             recorder.run(torch.zeros(shape, device=device, dtype=dtype))
     except Exception as error:
         node = recorder.current
-        where = node.meta.get("line", "its input") if node is not None else "its input"
+        where = (node.meta.get("line") if node is not None else "") or "an unknown line"
         what = f" in {node.target}" if node is not None and node.op == "call_module" else ""
         size = f"{shape[1]} x {shape[2]} x {shape[3]}"
         raise TraceError(
@@ -257,9 +257,9 @@ def _line_of_frames(frame: FrameType | None) -> str:
         if _is_users(frame.f_code.co_filename):
             return f"{frame.f_code.co_filename}:{frame.f_lineno}"
         frame = frame.f_back
-    return "an unknown line"
+    return ""
 
 
 def _line_of_traceback(trace: TracebackType | None) -> str:
     lines = [f"{f.filename}:{f.lineno}" for f in traceback.extract_tb(trace) if _is_users(f.filename)]
-    return lines[-1] if lines else "an unknown line"
+    return lines[-1] if lines else ""

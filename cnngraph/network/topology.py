@@ -93,8 +93,8 @@ def positions_and_arcs(graph: LayerGraph) -> Topology:
     """
     fields = _fields(graph)
     next_kernels: dict[str, list[tuple[int, int]]] = {conv.layer: [] for conv in graph.convs}
-    for target, sources in fields.items():
-        for source in sources:
+    for target, looked_at in fields.items():
+        for source in looked_at:
             next_kernels[source].append(graph.by_name[target].kernel or (1, 1))
     grids: dict[str, Grid] = {}
     first = 1
@@ -103,14 +103,15 @@ def positions_and_arcs(graph: LayerGraph) -> Topology:
             conv.layer, (conv.out_height or 1, conv.out_width or 1), next_kernels[conv.layer], first
         )
         first += grids[conv.layer].count
+    bits = first.bit_length()
     codes = [
-        _arcs(grids[source], grids[target], pairs, first)
-        for target, sources in fields.items()
-        for source, pairs in sources.items()
+        _arcs(grids[source], grids[target], pairs, bits)
+        for target, looked_at in fields.items()
+        for source, pairs in looked_at.items()
     ]
     arcs = np.sort(np.concatenate(codes)) if codes else np.empty(0, np.int64)
-    source_numbers, target_numbers = np.divmod(arcs, first)
-    return Topology(tuple(grids.values()), source_numbers.astype(np.int32), target_numbers.astype(np.int32))
+    sources, targets = (arcs >> bits).astype(np.int32), (arcs & ((1 << bits) - 1)).astype(np.int32)
+    return Topology(tuple(grids.values()), sources, targets)
 
 
 def _grid(layer: str, size: tuple[int, int], kernels: list[tuple[int, int]], first: int) -> Grid:
@@ -159,13 +160,13 @@ def _contains(large: Field, small: Field) -> bool:
     return all(a is b or (a.shape == b.shape and bool((a >= b).all())) for a, b in zip(large, small, strict=True))
 
 
-def _arcs(source: Grid, target: Grid, fields: list[Field], base: int) -> NDArray[np.int64]:
-    """Arcs between two grids as ``source * base + target``, each once."""
+def _arcs(source: Grid, target: Grid, fields: list[Field], bits: int) -> NDArray[np.int64]:
+    """Arcs between two grids as ``source << bits | target``, each once: such numbers sort as pairs do."""
     codes = []
     for rows, columns in fields:
         target_row, source_row = np.nonzero(rows[np.ix_(target.rows, source.rows)])
         target_column, source_column = np.nonzero(columns[np.ix_(target.columns, source.columns)])
         sources = source_row[:, None] * len(source.columns) + source_column + source.first
         targets = target_row[:, None] * len(target.columns) + target_column + target.first
-        codes.append((sources * np.int64(base) + targets).ravel())
+        codes.append((sources << bits | targets).ravel())
     return codes[0] if len(codes) == 1 else np.unique(np.concatenate(codes))

@@ -145,6 +145,8 @@ def nets(draw: st.DrawFn) -> tuple[RandomNet, tuple[int, int, int]]:
         _, channels, height, width = values[operand].shape
         same = [i for i in range(1, len(values)) if values[i].shape == values[operand].shape]
         beside = [i for i in range(1, len(values)) if values[i].shape[2:] == values[operand].shape[2:]]
+        small, splits = max(height, width) <= 8, min(height, width) >= 2
+        fits = {"upsample": small, "nearest": small, "crop": splits, "halves": splits}
         choice = draw(st.sampled_from(["conv", *OPERATIONS]))
         if choice == "conv":
             add_conv(operand)
@@ -165,11 +167,7 @@ def nets(draw: st.DrawFn) -> tuple[RandomNet, tuple[int, int, int]]:
             add(choice, operand, mode=draw(st.sampled_from(["constant", "replicate", "circular"])))
         elif choice == "shuffle" and channels % 2 == 0:
             add(choice, operand, groups=2)
-        elif (choice in ("upsample", "nearest") and max(height, width) <= 8) or (
-            choice in ("crop", "halves") and min(height, width) >= 2
-        ):
-            add(choice, operand)
-        elif choice in ("relu", "gate", "gate_view", "flip", "row_sums", "place"):
+        elif fits.get(choice, choice in ("relu", "gate", "gate_view", "flip", "row_sums", "place")):
             add(choice, operand)
     add_conv(len(values) - 1)
     return RandomNet(steps), shape
