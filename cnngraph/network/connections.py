@@ -108,8 +108,14 @@ def filters_of(wiring: Wiring, layer: str, size: int) -> tuple[Floats, Floats]:
     if weight is None:
         return np.zeros(size), np.zeros(size)
     rows = weight.flatten(1)
-    norms = [[torch.linalg.vector_norm(part.double(), p, dim=1) for part in torch.split(rows, _ROWS)] for p in (1, 2)]
-    l1, l2 = (torch.cat(parts).cpu().numpy() for parts in norms)
+    norms = [_norms(part) for part in torch.split(rows, _ROWS)]
+    l1, l2 = (np.concatenate(parts) for parts in zip(*norms, strict=True))
+    return l1, l2
+
+
+def _norms(rows: Tensor) -> tuple[Floats, Floats]:
+    exact = rows.double()
+    l1, l2 = (torch.linalg.vector_norm(exact, order, dim=1).cpu().numpy() for order in (1, 2))
     return l1, l2
 
 
@@ -175,13 +181,19 @@ def _weights(block: _Block, weight: Tensor | None) -> Floats:
         found: Floats = norms[block.targets[:, :, None], local[:, None, :]]
         return found
     features, starts = block.fold
-    in_order = bool((features == np.arange(weight.shape[1])).all()) if len(features) == weight.shape[1] else False
-    folded = []
-    for rows in torch.split(weight, _ROWS):
-        squares = rows.double().square().cpu().numpy()
-        folded.append(np.add.reduceat(squares if in_order else squares[:, features], starts, axis=1))
-    whole: Floats = np.sqrt(np.concatenate(folded))[None]
-    return whole
+    return np.concatenate([_folded(rows, features, starts) for rows in torch.split(weight, _ROWS)])[None]
+
+
+def _folded(rows: Tensor, features: Integers, starts: Integers) -> Floats:
+    """The L2 norms of ``rows`` (targets, features) over the features of each entry."""
+    entries, places = len(starts), len(features) // len(starts)
+    regular = entries * places == len(features) == rows.shape[1] and bool((np.diff(features) == 1).all())
+    norms: Floats
+    if regular and bool((np.diff(starts) == places).all()):
+        norms = torch.linalg.vector_norm(rows.double().view(-1, entries, places), dim=2).cpu().numpy()
+    else:
+        norms = np.sqrt(np.add.reduceat(rows.double().square().cpu().numpy()[:, features], starts, axis=1))
+    return norms
 
 
 class _Limits:
@@ -213,10 +225,10 @@ class _Limits:
         for mine, most in self._parts(block):
             if most is None or most >= int(mine.sum(axis=1).max()):
                 continue
-            if kept is None:
-                kept = np.ones(weights.shape, dtype=np.bool_)
-            candidates = np.where(mine[:, None, :], weights, -1.0)
-            kept &= _strongest(candidates, most) | ~mine[:, None, :]
+            # Outside of `mine` nothing is a candidate, and everything is left to the other parts.
+            here = _strongest(weights if mine.all() else np.where(mine[:, None, :], weights, -1.0), most)
+            here |= ~mine[:, None, :]
+            kept = here if kept is None else kept & here
         return kept
 
     def _parts(self, block: _Block) -> Iterator[tuple[Flags, int | None]]:
@@ -266,21 +278,27 @@ class _Limits:
 
 def _strongest(weights: Floats, most: int) -> Flags:
     """The ``most`` largest along the last axis; of equal ones the first."""
-    cut = np.partition(weights, -most, axis=-1)[..., -most, None]
-    above = weights > cut
-    level = weights == cut
-    first: Flags = level & (np.cumsum(level, axis=-1) <= most - above.sum(axis=-1, keepdims=True))
-    return above | first
+    largest = torch.topk(torch.from_numpy(weights), most, dim=-1, sorted=False).values
+    cut = largest.amin(-1, keepdim=True).numpy()
+    kept: Flags = weights >= cut
+    tied = kept.sum(axis=-1) > most
+    if tied.any():
+        among, level = weights[tied], weights[tied] == cut[tied]
+        room = most - (among > cut[tied]).sum(axis=-1, keepdims=True)
+        kept[tied] = (among > cut[tied]) | (level & (np.cumsum(level, axis=-1) <= room))
+    return kept
 
 
 def _left_out(block: _Block, weights: Floats, keep: Flags | None, size: int) -> Iterator[tuple[int, int, float, float]]:
     """For each operand: its port, how many connections were left out, their weight, and the weight of all."""
+    if keep is None:
+        return
     ports = block.channels // size if block.kind == "Add" else np.zeros_like(block.channels)
     for port in np.unique(ports).tolist():
-        mine = np.broadcast_to((ports == port)[:, None, :], weights.shape)
-        out = mine & ~keep if keep is not None else np.zeros((), dtype=np.bool_)
-        lost = float(weights.sum(where=out)) if keep is not None else 0.0
-        yield port, int(out.sum()), lost, float(weights.sum(where=mine))
+        mine = (ports == port)[:, None, :]
+        whole, kept = float(weights.sum(where=mine)), float(weights.sum(where=mine & keep))
+        count = int(mine.sum()) * weights.shape[1] - int(np.count_nonzero(mine & keep))
+        yield port, count, max(0.0, whole - kept) if count else 0.0, whole
 
 
 _Rows = tuple[Integers, Integers, Integers, Floats, pa.Array]
