@@ -14,7 +14,7 @@ a measure of layers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from cnngraph.measures.database_scores import position_scores
 from cnngraph.measures.measure import Measure, Options, Scores
 from cnngraph.measures.network_arrays import position_arrays
 from cnngraph.measures.projection import projected
+from cnngraph.measures.shortest_paths import betweenness
 
 if TYPE_CHECKING:
     from cnngraph.console import Progress
@@ -51,22 +52,13 @@ def _database(db: Database, key: str, options: Options, progress: Progress) -> S
 
 
 def _oracle(network: Network, options: Options) -> Scores:
-    import networkx as nx
-
     arrays = position_arrays(network)
     n = len(arrays.layer)
-    graph: Any = nx.Graph()
-    graph.add_nodes_from(range(n))
-    arcs = zip(arrays.source.tolist(), arrays.target.tolist(), np.abs(arrays.weight).tolist(), strict=True)
-    graph.add_weighted_edges_from(((a, b, 1.0 / w) for a, b, w in arcs if w > 0), weight="distance")
-    sources = _sources(n)
-    found = nx.betweenness_centrality(
-        graph, k=None if sources == n else sources, weight="distance", normalized=False, seed=options.seed
-    )
-    value = np.array([found[node] for node in range(n)])
-    if sources < n:  # networkx scales a sample up
-        value *= sources / n
-    return Scores(arrays.layers, arrays.layer, value, claims={"sources": sources})
+    strength = np.abs(arrays.weight)
+    arc = strength > 0
+    starts = np.random.default_rng(options.seed).permutation(n)[: _sources(n)]
+    value = betweenness(n, arrays.source[arc], arrays.target[arc], 1.0 / strength[arc], starts)
+    return Scores(arrays.layers, arrays.layer, value, claims={"sources": len(starts)})
 
 
 MEASURE = Measure(
