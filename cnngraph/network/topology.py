@@ -109,7 +109,8 @@ def positions_and_arcs(graph: LayerGraph) -> Topology:
         for target, looked_at in fields.items()
         for source, pairs in looked_at.items()
     ]
-    arcs = np.sort(np.concatenate(codes)) if codes else np.empty(0, np.int64)
+    arcs = np.concatenate(codes) if codes else np.empty(0, np.int64)
+    arcs.sort()
     sources, targets = (arcs >> bits).astype(np.int32), (arcs & ((1 << bits) - 1)).astype(np.int32)
     return Topology(tuple(grids.values()), sources, targets)
 
@@ -166,7 +167,7 @@ def _arcs(source: Grid, target: Grid, fields: list[Field], bits: int) -> NDArray
     for rows, columns in fields:
         target_row, source_row = np.nonzero(rows[np.ix_(target.rows, source.rows)])
         target_column, source_column = np.nonzero(columns[np.ix_(target.columns, source.columns)])
-        sources = source_row[:, None] * len(source.columns) + source_column + source.first
-        targets = target_row[:, None] * len(target.columns) + target_column + target.first
-        codes.append((sources << bits | targets).ravel())
+        of_rows = (source_row * len(source.columns) << bits) + target_row * len(target.columns)
+        of_columns = (source_column + source.first << bits) + target_column + target.first
+        codes.append(np.add.outer(of_rows, of_columns).ravel())
     return codes[0] if len(codes) == 1 else np.unique(np.concatenate(codes))
