@@ -1,0 +1,80 @@
+"""Four saved queries in the real Neo4j Browser of the embedded server: log in, paste, see the graph."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from cnngraph.database import catalogue, cypher, queries
+from cnngraph.database.connection import Database
+from cnngraph.database.lineage import store_evaluation, store_produced, store_pruning_run
+from cnngraph.database.writer import write_network
+from cnngraph.measures.registry import measure
+from cnngraph.plan import Plan, Removal
+from tests.synthetic import small_network
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+from tests.browser.neo4j_browser import Neo4jBrowser, chromium, opened  # noqa: E402
+
+pytestmark = pytest.mark.browser
+
+
+def give_up(reason: str) -> NoReturn:
+    """Skip, or fail where a browser was promised."""
+    if os.environ.get("CNNGRAPH_REQUIRE_BROWSER") == "1":
+        pytest.fail(f"CNNGRAPH_REQUIRE_BROWSER=1, but {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def browser(server: Any) -> Iterator[Neo4jBrowser]:
+    if server is None:
+        give_up("the address of Neo4j Browser on a given server is not known")
+    with playwright.sync_playwright() as found:
+        if chromium(found) is None:
+            give_up("there is no Chromium: install one, or run: playwright install chromium")
+    with opened(f"{server.http}/browser/", server.uri, server.username, server.password) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def model(database: Database) -> Iterator[str]:
+    """A small net that was measured and pruned."""
+    parent = write_network(database, small_network(0), "browser-net")["model"]
+    child = write_network(database, small_network(1), "browser-net-pruned")["model"]
+    measure(database, parent, "depth")
+    run = store_pruning_run(
+        database, Plan(model=parent, removes=(Removal(layer="block.conv3", reason="theta 0.1 < 0.3"),))
+    )
+    store_produced(database, run, child, parent, {"conv1": "conv1"})
+    store_evaluation(database, child, {"split": "test", "accuracy": 0.97})
+    yield parent
+    for key in (parent, child):
+        catalogue.delete(database, key)
+
+
+@pytest.mark.parametrize(
+    ("stem", "nodes"),
+    [
+        ("overview", 13),  # eleven layers, the measure run, the pruning run
+        ("arcs-into-position", 26),  # one position, and what its 3 x 3 kernel looks at through a 2 x 2 pool
+        ("removed", 3),  # the pruning run, the layer, the new model
+        ("lineage", 4),  # two models, the run between, an evaluation
+    ],
+)
+def test_paste_and_see(browser: Neo4jBrowser, database: Database, model: str, stem: str, nodes: int) -> None:
+    frame = browser.paste(queries.query_text(stem, model, {}))
+    assert frame.nodes() == nodes
+    assert frame.relationships() >= nodes - 1
+
+
+def test_style_sheet(browser: Neo4jBrowser, model: str) -> None:
+    """A conv has the colour that the style sheet gives it."""
+    browser.use_style(Path(cypher.folder(), "style.grass").read_text(encoding="utf-8"))
+    frame = browser.paste(f'MATCH (l:Conv {{model: "{model}", layer: "conv1"}}) RETURN l')
+    assert frame.nodes() == 1
+    assert frame.panel.locator("g.node circle.b-outline").get_attribute("fill") == "#4C8EDA"
