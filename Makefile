@@ -46,7 +46,7 @@ check: $(VENV)/.developer
 bench: $(VENV)/.developer
 	$(BIN)/python benchmarks/run.py
 
-## make clean     remove .venv and what tools left; the embedded server and models: cnngraph clean
+## make clean     remove .venv and what tools left; the embedded server and models: cnngraph db clean
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

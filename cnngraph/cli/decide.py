@@ -10,7 +10,7 @@ import typer
 from cnngraph.cli import connection
 from cnngraph.cli.baseline import BatchSize, Epochs, LearningRate
 from cnngraph.cli.compute import Aggregate, Engine, Reference
-from cnngraph.cli.options import Data, DataRoot, Device, DryRun, Json, ModelName, Seed, finite, known
+from cnngraph.cli.options import MEASURE_NAMES, Data, DataRoot, Device, DryRun, Json, ModelName, Seed, finite, known
 from cnngraph.console import emit_json, progress, say, table
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def _measure(value: str) -> str:
 
 Method = Annotated[str | None, typer.Option(help="multilayer: layers whose every node is weak.", callback=_method)]
 Measure = Annotated[
-    str, typer.Option("--measure", "-m", help="What ranks the layers; docs/measures.md lists them.", callback=_measure)
+    str, typer.Option("--measure", "-m", help=f"What ranks the layers: {MEASURE_NAMES}.", callback=_measure)
 ]
 Threshold = Annotated[float | None, typer.Option(help="Layers go whose theta is below it.", callback=finite)]
 Remove = Annotated[int | None, typer.Option(min=1, help="This many layers go, lowest theta first.")]

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 __all__ = [
+    "MEASURE_NAMES",
     "Data",
     "DataRoot",
     "Device",
@@ -58,6 +59,12 @@ def _measure_names(values: list[str] | None) -> list[str] | None:
     return values
 
 
+# The registry knows them too (a test holds the two together), but costs more to import than --help may take.
+MEASURE_NAMES = (
+    "degree, entropy, single, pagerank, leiden, betweenness, strength, redundancy; "
+    "to compare with: depth, activation, magnitude, random"
+)
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say exactly what would be written; write nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -76,7 +83,7 @@ Device = Annotated[
 ImagesPerClass = Annotated[int | None, typer.Option(min=1, help="Use at most this many images of each class.")]
 OnlyClasses = Annotated[str | None, typer.Option(help="Only these classes: names or numbers, separated by commas.")]
 Measures = Annotated[
-    list[str] | None, typer.Option("--measure", "-m", help="Measure; repeat for several.", callback=_measure_names)
+    list[str] | None, typer.Option("--measure", "-m", help=f"Repeat for several: {MEASURE_NAMES}.", callback=_measure_names)
 ]
 Positive = Annotated[float | None, typer.Option(callback=_above_zero)]
 Finite = Annotated[float | None, typer.Option(callback=finite)]

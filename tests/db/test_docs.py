@@ -1,0 +1,76 @@
+"""The documentation is true: every command of the README runs, the page of commands is the commands' own help."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.conftest import ROOT
+
+Run = Callable[..., Any]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+MYNET = """
+from torch import nn
+
+def build(classes):
+    def unit(i, o):
+        return [nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU()]
+    return nn.Sequential(
+        *unit(3, 8), nn.MaxPool2d(4), *unit(8, 16), *unit(16, 16),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, classes),
+    )
+"""
+
+
+def readme_commands() -> list[str]:
+    """The lines of the README's shell blocks, in order."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    return [line.partition("  #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+@pytest.mark.db
+def test_every_command_of_the_readme(command: Run, server: Any, tmp_path: Path) -> None:
+    (tmp_path / "mynet.py").write_text(MYNET)
+    for i in range(36):
+        file = tmp_path / "photos" / "abc"[i % 3] / f"{i}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (80, 60), (80 * (i % 3) + i, 10, 200 - 5 * i)).save(file)
+    commands = readme_commands()
+    assert len(commands) >= 15
+    # The session's server must go on running for the other tests; `db down` has tests of its own.
+    for line in [line for line in commands if line != "cnngraph db down"]:
+        program, *arguments = shlex.split(line)
+        assert program == "cnngraph"
+        done = command(*arguments, cwd=tmp_path)
+        assert done.code == 0, (line, done.err)
+    assert (tmp_path / "tour.html").is_file()
+
+
+def test_the_page_of_commands_is_current() -> None:
+    import runpy
+
+    made = runpy.run_path(str(ROOT / "scripts" / "commands_page.py"))["page"]()
+    written = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert made == written, "run: python scripts/commands_page.py"
+
+
+def test_help_names_every_measure() -> None:
+    from cnngraph.cli.options import MEASURE_NAMES
+    from cnngraph.measures.registry import MEASURES
+
+    named = re.findall(r"[a-z]+", MEASURE_NAMES.replace("to compare with", ""))
+    assert set(named) == set(MEASURES)
+
+
+def test_links_of_the_docs_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name} -> {target}"
