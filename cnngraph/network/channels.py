@@ -78,7 +78,7 @@ class Maps:
         if layer.kind == "Input":
             return layer
         unit = graph.unit(name)
-        shapes = {node.name: node.meta.get("shape") for node in graph.graph_module.graph.nodes}
+        shapes = {node.name: node.meta["shape"] for node in graph.graph_module.graph.nodes if "shape" in node.meta}
         for candidate in (unit.activation, unit.norm):
             if candidate is None or candidate.out_channels != layer.out_channels:
                 continue

@@ -188,6 +188,8 @@ class _Pass(fx.Interpreter):
 
     @staticmethod
     def _act(actions: list[tuple[Probe, Callable[[Probe, Tensor], None]]], value: Tensor) -> None:
+        # Half precision holds neither a sum over a map nor a mean of it.
+        value = value.float() if value.element_size() < 4 else value
         for probe, action in actions:
             action(probe, value if probe.channel_dim == 1 else value.movedim(probe.channel_dim, 1))
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from cnngraph.network.channels import Maps, Wiring
-from cnngraph.network.connections import count_connections
-from cnngraph.network.graph import LayerGraph
 from cnngraph.network.tables import Network
-from cnngraph.network.topology import positions_and_arcs
+
+if TYPE_CHECKING:
+    from cnngraph.network.graph import LayerGraph
 
 __all__ = ["estimate"]
 
@@ -73,6 +70,13 @@ def _of_network(network: Network) -> dict[str, int]:
 
 
 def _of_graph(graph: LayerGraph, view: str, connections: str, correlations: bool, classes: int) -> dict[str, int]:
+    # The database side asks about a Network alone, and has no use for torch.
+    import torch
+
+    from cnngraph.network.channels import Maps, Wiring
+    from cnngraph.network.connections import count_connections
+    from cnngraph.network.topology import positions_and_arcs
+
     counts = dict.fromkeys(("feature_maps", "connections", "resembles", "positions", "arcs"), 0)
     if view != "channels":
         topology = positions_and_arcs(graph)

@@ -23,7 +23,7 @@ from cnngraph.network.observe import Observed, Probe, evaluation, observe
 from cnngraph.network.patches import LINEAR, PATCHES, Patches, aggregate
 from cnngraph.network.resemblance import Resemblance
 from cnngraph.network.tables import SCHEMAS, Details, Network, empty_table
-from cnngraph.network.topology import Grid, Topology, positions_and_arcs
+from cnngraph.network.topology import Topology, positions_and_arcs
 from cnngraph.origin import get_origin
 
 __all__ = ["trace", "weights_sha256"]
@@ -72,36 +72,6 @@ def trace(
 
     The same net, images (in the same order), options and machine give identical tables.
     """
-    _check_options(source, patch, view, connections)
-    progress = progress or Quiet()
-    images = LabelledImages(loader, classes=classes, only_classes=only_classes, images_per_class=images_per_class)
-    with evaluation(model):
-        progress.start("following the net")
-        graph = follow(model, images.shape)
-        maps = Maps.of(graph)
-        topology = positions_and_arcs(graph) if view != "channels" else None
-        resemblance = Resemblance(maps, seed) if correlations and view != "positions" else None
-        grids = [grid for grid in topology.grids if grid.source] if topology else []
-        observed = _observe(
-            graph, maps if view != "positions" else None, grids, images, source, patch, resemblance, progress
-        )
-        tables = {name: empty_table(name) for name in SCHEMAS}
-        tables["layers"] = _layers_table(graph)
-        tables["classes"] = _classes_table(images)
-        tables["feeds"] = _feeds_table(graph)
-        if topology is not None:
-            tables["positions"] = _positions_table(topology, observed)
-            tables["arcs"] = pa.table([topology.source, topology.target], schema=SCHEMAS["arcs"])
-        if view != "positions":
-            progress.start("reading connections")
-            wiring = Wiring.of(graph, maps)
-            links = connections_of(graph, maps, wiring, connections, kernels=kernels, note=progress.note)
-            tables["connects"] = links.table
-            tables["feeds"] = _feeds_table(graph, links.omitted)
-            tables["feature_maps"] = _feature_maps_table(maps, wiring, observed, links)
-        if resemblance is not None:
-            progress.start("comparing maps")
-            tables["resembles"] = resemblance.table(progress.note)
     options = {
         "source": source,
         "patch": patch,
@@ -112,11 +82,17 @@ def trace(
         "only_classes": None if only_classes is None else [str(one) for one in only_classes],
         "kernels": kernels,
         "seed": seed,
-        "weights_sha256": weights_sha256(model),
-        "images_sha256": images.sha256,
-        "classes": images.classes,
     }
-    return spec.check(Network(details=_details(model, graph, options), **tables))
+    _check_options(options)
+    progress = progress or Quiet()
+    images = LabelledImages(loader, classes=classes, only_classes=only_classes, images_per_class=images_per_class)
+    with evaluation(model):
+        progress.start("following the net")
+        graph = follow(model, images.shape)
+        tables = _tables(graph, images, options, progress)
+    progress.start("checking the network")
+    found = {"classes": images.classes, "images_sha256": images.sha256, "weights_sha256": weights_sha256(model)}
+    return spec.check(Network(details=_details(model, graph, options | found), **tables))
 
 
 def weights_sha256(model: nn.Module) -> str:
@@ -128,21 +104,48 @@ def weights_sha256(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _check_options(source: str, patch: str, view: str, connections: str) -> None:
-    for name, value, known in (("source", source, spec.SOURCES), ("patch", patch, PATCHES), ("view", view, spec.VIEWS)):
-        if value not in known:
-            raise UsageError(f"There is no {name} {value!r}.", nearest(value, known))
-    if not spec.is_connections_policy(connections):
-        raise UsageError(f"{connections!r} says not which connections to keep.", "Use auto, all, none or top:K.")
+def _check_options(options: dict[str, Any]) -> None:
+    for name, known in (("source", spec.SOURCES), ("patch", tuple(PATCHES)), ("view", spec.VIEWS)):
+        if options[name] not in known:
+            raise UsageError(f"There is no {name} {options[name]!r}.", nearest(str(options[name]), known))
+    if not spec.is_connections_policy(options["connections"]):
+        raise UsageError(f"{options['connections']!r} is no choice of connections.", "Use auto, all, none or top:K.")
+
+
+def _tables(
+    graph: LayerGraph, images: LabelledImages, options: dict[str, Any], progress: Progress
+) -> dict[str, pa.Table]:
+    """The pass over the images, and all tables that the view has; those of the other view stay empty."""
+    view = options["view"]
+    maps = Maps.of(graph) if view != "positions" else None
+    topology = positions_and_arcs(graph) if view != "channels" else None
+    resemblance = Resemblance(maps, options["seed"]) if maps is not None and options["correlations"] else None
+    observed = _observe(graph, maps, topology, images, options, resemblance, progress)
+    tables = {name: empty_table(name) for name in SCHEMAS}
+    tables |= {"layers": _layers_table(graph), "classes": _classes_table(images), "feeds": _feeds_table(graph)}
+    if topology is not None:
+        tables["positions"] = _positions_table(topology, observed)
+        tables["arcs"] = pa.table([topology.source, topology.target], schema=SCHEMAS["arcs"])
+    if maps is not None:
+        progress.start("reading connections")
+        wiring = Wiring.of(graph, maps)
+        policy, kernels = options["connections"], options["kernels"]
+        links = connections_of(graph, maps, wiring, policy, kernels=kernels, note=progress.note)
+        tables["connects"] = links.table
+        tables["feeds"] = _feeds_table(graph, links.omitted)
+        tables["feature_maps"] = _feature_maps_table(maps, wiring, observed, links)
+    if resemblance is not None:
+        progress.start("comparing maps")
+        tables["resembles"] = resemblance.table(progress.note)
+    return tables
 
 
 def _observe(
     graph: LayerGraph,
     maps: Maps | None,
-    grids: Sequence[Grid],
+    topology: Topology | None,
     images: LabelledImages,
-    source: str,
-    patch: str,
+    options: dict[str, Any],
     resemblance: Resemblance | None,
     progress: Progress,
 ) -> Observed:
@@ -150,10 +153,13 @@ def _observe(
     nodes = {node.name: node for node in graph.graph_module.graph.nodes}
     probes: dict[Probe, tuple[int, ...]] = {}
     patches: dict[str, Patches] = {}
-    for grid in grids:
-        probe, shape = _place_probe(graph, nodes, grid.layer, source)
-        probes[probe] = shape
-        patches[grid.layer] = Patches.around(grid.rows, grid.columns, grid.patch, (shape[1], shape[2]), grid.size)
+    for grid in topology.grids if topology else ():
+        if grid.source:
+            probe, shape = _place_probe(graph, nodes, grid.layer, options["source"])
+            probes[probe] = shape
+            size = (shape[1], shape[2])
+            patches[grid.layer] = Patches.around(grid.rows, grid.columns, grid.patch, size, grid.size)
+    patch = options["patch"]
     linear = patch in LINEAR
     observed = observe(
         graph.graph_module,
@@ -166,10 +172,11 @@ def _observe(
         end_of_batch=resemblance.end_of_batch if resemblance else None,
         progress=progress,
     )
-    for probe, shape in probes.items() if linear else ():
-        # The sum over channels is their number times their mean: one pass over channel means serves both.
-        means = observed.places[probe.layer][:, None] * (shape[0] if patch == "sum" else 1)
-        observed.weights[probe.layer] = aggregate(patch, means, patches[probe.layer])
+    if linear:
+        for probe, shape in probes.items():
+            # The sum over channels is their number times their mean: channel means serve both.
+            means = observed.places[probe.layer][:, None] * (shape[0] if patch == "sum" else 1)
+            observed.weights[probe.layer] = aggregate(patch, means, patches[probe.layer])
     return observed
 
 

@@ -129,3 +129,12 @@ def test_the_first_layer_that_is_not_finite_is_named_after_one_batch() -> None:
     with evaluation(net), pytest.raises(ModelError, match="layer b"):
         observe(graph.graph_module, images, channels=probes, progress=Quiet())
     assert len(batches) == before + 1
+
+
+def test_half_precision_is_summed_in_float() -> None:
+    net = nn.Conv2d(1, 1, 1, bias=False).to(torch.bfloat16)
+    nn.init.ones_(net.weight)
+    images = torch.ones(2, 1, 40, 40)
+    images[:, :, 0, 0] = 3.0
+    found = seen(net, images, [Probe("conv", follow(net, (1, 40, 40)).convs[0].node)])
+    assert found.activation["conv"].tolist() == [[pytest.approx(1 + 2 / 1600, rel=1e-6)]]
