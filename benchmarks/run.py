@@ -1,0 +1,116 @@
+"""Every benchmark, each in a process of its own, and one table: ``make bench``. JSON goes to benchmarks/results/."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cnngraph.console import say, table
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+
+Found = dict[str, dict[str, Any]]
+
+# work, must reach, figure, whether it is reached
+ROWS: list[tuple[str, str, Callable[[Found], str], Callable[[Found], bool]]] = [
+    (
+        "position topology of VGG16 at 224",
+        "<= 0.3 s, < 1 GB",
+        lambda f: f"{f['topology']['seconds']['topology']['wall']:.2f} s, {f['topology']['megabytes']['added']:.0f} MB",
+        lambda f: f["topology"]["reached"],
+    ),
+    (
+        "mapping pass / bare forward pass",
+        "<= 1.3",
+        lambda f: f"{f['mapping']['ratio']:.2f}",
+        lambda f: f["mapping"]["reached"],
+    ),
+    (
+        "online ingest, relationships/s",
+        ">= 50,000",
+        lambda f: f"{f['ingest']['relationships_per_second']:,}",
+        lambda f: f["ingest"]["relationships_per_second"] >= 50_000,
+    ),
+    (
+        "online ingest / plain UNWIND",
+        ">= 1.3",
+        lambda f: f"{f['ingest']['times_plain_unwind']:.2f}",
+        lambda f: f["ingest"]["times_plain_unwind"] >= 1.3,
+    ),
+    (
+        "online ingest, client memory",
+        "< 2 GB",
+        lambda f: f"{f['ingest']['client_gb']:.2f} GB",
+        lambda f: f["ingest"]["client_gb"] < 2,
+    ),
+    (
+        "degree in the database",
+        "<= 15 s",
+        lambda f: f"{f['measures']['measures']['degree']['seconds']:.1f} s",
+        lambda f: f["measures"]["measures"]["degree"]["reached"],
+    ),
+    (
+        "entropy in the database",
+        "<= 15 s",
+        lambda f: f"{f['measures']['measures']['entropy']['seconds']:.1f} s",
+        lambda f: f["measures"]["measures"]["entropy"]["reached"],
+    ),
+    (
+        "--help above a bare interpreter",
+        "< 0.3 s",
+        lambda f: f"{f['startup']['above_bare']['help']:.2f} s",
+        lambda f: f["startup"]["above_bare"]["help"] < 0.3,
+    ),
+    (
+        "list above a bare interpreter",
+        "< 1.2 s",
+        lambda f: f"{f['startup']['above_bare']['list']:.2f} s",
+        lambda f: f["startup"]["above_bare"]["list"] < 1.2,
+    ),
+    (
+        "server ready",
+        "<= 20 s",
+        lambda f: f"{f['server']['server']['median_ready_seconds']:.1f} s",
+        lambda f: f["server"]["server"]["reached"],
+    ),
+    (
+        "first fetch",
+        "<= 90 s at 5 MB/s",
+        lambda f: f"{f['server']['fetch']['seconds']:.0f} s",
+        lambda f: f["server"]["fetch"]["reached"],
+    ),
+]
+
+
+def main() -> int:
+    """Run all, print the table; exit 1 where something falls short."""
+    RESULTS.mkdir(exist_ok=True)
+    found: Found = {}
+    with tempfile.TemporaryDirectory(prefix="cnngraph-bench-") as home:
+        env = os.environ | {"CNNGRAPH_HOME": home}
+        try:
+            for name in ("topology", "mapping", "ingest", "measures", "startup", "server"):
+                say(f"{name} ...")
+                done = subprocess.run(
+                    [sys.executable, HERE / f"{name}.py"], env=env, stdout=subprocess.PIPE, text=True, check=True
+                )
+                (RESULTS / f"{name}.json").write_text(done.stdout, encoding="utf-8")
+                found[name] = json.loads(done.stdout)
+        finally:
+            command = Path(sys.executable).with_name("cnngraph")
+            subprocess.run([command, "db", "down"], env=env, check=False, capture_output=True)
+    reached = [ok(found) for _, _, _, ok in ROWS]
+    rows = [(work, must, figure(found), "yes" if ok(found) else "NO") for work, must, figure, ok in ROWS]
+    table(("work", "must reach", "measured", "reached"), rows)
+    return 0 if all(reached) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
