@@ -42,9 +42,9 @@ def _sources(positions: int) -> int:
 def _database(db: Database, key: str, options: Options, progress: Progress) -> Scores:
     from cnngraph.database.cypher import load
 
-    progress.start("measuring betweenness")
+    progress.start("Measuring betweenness")
     with projected(db, key, undirected=True, distance=True) as name:
-        rows = db.read(load("measures/projection_size"), name=name)
+        rows = db.write(load("measures/projection_size"), name=name)
         sources = _sources(rows[0]["nodes"])
         db.auto(load("measures/betweenness"), name=name, sample=sources, seed=options.seed)
     scores = position_scores(db, key, "betweenness")

@@ -32,7 +32,7 @@ def run_batched(db: Database, stem: str, key: str, progress: Progress, **paramet
     """Run a query that commits in batches (``CALL ... IN TRANSACTIONS``) over the nodes of one model."""
     from cnngraph.database.cypher import load
 
-    progress.start(f"measuring {stem.removeprefix('measures/')}")
+    progress.start(f"Measuring {stem.removeprefix('measures/')}")
     db.auto(load(stem), model=key, **parameters)
 
 
@@ -101,7 +101,7 @@ def write_scores(
         return
     by_name = {measure.property: scores.value, **scores.extra}
     cypher = load(f"measures/write_{measure.scores}_scores")
-    progress.start(f"writing {measure.name}", total=len(scores.value))
+    progress.start(f"Writing {measure.name}", total=len(scores.value))
     for rows in _batches(measure, network, scores, by_name):
         db.write(cypher, model=key, rows=rows)
         progress.advance(len(rows))

@@ -79,9 +79,9 @@ def modularity(arrays: PositionArrays, community: Ints) -> float:
 def _database(db: Database, key: str, options: Options, progress: Progress) -> Scores:
     from cnngraph.database.cypher import load
 
-    progress.start("finding communities")
+    progress.start("Finding communities")
     with projected(db, key, undirected=True) as name:
-        if not db.read(load("measures/projection_size"), name=name)[0]["relationships"]:
+        if not db.write(load("measures/projection_size"), name=name)[0]["relationships"]:
             raise PlanError(f"No arc of {key} has a weight, so there are no communities.", "Is the net dead?")
         found = db.auto(load("measures/leiden_communities"), name=name, seed=options.seed, gamma=GAMMA)[0]
     run_batched(db, "measures/leiden", key, progress)

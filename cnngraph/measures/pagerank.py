@@ -37,7 +37,7 @@ ITERATIONS = 1000
 def _database(db: Database, key: str, options: Options, progress: Progress) -> Scores:  # noqa: ARG001
     from cnngraph.database.cypher import load
 
-    progress.start("measuring pagerank")
+    progress.start("Measuring pagerank")
     with projected(db, key) as name:
         db.auto(load("measures/pagerank"), name=name, damping=DAMPING, iterations=ITERATIONS, tolerance=TOLERANCE)
     return position_scores(db, key, "pagerank")

@@ -2,6 +2,7 @@
 
 A projection lives in the server's memory. ``with projected(...)`` drops it also after an error; one that a killed
 command left behind is dropped by the next command on the same host, which sees from the name that its process is gone.
+Every call goes to the server that writes: in a cluster each member has projections of its own.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def drop_stale(db: Database) -> list[str]:
     """
     from cnngraph.database.cypher import load
 
-    rows = db.read(load("measures/projections"), prefix=PREFIX)
+    rows = db.write(load("measures/projections"), prefix=PREFIX)
     stale = [row["name"] for row in rows if _is_stale(row["name"])]
     for name in stale:
         db.auto(load("measures/drop_projection"), name=name)
@@ -65,7 +66,7 @@ def projected(db: Database, key: str, *, undirected: bool = False, distance: boo
     drop_stale(db)
     name = new_name()
     try:
-        rows = db.read(
+        rows = db.write(
             load("measures/project_positions"),
             model=key,
             name=name,

@@ -111,7 +111,7 @@ def measure(
     if where == "local":
         from cnngraph.database.reader import read_network
 
-        told.start(f"reading {key} back")
+        told.start(f"Reading {key} back")
         network = read_network(db, key)
         scores = chosen.oracle(network, options)
         begin_run(db, key, chosen)
