@@ -12,7 +12,7 @@ from torch import nn
 
 from cnngraph.errors import ModelError, NotFoundError
 
-__all__ = ["fit_weights", "heads", "load_weights", "read_weights", "require_finite"]
+__all__ = ["copy_state", "fit_weights", "heads", "load_weights", "read_weights", "require_finite"]
 
 # Where training scripts commonly put the state dict inside a checkpoint.
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -115,7 +115,17 @@ def fit_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], *, where:
         if value.shape != wanted[key].shape:
             raise _misfit(model, key, value, wanted[key], where)
     _require_finite(given, where)
-    model.load_state_dict({**own, **given})
+    copy_state(model, given)
+
+
+def copy_state(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Copy tensors of known names and shapes into ``model``; what is not among them stays.
+
+    A plain dict lacks the versions that some modules (MNASNet) demand from a state dict, so the net's own is filled.
+    """
+    state = model.state_dict()
+    state.update(tensors)
+    model.load_state_dict(state)
 
 
 def _misfit(model: nn.Module, key: str, given: torch.Tensor, wanted: torch.Tensor, where: str) -> ModelError:

@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from cnngraph.errors import ConflictError, ModelError
+from cnngraph.models.weights import copy_state
 
 __all__ = ["Checkpoint", "read_checkpoint", "write_checkpoint"]
 
@@ -39,7 +40,7 @@ class Checkpoint:
 
     def restore(self, model: nn.Module, optimizer: Optimizer) -> None:
         """Put the tensors back; each parameter's memory format is kept."""
-        model.load_state_dict(self.model)
+        copy_state(model, self.model)
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         for name, value in self.optimizer.items():
             place, _, field = name.partition(".")
@@ -67,8 +68,11 @@ def write_checkpoint(
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     # Cloned, since safetensors refuses tensors that share memory (tied weights, best = last).
     copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    save_file(copies, part, metadata={"state": json.dumps(dict(state))})
-    part.replace(path)
+    try:
+        save_file(copies, part, metadata={"state": json.dumps(dict(state))})
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path, settings: Mapping[str, Any]) -> Checkpoint | None:

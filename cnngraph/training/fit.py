@@ -21,7 +21,8 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.datasets.images import Images, loader
-from cnngraph.errors import DataError, ModelError
+from cnngraph.errors import DataError, ModelError, UsageError, nearest
+from cnngraph.models.weights import copy_state
 from cnngraph.training.augment import shift_and_flip
 from cnngraph.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from cnngraph.training.evaluate import evaluate, evaluation_mode
@@ -57,6 +58,21 @@ class Recipe:
     patience: int | None = None
     augment: bool = False
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a value out of range."""
+        for name in ("epochs", "batch_size", "patience"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} is {value}, and must be 1 or more.")
+        if self.optimizer not in DEFAULT_LEARNING_RATES:
+            raise UsageError(
+                f"There is no optimizer {self.optimizer!r}.", nearest(self.optimizer, DEFAULT_LEARNING_RATES)
+            )
+        if not (math.isfinite(self.highest_rate) and self.highest_rate > 0):
+            raise UsageError(f"The learning rate is {self.highest_rate:g}, and must be more than 0.")
+        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
+            raise UsageError(f"The weight decay is {self.weight_decay:g}, and must be 0 or more.")
 
     @property
     def highest_rate(self) -> float:
@@ -130,7 +146,7 @@ def fit(
         progress: told of every batch and epoch.
 
     Raises:
-        UsageError: an unknown device, or a precision that it lacks.
+        UsageError: a value out of range, an unknown device, or a precision that it lacks.
         DataError: fewer than two training images.
         ModelError: the net cannot read the images, or the loss became NaN.
         ConflictError: the checkpoint is of another training.
@@ -216,7 +232,7 @@ class _Run:
                 state = {"settings": settings, "history": history, "seconds": self.seconds}
                 state["execution"] = asdict(self.execution)
                 write_checkpoint(checkpoint, state, self.model, self.best, self.optimizer)
-        self.model.load_state_dict(self.best)
+        copy_state(self.model, self.best)
         return Fit(
             recipe=self.recipe,
             history=tuple(self.history),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -40,10 +39,6 @@ class Layout:
     def dropout(self) -> float:
         """One half at full width; thin dense layers have less to spare, and hardly learn when half of them is gone."""
         return 0.5 * min(1.0, self.width)
-
-    def options(self) -> dict[str, Any]:
-        """The fields as a JSON object: enough to build the same structure again."""
-        return asdict(self)
 
     def require_size(self, smallest: int, net: str) -> None:
         """Raise ModelError where a map would shrink to nothing."""

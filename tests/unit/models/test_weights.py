@@ -139,6 +139,13 @@ def test_missing_and_unknown_names_are_named(tmp_path: Path) -> None:
         load_weights(small(), tmp_path / "odd.pt")
 
 
+def test_a_module_that_demands_a_version_is_filled(tmp_path: Path) -> None:
+    trained = build("torchvision:mnasnet0_5", classes=2, seed=1)
+    save_file(trained.state_dict(), tmp_path / "weights.safetensors")
+    loaded = build("torchvision:mnasnet0_5", classes=2, seed=2, weights=tmp_path / "weights.safetensors")
+    assert same(trained, loaded)
+
+
 def test_the_counter_of_old_batch_norms_may_be_missing(tmp_path: Path) -> None:
     net = build("cnngraph:resnet20", classes=3, width=0.25)
     state = {name: value for name, value in net.state_dict().items() if not name.endswith("num_batches_tracked")}

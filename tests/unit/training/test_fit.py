@@ -13,8 +13,9 @@ from safetensors import safe_open
 from torch import nn
 
 from cnngraph.datasets.images import Images
-from cnngraph.errors import ConflictError, DataError, ModelError
+from cnngraph.errors import ConflictError, DataError, ModelError, UsageError
 from cnngraph.models.registry import build
+from cnngraph.origin import Preprocessing
 from cnngraph.training import fit as fit_module
 from cnngraph.training.evaluate import evaluate
 from cnngraph.training.fit import Fit, fit
@@ -209,6 +210,23 @@ def test_what_cannot_be_trained_is_refused(train: Images) -> None:
         fit(nn.Conv2d(1, 2, 3), train, None, epochs=1, **HOW)
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("epochs", 0),
+        ("batch_size", -1),
+        ("patience", 0),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("weight_decay", -1.0),
+        ("optimizer", "adam"),
+    ],
+)
+def test_values_out_of_range_are_wrong_usage(train: Images, option: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=r"must be|no optimizer 'adam'"):
+        fit(Net(), train, None, **{**HOW, option: value})
+
+
 def test_batch_norm_survives_a_last_image_alone(train: Images) -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(144, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))
     assert len(train) % 16 == 1
@@ -240,6 +258,17 @@ def test_auxiliary_heads_are_trained(train: Images) -> None:
     before = model.side.weight.clone()
     fit(model, train, None, epochs=1, **HOW)
     assert not torch.equal(model.side.weight, before)
+
+
+@pytest.mark.parametrize("name", ["mnasnet0_5", "googlenet"])
+def test_torchvision_nets_train_at_other_sizes(train: Images, name: str, tmp_path: Path) -> None:
+    few = Images(train._pixels, train.labels, Preprocessing(size=(32, 32))).take(range(4))
+    model = build(f"torchvision:{name}", classes=2, size=32)
+    done = fit(model, few, few, epochs=1, checkpoint=tmp_path / "checkpoint.safetensors", **{**HOW, "batch_size": 2})
+    assert done.history[0].loss > 0
+    again = build(f"torchvision:{name}", classes=2, size=32, seed=1)
+    fit(again, few, few, epochs=1, checkpoint=tmp_path / "checkpoint.safetensors", **{**HOW, "batch_size": 2})
+    assert same_weights(model, again)
 
 
 def test_the_recipe_repeats_the_training(train: Images) -> None:
