@@ -1,0 +1,206 @@
+"""Saved models: round trips, atomic writes and everything that may be wrong with a folder."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from cnngraph.errors import CnngraphError, ModelError, NotFoundError
+from cnngraph.models.registry import build
+from cnngraph.origin import Preprocessing, get_origin
+from cnngraph.surgery.apply import apply
+from cnngraph.surgery.saved import is_saved, load, open_model, read_saved, save
+
+from .nets import LeNet, images, plan, seeded
+
+
+def _lenet(tmp_path: Path) -> Path:
+    return save(build("cnngraph:lenet5", classes=3, size=32, seed=1), tmp_path / "lenet", classes=("a", "b", "c"))
+
+
+def _rewrite(folder: Path, change: object) -> None:
+    path = folder / "model.json"
+    content = json.loads(path.read_text())
+    change(content)  # type: ignore[operator]
+    path.write_text(json.dumps(content))
+
+
+def _with_weights(folder: Path, change: object) -> None:
+    """Change the tensors and set the right hash again."""
+    import hashlib
+
+    path = folder / "weights.safetensors"
+    tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
+    change(tensors)  # type: ignore[operator]
+    save_file(tensors, path)
+    _rewrite(folder, lambda c: c.update(sha256=hashlib.sha256(path.read_bytes()).hexdigest()))
+
+
+def test_a_twice_pruned_net_comes_back_identical(tmp_path: Path) -> None:
+    model = build("cnngraph:vgg11_bn", classes=4, width=0.125, size=32)
+    convs = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
+    slim = apply(apply(model, plan(convs[-1])), plan(convs[0])).eval()
+    preprocessing = Preprocessing(size=(32, 32), mean=(0.1,), std=(0.3,))
+    folder = save(
+        slim, tmp_path / "slim", preprocessing=preprocessing, classes="abcd", dataset="digits",
+        training={"epochs": 3}, trained=False,
+    )  # fmt: skip
+    found = read_saved(folder)
+    x = images(2, 3, 32, 32)
+    assert torch.equal(found.model(x), slim(x))
+    assert not found.model.training
+    assert get_origin(found.model) == get_origin(slim) == found.origin
+    assert (found.preprocessing, found.classes, found.dataset) == (preprocessing, ("a", "b", "c", "d"), "digits")
+    assert (found.training, found.trained, found.input_shape) == ({"epochs": 3}, False, (3, 32, 32))
+    assert sorted(path.name for path in folder.iterdir()) == ["model.json", "weights.safetensors"]
+    assert [path.name for path in tmp_path.iterdir()] == ["slim"]
+
+
+def test_a_block_cut_comes_back(tmp_path: Path) -> None:
+    slim = apply(build("cnngraph:resnet20", classes=3, width=0.25), plan("layer1.0.conv1", blocks=["layer2.0"])).eval()
+    x = images(2, 3, 32, 32)
+    assert torch.equal(load(save(slim, tmp_path / "slim"))(x), slim(x))
+
+
+def test_a_users_class_is_found_again(tmp_path: Path) -> None:
+    slim = apply(seeded(LeNet), plan("conv1"))
+    folder = save(slim, tmp_path / "slim")
+    assert json.loads((folder / "model.json").read_text())["origin"]["architecture"] == (
+        "python:tests.unit.surgery.nets:LeNet"
+    )
+    x = images(2, 1, 28, 28)
+    assert torch.equal(load(folder)(x), slim(x))
+
+
+def test_a_class_that_nothing_builds_again_asks_for_its_architecture(tmp_path: Path) -> None:
+    class Local(LeNet):
+        pass
+
+    with pytest.raises(ModelError, match="does not build it again") as caught:
+        save(apply(seeded(Local), plan("conv1")), tmp_path / "slim")
+    assert "architecture=" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+    save(apply(seeded(Local), plan("conv1")), tmp_path / "slim", architecture="python:tests.unit.surgery.nets:LeNet")
+    with pytest.raises(ModelError, match="builds another net"):
+        save(seeded(LeNet), tmp_path / "other", architecture="cnngraph:lenet5", options={"classes": 10})
+
+
+def test_it_replaces_a_saved_model_and_nothing_else(tmp_path: Path) -> None:
+    folder = _lenet(tmp_path)
+    save(build("cnngraph:lenet5", classes=2), folder)
+    assert read_saved(folder).classes == ()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years")
+    with pytest.raises(ModelError, match="is no saved model"):
+        save(build("cnngraph:lenet5", classes=2), tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.tex").read_text() == "years"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lenet", "mine"]
+
+
+def test_an_interrupted_save_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _lenet(tmp_path)
+    before = (folder / "weights.safetensors").read_bytes()
+    monkeypatch.setattr("cnngraph.surgery.saved._sha256", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        save(build("cnngraph:lenet5", classes=2), folder)
+    assert (folder / "weights.safetensors").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["lenet"]
+
+
+def test_weights_that_are_not_numbers_are_not_saved(tmp_path: Path) -> None:
+    model = build("cnngraph:lenet5", classes=2)
+    with torch.no_grad():
+        next(model.parameters())[0] = float("nan")
+    with pytest.raises(ModelError, match="NaN"):
+        save(model, tmp_path / "bad")
+    assert not (tmp_path / "bad").exists()
+
+
+def _first(tensors: dict[str, torch.Tensor]) -> str:
+    return min(name for name in tensors if name.endswith("weight"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: _rewrite(folder, lambda c: c.update(format=99, cnngraph="9.0")), "newer cnngraph \\(9.0\\)"),
+        (lambda folder: _rewrite(folder, lambda c: c["origin"].update(plans=[{"version": 99}])), "newer cnngraph"),
+        (lambda folder: _rewrite(folder, lambda c: c.update(magic=1)), "does not describe a saved model: magic"),
+        (lambda folder: _rewrite(folder, lambda c: c.pop("format")), "does not describe a saved model"),
+        (lambda folder: _rewrite(folder, lambda c: c.update(sha256="0" * 64)), "its sha256 differs"),
+        (lambda folder: (folder / "model.json").write_text("{"), "is not readable JSON"),
+        (lambda folder: (folder / "model.json").write_text("[]"), "does not describe a saved model"),
+        (lambda folder: (folder / "weights.safetensors").unlink(), "has no weights.safetensors"),
+        (lambda folder: _with_weights(folder, lambda t: t.pop(_first(t))), "lacks"),
+        (lambda folder: _with_weights(folder, lambda t: t.update(spare=torch.ones(1))), "has unknown spare"),
+        (lambda folder: _with_weights(folder, lambda t: t.update({_first(t): torch.ones(1)})), "the net needs"),
+        (lambda folder: _with_weights(folder, lambda t: t[_first(t)].fill_(float("nan"))), "NaN"),
+    ],
+)
+def test_broken_folders_say_what_is_wrong(tmp_path: Path, change: object, message: str) -> None:
+    folder = _lenet(tmp_path)
+    change(folder)  # type: ignore[operator]
+    with pytest.raises(ModelError, match=message) as caught:
+        read_saved(folder)
+    assert "\n" not in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_truncated_file_with_the_right_hash_is_refused(tmp_path: Path) -> None:
+    import hashlib
+
+    folder = _lenet(tmp_path)
+    path = folder / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:50])
+    _rewrite(folder, lambda c: c.update(sha256=hashlib.sha256(path.read_bytes()).hexdigest()))
+    with pytest.raises(ModelError, match="not a readable safetensors file"):
+        read_saved(folder)
+
+
+def test_a_plan_in_a_folder_can_name_no_path(tmp_path: Path) -> None:
+    folder = _lenet(tmp_path)
+    _rewrite(folder, lambda c: c["origin"].update(plans=[json.loads(plan("../../etc").model_dump_json())]))
+    with pytest.raises(CnngraphError, match="no conv layer"):
+        read_saved(folder)
+
+
+class _Bomb:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.write_text, (Path("exploded"), ""))
+
+
+def test_a_pickle_is_never_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.pt").write_bytes(pickle.dumps(_Bomb()))
+    with pytest.raises(ModelError, match="not opened"):
+        open_model("model.pt", classes=2)
+    with pytest.raises(ModelError, match="never executed"):
+        open_model("cnngraph:lenet5", classes=2, weights="model.pt")
+    folder = _lenet(tmp_path)
+    (folder / "weights.safetensors").write_bytes(pickle.dumps(_Bomb()))
+    with pytest.raises(ModelError):
+        read_saved(folder)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_names_and_paths(tmp_path: Path) -> None:
+    folder = _lenet(tmp_path)
+    assert is_saved(folder)
+    assert not is_saved(tmp_path)
+    assert type(open_model(folder, classes=3)).__name__ == type(open_model("cnngraph:lenet5", classes=3)).__name__
+    with pytest.raises(ModelError, match="has 3 outputs, but the data has 5 classes"):
+        open_model(folder, classes=5)
+    with pytest.raises(NotFoundError, match="no saved model"):
+        open_model(tmp_path / "nowhere", classes=3)
+    with pytest.raises(NotFoundError, match="no architecture"):
+        open_model("cnngraph:lenett5", classes=3)
+    with pytest.raises(ModelError, match=r"has no model\.json"):
+        open_model(tmp_path, classes=3)
+    with pytest.raises(NotFoundError):
+        read_saved(tmp_path / "nowhere")

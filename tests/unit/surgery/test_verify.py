@@ -1,0 +1,110 @@
+"""The proof holds for sound cuts and catches each kind of fault."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from cnngraph.models.registry import build
+from cnngraph.surgery.apply import apply
+from cnngraph.surgery.verify import state_hash, verify
+from tests.toynets import toy
+
+from .nets import LeNet, plan, seeded
+
+
+def test_a_sound_cut_is_proven_in_a_new_process() -> None:
+    model = build("cnngraph:resnet20", classes=3, width=0.25)
+    made = plan("layer1.0.conv1", blocks=["layer2.1"])
+    slim = apply(model, made)
+    before = state_hash(model), state_hash(slim)
+    proof = verify(model, slim, made)
+    assert proof.ok, proof.failures
+    assert (proof.train_forward, proof.save_load, proof.export) == (True, True, True)
+    assert proof.max_abs_diff is None
+    assert proof.notes == ()
+    assert (state_hash(model), state_hash(slim)) == before
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the new process, whose start takes seconds: faults of other kinds are looked for."""
+
+    def load_here(folder: object) -> torch.Tensor:
+        from pathlib import Path
+
+        from safetensors.torch import load_file
+
+        from cnngraph.surgery.saved import load
+
+        with torch.no_grad():
+            return load(Path(str(folder)) / "slim")(load_file(Path(str(folder)) / "images.safetensors")["images"])
+
+    monkeypatch.setattr("cnngraph.surgery.verify._loaded_elsewhere", load_here)
+
+
+@pytest.mark.usefixtures("in_process")
+class TestFaults:
+    def test_a_conv_that_is_still_there(self) -> None:
+        model = toy("plain")
+        proof = verify(model, copy.deepcopy(model), plan("a"), input_shape=(1, 4, 4))
+        assert "eval forward: a is still a conv" in proof.failures
+        assert not proof.ok
+
+    def test_another_output_shape(self) -> None:
+        slim = apply(toy("plain"), plan("a"), input_shape=(1, 4, 4))
+        slim.fc = nn.Linear(3, 5)
+        proof = verify(toy("plain"), slim, plan("a"), input_shape=(1, 4, 4))
+        assert "eval forward: the output has shape (8, 5), the old net's (8, 2)" in proof.failures
+
+    def test_a_layer_without_gradient(self) -> None:
+        slim = apply(toy("plain"), plan("a"), input_shape=(1, 4, 4))
+        slim.spare = nn.Linear(2, 2)
+        proof = verify(toy("plain"), slim, plan("a"), input_shape=(1, 4, 4))
+        assert "train forward and backward: spare.bias gets no gradient" in proof.failures
+        assert not proof.train_forward
+
+    def test_a_gradient_that_is_infinite(self) -> None:
+        class Root(nn.Module):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return (x - x).sqrt()
+
+        slim = apply(toy("plain"), plan("a"), input_shape=(1, 4, 4))
+        slim.b = nn.Sequential(slim.b, Root())
+        assert any(
+            "NaN or infinite" in text for text in verify(toy("plain"), slim, plan("a"), input_shape=(1, 4, 4)).failures
+        )
+
+    def test_shared_weights(self) -> None:
+        model = toy("plain")
+        slim = apply(model, plan("a"), input_shape=(1, 4, 4))
+        slim.fc = model.fc
+        assert "the user's net: it shares weights with the rebuilt one" in (
+            verify(model, slim, plan("a"), input_shape=(1, 4, 4)).failures
+        )
+
+    def test_a_structure_that_the_recipe_does_not_give(self) -> None:
+        slim = apply(toy("plain"), plan("a"), input_shape=(1, 4, 4))
+        slim.relu = nn.Tanh()
+        failures = verify(toy("plain"), slim, plan("a"), input_shape=(1, 4, 4)).failures
+        assert any(text.startswith("save and load: the loaded net's logits differ") for text in failures)
+
+    def test_a_branch_for_training_alone_that_no_longer_fits(self) -> None:
+        model = toy("aux")
+        proof = verify(model, apply(model, plan("a"), input_shape=(1, 6, 6)), plan("a"), input_shape=(1, 6, 6))
+        assert not proof.train_forward
+        assert proof.failures[0].startswith("train forward and backward: ")
+
+
+def test_a_local_class_is_proven_in_this_process_and_that_is_said() -> None:
+    class Local(LeNet):
+        pass
+
+    model = seeded(Local)
+    made = plan("conv1")
+    proof = verify(model, apply(model, made), made)
+    assert proof.ok, proof.failures
+    assert proof.notes[0].startswith("Saved and loaded in this process only.")
