@@ -136,7 +136,14 @@ def store(
         ConflictError: the name exists with other inputs, or somebody writes it now.
     """
     from cnngraph.database.writer import write_network
+    from cnngraph.network.sizes import estimate
 
+    progress = progress or Quiet()
+    size = estimate(prepared.network)
+    progress.note(
+        f"{name} has {size['nodes']:,} nodes and {size['relationships']:,} relationships: "
+        f"about {size['gigabytes']:.2f} GB and {size['minutes']:.1f} minutes in the database."
+    )
     folder = saved_folder(settings, split_key(name, settings.owner)) / prepared.sha256[:12]
     if not dry_run and not folder.exists():
         # The name of the folder says its content, so that no model's file is ever overwritten by another's.
@@ -152,7 +159,7 @@ def store(
         replace=replace,
         dry_run=dry_run,
         yes=yes,
-        progress=progress or Quiet(),
+        progress=progress,
     )
 
 

@@ -1,0 +1,77 @@
+"""Ctrl-C anywhere: exit code 130, no traceback, and the same command goes on from there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.db
+
+Run = Callable[..., Any]
+
+
+def _interrupted(*arguments: object, at: str, cwd: Path) -> None:
+    """Run the command, send SIGINT when a line with ``at`` appears on stderr, and wait."""
+    executable = shutil.which("cnngraph", path=str(Path(sys.executable).parent))
+    assert executable
+    process = subprocess.Popen(
+        [executable, *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if at in line:
+            process.send_signal(signal.SIGINT)
+            break
+    said += process.stderr.readlines()
+    assert process.wait(timeout=60) == 130, "".join(said)
+    assert "Traceback" not in "".join(said)
+
+
+@pytest.fixture(scope="module")
+def saved(command: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training that was interrupted after its first epoch and went on."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    out = folder / "model"
+    train = ("train", "cnngraph:vgg11", "--width", 0.125, "--data", "digits", "--epochs", 3, "--out", out)
+    _interrupted(*train, at="Epoch 1/3", cwd=folder)
+    assert not out.exists()
+    done = command(*train)
+    assert done.code == 0, done.err
+    assert "Going on after epoch" in done.err
+    return out
+
+
+def test_an_interrupted_ingest_goes_on(command: Run, server: Any, saved: Path, tmp_path: Path) -> None:
+    ingest = ("ingest", saved, "--data", "digits", "--name", "interrupted")
+    _interrupted(*ingest, at="Write arcs", cwd=tmp_path)
+    assert command("plan", "interrupted").code == 1
+    done = command(*ingest, "--json")
+    assert done.code == 0, done.err
+    assert done.json["action"] == "resume"
+    assert command("show", "interrupted", "--json").json["status"] == "complete"
+
+
+def test_an_interrupted_prune_goes_on(command: Run, server: Any, saved: Path, tmp_path: Path) -> None:
+    assert command("ingest", saved, "--data", "digits", "--name", "interrupted-2", "--view", "channels").code == 0
+    prune = ("prune", "interrupted-2", "--remove-layer", "features.3", "--epochs", 2)
+    _interrupted(*prune, at="Epoch 1/2", cwd=tmp_path)
+    done = command(*prune, "--json")
+    assert done.code == 0, done.err
+    assert "An earlier run got as far as a verified net" in done.err
+    assert done.json["new_model"] == "tester/interrupted-2-pruned"
+    assert command("show", "interrupted-2-pruned", "--json").json["status"] == "complete"
