@@ -283,7 +283,7 @@ def _grid(
 
 
 def _inside(side: int, following: int) -> Integers:
-    """One axis of a conv's positions: what the next conv's kernel can be centred on, else the one place nearest to it."""
+    """One axis of a conv's positions: where the next conv's kernel can be centred, else the one place nearest to it."""
     margin = (following - 1) // 2
     inside = np.arange(margin, side - margin)
     return inside if len(inside) else np.array([min(margin, side - 1)])

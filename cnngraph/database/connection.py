@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import neo4j
 
@@ -20,6 +21,7 @@ from cnngraph.settings import Settings
 __all__ = ["MINIMUM_SERVER", "Database", "connect"]
 
 MINIMUM_SERVER = (5, 26)
+_SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
 _ATTEMPTS = 5
 _FIRST_PAUSE = 0.3
 _T = TypeVar("_T")
@@ -124,6 +126,7 @@ def connect(settings: Settings, progress: Progress | None = None) -> Database:
 
 
 def _open(settings: Settings, uri: str, auth: tuple[str, str] | None, http: str | None) -> Database:
+    _require_address(uri)
     with failures.translated(uri, connecting=True):
         driver = neo4j.GraphDatabase.driver(
             uri,
@@ -134,16 +137,31 @@ def _open(settings: Settings, uri: str, auth: tuple[str, str] | None, http: str 
             user_agent="cnngraph",
         )
     try:
-        with failures.translated(uri, connecting=True):
-            found, _, _ = driver.execute_query(
-                cypher.load("schema/components"), database_=settings.database, routing_=neo4j.RoutingControl.READ
-            )
-        version = str(found[0]["version"])
+        # A session's own run: a managed transaction would look for a server that is not there for 15 s.
+        with (
+            failures.translated(uri, connecting=True),
+            driver.session(database=settings.database, default_access_mode=neo4j.READ_ACCESS) as session,
+        ):
+            version = str(_rows(session.run(cypher.load("schema/components")))[0]["version"])
         _require_new_enough(version)
     except BaseException:
         driver.close()
         raise
     return Database(driver, settings.database, settings.owner, uri, http, settings.embedded, version)
+
+
+def _require_address(uri: str) -> None:
+    """Refuse what is no Bolt address; the driver would take ``http://`` for a preview of its own."""
+    try:
+        parts = urlsplit(uri)
+        good = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise DatabaseError(
+            f"{uri!r} is no address of a Neo4j server.",
+            f"Write neo4j://HOST:7687; the schemes are {', '.join(_SCHEMES)}.",
+        )
 
 
 def _require_new_enough(version: str) -> None:

@@ -94,18 +94,24 @@ def test_what_a_person_changes_counts(database: Database, plan: Plan) -> None:
         ("CREATE (:PruningRun {key: 'odd'})", "of no model"),
         ("MATCH (m:Model {key: $model}) CREATE (:PruningRun {key: 'odd'})-[:OF]->(m)", "removes nothing"),
         (
-            "MATCH (m:Model {key: $model}), (l:Layer {model: $child, layer: 'conv1'}) "
-            "CREATE (r:PruningRun {key: 'odd'})-[:OF]->(m), (r)-[:REMOVES]->(l)",
+            (
+                "MATCH (m:Model {key: $model}), (l:Layer {model: $child, layer: 'conv1'}) "
+                "CREATE (r:PruningRun {key: 'odd'})-[:OF]->(m), (r)-[:REMOVES]->(l)"
+            ),
             "conv1 of another model",
         ),
         (
-            "MATCH (m:Model {key: $model}), (l:FeatureMap {model: $model, layer: 'conv1', channel: 0}) "
-            "CREATE (r:PruningRun {key: 'odd'})-[:OF]->(m), (r)-[:REMOVES]->(l)",
+            (
+                "MATCH (m:Model {key: $model}), (l:FeatureMap {model: $model, layer: 'conv1', channel: 0}) "
+                "CREATE (r:PruningRun {key: 'odd'})-[:OF]->(m), (r)-[:REMOVES]->(l)"
+            ),
             "feature maps",
         ),
         (
-            "MATCH (m:Model {key: $model}), (l:Layer {model: $model, layer: 'conv1'}) "
-            "CREATE (r:PruningRun {key: 'odd', parameters: '{\"init\": 3}'})-[:OF]->(m), (r)-[:REMOVES]->(l)",
+            (
+                "MATCH (m:Model {key: $model}), (l:Layer {model: $model, layer: 'conv1'}) "
+                "CREATE (r:PruningRun {key: 'odd', parameters: '{\"init\": 3}'})-[:OF]->(m), (r)-[:REMOVES]->(l)"
+            ),
             "no valid plan",
         ),
     ],

@@ -29,12 +29,18 @@ def elements(db: Database, key: str) -> list[str]:
         "MATCH (n:FeatureMap {model: $key}) WHERE n.layer IS NOT NULL RETURN 3 AS part, n {.*, model: 0} AS own",
         "MATCH (n:Position {model: $key}) WHERE n.layer IS NOT NULL RETURN 4 AS part, n {.*, model: 0} AS own",
         "MATCH (n:Model {key: $key}) RETURN 5 AS part, n {.*, key: 0, name: 0, createdAt: 0} AS own",
-        "MATCH (a:Layer {model: $key})-[r]->(b) "
-        "RETURN 6 AS part, a.layer AS a, type(r) AS type, properties(r) AS own, b.layer AS b, b.channel AS channel",
-        "MATCH (a:FeatureMap {model: $key})-[r]->(b) WHERE a.layer IS NOT NULL "
-        "RETURN 7 AS part, a.layer AS al, a.channel AS ac, type(r) AS type, properties(r) AS own, b.layer, b.channel",
-        "MATCH (a:Position {model: $key})-[r]->(b) WHERE a.number IS NOT NULL WITH a, r, b ORDER BY b.number "
-        "RETURN 8 AS part, a.number AS a, collect([type(r), r.weight, size(keys(r)), b.number]) AS arcs",
+        (
+            "MATCH (a:Layer {model: $key})-[r]->(b) "
+            "RETURN 6 AS part, a.layer AS a, type(r) AS type, properties(r) AS own, b.layer AS b, b.channel AS channel"
+        ),
+        (
+            "MATCH (a:FeatureMap {model: $key})-[r]->(b) WHERE a.layer IS NOT NULL "
+            "RETURN 7 AS part, a.layer AS al, a.channel AS ac, type(r) AS type, properties(r) AS own, b.layer, b.channel"
+        ),
+        (
+            "MATCH (a:Position {model: $key})-[r]->(b) WHERE a.number IS NOT NULL WITH a, r, b ORDER BY b.number "
+            "RETURN 8 AS part, a.number AS a, collect([type(r), r.weight, size(keys(r)), b.number]) AS arcs"
+        ),
         "MATCH (a:Model {key: $key})-[r]->(b) RETURN 9 AS part, type(r) AS type, labels(b) AS labels, b.name AS b",
     )
     rows = [row for query in queries for row in db.read(query, key=key)]
@@ -99,8 +105,10 @@ def test_the_graph_is_the_one_of_the_design(database: Database, name: str) -> No
         "macs": 2304,
     }
     (arc,) = database.read(
-        "MATCH (a:Position {model: $key, number: 1})-[r:ARC]->() "
-        "RETURN r.weight AS weight, a.activation AS activation, a.name AS name LIMIT 1",
+        (
+            "MATCH (a:Position {model: $key, number: 1})-[r:ARC]->() "
+            "RETURN r.weight AS weight, a.activation AS activation, a.name AS name LIMIT 1"
+        ),
         key=key,
     )
     assert arc["weight"] == pytest.approx(sum(arc["activation"]) / 3, rel=1e-12)
