@@ -16,9 +16,9 @@ from functools import cache
 from itertools import takewhile
 from typing import Any
 
-from cnngraph.database import cypher
+from cnngraph.database import cypher, failures
 from cnngraph.database.connection import Database
-from cnngraph.errors import NotFoundError, UsageError, nearest
+from cnngraph.errors import DatabaseError, NotFoundError, UsageError, nearest
 
 __all__ = ["SavedQuery", "find", "query_text", "run_cypher", "run_query", "saved"]
 
@@ -130,10 +130,13 @@ def run_cypher(
     run = db.read
     if write:
         run = db.auto if _BATCHED.search(statement) else db.write
-    return [
-        {name: _plain(value) for name, value in row.items()}
-        for row in run(statement, **parameters | dict(params or {}))
-    ]
+    try:
+        rows = run(statement, **parameters | dict(params or {}))
+    except DatabaseError as error:
+        if not write and failures.refused(error, "AccessMode"):
+            raise DatabaseError("This Cypher changes the database.", "Add --write to allow it.") from error
+        raise
+    return [{name: _plain(value) for name, value in row.items()} for row in rows]
 
 
 def _parsed(stem: str) -> SavedQuery:

@@ -244,7 +244,7 @@ def test_a_persons_cypher(database: Database, imported: str) -> None:
 def test_a_persons_cypher_changes_nothing_unless_allowed(database: Database) -> None:
     create = "CREATE (:CnngraphQueryTest {n: 1})"
     count = "MATCH (n:CnngraphQueryTest) RETURN count(n) AS n"
-    with pytest.raises(DatabaseError):
+    with pytest.raises(DatabaseError, match="--write"):
         queries.run_cypher(database, create)
     assert queries.run_cypher(database, count) == [{"n": 0}]
     queries.run_cypher(database, create, write=True)
