@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Two threads that wait actively for each other on a busy machine are slower than one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
@@ -96,7 +97,13 @@ def command(session_home: Path) -> Callable[..., Finished]:
     executable = shutil.which("cnngraph", path=str(Path(sys.executable).parent)) or shutil.which("cnngraph")
     assert executable, "the command cnngraph is not installed in this environment"
 
-    def run(*arguments: object, cwd: Path | None = None, timeout: float = 600, env: dict[str, str] | None = None, stdin: str = "") -> Finished:
+    def run(
+        *arguments: object,
+        cwd: Path | None = None,
+        timeout: float = 600,
+        env: dict[str, str] | None = None,
+        stdin: str = "",
+    ) -> Finished:
         done = subprocess.run(
             [executable, *map(str, arguments)],
             cwd=cwd or session_home,

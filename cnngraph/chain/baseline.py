@@ -52,7 +52,7 @@ def train(
     if out.exists():
         raise ConflictError(f"{out} exists.", "Choose another --out, or remove it: a saved model is never overwritten.")
     progress.start("Opening the model and the data")
-    subject = open_subject(model, data)
+    subject = open_subject(model, data, progress)
     checkpoint = out.with_name(f".{out.name}.checkpoint")
     history = fit(
         subject.model,
@@ -91,7 +91,7 @@ def evaluate(
 
     progress = progress or Quiet()
     progress.start("Opening the model and the data")
-    subject = open_subject(model, data)
+    subject = open_subject(model, data, progress)
     progress.start("Evaluating on the test images")
     return {"model": model.name, "trained": subject.trained} | _scores(
         score(subject.model, subject.data.test, device=device)

@@ -56,7 +56,7 @@ def carry_out(
             "The plan removes nothing, so there is no new model to make.",
             f"See which thresholds do: cnngraph plan {name} --schedule",
         )
-    subject = open_subject(ModelChoice(name=str(model.folder)), model.data(data))
+    subject = open_subject(ModelChoice(name=str(model.folder)), model.data(data), progress)
     recipe = training_recipe(typed, seed=seed, base=subject.training) if retrain else None
     retraining = Retraining(recipe, control=control and retrain, device=device, seed=seed)
     folder = work_folder(settings.home / "work", subject, plan, retraining)

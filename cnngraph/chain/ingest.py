@@ -52,7 +52,7 @@ def prepare(model: ModelChoice, data: DataChoice, mapping: Mapping, progress: Pr
     """
     progress = progress or Quiet()
     progress.start("Opening the model and the data")
-    subject = open_subject(model, data)
+    subject = open_subject(model, data, progress)
     if not subject.trained:
         progress.note(
             f"{model.name} is untrained: its weights are new, from seed {model.seed}. "

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from cnngraph.errors import DataError, ModelError
+from cnngraph.console import Progress, warn
+from cnngraph.errors import ModelError
 from cnngraph.origin import Preprocessing, get_origin
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Subject:
         return (self.preprocessing.channels, *self.preprocessing.size)
 
 
-def open_subject(model: ModelChoice, data: DataChoice) -> Subject:
+def open_subject(model: ModelChoice, data: DataChoice, progress: Progress | None = None) -> Subject:
     """Open ``data`` as ``model`` wants its images, and ``model`` with as many outputs as the data has classes.
 
     Raises:
@@ -85,7 +86,7 @@ def open_subject(model: ModelChoice, data: DataChoice) -> Subject:
 
     if is_saved(model.name):
         saved = read_saved(model.name)
-        opened = _open_data(data, saved.preprocessing)
+        opened = _open_data(data, saved.preprocessing, progress)
         if saved.classes and list(saved.classes) != list(opened.classes):
             raise ModelError(
                 f"The saved model {model.name} knows {len(saved.classes)} classes ({_few(saved.classes)}), "
@@ -107,7 +108,7 @@ def open_subject(model: ModelChoice, data: DataChoice) -> Subject:
     wanted = default_preprocessing(model.name, weights=model.weights, size=model.size)
     if model.mean or model.std:
         wanted = wanted.model_copy(update={"mean": model.mean or wanted.mean, "std": model.std or wanted.std})
-    opened = _open_data(data, wanted)
+    opened = _open_data(data, wanted, progress)
     net = build(
         model.name,
         classes=len(opened.classes),
@@ -139,7 +140,7 @@ def _bytes() -> Any:
     return torch.uint8
 
 
-def _open_data(choice: DataChoice, preprocessing: Preprocessing) -> Data:
+def _open_data(choice: DataChoice, preprocessing: Preprocessing, progress: Progress | None) -> Data:
     from cnngraph.datasets.registry import open_data
 
     data = open_data(
@@ -148,9 +149,10 @@ def _open_data(choice: DataChoice, preprocessing: Preprocessing) -> Data:
         preprocessing=preprocessing,
         seed=choice.seed,
         images_per_class=choice.images_per_class,
+        progress=progress,
     )
-    if len(data.classes) < 2:
-        raise DataError(f"{choice.name} has {len(data.classes)} class; a classifier needs two at least.")
+    for warning in data.warnings:
+        warn(warning)
     return data
 
 
