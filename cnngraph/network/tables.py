@@ -26,7 +26,8 @@ _CLASSES = pa.list_(pa.float64())
 KERNEL = pa.field("kernel", pa.list_(pa.float32()))
 
 SCHEMAS: dict[str, pa.Schema] = {
-    # In network order; `index` counts 0.. in that order. `layer` is the design's name (module path, `conv#2` for its second call).
+    # In network order; `index` counts 0.. in that order. `layer` is the name in commands and plans (module path,
+    # `conv#2` for its second call).
     "layers": pa.schema(
         [
             pa.field("index", pa.int32(), nullable=False),
@@ -58,7 +59,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             pa.field("omitted_share", pa.float64(), nullable=False),  # their share of the weight, 0..1
         ]
     ),
-    # Maps of Input, Conv, Linear and Add layers, by (layer index, channel). l1, l2: norms of the filter that makes the map (0 where there is none).
+    # Maps of Input, Conv, Linear and Add layers, by (layer index, channel). l1, l2: norms of the filter that makes the
+    # map (0 where there is none).
     "feature_maps": pa.schema(
         [
             pa.field("layer", pa.string(), nullable=False),
@@ -97,7 +99,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
     # number counts 1.. layer by layer, x-major, y-minor (x = row, y = column), as in the reference files.
-    # activation is null where it is not known or the layer is no source (the last conv); activation_all: over all images alike.
+    # activation is null where it is not known or the layer is no source (the last conv); activation_all: over all
+    # images alike.
     "positions": pa.schema(
         [
             pa.field("number", pa.int32(), nullable=False),
@@ -115,7 +118,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             pa.field("target", pa.int32(), nullable=False),
         ]
     ),
-    # index = the class's place in every per-class list. images = how many were averaged (null where not known: an import).
+    # index = the class's place in every per-class list. images = how many were averaged (null where not known: an
+    # import).
     "classes": pa.schema(
         [
             pa.field("index", pa.int32(), nullable=False),
@@ -133,7 +137,7 @@ def empty_table(name: str) -> pa.Table:
 
 @dataclass(frozen=True)
 class Details:
-    """What is known of a Network besides its tables; all of it JSON (Model node's properties, a bundle's ``network.json``).
+    """What is known of a Network besides its tables: all JSON (Model node's properties, a bundle's ``network.json``).
 
     Attributes:
         architecture: the name that was typed (``cnngraph:vgg16``), or the class's dotted path for a live net.
@@ -144,7 +148,7 @@ class Details:
         source, patch: which map and which mean the position weights come from (methods.md, section 1).
         view: channels, positions or both. connections: the policy as typed (auto, all, none, top:K).
         parameters, macs: of the whole net. trained: whether the weights are more than an initialisation.
-        inputs: everything that decided the values (options, seed, hashes of weights and data choice), for "same inputs".
+        inputs: everything that decided the values (options, seed, hashes of weights and images), for "same inputs".
     """
 
     architecture: str
