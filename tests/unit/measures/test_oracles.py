@@ -17,6 +17,7 @@ from cnngraph.measures.leiden import modularity, shares_leaving
 from cnngraph.measures.measure import Options
 from cnngraph.measures.network_arrays import position_arrays
 from cnngraph.measures.registry import MEASURES, find_measure, measure_network
+from cnngraph.measures.shortest_paths import betweenness
 from cnngraph.network.spec import check
 from cnngraph.network.tables import Network
 from tests.synthetic import small_network
@@ -251,3 +252,13 @@ def test_wrong_options_are_refused_with_the_right_spelling() -> None:
         find_measure("entropy", aggregate="sum")
     with pytest.raises(UsageError, match="Did you mean median"):
         measure_network(toy_4x4(), "degree", reference="medain")
+
+
+@quick
+@given(networks(exact=True))
+def test_betweenness_of_a_sample_is_a_plain_sum_over_its_sources(net: Network) -> None:
+    arrays = position_arrays(net)
+    n, arc = len(arrays.layer), arrays.weight != 0
+    ends = (arrays.source[arc], arrays.target[arc], 1 / np.abs(arrays.weight[arc]))
+    each = [betweenness(n, *ends, np.array([start])) for start in range(n)]
+    assert sum(each) == pytest.approx(betweenness(n, *ends, np.arange(n)), abs=1e-12)
