@@ -39,7 +39,7 @@ def _net(name: str) -> tuple[nn.Module, int]:
     if family == "torchvision":
         with torch.random.fork_rng(devices=[]):
             return _small(getattr(torchvision.models, rest), rest), size
-    return build(name, classes=3, size=size, width=0.25), size
+    return build(name, classes=3, size=size, width=0.125), size
 
 
 def _small(builder: object, name: str) -> nn.Module:
@@ -49,10 +49,10 @@ def _small(builder: object, name: str) -> nn.Module:
 
 
 def _works(slim: nn.Module, size: int) -> None:
-    x = torch.randn(4, 3, size, size, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     logits = slim.train()(x)
-    assert logits.shape == (4, 3)
-    nn.functional.cross_entropy(logits, torch.tensor([0, 1, 2, 0])).backward()
+    assert logits.shape == (2, 3)
+    nn.functional.cross_entropy(logits, torch.tensor([0, 1])).backward()
     assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in slim.parameters())
 
 
@@ -67,7 +67,7 @@ def test_reasons(name: str) -> None:
     assert set(blocks.values()) <= {None}
 
 
-@pytest.mark.parametrize("name", [name for name in NETS if "cnngraph" in name] + ["torchvision:alexnet"])
+@pytest.mark.parametrize("name", [name for name in NETS if "cnngraph" in name])
 def test_every_conv_and_block_trains_without(name: str) -> None:
     model, size = _net(name)
     graph = follow(model, (3, size, size))

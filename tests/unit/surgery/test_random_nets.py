@@ -132,24 +132,26 @@ def _holds(model: nn.Module, layers: list[str], blocks: list[str], init: str) ->
         assert slim.eval()(x).shape == model.eval()(x).shape
     slim.train()(x).square().sum().backward()
     assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in slim.parameters())
-    assert not any(isinstance(slim.get_submodule(name), nn.Conv2d) for name in layers if not blocks)
+    there = dict(slim.named_modules())
+    assert not any(isinstance(there.get(name), nn.Conv2d) for name in layers)
     removes = [*layers, *(Removal(layer=block, kind="block") for block in blocks)]
     found = cost(model, SHAPE, removes)
     assert found.parameters == sum(parameter.numel() for parameter in slim.parameters())
     assert found.macs == sum(layer.macs for layer in follow(slim, SHAPE).layers)
-    joined = {join.layer for join in report.joins}
-    renormed = (
-        {name for name, module in slim.named_modules() if isinstance(module, nn.BatchNorm2d)} if joined else set()
-    )
-    mine = model.state_dict()
-    for name, tensor in slim.state_dict().items():
-        owner = name.rpartition(".")[0]
-        same = tensor.shape == mine[name].shape and torch.equal(tensor, mine[name])
-        assert same or owner in joined or owner in renormed or owner in report.resized or "running" in name
+    if init == "scratch":
+        return True
+    mine, theirs = model.state_dict(), slim.state_dict()
+    changed = {join.layer for join in report.joins} | {
+        name.rpartition(".")[0] for name in theirs if theirs[name].shape != mine[name].shape
+    }
+    for name, tensor in theirs.items():
+        # Resized layers and joins aside, all is bit-identical; the train step above moved the norms' statistics.
+        kept = name.rpartition(".")[0] not in changed and not name.endswith(("running_mean", "running_var", "tracked"))
+        assert not kept or torch.equal(tensor, mine[name])
     return True
 
 
-@settings(deadline=None, derandomize=True, max_examples=25)
+@settings(deadline=None, derandomize=True, max_examples=15)
 @given(st.lists(STEPS, min_size=2, max_size=4), st.data())
 def test_random_chains(steps: list[Step], data: st.DataObject) -> None:
     try:
@@ -161,7 +163,7 @@ def test_random_chains(steps: list[Step], data: st.DataObject) -> None:
     assert _holds(model, chosen, [], data.draw(st.sampled_from(["inherit", "least-squares", "scratch"])))
 
 
-@settings(deadline=None, derandomize=True, max_examples=25)
+@settings(deadline=None, derandomize=True, max_examples=15)
 @given(
     st.lists(st.tuples(st.sampled_from([3, 4]), st.sampled_from([1, 1, 2]), st.booleans()), min_size=1, max_size=3),
     st.data(),
