@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from cnngraph.chain.baseline import training_recipe
-from cnngraph.chain.subject import Subject, weights_hash
+from cnngraph.chain.subject import Subject
 from cnngraph.console import Progress
 from cnngraph.errors import PlanError
 from cnngraph.plan import Plan, Removal
@@ -58,7 +58,7 @@ def within_accuracy_drop(
 
     whole = evaluate(copy.deepcopy(subject.model), data.validation, device=device)
     identity = {
-        "weights": weights_hash(subject.model),
+        "weights": subject.sha256,
         "data": subject.choice.model_dump(mode="json"),
         "recipe": asdict(recipe),
         "ranking": [row.layer for row in sorted(plan.layers, key=lambda row: row.theta)],

@@ -13,7 +13,7 @@ from cnngraph.chain import ingest as ingesting
 from cnngraph.chain.baseline import training_recipe
 from cnngraph.chain.prune import Pruned, Retraining, prune, work_folder
 from cnngraph.chain.stored import OtherData, Stored, stored
-from cnngraph.chain.subject import ModelChoice, Subject, open_subject, weights_hash
+from cnngraph.chain.subject import ModelChoice, Subject, open_subject
 from cnngraph.console import Progress
 from cnngraph.errors import ConflictError, PlanError
 from cnngraph.plan import Plan
@@ -86,7 +86,7 @@ def _store(
     from cnngraph.database import lineage
 
     mapped = ingesting.map_subject(slim, _mapping(parent), progress)
-    sha256 = weights_hash(slim.model)
+    sha256 = slim.sha256
     prepared = ingesting.Prepared(mapped, pruned.folder / "new", sha256)
     if not prepared.model.exists():
         ingesting.save_subject(slim, prepared.model)

@@ -8,11 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.chain.subject import DataChoice, ModelChoice, Subject, open_subject, weights_hash
+from cnngraph.chain.subject import DataChoice, ModelChoice, Subject, open_subject
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import ModelError, NotFoundError
 from cnngraph.network.tables import Network
-from cnngraph.origin import get_origin
 from cnngraph.settings import Settings, split_key
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def prepare(model: ModelChoice, data: DataChoice, mapping: Mapping, progress: Pr
     network = map_subject(subject, mapping, progress)
     folder = Path(tempfile.mkdtemp(prefix="cnngraph-")) / "model"
     save_subject(subject, folder)
-    return Prepared(network, folder, weights_hash(subject.model))
+    return Prepared(network, folder, subject.sha256)
 
 
 def map_subject(subject: Subject, mapping: Mapping, progress: Progress) -> Network:
@@ -70,32 +69,17 @@ def map_subject(subject: Subject, mapping: Mapping, progress: Progress) -> Netwo
     from cnngraph.network.trace import trace
     from cnngraph.training.execution import pick_device
 
-    network = trace(
-        subject.model.to(pick_device(mapping.device)),
-        loader(subject.data.train, batch_size=32),
-        classes=subject.data.classes,
-        source=mapping.source,
-        patch=mapping.patch,
-        view=mapping.view,
-        connections=mapping.connections,
-        correlations=mapping.correlations,
-        only_classes=list(mapping.only_classes) if mapping.only_classes else None,
-        seed=mapping.seed,
-        progress=progress,
-    )
-    subject.model.cpu()
-    origin = get_origin(subject.model)
     options = asdict(mapping)
-    del options["device"]
+    place = pick_device(options.pop("device"))
+    batches = loader(subject.data.train, batch_size=32)
+    network = trace(subject.model.to(place), batches, classes=subject.data.classes, **options, progress=progress)
+    subject.model.cpu()
     return network.with_details(
         architecture=subject.architecture,
-        recipe=origin.model_dump(mode="json") if origin else None,
         preprocessing=subject.preprocessing.model_dump(mode="json"),
         dataset=subject.choice.name,
         trained=subject.trained,
-        inputs=network.details.inputs
-        | options
-        | {"data": subject.choice.model_dump(mode="json"), "weights": weights_hash(subject.model)},
+        inputs=network.details.inputs | {"data": subject.choice.model_dump(mode="json")},
     )
 
 
@@ -189,7 +173,7 @@ def from_bundle(path: str) -> Prepared:
             "For a model and data: cnngraph ingest MODEL --data D --name N",
         )
     network = read_bundle(folder)
-    return Prepared(network, folder / "model", str(network.details.inputs.get("weights", "")))
+    return Prepared(network, folder / "model", str(network.details.inputs["weights_sha256"]))
 
 
 def _made(folder: Path) -> Path:

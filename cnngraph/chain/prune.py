@@ -232,11 +232,9 @@ def _save(model: nn.Module, subject: Subject, folder: Path, *, trained: bool) ->
 
 def _digest(subject: Subject, plan: Plan, retraining: Retraining) -> str:
     """Names the inputs: the old weights, what goes and how, the data and the training."""
-    from cnngraph.chain.subject import weights_hash
-
     origin = get_origin(subject.model)
     inputs = {
-        "weights": weights_hash(subject.model),
+        "weights": subject.sha256,
         "origin": origin.model_dump(mode="json") if origin else None,
         "removes": [[removal.kind, removal.layer] for removal in plan.removes],
         "init": plan.init,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from cnngraph.datasets.registry import Data
 
-__all__ = ["DataChoice", "ModelChoice", "Subject", "open_subject", "weights_hash"]
+__all__ = ["DataChoice", "ModelChoice", "Subject", "open_subject"]
 
 
 class DataChoice(BaseModel):
@@ -73,6 +72,13 @@ class Subject:
         """(channels, height, width) of one input."""
         return (self.preprocessing.channels, *self.preprocessing.size)
 
+    @property
+    def sha256(self) -> str:
+        """Of the weights and buffers, names, types and shapes included."""
+        from cnngraph.network.trace import weights_sha256
+
+        return weights_sha256(self.model)
+
 
 def open_subject(model: ModelChoice, data: DataChoice, progress: Progress | None = None) -> Subject:
     """Open ``data`` as ``model`` wants its images, and ``model`` with as many outputs as the data has classes.
@@ -122,22 +128,6 @@ def open_subject(model: ModelChoice, data: DataChoice, progress: Progress | None
     return Subject(
         net.eval(), model.name, wanted, opened, data, model.weights is not None and not model.new_head, {}, None
     )
-
-
-def weights_hash(model: nn.Module) -> str:
-    """sha256 over names, types, shapes and bytes of every parameter and buffer."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        array = tensor.detach().cpu().contiguous()
-        digest.update(f"{name}:{array.dtype}:{tuple(array.shape)};".encode())
-        digest.update(array.reshape(-1).view(dtype=_bytes()).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _bytes() -> Any:
-    import torch
-
-    return torch.uint8
 
 
 def _open_data(choice: DataChoice, preprocessing: Preprocessing, progress: Progress | None) -> Data:

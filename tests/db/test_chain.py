@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def test_measure_and_plan(command: Run, name: str, tmp_path: Path) -> None:
     assert plan["removed"] == []
     assert plan["layers"]
     steps = plan["schedule"]
-    assert all(set(a["removed"]) < set(b["removed"]) for a, b in zip(steps, steps[1:], strict=False))
+    assert all(set(a["removed"]) < set(b["removed"]) for a, b in pairwise(steps))
     assert steps[0]["parameters"] > 0
     assert steps[0]["macs"] > 0
     assert steps[0]["latency_ms"] > 0
