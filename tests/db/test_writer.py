@@ -35,7 +35,7 @@ def elements(db: Database, key: str) -> list[str]:
         ),
         (
             "MATCH (a:FeatureMap {model: $key})-[r]->(b) WHERE a.layer IS NOT NULL "
-            "RETURN 7 AS part, a.layer AS al, a.channel AS ac, type(r) AS type, properties(r) AS own, b.layer, b.channel"
+            "RETURN 7 AS part, a.layer, a.channel, type(r) AS type, properties(r) AS own, b.layer, b.channel"
         ),
         (
             "MATCH (a:Position {model: $key})-[r]->(b) WHERE a.number IS NOT NULL WITH a, r, b ORDER BY b.number "

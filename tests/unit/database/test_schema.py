@@ -1,0 +1,79 @@
+"""What a migration asks and says, without a server."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from cnngraph.database import cypher, schema
+from cnngraph.database.connection import Database
+from cnngraph.errors import ConflictError, DatabaseError
+
+
+class Recorder:
+    """A database of canned answers that remembers every statement."""
+
+    def __init__(self, *, version: int | None = None, labels: dict[str, int] | None = None, embedded: bool = False):
+        self.version, self.labels, self.embedded = version, labels or {}, embedded
+        self.uri = "bolt://nowhere"
+        self.ran: list[str] = []
+
+    def read(self, text: str, /, **params: Any) -> list[dict[str, Any]]:
+        if text == cypher.load("schema/version"):
+            return [] if self.version is None else [{"version": self.version, "program": "9.9.9"}]
+        return [{"label": label, "nodes": nodes} for label, nodes in self.labels.items()]
+
+    def write(self, text: str, /, **params: Any) -> list[dict[str, Any]]:
+        self.ran.append(text)
+        self.version = params["version"]
+        return []
+
+    def auto(self, text: str, /, **params: Any) -> list[dict[str, Any]]:
+        self.ran.append(text)
+        return []
+
+
+def database(**options: Any) -> tuple[Recorder, Database]:
+    recorder = Recorder(**options)
+    return recorder, cast(Database, recorder)
+
+
+def test_an_empty_database_is_migrated_and_the_version_recorded_last() -> None:
+    recorder, db = database()
+    assert [migration.version for migration in schema.migrate(db)] == [m.version for m in schema.migrations()]
+    assert recorder.ran[0].startswith("CREATE CONSTRAINT cnngraph_model")
+    assert recorder.ran[-1] == cypher.load("schema/record_version")
+    assert schema.pending(db) == []
+
+
+def test_strangers_with_our_labels_are_counted_and_refused() -> None:
+    recorder, db = database(labels={"Layer": 12, "Model": 3})
+    with pytest.raises(ConflictError, match="12 :Layer, 3 :Model") as refused:
+        schema.migrate(db)
+    assert "--share-database" in refused.value.hint
+    assert recorder.ran == []
+    assert schema.migrate(db, share_database=True)
+
+
+def test_a_newer_schema_is_refused_with_the_version_to_install() -> None:
+    _, db = database(version=99)
+    with pytest.raises(DatabaseError, match="has version 99") as refused:
+        schema.migrate(db)
+    assert "9.9.9" in refused.value.hint
+
+
+def test_only_the_embedded_server_migrates_itself() -> None:
+    recorder, db = database()
+    with pytest.raises(DatabaseError) as refused:
+        schema.require_current(db)
+    assert "cnngraph db migrate" in refused.value.hint
+    assert recorder.ran == []
+    recorder, db = database(embedded=True)
+    schema.require_current(db)
+    assert recorder.ran
+
+
+def test_migrations_are_numbered_without_a_gap() -> None:
+    versions = [migration.version for migration in schema.migrations()]
+    assert versions == list(range(1, len(versions) + 1))
