@@ -70,7 +70,8 @@ def write_network(
 
     Returns:
         ``model``, the counts of what it has in the database (of what it would have, with ``dry_run``), ``action`` (new,
-        resume, replace or nothing), ``seconds`` by phase and ``relationships_per_second`` over arcs and connections.
+        resume, replace or nothing), ``seconds`` by phase and ``relationships_per_second`` over arcs and connections
+        (``None`` where they were not all written by this call).
 
     Raises:
         SpecError: the network contradicts itself.
@@ -123,7 +124,8 @@ class _Ingest:
             self._verify()
             self.db.write(cypher.load("write/finish_model"), key=self.key)
         spent = sum(self.seconds.get(phase, 0.0) for phase in ("arcs", "connections"))
-        rate = self.edges / spent if spent else None
+        # A resumed run skips what is there: its pace says nothing.
+        rate = self.edges / spent if spent and intent != "resume" else None
         return _summary(self.db, self.key, intent, self.seconds, rate)
 
     def _send(self, phase: str, query: str, what: rows.Rows, size: int) -> None:
