@@ -7,6 +7,7 @@ Shapes come from fake tensors: no image is computed and no memory is spent.
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import sys
 import traceback
@@ -24,7 +25,7 @@ from torch.nn.parameter import is_lazy
 
 from cnngraph.errors import ModelError, TraceError
 
-__all__ = ["BATCH", "follow_symbolically", "unwrapped"]
+__all__ = ["BATCH", "fake_tensors", "follow_symbolically", "unwrapped"]
 
 BATCH = 2  # images in the shapes that are propagated: more than one, so that a batch is never taken for a broadcast
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
@@ -225,10 +226,26 @@ def _shape_of(value: Any) -> Any:
     return None
 
 
+@contextmanager
+def fake_tensors() -> Iterator[None]:
+    """Tensors with shapes and no values inside, next to real weights.
+
+    torch logs every operation that refuses its shapes with a traceback, before it raises; callers say it in one line.
+    """
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    silent = log.disabled
+    log.disabled = True
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            yield
+    finally:
+        log.disabled = silent
+
+
 def _propagate(module: fx.GraphModule, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> None:
     recorder = _ShapeRecorder(module, garbage_collect_values=True)
     try:
-        with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):
+        with torch.no_grad(), fake_tensors():
             recorder.run(torch.zeros(shape, device=device, dtype=dtype))
     except Exception as error:
         node = recorder.current

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils import parametrize
 
 from cnngraph.errors import PlanError
+from cnngraph.network.symbolic import fake_tensors
 from cnngraph.surgery.passage import conv_size, passage
 from cnngraph.surgery.wound import SizeMismatchError, WidthMismatchError, Wound, label
 
@@ -27,6 +27,7 @@ class Fitter(fx.Interpreter):
         self.shapes: dict[fx.Node, tuple[int, ...]] = {}
         self.passages: dict[str, nn.Module] = {}
         self.widths: dict[fx.Node, tuple[int, int]] = {}
+        self._called: dict[str, tuple[int, int]] = {}
 
     def run_all(self) -> None:
         """Run it.
@@ -36,7 +37,7 @@ class Fitter(fx.Interpreter):
         """
         source = self.wound.body.nodes[0]
         weight = next(iter(self.wound.body.graph_module.parameters()))
-        with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):
+        with torch.no_grad(), fake_tensors():
             self.run(torch.zeros(source.meta["shape"], device=weight.device, dtype=weight.dtype))
 
     def run_node(self, n: fx.Node) -> Any:
@@ -106,6 +107,11 @@ class Fitter(fx.Interpreter):
         return x.new_empty((x.shape[0], outputs, height, width))
 
     def _note_width(self, node: fx.Node, module: nn.Module, before: tuple[int, int], after: tuple[int, int]) -> None:
+        if self._called.setdefault(str(node.target), after) != after:
+            raise PlanError(
+                f"{self.wound.name} cannot go: {node.target} is called more than once and would get other widths.",
+                "Remove other layers.",
+            )
         if after == before:
             return
         if isinstance(module, nn.Conv2d) and module.groups != 1:
@@ -114,8 +120,6 @@ class Fitter(fx.Interpreter):
                 f"and would get {after[0]} channels instead of {before[0]}.",
                 "Remove other layers.",
             )
-        if self.wound.body.calls(node) > 1 and self.widths.get(node, after) != after:
-            raise PlanError(f"{self.wound.name} cannot go: {node.target} is called twice, with other widths.", "")
         if parametrize.is_parametrized(module):
             raise PlanError(
                 f"{self.wound.name} cannot go: {node.target} is parametrized and cannot be resized.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -366,6 +367,20 @@ def test_refusals(
     assert says in refusal.value.message
     assert "\n" not in refusal.value.message
     assert refusal.value.hint
+
+
+def test_a_wrong_size_is_one_line_and_torch_logs_none() -> None:
+    records: list[logging.LogRecord] = []
+    log, handler = logging.getLogger("torch._subclasses.fake_tensor"), logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    log.addHandler(handler)
+    try:
+        with pytest.raises(TraceError, match="does not take images of 1 x 9 x 12"):
+            follow(toy("pooled"), (1, 9, 12))
+    finally:
+        log.removeHandler(handler)
+    assert records == []
+    assert not log.disabled
 
 
 def test_large_finite_weights_are_no_error() -> None:

@@ -202,6 +202,20 @@ def test_a_name_typed_on_the_command_line_is_not_found_instead() -> None:
     check(graph, plan("layer1.0.conv1"), unknown=NotFoundError)
 
 
+def test_a_module_that_is_called_twice_cannot_get_two_widths() -> None:
+    class Again(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.shared, self.last = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 2, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(self.shared(self.shared(self.first(x))).mean((2, 3), keepdim=True)).flatten(1)
+
+    with pytest.raises(PlanError, match="first cannot go: shared is called more than once") as caught:
+        cut(Again(), plan("first"), input_shape=(3, 4, 4))
+    assert caught.value.hint
+
+
 def test_all_convs_are_too_many() -> None:
     with pytest.raises(PlanError, match="removes all 2 conv layers"):
         cut(toy("plain"), plan("a", "b"), input_shape=(1, 4, 4))
