@@ -57,8 +57,8 @@ def _print(outcome: Outcome, database: Database) -> None:
         print(f"Neo4j Browser: {database.http}/browser/")
         print(f"  log in as neo4j; the password is in {connection.settings().home / 'server' / 'password'}")
     print("\nThree queries to paste there:")
-    for title, text in outcome.queries:
-        print(f"\n// {title}\n{text.strip()}")
+    for _, text in outcome.queries:  # a text begins with its title
+        print(f"\n{text.strip()}")
     say("")
     if database.embedded:
         _print_server()

@@ -226,12 +226,12 @@ class _Run:
             self.seconds += time.perf_counter() - start
             if self.best_epoch == epoch.epoch:
                 self.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
-            self.progress.note(_summary(epoch, self.recipe.epochs))
             if checkpoint:
                 history = [asdict(each) for each in self.history]
                 state = {"settings": settings, "history": history, "seconds": self.seconds}
                 state["execution"] = asdict(self.execution)
                 write_checkpoint(checkpoint, state, self.model, self.best, self.optimizer)
+            self.progress.note(_summary(epoch, self.recipe.epochs))
         copy_state(self.model, self.best)
         return Fit(
             recipe=self.recipe,
