@@ -20,6 +20,7 @@ from cnngraph.surgery.anatomy import Body
 from cnngraph.surgery.carry_out import carry_out, renew, renew_everything
 from cnngraph.surgery.check import architectures_of, resolve
 from cnngraph.surgery.incision import Incision, Join
+from cnngraph.surgery.passage import Copy
 from cnngraph.surgery.refit import Refitted, refit
 from cnngraph.surgery.sample import fitting_images, input_shape_of
 
@@ -173,13 +174,9 @@ def _report(incision: Incision, joins: list[JoinReport], notes: list[str], secon
         joins=tuple(joins),
         stays=incision.stays,
         passages={
-            path: str(made) for path, made in incision.passages.items() if list(made.modules())[1:] or not _idle(made)
+            path: str(made) for path, made in incision.passages.items() if not isinstance(made, nn.Identity | Copy)
         },
         resized={path: (resize.inputs, resize.outputs) for path, resize in incision.resized.items()},
         notes=tuple(notes),
         seconds=seconds,
     )
-
-
-def _idle(passage: nn.Module) -> bool:
-    return type(passage).__name__ in {"Identity", "Copy"}

@@ -161,7 +161,9 @@ def read_saved(folder: str | Path) -> Saved:
         tensors = load_file(weights)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{weights} is not a readable safetensors file: {error}.", "Save it again.") from error
-    fit_weights(model, _with_aliases(model, tensors), where=str(weights))
+    tensors = _with_aliases(model, tensors)
+    _take_precision(model, tensors)
+    fit_weights(model, tensors, where=str(weights))
     return Saved(
         model=model.eval(),
         **{name: getattr(known, name) for name in Saved.model_fields if name != "model"},
@@ -239,6 +241,11 @@ def _origin_for(
         given["classes"] = len(classes) or _outputs(model)
     origin = Origin(architecture=chosen, options=given, plans=plans)
     hint = "Pass architecture='python:package.module:factory', whose factory builds the unpruned net."
+    if chosen.startswith("python:__main__:"):
+        raise ModelError(
+            f"The net cannot be saved: {kind.__name__} is defined in the script that runs, and nothing can import that.",
+            f"Move the class to a module of its own. {hint}",
+        )
     try:
         twin = rebuilt(origin, shape)
     except CnngraphError as error:
@@ -307,6 +314,13 @@ def _with_aliases(model: nn.Module, tensors: dict[str, torch.Tensor]) -> dict[st
         if stored is not None:
             tensors |= dict.fromkeys(names, tensors[stored])
     return tensors
+
+
+def _take_precision(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Let ``model``, built in float32, hold its weights as they were saved: float64 and half stay what they are."""
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if name in tensors and tensors[name].dtype != tensor.dtype:
+            tensor.data = tensor.data.to(tensors[name].dtype)
 
 
 def _sha256(path: Path) -> str:

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from cnngraph.errors import ModelError
+from cnngraph.errors import CnngraphError, ModelError
 from cnngraph.plan import Plan
 from cnngraph.surgery import saved
 from cnngraph.surgery.apply import cut
@@ -72,7 +72,10 @@ def verify(
     failures: list[str] = []
     notes: list[str] = []
     before = state_hash(model), state_hash(slim)
-    shape = input_shape or input_shape_of(model)
+    try:
+        shape = input_shape or input_shape_of(model)
+    except CnngraphError as error:
+        return Verification(None, False, False, False, (f"input shape: {error}",), (), time.perf_counter() - began)
     generator = torch.Generator().manual_seed(seed)
     weight = next(slim.parameters())
     images = torch.randn(_BATCH, *shape, generator=generator).to(weight.device, weight.dtype)

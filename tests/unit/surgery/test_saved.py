@@ -91,6 +91,23 @@ def test_a_class_that_nothing_builds_again_asks_for_its_architecture(tmp_path: P
         save(seeded(LeNet), tmp_path / "other", architecture="cnngraph:lenet5", options={"classes": 10})
 
 
+def test_a_class_of_the_running_script_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LeNet, "__module__", "__main__")
+    with pytest.raises(ModelError, match="LeNet is defined in the script that runs") as caught:
+        save(seeded(LeNet), tmp_path / "net")
+    assert "module of its own" in caught.value.hint
+    assert not (tmp_path / "net").exists()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_precision_is_kept(tmp_path: Path, dtype: torch.dtype) -> None:
+    model = seeded(LeNet).to(dtype)
+    found = load(save(model, tmp_path / "net"))
+    x = images(2, 1, 28, 28).to(dtype)
+    assert torch.equal(found(x), model(x))
+    assert {tensor.dtype for tensor in found.state_dict().values()} == {dtype}
+
+
 def test_it_replaces_a_saved_model_and_nothing_else(tmp_path: Path) -> None:
     folder = _lenet(tmp_path)
     save(build("cnngraph:lenet5", classes=2), folder)

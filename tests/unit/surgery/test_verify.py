@@ -108,3 +108,10 @@ def test_a_local_class_is_proven_in_this_process_and_that_is_said() -> None:
     proof = verify(model, apply(model, made), made)
     assert proof.ok, proof.failures
     assert proof.notes[0].startswith("Saved and loaded in this process only.")
+
+
+def test_without_an_input_size_nothing_is_proven() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1), nn.Flatten(), nn.Linear(4 * 33 * 33, 2))
+    proof = verify(model, model, plan("1"))
+    assert not proof.ok
+    assert "Pass input_shape=" in proof.failures[0]
