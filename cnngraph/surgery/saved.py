@@ -243,7 +243,7 @@ def _origin_for(
     hint = "Pass architecture='python:package.module:factory', whose factory builds the unpruned net."
     if chosen.startswith("python:__main__:"):
         raise ModelError(
-            f"The net cannot be saved: {kind.__name__} is defined in the script that runs, and nothing can import that.",
+            f"The net cannot be saved: {kind.__name__} is defined in the script that runs, not in a module.",
             f"Move the class to a module of its own. {hint}",
         )
     try:
