@@ -16,6 +16,7 @@ from cnngraph.chain.stored import OtherData, Stored, stored
 from cnngraph.chain.subject import ModelChoice, Subject, open_subject
 from cnngraph.console import Progress
 from cnngraph.errors import ConflictError, PlanError
+from cnngraph.files import write_text
 from cnngraph.plan import Plan
 from cnngraph.settings import Settings, split_key
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
 
 __all__ = ["carry_out"]
+
+_NAME = "name.txt"  # in the work folder: what is being stored, so that a prune that goes on keeps its name
 
 
 def carry_out(
@@ -64,26 +67,32 @@ def carry_out(
     if dry_run:
         return _preview(subject, plan, split_key(new_name, settings.owner))
     pruned = prune(subject, plan, retraining, folder=folder, progress=progress)
-    result = _store(
-        db,
-        settings,
-        model,
-        replace(subject, model=pruned.model, training=pruned.training, trained=True),
-        pruned,
-        new_name,
-        progress,
-    )
+    new_name = _new_name(db, model.key, as_name, folder)  # while the net was trained somebody may have taken it
+    write_text(folder / _NAME, new_name)
+    slim = replace(subject, model=pruned.model, training=pruned.training, trained=subject.trained or recipe is not None)
+    result = _store(db, settings, model, slim, pruned, new_name, device, progress)
     if out is not None:
-        shutil.copytree(result["artifact"], out)
+        part = out.with_name(f".{out.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(result["artifact"], part)
+        part.replace(out)
     shutil.rmtree(folder)
     return result
 
 
 def _store(
-    db: Database, settings: Settings, parent: Stored, slim: Subject, pruned: Pruned, new_name: str, progress: Progress
+    db: Database,
+    settings: Settings,
+    parent: Stored,
+    slim: Subject,
+    pruned: Pruned,
+    new_name: str,
+    device: str,
+    progress: Progress,
 ) -> dict[str, Any]:
     """The new model, its run, its lineage and the evaluations; each is written once, however often this is repeated."""
     from cnngraph.database import lineage
+    from cnngraph.training.execution import pick_device
 
     mapped = ingesting.map_subject(slim, _mapping(parent), progress)
     sha256 = slim.sha256
@@ -97,7 +106,7 @@ def _store(
     surviving = {layer: layer for layer in _module_layers(db, parent.key) if layer in names}
     lineage.store_produced(db, run, new_key, parent.key, surviving)
     result = {"model": parent.key, "new_model": new_key, "run": run} | pruned.result
-    common = {"split": "test", "seed": slim.choice.seed, "run": run}
+    common = {"split": "test", "seed": slim.choice.seed, "device": str(pick_device(device)), "run": run}
     lineage.store_evaluation(db, parent.key, result["before"] | common | {"control": False})
     lineage.store_evaluation(db, new_key, result["after"] | common | {"control": False, "verified": result["verified"]})
     if result["control"] is not None:
@@ -122,14 +131,14 @@ def _preview(subject: Subject, plan: Plan, new_key: str) -> dict[str, Any]:
 
 
 def _new_name(db: Database, parent: str, as_name: str | None, folder: Path) -> str:
-    """The new model's name; kept in the work folder, so that a prune that goes on keeps its name.
+    """The new model's name: the one that an interrupted run had begun to store, else ``as_name``, else a free one.
 
     Raises:
         ConflictError: ``as_name`` exists.
     """
     from cnngraph.database import catalogue
 
-    note = folder / "name.txt"
+    note = folder / _NAME
     if note.is_file() and as_name in (None, note.read_text(encoding="utf-8")):
         return note.read_text(encoding="utf-8")
     taken = {model["model"] for model in catalogue.list_models(db)}
@@ -138,15 +147,11 @@ def _new_name(db: Database, parent: str, as_name: str | None, folder: Path) -> s
             raise ConflictError(
                 f"There is a model {as_name} already.", f"Choose another --as, or delete it: cnngraph delete {as_name}"
             )
-        name = as_name
-    else:
-        base = f"{parent.split('/')[1][:90]}-pruned"
-        name = next(
-            free for free in [base, *(f"{base}-{i}" for i in range(2, 10_000))] if f"{db.owner}/{free}" not in taken
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    note.write_text(name, encoding="utf-8")
-    return name
+        return as_name
+    base = f"{parent.split('/')[1][:90]}-pruned"
+    return next(
+        free for free in [base, *(f"{base}-{i}" for i in range(2, 10_000))] if f"{db.owner}/{free}" not in taken
+    )
 
 
 def _mapping(parent: Stored) -> ingesting.Mapping:

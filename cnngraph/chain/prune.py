@@ -1,7 +1,8 @@
 """From a plan to a stored model: rebuild, verify, retrain beside the control, evaluate, store with its lineage.
 
 Every stage leaves its result in a work folder named by a hash of the inputs, so that an interrupted prune goes on where
-it was: ``slim/`` (the verified net), ``retrain/`` and ``control/`` (a checkpoint, then the trained net).
+it was: ``slim/`` (the verified net), ``retrain/`` and ``control/`` (a checkpoint, then the trained net). Nets are read
+back from there even when nothing interrupted: what comes out never depends on that.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnngraph import __version__
 from cnngraph.chain.subject import Subject
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import VerificationError
@@ -49,7 +51,9 @@ class Pruned:
     """A pruned, verified and evaluated net that is not stored yet.
 
     Attributes:
-        result: the JSON of ``prune`` without its names.
+        result: the JSON of ``prune`` without its names. The epoch time of ``before`` is the control's where there is
+            one (same recipe, machine and hour as ``after``), else what the old net's own training took.
+        training: the settings of the retraining; without one, those of the old net.
         joins: relative error of the least-squares join by layer.
         folder: the work folder; remove it when everything is stored.
     """
@@ -82,9 +86,9 @@ def prune(
     folder.mkdir(parents=True, exist_ok=True)
     slim, report = _rebuilt(subject, plan, retraining.seed, folder, progress)
     before = figures(subject.model, subject, retraining.device, progress)
-    before["epoch_seconds"] = subject.training.get("epoch_seconds")
-    control: dict[str, Any] | None = None
     training = dict(subject.training)
+    before["epoch_seconds"] = training.pop("epoch_seconds", None)  # of the old net, not of the new one
+    control: dict[str, Any] | None = None
     epoch_seconds = None
     if retraining.recipe is not None:
         slim, epoch_seconds = _trained(
@@ -96,8 +100,9 @@ def prune(
                 subject.model, subject, retraining, folder / "control", "Training the control", progress
             )
             control = figures(kept, subject, retraining.device, progress) | {"epoch_seconds": seconds}
+            before["epoch_seconds"] = seconds
     after = figures(slim, subject, retraining.device, progress) | {"epoch_seconds": epoch_seconds}
-    _latencies(subject, slim, before, after, control, progress)
+    _latencies(subject, slim, before, after, control, retraining.device, progress)
     result = {
         "removed": plan.removed,
         "verified": report["verified"],
@@ -150,7 +155,8 @@ def _rebuilt(
     if not proof.ok:
         shutil.rmtree(folder, ignore_errors=True)
         raise VerificationError(
-            f"The rebuilt net failed its proof: {'; '.join(proof.failures)}.", "Nothing was stored."
+            f"The rebuilt net failed its proof: {'; '.join(proof.failures)}.",
+            "Nothing was stored. Remove other layers.",
         )
     known = {
         "verified": {
@@ -166,7 +172,7 @@ def _rebuilt(
     write_text(done, json.dumps(known, indent=2))
     for note in report.notes:
         progress.note(note)
-    return slim, known
+    return saved.read_saved(folder / "slim").model, known
 
 
 def _trained(
@@ -177,26 +183,25 @@ def _trained(
     from cnngraph.training.fit import fit
 
     done = folder / "done.json"
-    if done.is_file():
-        return saved.read_saved(folder / "model").model, float(
-            json.loads(done.read_text(encoding="utf-8"))["epoch_seconds"]
+    if not done.is_file():
+        assert retraining.recipe is not None
+        tuned = copy.deepcopy(model)
+        progress.note(what)
+        folder.mkdir(exist_ok=True)
+        history = fit(
+            tuned,
+            subject.data.train,
+            subject.data.validation,
+            **asdict(retraining.recipe),
+            device=retraining.device,
+            checkpoint=folder / "checkpoint.safetensors",
+            progress=progress,
         )
-    assert retraining.recipe is not None
-    tuned = copy.deepcopy(model)
-    progress.note(what)
-    folder.mkdir(exist_ok=True)
-    history = fit(
-        tuned,
-        subject.data.train,
-        subject.data.validation,
-        **asdict(retraining.recipe),
-        device=retraining.device,
-        checkpoint=folder / "checkpoint.safetensors",
-        progress=progress,
-    )
-    _save(tuned, subject, folder / "model", trained=True)
-    write_text(done, json.dumps({"epoch_seconds": history.epoch_seconds}))
-    return tuned, history.epoch_seconds
+        _save(tuned, subject, folder / "model", trained=True)
+        write_text(done, json.dumps({"epoch_seconds": history.epoch_seconds}))
+    # Read back, the net lies in memory as the old one does: a layout chosen for training would decide the latency.
+    found = json.loads(done.read_text(encoding="utf-8"))
+    return saved.read_saved(folder / "model").model, float(found["epoch_seconds"])
 
 
 def _latencies(
@@ -205,13 +210,14 @@ def _latencies(
     before: dict[str, Any],
     after: dict[str, Any],
     control: dict[str, Any] | None,
+    device: str,
     progress: Progress,
 ) -> None:
     """Both nets in turn, so that a drift of the machine meets them alike; the control has the old net's structure."""
     from cnngraph.training.latency import latency_ms
 
     progress.start("Measuring latency")
-    found = latency_ms({"before": subject.model, "after": slim}, subject.input_shape)
+    found = latency_ms({"before": subject.model, "after": slim}, subject.input_shape, device=device)
     before["latency_ms"], after["latency_ms"] = found["before"], found["after"]
     if control is not None:
         control["latency_ms"] = found["before"]
@@ -231,15 +237,20 @@ def _save(model: nn.Module, subject: Subject, folder: Path, *, trained: bool) ->
 
 
 def _digest(subject: Subject, plan: Plan, retraining: Retraining) -> str:
-    """Names the inputs: the old weights, what goes and how, the data and the training."""
+    """Names the inputs: program, model, its weights, what goes and how, the data, the training and where it runs."""
+    from cnngraph.training.execution import pick_device
+
     origin = get_origin(subject.model)
     inputs = {
+        "cnngraph": __version__,
+        "model": plan.model,
         "weights": subject.sha256,
         "origin": origin.model_dump(mode="json") if origin else None,
         "removes": [[removal.kind, removal.layer] for removal in plan.removes],
         "init": plan.init,
         "data": subject.choice.model_dump(),
         "training": asdict(retraining.recipe) if retraining.recipe else None,
+        "device": str(pick_device(retraining.device)),
         "seed": retraining.seed,
         "control": retraining.control,
     }

@@ -1,0 +1,140 @@
+"""From a plan to a stored model without a database: what an interruption costs, and which figures compare."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import torch
+
+from cnngraph.chain import execute
+from cnngraph.chain.prune import Pruned, Retraining, prune, work_folder
+from cnngraph.chain.subject import DataChoice, ModelChoice, Subject, open_subject
+from cnngraph.errors import ConflictError, VerificationError
+from cnngraph.plan import Plan, Removal
+from cnngraph.surgery.verify import Verification
+from cnngraph.training.fit import Recipe
+
+PLAN = Plan(model="me/net", removes=(Removal(layer="features.8"),))
+RETRAINING = Retraining(Recipe(epochs=2, batch_size=20), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    choice = ModelChoice(name="cnngraph:vgg11", width=0.125)
+    opened = open_subject(choice, DataChoice(name="digits", images_per_class=6))
+    return replace(opened, training={"epochs": 9, "epoch_seconds": 77.0})
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No timing decides how a net is trained, and the proof, which has tests of its own, is taken for given."""
+    monkeypatch.setattr("cnngraph.training.execution._step_seconds", lambda *_: [1.0, 1.0])
+    sound = Verification(None, True, True, True, (), (), 0.0)
+    monkeypatch.setattr("cnngraph.surgery.verify.verify", lambda *_, **__: sound)
+
+
+def weights(pruned: Pruned) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in pruned.model.state_dict().items()}
+
+
+def test_a_prune_killed_at_every_stage_does_nothing_twice(
+    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = prune(subject, PLAN, RETRAINING, folder=tmp_path / "whole")
+    done: Counter[str] = Counter()
+    killed: set[str] = set()
+
+    def deadly(target: str) -> None:
+        """The first call of ``target`` works, and what it leaves is kept or lost as by a kill right after it."""
+        home, _, name = target.rpartition(".")
+        real = getattr(__import__(home, fromlist=[name]), name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            done[name] += 1
+            found = real(*arguments, **options)
+            if done[name] not in {1, 4}:
+                return found
+            killed.add(f"{name} {done[name]}")
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(target, call)
+
+    # Epochs: the first is done before the kill, the fourth is the last of the control.
+    deadly("cnngraph.training.fit.write_checkpoint")
+    deadly("cnngraph.surgery.apply.apply_with_report")
+    deadly("cnngraph.training.latency.latency_ms")
+    runs = 0
+    while True:
+        runs += 1
+        try:
+            again = prune(subject, PLAN, RETRAINING, folder=tmp_path / "killed")
+        except KeyboardInterrupt:
+            continue
+        break
+    assert killed == {"apply_with_report 1", "write_checkpoint 1", "write_checkpoint 4", "latency_ms 1"}
+    assert runs == 5
+    assert done == {"apply_with_report": 2, "write_checkpoint": 4, "latency_ms": 2}  # no epoch was done twice
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(again)[name]), name
+    for which in ("before", "after", "control"):
+        for figure in ("accuracy", "precision", "recall", "parameters", "macs"):
+            assert whole.result[which][figure] == again.result[which][figure]
+
+
+def test_the_old_nets_epoch_is_the_controls(subject: Subject, tmp_path: Path) -> None:
+    pruned = prune(subject, PLAN, RETRAINING, folder=tmp_path / "work")
+    before, control = pruned.result["before"], pruned.result["control"]
+    assert before["epoch_seconds"] == control["epoch_seconds"] != 77.0
+    assert before["latency_ms"] == control["latency_ms"]
+    assert pruned.training["epoch_seconds"] == pruned.result["after"]["epoch_seconds"]
+
+
+def test_without_retraining_no_epoch_time_is_inherited(subject: Subject, tmp_path: Path) -> None:
+    pruned = prune(subject, PLAN, Retraining(None, device="cpu"), folder=tmp_path / "work")
+    assert pruned.result["before"]["epoch_seconds"] == 77.0
+    assert pruned.result["after"]["epoch_seconds"] is None
+    assert pruned.result["control"] is None
+    assert pruned.training == {"epochs": 9}
+
+
+def test_a_failed_proof_keeps_nothing(subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = Verification(None, False, True, True, ("train: broken",), (), 0.0)
+    monkeypatch.setattr("cnngraph.surgery.verify.verify", lambda *_, **__: failed)
+    with pytest.raises(VerificationError, match="train: broken"):
+        prune(subject, PLAN, RETRAINING, folder=tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_work_folder_belongs_to_one_prune(subject: Subject, tmp_path: Path) -> None:
+    def name(plan: Plan = PLAN, retraining: Retraining = RETRAINING, **changes: Any) -> str:
+        return work_folder(tmp_path, replace(subject, **changes), plan, retraining).name
+
+    assert name() == name()
+    others = [
+        name(PLAN.model_copy(update={"model": "me/other"})),
+        name(PLAN.model_copy(update={"init": "scratch"})),
+        name(retraining=replace(RETRAINING, recipe=Recipe(epochs=3, batch_size=20))),
+        name(retraining=replace(RETRAINING, control=False)),
+        name(choice=DataChoice(name="digits", images_per_class=7)),
+    ]
+    assert len({name(), *others}) == 6
+
+
+def test_a_name_is_kept_only_once_storing_has_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[dict[str, str]] = []
+    monkeypatch.setattr("cnngraph.database.catalogue.list_models", lambda _: taken)
+    db = cast(Any, SimpleNamespace(owner="me"))
+    assert execute._new_name(db, "me/net", None, tmp_path / "work") == "net-pruned"
+    assert not (tmp_path / "work").exists()  # a dry run leaves nothing
+    taken.append({"model": "me/net-pruned"})
+    assert execute._new_name(db, "me/net", None, tmp_path / "work") == "net-pruned-2"
+    with pytest.raises(ConflictError, match="There is a model net-pruned already"):
+        execute._new_name(db, "me/net", "net-pruned", tmp_path / "work")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "name.txt").write_text("net-pruned", encoding="utf-8")
+    assert execute._new_name(db, "me/net", None, tmp_path / "work") == "net-pruned"
