@@ -17,7 +17,6 @@ from cnngraph.settings import Settings
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
-    from cnngraph.pruning.cost import Cost
 
 __all__ = ["Decision", "decide", "given"]
 
@@ -106,19 +105,9 @@ class _Anatomy:
 
     def annotate(self, plan: Plan) -> Plan:
         """The plan with parameters, MACs and estimated latency in each step of its schedule."""
-        from cnngraph.pruning.cost import Cost, annotate
         from cnngraph.surgery.cost import Costs
 
-        costs = Costs(self._graph, self._latencies())
-
-        def cost(removed: tuple[str, ...]) -> Cost | None:
-            try:
-                found = costs.without(removed)
-            except PlanError:
-                return None
-            return Cost(found.parameters, found.macs, found.latency_ms)
-
-        return annotate(plan, cost)
+        return Costs(self._graph, self._latencies()).annotate(plan)
 
 
 def given(

@@ -6,19 +6,20 @@ import math
 import statistics
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import fx, nn
 
+from cnngraph.errors import PlanError
 from cnngraph.network.graph import Layer, LayerGraph, follow
-from cnngraph.plan import Removal
+from cnngraph.plan import Plan, Removal, Step
 from cnngraph.surgery.anatomy import Body
 from cnngraph.surgery.check import resolve
 from cnngraph.surgery.incision import Incision
 
-__all__ = ["Cost", "Costs", "cost", "layer_latencies"]
+__all__ = ["Cost", "Costs", "layer_latencies"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,17 @@ class Costs:
         incision = resolve(self._body, removals)
         macs = {layer.layer: _macs(layer, incision) for layer in self._graph.layers}
         return Cost(self._parameters(incision), sum(macs.values()), self._latency(incision, macs))
+
+    def annotate(self, plan: Plan) -> Plan:
+        """``plan`` with parameters, MACs and latency in each step of its schedule whose net can be built."""
+        return plan.model_copy(update={"schedule": tuple(self._annotated(step) for step in plan.schedule)})
+
+    def _annotated(self, step: Step) -> Step:
+        try:
+            found = self.without(step.removed)
+        except PlanError:
+            return step
+        return step.model_copy(update=asdict(found))
 
     def _parameters(self, incision: Incision) -> int:
         module = self._graph.graph_module
@@ -98,17 +110,6 @@ def _macs(layer: Layer, incision: Incision) -> int:
     resize = incision.resized.get(layer.layer)
     inputs = resize.inputs if resize else (layer.in_channels or 0)
     return elements * inputs * math.prod(layer.kernel or (1,)) // (layer.groups or 1)
-
-
-def cost(
-    model: nn.Module,
-    input_shape: tuple[int, int, int],
-    removed: Iterable[str | Removal],
-    *,
-    latencies: dict[str, float] | None = None,
-) -> Cost:
-    """One cut's cost; :class:`Costs` follows the net only once for many. Raises as ``Costs.without``."""
-    return Costs(follow(model, input_shape), latencies).without(removed)
 
 
 def layer_latencies(model: nn.Module, input_shape: tuple[int, int, int], *, repeats: int = 11) -> dict[str, float]:

@@ -12,7 +12,6 @@ from cnngraph.measures.measure import LayerTheta, MeasureResult
 from cnngraph.network.cnn2multilayer import read_gexf
 from cnngraph.network.tables import Network
 from cnngraph.plan import Plan
-from cnngraph.pruning.cost import Cost, annotate
 from cnngraph.pruning.multilayer import decide, plan_network
 from tests.unit.measures.networks import toy_4x4
 
@@ -154,12 +153,3 @@ def test_a_stored_ranking_is_named_in_the_plan() -> None:
 def test_wrong_choices_are_wrong_usage(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError):
         plan_network(toy_4x4(), **wrong)  # type: ignore[arg-type]
-
-
-def test_the_schedule_is_annotated_where_the_net_can_be_built() -> None:
-    def cost(removed: tuple[str, ...]) -> Cost | None:
-        return Cost(parameters=10, macs=20, latency_ms=0.5) if len(removed) == 1 else None
-
-    first, second = annotate(decide(ranking(0.5, 1.0)), cost).schedule
-    assert (first.parameters, first.macs, first.latency_ms) == (10, 20, 0.5)
-    assert (second.parameters, second.macs, second.latency_ms) == (None, None, None)

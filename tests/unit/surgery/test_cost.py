@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import pytest
+from torch import nn
 
 from cnngraph.errors import PlanError
 from cnngraph.models.registry import build
 from cnngraph.network.graph import follow
-from cnngraph.plan import Removal
+from cnngraph.plan import Plan, Removal, Step
 from cnngraph.surgery.apply import cut
-from cnngraph.surgery.cost import Costs, cost, layer_latencies
+from cnngraph.surgery.cost import Cost, Costs, layer_latencies
 from tests.toynets import toy, toy_shape
 
 from .nets import LeNet, plan, seeded
+
+
+def cost(model: nn.Module, shape: tuple[int, int, int], removes: list[str | Removal]) -> Cost:
+    return Costs(follow(model, shape)).without(removes)
 
 
 def test_by_hand() -> None:
@@ -61,3 +66,10 @@ def test_latencies_add_up() -> None:
     assert one.latency_ms < len(table) - 2  # the conv and its ReLU are gone, and the next conv reads fewer channels
     with pytest.raises(PlanError):
         costs.without(["features.99"])
+
+
+def test_the_steps_of_a_schedule_that_can_be_built_say_their_costs() -> None:
+    steps = (Step(threshold=1.0, removed=("a",)), Step(threshold=2.0, removed=("a", "b")))
+    first, second = Costs(follow(toy("plain"), (1, 4, 4))).annotate(Plan(schedule=steps)).schedule
+    assert (first.threshold, first.parameters, first.macs, first.latency_ms) == (1.0, 38, 438, None)
+    assert second == steps[1]
