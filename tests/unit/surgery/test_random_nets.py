@@ -14,7 +14,7 @@ from cnngraph.network.graph import follow
 from cnngraph.plan import Removal
 from cnngraph.surgery.apply import apply_with_report
 from cnngraph.surgery.check import removable, removable_blocks
-from cnngraph.surgery.cost import cost
+from cnngraph.surgery.cost import Costs
 from cnngraph.surgery.verify import state_hash
 
 from .nets import batches, images, plan
@@ -135,7 +135,7 @@ def _holds(model: nn.Module, layers: list[str], blocks: list[str], init: str) ->
     there = dict(slim.named_modules())
     assert not any(isinstance(there.get(name), nn.Conv2d) for name in layers)
     removes = [*layers, *(Removal(layer=block, kind="block") for block in blocks)]
-    found = cost(model, SHAPE, removes)
+    found = Costs(follow(model, SHAPE)).without(removes)
     assert found.parameters == sum(parameter.numel() for parameter in slim.parameters())
     assert found.macs == sum(layer.macs for layer in follow(slim, SHAPE).layers)
     if init == "scratch":
