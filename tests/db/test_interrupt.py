@@ -22,23 +22,23 @@ def _interrupted(*arguments: object, at: str, cwd: Path) -> None:
     """Run the command, send SIGINT when a line with ``at`` appears on stderr, and wait."""
     executable = shutil.which("cnngraph", path=str(Path(sys.executable).parent))
     assert executable
-    process = subprocess.Popen(
+    said = []
+    with subprocess.Popen(
         [executable, *map(str, arguments)],
         cwd=cwd,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert process.stderr is not None
-    said = []
-    for line in process.stderr:
-        said.append(line)
-        if at in line:
-            process.send_signal(signal.SIGINT)
-            break
-    said += process.stderr.readlines()
-    assert process.wait(timeout=60) == 130, "".join(said)
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            said.append(line)
+            if at in line:
+                process.send_signal(signal.SIGINT)
+                break
+        said += process.stderr.readlines()
+    assert process.returncode == 130, "".join(said)
     assert "Traceback" not in "".join(said)
 
 
