@@ -3,6 +3,8 @@
 With few unknowns the normal equations are summed up batch by batch (primal form, memory d x d); where the unknowns
 exceed the samples the samples themselves are kept and a system of their number is solved (dual form).
 The ridge is 1e-3 of the mean of the Gram matrix's diagonal; a bias is fitted by centring and is not shrunk.
+The error is that of generalised cross-validation (Golub, Heath and Wahba 1979): the residual of many unknowns on few
+samples is small whatever they are worth, so it is divided by the share of the samples' freedom that the fit left over.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ class RankError(Exception):
 class Fit:
     """``weight``: (outputs, inputs), ``bias``: (outputs,), both float64.
 
-    ``relative_error``: root of the residual's sum of squares over that of the targets about their means.
+    ``relative_error``: root of the residual's sum of squares over that of the targets about their means, over
+    ``1 - freedom / rows``: an estimate of the error on other samples.
     """
 
     weight: torch.Tensor
@@ -34,10 +37,10 @@ class Fit:
 
 
 def memory_needed(unknowns: int, outputs: int, rows: int) -> int:
-    """Bytes that a fit takes at its peak: the system, its copy in the solver, and right-hand sides."""
+    """Bytes that a fit takes at its peak: the system, its factor and its inverse, and right-hand sides."""
     side = min(unknowns, rows)
     kept = rows * unknowns if rows < unknowns else 0
-    return 8 * (2 * side * side + 2 * unknowns * outputs + kept + rows * outputs)
+    return 8 * (3 * side * side + 2 * unknowns * outputs + kept + rows * outputs)
 
 
 class Ridge:
@@ -90,9 +93,9 @@ class Ridge:
             total = spread
         else:
             gram, cross, total = self._gram, self._cross, float(self._square_y.sum())
-        weight = _solve(gram, cross)
+        weight, freedom = _solve(gram, cross)
         residual = total - 2 * float((weight * cross).sum()) + float((weight * (gram @ weight)).sum())
-        return self._fit(weight, mean_x, mean_y, residual, spread)
+        return self._fit(weight, mean_x, mean_y, residual, spread, freedom)
 
     def _solve_dual(self) -> Fit:
         x = torch.cat([row for row, _ in self._kept])
@@ -104,24 +107,40 @@ class Ridge:
             x, y = x - mean_x, y - mean_y
         # The same ridge as the primal form's: both Gram matrices have the same trace, theirs has x.shape[1] entries.
         gram = x @ x.T
-        weight = x.T @ _solve(gram, y, entries=x.shape[1])
+        coefficients, freedom = _solve(gram, y, entries=x.shape[1])
+        weight = x.T @ coefficients
         residual = float((y - x @ weight).square().sum())
-        return self._fit(weight, mean_x, mean_y, residual, spread)
+        return self._fit(weight, mean_x, mean_y, residual, spread, freedom)
 
-    def _fit(self, weight: torch.Tensor, mean_x: torch.Tensor, mean_y: torch.Tensor, rest: float, spread: float) -> Fit:
+    def _fit(
+        self,
+        weight: torch.Tensor,
+        mean_x: torch.Tensor,
+        mean_y: torch.Tensor,
+        residual: float,
+        spread: float,
+        freedom: float,
+    ) -> Fit:
         bias = mean_y - mean_x @ weight if self._bias else torch.zeros_like(mean_y)
-        error = (max(rest, 0.0) / spread) ** 0.5 if spread > 0 else 0.0
+        left = max(1 - (freedom + self._bias) / self._rows, 1e-9)  # positive but for rounding
+        error = (max(residual, 0.0) / spread) ** 0.5 / left if spread > 0 else 0.0
         return Fit(weight.T.contiguous(), bias, error, self._rows)
 
 
-def _solve(gram: torch.Tensor, right: torch.Tensor, entries: int | None = None) -> torch.Tensor:
-    """Solve ``(gram + ridge) w = right``; the ridge is RIDGE x trace / entries (default: the side of ``gram``)."""
+def _solve(gram: torch.Tensor, right: torch.Tensor, entries: int | None = None) -> tuple[torch.Tensor, float]:
+    """Solve ``(gram + ridge) w = right``; the ridge is RIDGE x trace / entries (default: the side of ``gram``).
+
+    Also the fit's degrees of freedom, the trace of ``gram (gram + ridge)^-1``: the same in the primal and dual form.
+    """
     trace = float(gram.diagonal().sum())
     if not (trace > 0 and trace < float("inf")) or not bool(torch.isfinite(right).all()):
         raise RankError("its inputs are constant or not finite")
+    ridge = RIDGE * trace / (entries or gram.shape[0])
     system = gram.clone()
-    system.diagonal().add_(RIDGE * trace / (entries or gram.shape[0]))
+    system.diagonal().add_(ridge)
     factor, info = torch.linalg.cholesky_ex(system)
+    del system
     if int(info) != 0:
         raise RankError("its equations have no unique solution")
-    return torch.cholesky_solve(right, factor)
+    freedom = gram.shape[0] - ridge * float(torch.cholesky_inverse(factor).diagonal().sum())
+    return torch.cholesky_solve(right, factor), freedom

@@ -15,7 +15,8 @@ def test_a_line_through_three_points_by_hand() -> None:
     fit = ridge.solve()
     assert fit.weight.item() == pytest.approx(4 / 2.002)
     assert fit.bias.item() == pytest.approx(3 - 4 / 2.002)
-    assert fit.relative_error == pytest.approx(0.002 / 2.002)  # the ridge shrinks the slope by that share
+    # The ridge shrinks the slope by 0.002 / 2.002; slope and bias use 2 / 2.002 + 1 of the three samples' freedom.
+    assert fit.relative_error == pytest.approx(0.002 / 2.002 / (1 - (2 / 2.002 + 1) / 3))
     assert fit.rows == 3
 
 
@@ -44,6 +45,28 @@ def test_primal_and_dual_solve_the_same_equations(
     torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-8 * max(1.0, float(y.abs().sum())))
 
 
+@pytest.mark.parametrize(("unknowns", "dual"), [(40, False), (200, True)])
+def test_the_error_is_that_on_other_samples(unknowns: int, dual: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.randn(unknowns, 4, generator=generator)
+
+    def samples(rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+        x = torch.randn(rows, unknowns, generator=generator)
+        return x, x @ truth + 3 * torch.randn(rows, 4, generator=generator)
+
+    ridge = Ridge(unknowns, 4, bias=True, dual=dual)
+    x, y = samples(100)
+    ridge.add(x, y)
+    fit = ridge.solve()
+
+    def error(x: torch.Tensor, y: torch.Tensor) -> float:
+        rest = y - (x.double() @ fit.weight.T + fit.bias)
+        return float((rest.square().sum() / (y - y.mean(0)).square().sum()).sqrt())
+
+    assert fit.relative_error == pytest.approx(error(*samples(5000)), rel=0.15)
+    assert error(x, y) < 0.8 * fit.relative_error  # what the samples themselves show
+
+
 @pytest.mark.parametrize("dual", [False, True])
 def test_constant_inputs_determine_nothing(dual: bool) -> None:
     ridge = Ridge(2, 1, bias=True, dual=dual)
@@ -63,5 +86,5 @@ def test_infinite_inputs_and_no_inputs_are_refused(dual: bool) -> None:
 
 
 def test_memory_follows_the_smaller_side() -> None:
-    assert memory_needed(10, 2, 1000) == 8 * (2 * 100 + 2 * 20 + 2000)
-    assert memory_needed(1000, 2, 10) == 8 * (2 * 100 + 2 * 2000 + 10 * 1000 + 20)
+    assert memory_needed(10, 2, 1000) == 8 * (3 * 100 + 2 * 20 + 2000)
+    assert memory_needed(1000, 2, 10) == 8 * (3 * 100 + 2 * 2000 + 10 * 1000 + 20)
