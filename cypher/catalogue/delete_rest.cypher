@@ -1,7 +1,7 @@
 // Layers, classes, runs and evaluations: few. Parameters: $key.
 MATCH (m:Model {key: $key})
 CALL (m) {
-  MATCH (n:Layer {model: m.key})
+  MATCH (n:Layer {model: m.key}) WHERE n.layer IS NOT NULL
   RETURN n
   UNION
   MATCH (m)-[:HAS_CLASS]->(n:Class)

@@ -1,5 +1,5 @@
 // activation, over the positions of a model that has no feature maps: the mean over the classes. Parameters: $model.
-MATCH (l:Layer:Conv {model: $model})
+MATCH (l:Layer:Conv {model: $model}) WHERE l.layer IS NOT NULL
 CALL (l) {
   MATCH (p:Position {model: l.model, layer: l.layer})
   WHERE size(p.activation) > 0

@@ -1,7 +1,7 @@
 // degree: the sum of the weights of a position's arcs, into and out of it. An arc's weight is the mean over the classes, so
 // this is the mean of the class networks' degrees; times the number of classes it is their sum.
 // Parameters: $model, $factor (1, or the number of classes). In Browser put :auto before it.
-MATCH (p:Position {model: $model})
+MATCH (p:Position {model: $model}) WHERE p.number IS NOT NULL
 CALL (p) {
   OPTIONAL MATCH (p)-[arc:ARC]-()
   WITH p, sum(arc.weight) AS total

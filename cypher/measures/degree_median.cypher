@@ -1,7 +1,7 @@
 // degree, aggregated by the median: a position's degree in each class network (an arc's weight for class k is its source's
 // activation[k]), then the median over the classes.
 // Parameters: $model, $classes (how many). In Browser put :auto before it.
-MATCH (p:Position {model: $model})
+MATCH (p:Position {model: $model}) WHERE p.number IS NOT NULL
 CALL (p) {
   OPTIONAL MATCH (source:Position)-[:ARC]->(p)
   WITH p, p.activation AS own, COUNT { (p)-[:ARC]->() } AS out, collect(source.activation) AS incoming

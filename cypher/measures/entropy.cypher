@@ -1,7 +1,7 @@
 // entropy: how evenly a position's degree is spread over the class networks, - sum over p_k > 0 of p_k log2 p_k with
 // p_k = d_k / (sum of d). Negative weights make shares above 1, whose negative term counts; a position whose degrees sum to 0 has 0.
 // Parameters: $model, $classes (how many). In Browser put :auto before it.
-MATCH (p:Position {model: $model})
+MATCH (p:Position {model: $model}) WHERE p.number IS NOT NULL
 CALL (p) {
   OPTIONAL MATCH (source:Position)-[:ARC]->(p)
   WITH p, p.activation AS own, COUNT { (p)-[:ARC]->() } AS out, collect(source.activation) AS incoming

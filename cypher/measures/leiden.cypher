@@ -1,6 +1,6 @@
 // leiden, second step: the share of a position's strength (arcs in and out, without their sign) that goes to or comes from
 // another community; 0 where it has none. Parameters: $model. In Browser put :auto before it.
-MATCH (p:Position {model: $model})
+MATCH (p:Position {model: $model}) WHERE p.number IS NOT NULL
 CALL (p) {
   OPTIONAL MATCH (p)-[arc:ARC]-(other:Position)
   WITH p, sum(abs(arc.weight)) AS total,

@@ -1,6 +1,6 @@
 // The scores that a measure left on the positions, a list a layer, in network order.
 // Parameters: $model, $property (the measure's name).
-MATCH (l:Layer:Conv {model: $model})
+MATCH (l:Layer:Conv {model: $model}) WHERE l.layer IS NOT NULL
 CALL (l) {
   MATCH (p:Position {model: l.model, layer: l.layer})
   RETURN collect(p[$property]) AS values, count(p) AS positions

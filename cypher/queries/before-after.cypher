@@ -4,8 +4,8 @@
 :params {"model": "OWNER/NAME"};
 MATCH (m:Model {key: $model})-[from:PRUNED_FROM]-(:Model)
 WITH from, startNode(from) AS after, endNode(from) AS before ORDER BY after.createdAt DESC LIMIT 30
-MATCH (e:Evaluation)-[of:OF]->(m:Model)
-WHERE m IN [after, before]
+UNWIND [after, before] AS m
+MATCH (e:Evaluation)-[of:OF]->(m)
 RETURN after.key AS pruned, before.key AS original,
        CASE WHEN e.control THEN 'control' WHEN m = after THEN 'after' ELSE 'before' END AS which,
        e.split AS split, e.accuracy AS accuracy, e.precision AS precision, e.recall AS recall,

@@ -1,5 +1,6 @@
 // Every edge between the nodes of frame_nodes. Parameters: $key.
 MATCH (a:Layer {model: $key})-[r:FEEDS]->(b:Layer)
+WHERE a.layer IS NOT NULL
 RETURN 'FEEDS' AS type, a.layer AS source, b.layer AS target, r {.*} AS properties
 UNION ALL
 MATCH (a:FeatureMap {model: $key})-[r:CONNECTS|RESEMBLES]->(b:FeatureMap)

@@ -1,9 +1,9 @@
 // Layers, feature maps and positions with all that stands on them. Parameters: $key.
-MATCH (l:Layer {model: $key})
+MATCH (l:Layer {model: $key}) WHERE l.layer IS NOT NULL
 RETURN l.layer AS id, 'Layer' AS label, l {.*} AS properties
 ORDER BY l.index
 UNION ALL
-MATCH (l:Layer {model: $key})
+MATCH (l:Layer {model: $key}) WHERE l.layer IS NOT NULL
 WITH l ORDER BY l.index
 MATCH (f:FeatureMap {model: $key, layer: l.layer})
 WITH f, l ORDER BY l.index, f.channel
