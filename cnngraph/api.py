@@ -257,10 +257,10 @@ class Graph:
         return [migration.name for migration in schema.migrate(self.database, share_database=share_database)]
 
     def pending_cypher(self) -> str:
-        """The Cypher of the pending migrations, for an administrator."""
+        """The pending migrations as Cypher for an administrator, who can run it as it is."""
         from cnngraph.database import schema
 
-        return "\n".join(migration.text for migration in schema.pending(self.database))
+        return schema.script(self.database)
 
     # -- deciding -----------------------------------------------------------------------------------------------------
 

@@ -105,7 +105,8 @@ def migrate(
     """
     with connection.graph(prepare=False) as graph:
         if print_:
-            print(graph.pending_cypher())
+            text = graph.pending_cypher()
+            emit_json({"cypher": text}) if json else print(text, end="")
             return
         done = graph.migrate(share_database=share_database)
     if json:

@@ -28,13 +28,17 @@ _EXECUTED_BY_RUN = {"model", "removes", "run"}  # not part of the parameters: th
 def store_pruning_run(db: Database, plan: Plan) -> str:
     """Store a decision; returns its key, which is the same for the same plan of the same model.
 
-    A block is stored as REMOVES to each of its layers, with the block's name on the relationship.
+    A plan that was read from a run, a person's say, and not changed since is that run. A block is stored as REMOVES to
+    each of its layers, with the block's name on the relationship.
 
     Raises:
         PlanError: the plan names a layer that its model does not have.
         NotFoundError: its model is not there.
     """
     catalogue.require_complete(db, plan.model)
+    if _is_stored(db, plan):
+        db.write(cypher.load("lineage/mark_removed"), key=plan.run)
+        return str(plan.run)
     rows = _removal_rows(db, plan)
     parameters = plan.model_dump_json(exclude=_EXECUTED_BY_RUN)
     key = f"{plan.model}/{plan.method}/{_short_hash([parameters, rows])}"
@@ -43,6 +47,7 @@ def store_pruning_run(db: Database, plan: Plan) -> str:
         run = {"model": plan.model, "key": key, "method": plan.method, "owner": db.owner, "parameters": parameters}
         tx.run(cypher.load("lineage/store_pruning_run"), run).consume()
         tx.run(cypher.load("lineage/store_removals"), model=plan.model, key=key, rows=rows).consume()
+        tx.run(cypher.load("lineage/mark_removed"), key=key).consume()
 
     db.transact(store)
     return key
@@ -154,6 +159,16 @@ def lineage(db: Database, key: str) -> dict[str, Any]:
     evaluations = [row["evaluation"] for row in db.read(cypher.load("lineage/evaluations"), key=key)]
     found["evaluations"] = [{snake(name): value for name, value in row.items()} for row in evaluations]
     return found
+
+
+def _is_stored(db: Database, plan: Plan) -> bool:
+    """Whether ``plan.run`` is a PruningRun (of a ranking it is a MeasureRun) that says what the plan says."""
+    if plan.run is None or not db.read(cypher.load("lineage/read_pruning_run"), key=plan.run):
+        return False
+    try:
+        return read_pruning_run(db, plan.run) == plan
+    except PlanError:  # somebody has changed it meanwhile
+        return False
 
 
 def _removal_rows(db: Database, plan: Plan) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from cnngraph.database.connection import Database
 from cnngraph.errors import ConflictError, DatabaseError
 from cnngraph.network.tables import KINDS
 
-__all__ = ["LABELS", "Migration", "migrate", "migrations", "pending", "require_current"]
+__all__ = ["LABELS", "Migration", "migrate", "migrations", "pending", "require_current", "script"]
 
 LABELS = (
     "Model",
@@ -24,6 +24,9 @@ LABELS = (
     "PruningRun",
     "Evaluation",
     "DataModel",
+    # on layers, for Browser: see docs/schema.md
+    "Removed",
+    *(f"Theta{size}" for size in range(1, 6)),
 )
 _FILE = re.compile(r"V(\d{3})__(\w+)")
 
@@ -88,6 +91,28 @@ def migrate(db: Database, *, share_database: bool = False) -> list[Migration]:
     return todo
 
 
+def script(db: Database) -> str:
+    """The pending migrations as Cypher that an administrator can run as it is, the records of their versions included.
+
+    Raises:
+        DatabaseError: the schema is newer than this program.
+    """
+    todo = pending(db)
+    if not todo:
+        return "// The schema is up to date.\n"
+    parts = [part for migration in todo for part in (migration.text, _record(migration))]
+    strangers = _strangers(db) if todo[0].version == 1 else ""
+    if strangers:
+        parts.insert(0, f"// Labels that are in use by somebody else: {strangers}. Their nodes are never touched.\n")
+    return "\n".join(parts)
+
+
+def _record(migration: Migration) -> str:
+    """The statement that records a version, with its values in the place of its parameters."""
+    (text,) = cypher.statements(cypher.load("schema/record_version"))
+    return text.replace("$version", str(migration.version)).replace("$program", f"'{__version__}'") + ";\n"
+
+
 def require_current(db: Database) -> None:
     """Return if the schema is the one that this program writes; the embedded server is migrated on the spot.
 
@@ -105,21 +130,26 @@ def require_current(db: Database) -> None:
 
 
 def _refuse_strangers(db: Database) -> None:
-    counts = db.read(cypher.load("schema/label_counts"), labels=list(LABELS))
-    if counts:
-        listed = ", ".join(f"{row['nodes']} :{row['label']}" for row in counts)
+    strangers = _strangers(db)
+    if strangers:
         raise ConflictError(
-            f"The database holds nodes of somebody else under labels that cnngraph uses: {listed}.",
+            f"The database holds nodes of somebody else under labels that cnngraph uses: {strangers}.",
             "Choose another one with NEO4J_DATABASE, or add --share-database: they are never touched.",
         )
+
+
+def _strangers(db: Database) -> str:
+    """The labels of ours that are in use, with their counts; empty where there are none."""
+    return ", ".join(f"{row['nodes']} :{row['label']}" for row in db.read(cypher.load("schema/label_counts")))
 
 
 def _run(db: Database, statement: str) -> None:
     try:
         db.auto(statement)
     except DatabaseError as error:
-        if failures.refused(error, "ConstraintCreationFailed") or failures.refused(error, "ConstraintValidationFailed"):
+        if failures.refused(error, ".Schema."):  # their nodes, or an index or constraint of theirs
             raise ConflictError(
-                f"Somebody else's nodes contradict the schema: {error.message}", "Use a database of your own."
+                f"Somebody else's nodes or indexes contradict the schema: {error.message}",
+                "Use a database of your own.",
             ) from error
         raise

@@ -1,4 +1,5 @@
-// The last transaction of a measure: its run, each layer's value and theta, and the switch to it.
+// The last transaction of a measure: its run, each layer's value and theta, the switch to it, and the labels Theta1 .. Theta5
+// by which Browser draws the layers small or large: under 0.5, 1, 2, 4, and from 4 on.
 // Parameters: $model, $measure, $key, $parameters (JSON), $reference, $rule, $engine,
 // $claims (more properties of the run), $layers ([{layer, value, theta}]).
 MATCH (m:Model {key: $model})
@@ -12,10 +13,16 @@ CALL (run) {
   MATCH (run)-[old:SCORED]->(:Layer)
   DELETE old
 }
+CALL (m) {
+  MATCH (m)-[:HAS_LAYER]->(l:Layer)
+  REMOVE l:Theta1:Theta2:Theta3:Theta4:Theta5
+}
 CALL (run) {
   UNWIND $layers AS row
   MATCH (l:Layer {model: $model, layer: row.layer})
   CREATE (run)-[:SCORED {value: row.value, theta: row.theta}]->(l)
+  SET l:$(CASE WHEN row.theta < 0.5 THEN 'Theta1' WHEN row.theta < 1 THEN 'Theta2' WHEN row.theta < 2 THEN 'Theta3'
+               WHEN row.theta < 4 THEN 'Theta4' ELSE 'Theta5' END)
   RETURN count(l) AS scored
 }
 CALL (m) {

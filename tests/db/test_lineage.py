@@ -56,6 +56,18 @@ def test_a_stored_plan_comes_back_equal_under_one_key(database: Database, plan: 
     assert read_pruning_run(database, key) == plan.model_copy(update={"run": key})
 
 
+def removed(db: Database, key: str) -> list[str]:
+    rows = db.read("MATCH (l:Removed {model: $key}) RETURN l.layer AS layer ORDER BY l.index", key=key)
+    return [row["layer"] for row in rows]
+
+
+def test_the_layers_of_the_newest_run_are_marked_and_no_others(database: Database, plan: Plan, parent: str) -> None:
+    store_pruning_run(database, plan.model_copy(update={"removes": (Removal(layer="conv1"),)}))
+    assert removed(database, parent) == ["conv1"]
+    store_pruning_run(database, plan)
+    assert removed(database, parent) == ["block.conv3"]
+
+
 def test_a_block_is_stored_as_its_layers(database: Database, plan: Plan, parent: str) -> None:
     block = Removal(layer="block", kind="block", reason="by hand")
     key = store_pruning_run(database, plan.model_copy(update={"removes": (block,)}))
@@ -76,6 +88,9 @@ def test_a_run_made_by_a_person_is_a_plan(database: Database, parent: str) -> No
     assert (plan.model, plan.method, plan.run, plan.init) == (parent, "manual", "by-hand", "least-squares")
     assert plan.architecture == "python:nets.small:build"
     assert plan.removes == (Removal(layer="block.conv2", reason="I say so"),)
+    assert store_pruning_run(database, plan) == "by-hand"
+    assert removed(database, parent) == ["block.conv2"]
+    assert store_pruning_run(database, plan.model_copy(update={"init": "inherit"})) != "by-hand"
     with pytest.raises(NotFoundError, match="by-hnd") as missing:
         read_pruning_run(database, "by-hnd")
     assert "by-hand" in missing.value.hint

@@ -66,8 +66,8 @@ def test_the_labels_in_use_are_counted(database: Database) -> None:
 
     database.write("CREATE (:Concat {whose: 'theirs'}), (:Concat {whose: 'theirs'})")
     try:
-        found = database.read(cypher.load("schema/label_counts"), labels=["Concat", "NobodyUsesThis"])
-        assert [row["label"] for row in found] == ["Concat"]
-        assert found[0]["nodes"] >= 2
+        found = {row["label"]: row["nodes"] for row in database.read(cypher.load("schema/label_counts"))}
+        assert found["Concat"] >= 2
+        assert set(found) <= set(schema.LABELS)
     finally:
         database.write("MATCH (n:Concat {whose: 'theirs'}) DELETE n")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 import pytest
+from neo4j.exceptions import Neo4jError
 
+from cnngraph import __version__
 from cnngraph.database import cypher, schema
 from cnngraph.database.connection import Database
 from cnngraph.errors import ConflictError, DatabaseError
@@ -54,6 +57,39 @@ def test_strangers_with_our_labels_are_counted_and_refused() -> None:
     assert "--share-database" in refused.value.hint
     assert recorder.ran == []
     assert schema.migrate(db, share_database=True)
+
+
+def test_the_script_for_an_administrator_is_all_that_migrate_runs() -> None:
+    recorder, db = database(labels={"Layer": 12})
+    text = schema.script(db)
+    assert recorder.ran == []
+    assert "in use by somebody else: 12 :Layer" in text
+    assert "$" not in text
+    schema.migrate(db, share_database=True)
+    (recorded,) = cypher.statements(recorder.ran[-1])
+    newest = str(schema.migrations()[-1].version)
+    ran = [*recorder.ran[:-1], recorded.replace("$version", newest).replace("$program", f"'{__version__}'")]
+    assert cypher.statements(text) == ran
+    assert schema.script(db) == "// The schema is up to date.\n"
+
+
+def test_every_label_of_ours_is_counted_and_styled() -> None:
+    counted = re.findall(r"COUNT \{ \(:(\w+)\) \}", cypher.load("schema/label_counts"))
+    assert counted == list(schema.LABELS)
+    styled = re.findall(r"^node\.(\w+)", (cypher.folder() / "style.grass").read_text(), re.MULTILINE)
+    assert set(styled) == set(schema.LABELS) - {"DataModel"}
+
+
+def test_an_index_of_somebody_else_in_the_way_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder, db = database()
+
+    def refuse(text: str, /, **params: Any) -> list[dict[str, Any]]:
+        cause = Neo4jError._hydrate_neo4j(code="Neo.ClientError.Schema.IndexAlreadyExists", message="there is one")
+        raise DatabaseError("there is one") from cause
+
+    monkeypatch.setattr(recorder, "auto", refuse)
+    with pytest.raises(ConflictError, match="there is one"):
+        schema.migrate(db)
 
 
 def test_a_newer_schema_is_refused_with_the_version_to_install() -> None:
