@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cnngraph.cli import connection
-from cnngraph.cli.options import Json, Measures, ModelName, Seed, known
+from cnngraph.cli.options import DryRun, Json, Measures, ModelName, Seed, known
 from cnngraph.console import emit_json, progress, say, table
 
 if TYPE_CHECKING:
@@ -44,6 +43,7 @@ def measure(
     aggregate: Aggregate = "mean",
     engine: Engine = "auto",
     reference: Reference = "median",
+    dry_run: DryRun = False,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -51,9 +51,18 @@ def measure(
 
     Example: cnngraph measure demo -m degree -m pagerank -m depth
     """
+    from cnngraph.measures.registry import find_measure, preview
+
+    chosen = measures or ["degree"]
+    for wanted in chosen:
+        find_measure(wanted, aggregate=aggregate)  # refused before any look-up
+    options: dict[str, Any] = {"aggregate": aggregate, "engine": engine, "reference": reference, "seed": seed}
     with connection.graph() as graph, progress() as bars:
-        compute = partial(graph.measure, name, engine=engine, reference=reference, seed=seed, progress=bars)
-        runs = [compute(wanted, aggregate=aggregate) for wanted in measures or ["degree"]]
+        if dry_run:
+            key = graph.key(name)
+            _print_preview(key, [preview(graph.database, key, wanted, **options) for wanted in chosen], json)
+            return
+        runs = [graph.measure(name, wanted, **options, progress=bars) for wanted in chosen]
     if json:
         emit_json({"model": runs[0].model, "runs": [_as_json(run) for run in runs]})
         return
@@ -64,6 +73,15 @@ def measure(
             title=f"\n{run.measure} (reference {run.reference:.6g})",
         )
     say(f"Next: cnngraph plan {name} --method multilayer --measure {runs[0].measure}")
+
+
+def _print_preview(key: str, runs: list[dict[str, Any]], json: bool) -> None:
+    if json:
+        emit_json({"model": key, "runs": runs, "dry_run": True})
+        return
+    headers = ("measure_runs", "scored", "scores")
+    rows = [(run["measure"], *(run["would_write"][header] for header in headers)) for run in runs]
+    table(("measure", "new runs", "layers scored", "node scores"), rows, title=f"Would write for {key}")
 
 
 def _as_json(run: MeasureResult) -> dict[str, Any]:

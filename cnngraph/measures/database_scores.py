@@ -19,6 +19,7 @@ __all__ = [
     "class_count",
     "map_scores",
     "position_scores",
+    "ranked_sizes",
     "run_batched",
     "scores_of_rows",
     "stored_conv_layers",
@@ -51,6 +52,30 @@ def stored_conv_layers(db: Database, key: str) -> tuple[str, ...]:
     return tuple(row["layer"] for row in db.read(load("measures/conv_layers"), model=key))
 
 
+def ranked_sizes(db: Database, key: str, measure: Measure) -> dict[str, int]:
+    """How many nodes of each layer a measure of positions or of feature maps scores, in network order.
+
+    Raises:
+        PlanError: the model has none.
+    """
+    from cnngraph.database.cypher import load
+
+    what = f"{measure.scores}s"
+    rows = db.read(load("measures/layer_sizes"), model=key)
+    sizes = {row["layer"]: row[what] for row in rows if row[what]}
+    if not sizes:
+        raise _no_positions(key) if what == "positions" else _no_maps(key)
+    return sizes
+
+
+def _no_positions(key: str) -> PlanError:
+    return PlanError(f"{key} has no positions.", "Ingest it with --view positions or --view both.")
+
+
+def _no_maps(key: str) -> PlanError:
+    return PlanError(f"{key} has no feature maps.", "Ingest it with --view channels or --view both.")
+
+
 def position_scores(db: Database, key: str, property_: str) -> Scores:
     """The scores that a measure left on the positions as ``property_``.
 
@@ -61,7 +86,7 @@ def position_scores(db: Database, key: str, property_: str) -> Scores:
 
     rows = db.read(load("measures/position_scores"), model=key, property=property_)
     if not rows:
-        raise PlanError(f"{key} has no positions.", "Ingest it with --view positions or --view both.")
+        raise _no_positions(key)
     for row in rows:
         if len(row["values"]) != row["positions"]:
             raise PlanError(
@@ -80,7 +105,7 @@ def map_scores(db: Database, stem: str, key: str, **parameters: Any) -> Scores:
 
     rows = db.write(load(stem), model=key, **parameters)
     if not rows:
-        raise PlanError(f"{key} has no feature maps.", "Ingest it with --view channels or --view both.")
+        raise _no_maps(key)
     return scores_of_rows(rows)
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import DatabaseError, UsageError, nearest
 from cnngraph.measures.measure import AGGREGATES, ENGINES, Measure, MeasureResult, Options
-from cnngraph.measures.runs import begin_run, finish_run, run_key
+from cnngraph.measures.runs import begin_run, find_run, finish_run, run_key
 from cnngraph.measures.theta import check_reference_rule, thetas
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.tables import Network
 
-__all__ = ["MEASURES", "find_engine", "find_measure", "measure", "measure_network"]
+__all__ = ["MEASURES", "find_engine", "find_measure", "measure", "measure_network", "preview"]
 
 # One line a measure: the file of this package that holds it, as MEASURE. Listings keep this order.
 _FILES = (
@@ -98,16 +98,10 @@ def measure(
     chosen, options = find_measure(name, aggregate=aggregate, seed=seed)
     check_reference_rule(reference)
     where = find_engine(engine)
-    from cnngraph.database.catalogue import require_complete
     from cnngraph.measures.database_scores import write_scores
 
     told = progress or Quiet()
-    require_complete(db, key)
-    if chosen.gds and where == "database" and db.gds_version is None:
-        raise DatabaseError(
-            f"The measure {name} needs the Graph Data Science library, and this server has none.",
-            "Add --engine local: the graph is read back and measured here.",
-        )
+    _require_measurable(db, key, chosen, where)
     if where == "local":
         from cnngraph.database.reader import read_network
 
@@ -132,6 +126,55 @@ def measure(
     )
     finish_run(db, result, where, scores.claims)
     return result
+
+
+def preview(
+    db: Database,
+    key: str,
+    name: str,
+    *,
+    aggregate: str = "mean",
+    seed: int = 0,
+    engine: str = "auto",
+    reference: str = "median",
+) -> dict[str, Any]:
+    """What :func:`measure` would write, counted; computes and writes nothing.
+
+    Returns:
+        ``key`` of the run, ``measure``, and ``would_write``: ``measure_runs`` (0 where that run is there and is
+        renewed), ``scored`` (layers that get a value and a theta) and ``scores`` (nodes that get a score).
+
+    Raises:
+        As :func:`measure`, but for a reference that is not above 0.
+    """
+    from cnngraph.measures.database_scores import ranked_sizes
+
+    chosen, options = find_measure(name, aggregate=aggregate, seed=seed)
+    check_reference_rule(reference)
+    where = find_engine(engine)
+    _require_measurable(db, key, chosen, where)
+    if chosen.property is None:  # it only reads
+        scored, scores = len(chosen.database(db, key, options, Quiet()).layers), 0
+    else:
+        sizes = ranked_sizes(db, key, chosen)
+        scored, scores = len(sizes), sum(sizes.values())
+    known = find_run(db, key, chosen, options, reference, where)
+    return {
+        "key": run_key(key, name, chosen.parameters(options, where), reference),
+        "measure": name,
+        "would_write": {"measure_runs": 0 if known else 1, "scored": scored, "scores": scores},
+    }
+
+
+def _require_measurable(db: Database, key: str, chosen: Measure, where: str) -> None:
+    from cnngraph.database.catalogue import require_complete
+
+    require_complete(db, key)
+    if chosen.gds and where == "database" and db.gds_version is None:
+        raise DatabaseError(
+            f"The measure {chosen.name} needs the Graph Data Science library, and this server has none.",
+            "Add --engine local: the graph is read back and measured here.",
+        )
 
 
 def measure_network(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +19,7 @@ from cnngraph.errors import DatabaseError, NotFoundError, PlanError, UsageError
 from cnngraph.measures.leiden import modularity, shares_leaving
 from cnngraph.measures.measure import Options, Scores
 from cnngraph.measures.network_arrays import PositionArrays, position_arrays
-from cnngraph.measures.registry import MEASURES, measure
+from cnngraph.measures.registry import MEASURES, measure, preview
 from cnngraph.network.tables import Network
 from tests.synthetic import small_network
 from tests.unit.measures.networks import networks
@@ -188,6 +189,46 @@ def test_measuring_one_model_leaves_others_alone(database: Database, small: tupl
         left = {name for row in rows for name in row["names"]} & {m.property for m in MEASURES.values()}
         assert not left
     catalogue.delete(database, other)
+
+
+def test_layers_are_marked_by_the_theta_of_the_newest_run(database: Database, small: tuple[str, Network]) -> None:
+    key, _ = small
+    for name in ("degree", "depth"):
+        thetas = {row.layer: row.theta for row in measure(database, key, name, reference="mean").layers}
+        rows = database.read(
+            "MATCH (l:Layer {model: $key}) UNWIND labels(l) AS mark WITH l, mark WHERE mark STARTS WITH 'Theta' "
+            "RETURN l.layer AS layer, collect(mark) AS marks",
+            key=key,
+        )
+        expected = {layer: [f"Theta{1 + bisect_right([0.5, 1, 2, 4], theta)}"] for layer, theta in thetas.items()}
+        assert {row["layer"]: row["marks"] for row in rows} == expected
+
+
+@pytest.mark.parametrize("name", sorted(MEASURES))
+def test_a_preview_counts_exactly_and_writes_nothing(database: Database, name: str) -> None:
+    key = write_network(database, small_network(6), f"previewed-{name}")["model"]
+    everything = (
+        "MATCH (n:Layer|FeatureMap|Position|MeasureRun {model: $key}) WITH n ORDER BY elementId(n) "
+        "RETURN properties(n) AS properties, labels(n) AS labels"
+    )
+    before = database.read(everything, key=key)
+    said = preview(database, key, name, reference="mean")
+    assert database.read(everything, key=key) == before
+    done = measure(database, key, name, reference="mean")
+    written = {
+        "measure_runs": 1,
+        "scored": len(done.layers),
+        "scores": database.read(
+            "MATCH (n:Position|FeatureMap {model: $key}) WHERE n[$name] IS NOT NULL RETURN count(n) AS n",
+            key=key,
+            name=MEASURES[name].property or "",
+        )[0]["n"],
+    }
+    if MEASURES[name].property is None:
+        written["scores"] = 0
+    assert said == {"key": done.key, "measure": name, "would_write": written}
+    assert preview(database, key, name, reference="mean")["would_write"]["measure_runs"] == 0
+    catalogue.delete(database, key)
 
 
 def test_refusals(database: Database, small: tuple[str, Network]) -> None:
