@@ -33,8 +33,10 @@ def graph(*, prepare: bool = True) -> Iterator[Graph]:
     from cnngraph.api import Graph
     from cnngraph.console import progress
 
+    chosen = settings()
+    _ = chosen.owner  # a name that is not allowed is said before any server is started
     with progress() as bars:
-        opened = Graph.open(settings(), progress=bars, prepare=prepare)
+        opened = Graph.open(chosen, progress=bars, prepare=prepare)
     with opened:
         yield opened
 

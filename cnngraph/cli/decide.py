@@ -34,6 +34,12 @@ def _measure(value: str) -> str:
     return value
 
 
+def _points(value: float | None) -> float | None:
+    if finite(value) is not None and value is not None and value > 100:
+        raise typer.BadParameter(f"{value} is more than 100 points")
+    return value
+
+
 Method = Annotated[str | None, typer.Option(help="multilayer: layers whose every node is weak.", callback=_method)]
 Measure = Annotated[
     str, typer.Option("--measure", "-m", help=f"What ranks the layers: {MEASURE_NAMES}.", callback=_measure)
@@ -45,7 +51,7 @@ Drop = Annotated[
     typer.Option(
         "--max-accuracy-drop",
         help="As many go as cost at most this much validation accuracy, in points of percent; trains on the way.",
-        callback=finite,
+        callback=_points,
     ),
 ]
 Init = Annotated[
@@ -86,9 +92,11 @@ def plan(
     """
     from cnngraph.chain import decide as chain
     from cnngraph.chain.stored import other_data
+    from cnngraph.measures.registry import find_measure
     from cnngraph.plan import write_plan
 
     _one_of({"--threshold": threshold, "--remove": remove, "--max-accuracy-drop": max_accuracy_drop}, at_least=0)
+    find_measure(measure, aggregate=aggregate)
     with connection.graph() as graph, progress() as bars:
         decision = chain.Decision(
             method=method or "multilayer",
@@ -168,6 +176,7 @@ def prune(
     from cnngraph.chain import decide as chain
     from cnngraph.chain.execute import carry_out
     from cnngraph.chain.stored import other_data
+    from cnngraph.measures.registry import find_measure
     from cnngraph.settings import check_name
 
     if as_ is not None:
@@ -179,6 +188,7 @@ def prune(
     limits = {"--threshold": threshold, "--remove": remove, "--max-accuracy-drop": max_accuracy_drop}
     if chosen == "--method":
         _one_of(limits, at_least=1)
+        find_measure(measure, aggregate=aggregate)
     else:
         _unused(limits, chosen)
     with connection.graph() as graph, progress() as bars:

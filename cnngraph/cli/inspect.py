@@ -66,6 +66,9 @@ def delete(name: ModelName, dry_run: DryRun = False, yes: Yes = False, json: Jso
 
     Example: cnngraph delete demo --dry-run
     """
+    from cnngraph.database.catalogue import require_own
+
+    require_own(connection.key(name), connection.settings().owner)
     with connection.graph() as graph:
         counts = graph.delete(name, dry_run=True)
         if not dry_run:

@@ -65,10 +65,20 @@ MEASURE_NAMES = (
     "to compare with: depth, activation, magnitude, random"
 )
 
+
+def _model_name(value: str) -> str:
+    from cnngraph.settings import split_key
+
+    split_key(value, "owner")
+    return value
+
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say exactly what would be written; write nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-ModelName = Annotated[str, typer.Argument(metavar="NAME", help="NAME of one's own model, or OWNER/NAME.")]
+ModelName = Annotated[
+    str, typer.Argument(metavar="NAME", help="NAME of one's own model, or OWNER/NAME.", callback=_model_name)
+]
 Data = Annotated[
     str | None, typer.Option(help="digits, mnist, fashion-mnist, cifar10, cifar100, svhn, caltech101 or folder:PATH.")
 ]
@@ -83,7 +93,8 @@ Device = Annotated[
 ImagesPerClass = Annotated[int | None, typer.Option(min=1, help="Use at most this many images of each class.")]
 OnlyClasses = Annotated[str | None, typer.Option(help="Only these classes: names or numbers, separated by commas.")]
 Measures = Annotated[
-    list[str] | None, typer.Option("--measure", "-m", help=f"Repeat for several: {MEASURE_NAMES}.", callback=_measure_names)
+    list[str] | None,
+    typer.Option("--measure", "-m", help=f"Repeat for several: {MEASURE_NAMES}.", callback=_measure_names),
 ]
 Positive = Annotated[float | None, typer.Option(callback=_above_zero)]
 Finite = Annotated[float | None, typer.Option(callback=finite)]

@@ -46,12 +46,15 @@ def query(
             table(("query", "title"), [list(row.values()) for row in rows])
         return
     parameters = _parameters(param or [])
-    if stem != "-":
-        queries.find(stem)  # an unknown name is said before any server is started
+    key = connection.key(model) if model is not None else ""
+    if stem != "-":  # what is wrong is said before any server is started
+        saved_query = queries.find(stem)
         if model is None:
             raise typer.BadParameter("--model NAME is needed: cnngraph query overview --model demo")
+        saved_query.parameters(key, parameters)
         if print_:
-            print(queries.query_text(stem, connection.key(model), parameters))
+            text = queries.query_text(stem, key, parameters)
+            emit_json({"query": stem, "cypher": text}) if json else print(text)
             return
     with connection.graph() as graph:
         found = graph.query(

@@ -9,10 +9,20 @@ from cnngraph.console import Progress, Quiet
 from cnngraph.database import cypher, failures
 from cnngraph.database.connection import Database
 from cnngraph.database.lease import lease
-from cnngraph.errors import ConflictError, DatabaseError, NotFoundError, nearest
+from cnngraph.errors import ConflictError, DatabaseError, NotFoundError, UsageError, nearest
 from cnngraph.settings import split_key
 
-__all__ = ["counts", "delete", "empty", "list_models", "properties", "require_complete", "resolve", "show"]
+__all__ = [
+    "counts",
+    "delete",
+    "empty",
+    "list_models",
+    "properties",
+    "require_complete",
+    "require_own",
+    "resolve",
+    "show",
+]
 
 _BATCH = 20_000
 
@@ -56,6 +66,18 @@ def require_complete(db: Database, key: str) -> None:
             f"The model {key} is not complete (status {status!r}).",
             f"Run the ingest command that began it again: it goes on. Or: cnngraph delete {key}",
         )
+
+
+def require_own(key: str, owner: str) -> str:
+    """Return ``key`` if it is the owner's: other people's models are read, not written or deleted.
+
+    Raises:
+        UsageError: it is somebody else's.
+    """
+    whose = key.partition("/")[0]
+    if whose != owner:
+        raise UsageError(f"{key} is {whose}'s; you write as {owner}.", "Leave the owner out, or set CNNGRAPH_OWNER.")
+    return key
 
 
 def list_models(db: Database) -> list[dict[str, Any]]:
@@ -108,9 +130,11 @@ def delete(db: Database, key: str, *, dry_run: bool = False, progress: Progress 
     out of it stay. A delete that was interrupted is finished by the next one.
 
     Raises:
+        UsageError: it is another owner's.
         NotFoundError: there is no such model.
         ConflictError: somebody writes it now.
     """
+    require_own(key, db.owner)
     going = counts(db, key) | db.read(cypher.load("catalogue/attached_counts"), key=key)[0]
     if dry_run:
         return going

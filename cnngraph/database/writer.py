@@ -79,7 +79,7 @@ def write_network(
         UsageError: the name is another owner's, or the store gets too large without ``yes``.
         DatabaseError: the server refuses or is lost; the same call goes on.
     """
-    key = _own_key(db, name)
+    key = catalogue.require_own(split_key(name, db.owner), db.owner)
     check(network)
     require_current(db)
     intent = _intent(db, key, network, replace)
@@ -165,14 +165,6 @@ class _Ingest:
         begun = time.perf_counter()
         yield
         self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - begun
-
-
-def _own_key(db: Database, name: str) -> str:
-    key = split_key(name, db.owner)
-    owner = key.partition("/")[0]
-    if owner != db.owner:
-        raise UsageError(f"{key} is {owner}'s; you write as {db.owner}.", "Leave the owner out, or set CNNGRAPH_OWNER.")
-    return key
 
 
 def _intent(db: Database, key: str, network: Network, replace: bool) -> Intent:

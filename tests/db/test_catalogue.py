@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import pytest
@@ -68,6 +69,13 @@ def test_delete_takes_all_of_it_in_batches_and_says_what(
     assert left == [{"n": 0}]
     with pytest.raises(NotFoundError):
         catalogue.delete(database, key)
+
+
+def test_somebody_elses_model_is_not_deleted(database: Database, key: str) -> None:
+    stranger = dataclasses.replace(database, owner="stranger")
+    with pytest.raises(UsageError, match="you write as stranger"):
+        catalogue.delete(stranger, key)
+    assert catalogue.show(database, key)["status"] == "complete"
 
 
 def test_a_half_deleted_model_is_said_and_finished(database: Database, key: str) -> None:

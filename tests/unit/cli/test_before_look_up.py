@@ -1,0 +1,57 @@
+"""What is wrong on the command line itself is exit 2 before any server is looked for, and one JSON object stays one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+NOBODY = {"NEO4J_URI": "bolt://127.0.0.1:1", "NEO4J_PASSWORD": "geheim"}
+
+WRONG = [
+    (["show", "a b"], "no valid model name"),
+    (["lineage", "a/b/c"], "OWNER/NAME"),
+    (["measure", "x y", "--dry-run"], "no valid model name"),
+    (["measure", "x", "-m", "degree", "-m", "depth", "--aggregate", "sum"], "does not aggregate"),
+    (["plan", "x", "--measure", "pagerank", "--aggregate", "median"], "does not aggregate"),
+    (
+        ["prune", "x", "--method", "multilayer", "--measure", "depth", "--aggregate", "sum", "--remove", "1"],
+        "aggregate",
+    ),
+    (["plan", "x", "--max-accuracy-drop", "500"], "100 points"),
+    (["query", "overview", "--model", "x", "--param", "from=many"], "not a number from 0 on"),
+    (["query", "overview", "--model", "x", "--param", "top=3"], "no parameter 'top'"),
+    (["query", "overview", "--model", "x y"], "no valid model name"),
+    (["query", "-", "--model", "x y"], "no valid model name"),
+    (["delete", "ada/x", "--yes"], "ada's"),
+    (["--owner", "a b", "list"], "no valid owner"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), WRONG, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_refused_without_a_server(command: Run, arguments: list[str], said: str) -> None:
+    done = command(*arguments, env=NOBODY)
+    assert done.code == 2, done.err
+    assert said in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_printed_query_needs_no_server_and_is_one_object_as_json(command: Run) -> None:
+    printed = command("query", "overview", "--model", "ada/net", "--print", env=NOBODY)
+    assert printed.code == 0, printed.err
+    assert 'MATCH (m:Model {key: "ada/net"})' in printed.out
+    found = command("query", "overview", "--model", "ada/net", "--print", "--json", env=NOBODY).json
+    assert found["query"] == "overview"
+    assert found["cypher"].strip() == printed.out.strip()
+
+
+def test_a_password_in_the_address_is_refused_and_not_shown(command: Run) -> None:
+    done = command("list", "-v", env=NOBODY | {"NEO4J_URI": "neo4j://ada:geheim@127.0.0.1:1"})
+    assert done.code == 4
+    assert "NEO4J_PASSWORD" in done.err
+    assert "geheim" not in done.out + done.err
