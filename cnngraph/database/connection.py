@@ -151,9 +151,17 @@ def _open(settings: Settings, uri: str, auth: tuple[str, str] | None, http: str 
 
 
 def _require_address(uri: str) -> None:
-    """Refuse what is no Bolt address; the driver would take ``http://`` for a preview of its own."""
+    """Refuse what is no Bolt address; the driver would take ``http://`` for a preview of its own.
+
+    An address with a password in it is refused without being shown.
+    """
     try:
         parts = urlsplit(uri)
+        if "@" in parts.netloc:
+            raise DatabaseError(
+                "The address of the server holds a user name or a password.",
+                "Write neo4j://HOST:7687, and the two in NEO4J_USERNAME and NEO4J_PASSWORD.",
+            )
         good = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
     except ValueError:
         good = False

@@ -52,17 +52,30 @@ def as_database_error(error: Exception, uri: str, *, connecting: bool = False) -
             f"{uri!r} is no address of a Neo4j server: {text}", "Write neo4j://HOST:7687, bolt://... or neo4j+s://..."
         )
     if connecting:
-        return DatabaseError(
-            f"No Neo4j server answers at {uri}.", "Start it, or correct NEO4J_URI; unset, the embedded server is used."
-        )
+        return DatabaseError(f"No Neo4j server answers at {uri}.", _where_else(uri))
     if isinstance(error, ServiceUnavailable | SessionExpired | OSError):
         return DatabaseError(f"The connection to {uri} was lost half-way.", f"See that the server runs. {_AGAIN}")
     return DatabaseError(f"The Neo4j driver gave up: {text}", _AGAIN)
 
 
+def _where_else(uri: str) -> str:
+    if "+s" in uri.partition("://")[0]:
+        return "Start it, or correct NEO4J_URI; a server without TLS is neo4j://HOST:7687."
+    return "Start it, or correct NEO4J_URI (Bolt's port, 7687); unset, the embedded server is used."
+
+
 def _refusal(error: Neo4jError, text: str) -> DatabaseError:
     """What the server itself answered, by its code."""
     code = error.code or ""
+    if "CredentialsExpired" in code:
+        return DatabaseError(
+            "The server wants this user's password changed before anything else.",
+            "Change it in Neo4j Browser or cypher-shell, then set NEO4J_PASSWORD.",
+        )
+    if "AuthenticationRateLimit" in code:
+        return DatabaseError(
+            "The server has seen too many wrong passwords.", "Wait a few seconds, then set NEO4J_PASSWORD to its own."
+        )
     if isinstance(error, AuthError) and not isinstance(error, Forbidden):
         return DatabaseError(
             "The server refuses the user name or the password.", "Set NEO4J_USERNAME and NEO4J_PASSWORD to its own."

@@ -19,6 +19,8 @@ def refusal(code: str, text: str = "no") -> Neo4jError:
     ("code", "text", "message", "hint"),
     [
         ("Neo.ClientError.Security.Unauthorized", "", "the password", "NEO4J_PASSWORD"),
+        ("Neo.ClientError.Security.CredentialsExpired", "", "password changed", "NEO4J_PASSWORD"),
+        ("Neo.ClientError.Security.AuthenticationRateLimit", "", "too many wrong passwords", "Wait"),
         ("Neo.ClientError.Security.Forbidden", "", "does not allow", "administrator"),
         ("Neo.ClientError.General.ForbiddenOnReadOnlyDatabase", "", "read-only", "NEO4J_DATABASE"),
         ("Neo.ClientError.Statement.AccessMode", "", "read-only", "NEO4J_DATABASE"),
@@ -38,7 +40,10 @@ def test_every_refusal_says_what_to_do(code: str, text: str, message: str, hint:
 
 
 def test_a_silent_server_was_never_there_or_got_lost() -> None:
-    assert "No Neo4j server answers" in as_database_error(ServiceUnavailable("x"), URI, connecting=True).message
+    silent = as_database_error(ServiceUnavailable("x"), URI, connecting=True)
+    assert "No Neo4j server answers" in silent.message
+    assert "without TLS" in silent.hint
+    assert "7687" in as_database_error(ServiceUnavailable("x"), "bolt://h:7474", connecting=True).hint
     lost = as_database_error(ServiceUnavailable("x"), URI)
     assert "lost half-way" in lost.message
     assert "same command again" in lost.hint
