@@ -21,7 +21,7 @@ from cnngraph.database import cypher
 from cnngraph.database.connection import Database
 from cnngraph.errors import ConflictError, DatabaseError
 
-__all__ = ["EXPIRES_AFTER", "HEARTBEAT", "Lease", "lease"]
+__all__ = ["EXPIRES_AFTER", "HEARTBEAT", "Lease", "lease", "this_host"]
 
 EXPIRES_AFTER = 60.0
 HEARTBEAT = 10.0
@@ -85,12 +85,14 @@ def _take(tx: neo4j.ManagedTransaction, held: Lease) -> bool:
             f"Another process writes {held.key} now (process {row['pid']} on {str(row['host']).split()[0]}).",
             "Wait until it is done, or stop it and run this command again.",
         )
-    tx.run(cypher.load("lease/take"), key=held.key, token=held.token, pid=os.getpid(), started=_started(), host=_host())
+    tx.run(
+        cypher.load("lease/take"), key=held.key, token=held.token, pid=os.getpid(), started=_started(), host=this_host()
+    )
     return row["token"] is not None
 
 
 def _alive(row: neo4j.Record) -> bool:
-    if row["host"] == _host():
+    if row["host"] == this_host():
         started = _started(row["pid"])
         return started is not None and abs(started - row["started"]) < _CLOCK_TOLERANCE
     return bool(row["age"] is not None and row["age"] < EXPIRES_AFTER)
@@ -104,7 +106,7 @@ def _started(pid: int | None = None) -> float | None:
         return None
 
 
-def _host() -> str:
+def this_host() -> str:
     """This host, as far as process numbers mean the same: two containers may share a name but not a namespace."""
     try:
         namespace = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 (the link's text names no path)

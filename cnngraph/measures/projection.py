@@ -8,7 +8,6 @@ Every call goes to the server that writes: in a cluster each member has projecti
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import uuid
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from cnngraph.database.lease import this_host
 from cnngraph.errors import DatabaseError, PlanError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ PREFIX = "cnngraph."
 def new_name() -> str:
     """A fresh name, ``cnngraph.PID.START.TOKEN.HOST``; the host comes last since it may hold dots."""
     pid = os.getpid()
-    return f"{PREFIX}{pid}.{_started(pid)}.{uuid.uuid4().hex[:8]}.{socket.gethostname()}"
+    return f"{PREFIX}{pid}.{_started(pid)}.{uuid.uuid4().hex[:8]}.{this_host()}"
 
 
 def drop_stale(db: Database) -> list[str]:
@@ -102,6 +102,6 @@ def _started(pid: int) -> int | None:
 
 def _is_stale(name: str) -> bool:
     parts = name.removeprefix(PREFIX).split(".", 3)
-    if len(parts) != 4 or not (parts[0].isdigit() and parts[1].isdigit()) or parts[3] != socket.gethostname():
+    if len(parts) != 4 or not (parts[0].isdigit() and parts[1].isdigit()) or parts[3] != this_host():
         return False
     return _started(int(parts[0])) != int(parts[1])

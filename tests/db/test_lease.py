@@ -72,13 +72,13 @@ def test_a_lease_is_given_back_after_an_error(database: Database, key: str) -> N
 def test_a_dead_process_of_this_host_is_taken_over_at_once(database: Database, key: str) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    pretend(database, key, host=leases._host(), pid=dead.pid, started=time.time(), age=0)
+    pretend(database, key, host=leases.this_host(), pid=dead.pid, started=time.time(), age=0)
     with lease(database, key):
         assert held(database, key)["leasePid"] == os.getpid()
 
 
 def test_a_number_that_another_process_got_is_no_life(database: Database, key: str) -> None:
-    pretend(database, key, host=leases._host(), pid=os.getpid(), started=12345.0, age=0)
+    pretend(database, key, host=leases.this_host(), pid=os.getpid(), started=12345.0, age=0)
     with lease(database, key):
         pass
 
@@ -124,6 +124,6 @@ def test_what_a_dead_writer_left_running_is_ended(database: Database, key: str) 
         shown = "SHOW TRANSACTIONS YIELD parameters WHERE parameters.model = $key RETURN count(*) AS n"
         while not database.auto(shown, key=key)[0]["n"]:
             time.sleep(0.05)
-        pretend(database, key, host=leases._host(), pid=os.getpid(), started=1.0, age=0)
+        pretend(database, key, host=leases.this_host(), pid=os.getpid(), started=1.0, age=0)
         with lease(database, key), pytest.raises(DatabaseError, match="terminated"):
             running.result(timeout=60)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pytest
 
 from cnngraph.database import catalogue
 from cnngraph.database.connection import Database
+from cnngraph.database.lease import this_host
 from cnngraph.database.writer import write_network
 from cnngraph.errors import DatabaseError, PlanError
 from cnngraph.measures import projection
@@ -84,7 +84,7 @@ def test_what_a_dead_process_left_is_dropped_by_the_next_command_and_nothing_els
         text=True,
         check=True,
     ).stdout.strip()
-    reused_pid = f"{PREFIX}{os.getpid()}.1.abcdef12.{socket.gethostname()}"
+    reused_pid = f"{PREFIX}{os.getpid()}.1.abcdef12.{this_host()}"
     others = {
         "somebody-elses",
         "cnngraph.written-by-hand",
@@ -123,7 +123,7 @@ def test_a_drop_that_fails_does_not_hide_the_error_before_it(
 
 def test_stale_names_are_read_and_nothing_else() -> None:
     assert not projection._is_stale(new_name())
-    for strange in ("cnngraph.", "cnngraph.a.b.c.d", f"cnngraph.1.{socket.gethostname()}"):
+    for strange in ("cnngraph.", "cnngraph.a.b.c.d", f"cnngraph.1.{this_host()}"):
         assert not projection._is_stale(strange)
 
 
