@@ -72,20 +72,19 @@ def plan(
     check_reference_rule(reference)
     where = find_engine(engine)
     _check_choice(threshold, remove)
-    from cnngraph.database.catalogue import require_complete
+    from cnngraph.database import catalogue
 
-    require_complete(db, key)
+    catalogue.require_complete(db, key)
     result = find_run(db, key, chosen, options, reference, where) or run_measure(
         db, key, measure, aggregate=aggregate, seed=seed, engine=engine, reference=reference, progress=progress
     )
-    row = db.read("MATCH (m:Model {key: $key}) RETURN m.architecture AS architecture", key=key)
     return decide(
         result,
         threshold=threshold,
         remove=remove,
         keep=keep,
         init=init,
-        architecture=row[0]["architecture"] or "",
+        architecture=catalogue.properties(db, key).get("architecture", ""),
         activation=stored_layer_activations(db, key),
     )
 
