@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from cnngraph.errors import ModelError, NotFoundError, UsageError, nearest
@@ -15,6 +14,7 @@ from cnngraph.models.small.layout import Layout
 from cnngraph.models.small.zoo import ZOO
 from cnngraph.models.weights import load_weights, require_finite
 from cnngraph.origin import Origin, Preprocessing, set_origin
+from cnngraph.randomness import seeded
 
 __all__ = ["build", "default_preprocessing", "known_architectures", "rebuild", "require_known"]
 
@@ -76,8 +76,7 @@ def build(
     if width != 1.0 and family != "cnngraph":
         raise UsageError(f"{name} has no width option.", "Leave out --width; cnngraph: nets have one.")
     options = _options(name, classes=classes, in_channels=in_channels, size=size, width=width, weights=weights)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = rebuild(name, options)
     if weights == "pretrained":
         if family != "torchvision":

@@ -9,6 +9,7 @@ from zlib import crc32
 import torch
 from torch import Tensor, nn
 
+from cnngraph.randomness import seeded
 from cnngraph.surgery.anatomy import Block
 from cnngraph.surgery.incision import Incision, Resize
 
@@ -35,8 +36,7 @@ def carry_out(model: nn.Module, incision: Incision, seed: int) -> nn.Module:
 
 def renew(module: nn.Module, seed: int) -> None:
     """Give ``module`` new weights by its own ``reset_parameters``; the global random state stays as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         module.reset_parameters()  # type: ignore[operator]
 
 
@@ -54,8 +54,7 @@ def renew_everything(model: nn.Module, seed: int) -> list[str]:
         known.update(map(id, own))
         renew(module, seed + crc32(path.encode()))
         if isinstance(module, nn.Conv2d | nn.Linear):
-            with torch.random.fork_rng(devices=[]), torch.no_grad():
-                torch.manual_seed(seed + crc32(path.encode()))
+            with seeded(seed + crc32(path.encode())), torch.no_grad():
                 nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
                 if module.bias is not None:
                     module.bias.zero_()

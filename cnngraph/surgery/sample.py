@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Subset
 
 from cnngraph.errors import DataError, PlanError
 from cnngraph.origin import get_origin
+from cnngraph.randomness import seeded
 
 __all__ = ["fitting_images", "input_shape_of"]
 
@@ -36,8 +37,7 @@ def fitting_images(loader: Iterable[Any], *, images: int, seed: int) -> list[Ten
         # A loader without a batch size (its sampler gives whole batches) has no collate function to take over.
         collate = loader.collate_fn if loader.batch_size is not None else None
         source = DataLoader(chosen, batch_size=_BATCH, collate_fn=collate)
-    with torch.random.fork_rng(devices=[]):  # workers and augmentation draw from the global state
-        torch.manual_seed(seed)
+    with seeded(seed):  # workers and augmentation draw from the global state
         batches = _take(source, images)
     if not batches:
         raise DataError("The loader gives no image.", "Give it at least one batch of (images, labels).")

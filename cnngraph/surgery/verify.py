@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from cnngraph.errors import CnngraphError, ModelError
 from cnngraph.plan import Plan
+from cnngraph.randomness import seeded
 from cnngraph.surgery import saved
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.sample import input_shape_of
@@ -79,8 +80,7 @@ def verify(
     generator = torch.Generator().manual_seed(seed)
     weight = next(slim.parameters())
     images = torch.randn(_BATCH, *shape, generator=generator).to(weight.device, weight.dtype)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         _attempt(failures, "eval forward", lambda: _check_eval(model, slim, plan, images))
         forward = not failures
         forward &= _attempt(failures, "train forward and backward", lambda: _check_train(model, slim, images))
