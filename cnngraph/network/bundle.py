@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cnngraph.errors import ConflictError, NotFoundError, SpecError
+from cnngraph.files import file_sha256
 from cnngraph.network import spec
 from cnngraph.network.tables import KERNEL, SCHEMAS, Details, Network
 
@@ -94,7 +95,7 @@ def _fill(network: Network, folder: Path) -> None:
     for name, table in network.tables().items():
         path = folder / f"{name}.parquet"
         pq.write_table(table.replace_schema_metadata(None), path, compression="zstd")
-        tables[name] = {"rows": table.num_rows, "sha256": _sha256(path)}
+        tables[name] = {"rows": table.num_rows, "sha256": file_sha256(path)}
     details = asdict(network.details)
     card = {
         "format": FORMAT,
@@ -129,7 +130,7 @@ def _put(made: Path, target: Path, replace: bool) -> None:
 
 
 def _content(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {str(path.relative_to(folder)): file_sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def _read_card(folder: Path) -> dict[str, Any]:
@@ -156,7 +157,7 @@ def _read_table(folder: Path, name: str, entry: object) -> pa.Table:
     path = folder / f"{name}.parquet"
     if not path.is_file() or not isinstance(entry, dict):
         raise SpecError(f"The bundle {folder} has no table {name}.", _HINT)
-    if _sha256(path) != entry.get("sha256"):
+    if file_sha256(path) != entry.get("sha256"):
         raise SpecError(f"{path} is damaged: its sha256 is not the one in {_CARD}.", _HINT)
     try:
         table = pq.read_table(path)
@@ -182,8 +183,3 @@ def _read_details(folder: Path, card: dict[str, Any]) -> Details:
 
 def _details_sha256(details: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(details, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import glob
 import gzip
-import hashlib
 import math
 import re
 import zlib
@@ -28,6 +27,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cnngraph.errors import DataError, NotFoundError
+from cnngraph.files import file_sha256
 from cnngraph.network.spec import check
 from cnngraph.network.tables import SCHEMAS, Details, Network, empty_table
 
@@ -83,7 +83,7 @@ def read_gexf(gexf: str | Path, classes: Sequence[str | Path]) -> Network:
             view="positions",
             connections="none",
             inputs={
-                "sha256": {path.name: _sha256(path) for path in (topology, *sheets)},
+                "sha256": {path.name: file_sha256(path) for path in (topology, *sheets)},
                 "classes": _class_names(sheets),
             },
         ),
@@ -382,8 +382,3 @@ def _feed_table(
 
 def _rows(table: str, rows: Iterable[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(list(rows), schema=SCHEMAS[table])
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

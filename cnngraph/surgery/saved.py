@@ -6,7 +6,6 @@ stored weights loaded strictly. The folder is written beside its place and moved
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -22,6 +21,7 @@ from torch import nn
 
 from cnngraph import __version__
 from cnngraph.errors import CnngraphError, ModelError, NotFoundError
+from cnngraph.files import file_sha256
 from cnngraph.models import registry
 from cnngraph.models.weights import fit_weights, require_finite
 from cnngraph.origin import Origin, Preprocessing, get_origin, set_origin
@@ -124,7 +124,7 @@ def save(
             dataset=dataset,
             training=dict(training or {}),
             trained=trained,
-            sha256=_sha256(part / _WEIGHTS),
+            sha256=file_sha256(part / _WEIGHTS),
         )
         (part / _DESCRIPTION).write_text(description.model_dump_json(indent=2) + "\n", encoding="utf-8")
         _move(part, target)
@@ -154,7 +154,7 @@ def read_saved(folder: str | Path) -> Saved:
     weights = source / _WEIGHTS
     if not weights.is_file():
         raise ModelError(f"The saved model {source} has no {_WEIGHTS}.", "Save it again.")
-    if _sha256(weights) != known.sha256:
+    if file_sha256(weights) != known.sha256:
         raise ModelError(f"{weights} is not the file that was saved: its sha256 differs.", "Save or copy it again.")
     model = rebuilt(known.origin, known.input_shape)
     try:
@@ -321,11 +321,6 @@ def _take_precision(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> No
     for name, tensor in model.state_dict(keep_vars=True).items():
         if name in tensors and tensors[name].dtype != tensor.dtype:
             tensor.data = tensor.data.to(tensors[name].dtype)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_empty(path: Path) -> bool:

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+
+from cnngraph.files import file_sha256
 
 __all__ = ["BROWSER_VERSION", "GDS_GROUP", "GDS_VERSION", "NEO4J_VERSION", "Jar", "locked_jars", "parse"]
 
@@ -52,10 +53,7 @@ class Jar:
 
     def intact(self, folder: Path) -> bool:
         """True where the file has the locked hash; reads all of it."""
-        if not self.present(folder):
-            return False
-        with self.path(folder).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
+        return self.present(folder) and file_sha256(self.path(folder)) == self.sha256
 
 
 @cache

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from cnngraph.errors import ConflictError, NotFoundError, SpecError
+from cnngraph.files import file_sha256
 from cnngraph.network import bundle
 from cnngraph.network.bundle import is_bundle, model_folder, read_bundle, write_bundle
 from cnngraph.network.tables import SCHEMAS, Network
@@ -74,7 +75,7 @@ def test_a_failure_half_way_leaves_nothing(network: Network, tmp_path: Path, mon
     def fails(*args: object) -> str:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(bundle, "_sha256", fails)
+    monkeypatch.setattr(bundle, "file_sha256", fails)
     with pytest.raises(OSError, match="no space"):
         write_bundle(network, tmp_path / "net")
     assert list(tmp_path.iterdir()) == []
@@ -105,7 +106,7 @@ def rehashed(folder: Path, name: str, table: pa.Table) -> None:
     """Replace a table and its hash, as somebody would who edits a bundle with care."""
     pq.write_table(table, folder / f"{name}.parquet")
     card = json.loads((folder / "network.json").read_text())
-    card["tables"][name]["sha256"] = bundle._sha256(folder / f"{name}.parquet")
+    card["tables"][name]["sha256"] = file_sha256(folder / f"{name}.parquet")
     (folder / "network.json").write_text(json.dumps(card))
 
 

@@ -123,7 +123,7 @@ def test_it_replaces_a_saved_model_and_nothing_else(tmp_path: Path) -> None:
 def test_an_interrupted_save_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = _lenet(tmp_path)
     before = (folder / "weights.safetensors").read_bytes()
-    monkeypatch.setattr("cnngraph.surgery.saved._sha256", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("cnngraph.surgery.saved.file_sha256", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         save(build("cnngraph:lenet5", classes=2), folder)
     assert (folder / "weights.safetensors").read_bytes() == before
