@@ -73,8 +73,12 @@ def test_paste_and_see(browser: Neo4jBrowser, database: Database, model: str, st
 
 
 def test_style_sheet(browser: Neo4jBrowser, model: str) -> None:
-    """A conv has the colour that the style sheet gives it."""
+    """A conv has the colour of its kind, red where it is removed, and is the larger, the larger its theta."""
     browser.use_style(Path(cypher.folder(), "style.grass").read_text(encoding="utf-8"))
-    frame = browser.paste(f'MATCH (l:Conv {{model: "{model}", layer: "conv1"}}) RETURN l')
-    assert frame.nodes() == 1
-    assert frame.panel.locator("g.node circle.b-outline").get_attribute("fill") == "#4C8EDA"
+    drawn = {}
+    for layer in ("conv1", "block.conv3"):
+        frame = browser.paste(f'MATCH (l:Conv {{model: "{model}", layer: "{layer}"}}) RETURN l')
+        assert frame.nodes() == 1
+        circle = frame.panel.locator("g.node circle.b-outline")
+        drawn[layer] = (circle.get_attribute("fill"), circle.get_attribute("r"))
+    assert drawn == {"conv1": ("#4C8EDA", "42.5"), "block.conv3": ("#DA4A4A", "20")}
