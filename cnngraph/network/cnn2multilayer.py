@@ -370,12 +370,12 @@ def _feed_table(
 ) -> pa.Table:
     """One row for each pair of layers that arcs connect: all that the format says about the wiring."""
     index = np.array(place, dtype=np.int64)
-    pairs = np.unique(np.stack([index[source], index[target]], axis=1), axis=0)
+    pairs = np.unique(np.stack([index[target], index[source]], axis=1), axis=0)  # the order of every feeds table
     return _rows(
         "feeds",
         (
             {"source": layers[a], "target": layers[b], "port": 0, "omitted": 0, "omitted_share": 0.0}
-            for a, b in pairs.tolist()
+            for b, a in pairs.tolist()
         ),
     )
 
