@@ -125,5 +125,6 @@ def refused(error: BaseException, code: str) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    text = (getattr(error, "message", None) or str(error)).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    """The first line of what it says; with the second where the first only announces it."""
+    first, *others = (getattr(error, "message", None) or str(error)).strip().splitlines() or [type(error).__name__]
+    return f"{first.rstrip()} {others[0].strip()}" if others and first.rstrip().endswith(":") else first

@@ -29,6 +29,7 @@ def refusal(code: str, text: str = "no") -> Neo4jError:
         ("Neo.TransientError.General.MemoryPoolOutOfMemoryError", "", "short of memory", "heap"),
         ("Neo.DatabaseError.Transaction.TransactionLogError", "No space left on device", "disk is full", "Free some"),
         ("Neo.DatabaseError.General.UnknownError", "odd", "refuses: odd", "UnknownError"),
+        ("Neo.DatabaseError.General.UnknownError", "odd: \n here\nthere", "refuses: odd: here", "UnknownError"),
     ],
 )
 def test_every_refusal_says_what_to_do(code: str, text: str, message: str, hint: str) -> None:
