@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -95,6 +96,9 @@ class Body:
             module = self.module(node)
             if module is not None:
                 self._calls[id(module)] = self._calls.get(id(module), 0) + 1
+        self._owners = Counter(
+            id(parameter) for module in self._modules.values() for parameter in module.parameters(recurse=False)
+        )
         self.blocks = {block.name: block for block in self._find_blocks()}
 
     def module(self, node: fx.Node) -> nn.Module | None:
@@ -105,6 +109,11 @@ class Body:
         """How often the module of ``node`` is called in one forward pass."""
         module = self.module(node)
         return 0 if module is None else self._calls[id(module)]
+
+    def shares_weights(self, node: fx.Node) -> bool:
+        """Whether a parameter of the module of ``node`` is another module's too (tied weights)."""
+        module = self.module(node)
+        return module is not None and any(self._owners[id(parameter)] > 1 for parameter in module.parameters())
 
     def is_conv(self, node: fx.Node) -> bool:
         """Whether ``node`` calls a Conv2d."""

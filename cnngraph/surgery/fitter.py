@@ -120,6 +120,12 @@ class Fitter(fx.Interpreter):
                 f"and would get {after[0]} channels instead of {before[0]}.",
                 "Remove other layers.",
             )
+        if self.wound.body.shares_weights(node):
+            raise PlanError(
+                f"{self.wound.name} cannot go: {node.target} shares its weights with another layer "
+                "and would get other widths.",
+                "Remove other layers, or give each a weight of its own.",
+            )
         if parametrize.is_parametrized(module):
             raise PlanError(
                 f"{self.wound.name} cannot go: {node.target} is parametrized and cannot be resized.",

@@ -224,4 +224,6 @@ def _obstacle(body: Body, node: fx.Node) -> str:
         return "it is called more than once"
     if parametrize.is_parametrized(module):
         return "it is parametrized"
+    if body.shares_weights(node):
+        return "it shares its weights with another layer"
     return ""

@@ -150,7 +150,8 @@ def _gradients(net: nn.Module, images: Tensor) -> tuple[set[str], set[str]]:
     outputs = twin(images)
     found = [outputs] if isinstance(outputs, Tensor) else [out for out in _values(outputs) if isinstance(out, Tensor)]
     labels = torch.arange(len(images), device=images.device)
-    loss = sum((nn.functional.cross_entropy(out, labels % out.shape[1]) for out in found), images.new_zeros(()))
+    rows = [out.reshape(len(images), -1) for out in found]  # maps that are handed out beside the logits count too
+    loss = sum((nn.functional.cross_entropy(out, labels % out.shape[1]) for out in rows), images.new_zeros(()))
     torch.autograd.backward(loss)
     trainable = [(name, parameter) for name, parameter in twin.named_parameters() if parameter.requires_grad]
     missing = {name for name, parameter in trainable if parameter.grad is None}

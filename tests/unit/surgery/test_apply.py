@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from cnngraph.errors import DataError
+from cnngraph.errors import DataError, PlanError
 from cnngraph.models.registry import build
 from cnngraph.origin import get_origin
 from cnngraph.surgery.apply import apply, apply_with_report
@@ -157,3 +157,24 @@ def test_the_origin_keeps_every_plan() -> None:
     own = get_origin(apply(seeded(LeNet), plan("conv1")))
     assert own is not None
     assert own.architecture == "python:tests.unit.surgery.nets:LeNet"
+
+
+def test_tied_weights_are_not_refitted_behind_the_other_layers_back() -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c, self.d = (nn.Conv2d(n, 4, 3, padding=1) for n in (3, 4, 4, 4))
+            self.d.weight = self.b.weight
+            self.fc = nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(self.d(self.c(self.b(self.a(x)).relu()).relu()).mean((2, 3)))
+
+    model = seeded(Tied)
+    slim, report = apply_with_report(model, plan("c", init="least-squares"), loader=batches((3, 6, 6)))
+    assert [(join.layer, join.init) for join in report.joins] == [("d", "inherit")]
+    assert "shares its weights" in report.joins[0].reason
+    assert torch.equal(slim.b.weight, model.b.weight)
+    assert slim.d.weight is slim.b.weight
+    with pytest.raises(PlanError, match="a cannot go: b shares its weights with another layer"):
+        apply(model, plan("a"), input_shape=(3, 6, 6))

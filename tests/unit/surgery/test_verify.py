@@ -98,6 +98,16 @@ class TestFaults:
         assert not proof.train_forward
         assert proof.failures[0].startswith("train forward and backward: ")
 
+    def test_maps_beside_the_logits_are_no_fault(self) -> None:
+        class WithMaps(LeNet):
+            def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
+                return {"logits": super().forward(x), "maps": self.conv1(x)}
+
+        model = seeded(WithMaps)
+        made = plan("conv2")
+        proof = verify(model, apply(model, made, input_shape=(1, 28, 28)), made, input_shape=(1, 28, 28))
+        assert proof.ok, proof.failures
+
 
 def test_a_local_class_is_proven_in_this_process_and_that_is_said() -> None:
     class Local(LeNet):
