@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cnngraph.cli import connection
-from cnngraph.cli.options import Json, Yes
+from cnngraph.cli.options import Json, Yes, ask
 from cnngraph.console import emit_json, progress, say, table
 
 __all__ = ["register"]
@@ -73,6 +73,7 @@ def logs(lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How ma
 def clean(
     downloads: Annotated[bool, typer.Option("--downloads", help="Remove the downloaded server too.")] = False,
     yes: Yes = False,
+    json: Json = False,
 ) -> None:
     """Stop the embedded server and remove its database: every model in it is gone (saved model files stay).
 
@@ -82,11 +83,12 @@ def clean(
 
     settings = connection.settings()
     if not yes:
-        typer.confirm(
-            f"Remove the embedded database under {settings.home} with every model in it?", abort=True, err=True
-        )
-    server.clean(settings, downloads=downloads)
-    say("Removed.")
+        ask(f"Remove the embedded database under {settings.home} with every model in it?")
+    removed = server.clean(settings, downloads=downloads)
+    if json:
+        emit_json({"removed": removed})
+    else:
+        say(f"Removed {', '.join(map(str, removed))}." if removed else "There was nothing to remove.")
 
 
 @db.command()

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cnngraph.cli import connection
-from cnngraph.cli.options import DryRun, Json, ModelName, Yes
+from cnngraph.cli.options import DryRun, Json, ModelName, Yes, ask
 from cnngraph.console import emit_json, number, progress, say, table
 
 __all__ = ["register"]
@@ -74,7 +74,7 @@ def delete(name: ModelName, dry_run: DryRun = False, yes: Yes = False, json: Jso
         if not dry_run:
             if not yes:
                 sizes = ", ".join(f"{number(count)} {what}" for what, count in counts.items() if isinstance(count, int))
-                typer.confirm(f"Delete {name} ({sizes})?", abort=True, err=True)
+                ask(f"Delete {name} ({sizes})?")
             with progress() as bars:
                 counts = graph.delete(name, progress=bars)
     if json:

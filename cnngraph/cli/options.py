@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ __all__ = [
     "Seed",
     "Size",
     "Yes",
+    "ask",
     "finite",
     "known",
 ]
@@ -64,6 +66,22 @@ MEASURE_NAMES = (
     "degree, entropy, single, pagerank, leiden, betweenness, strength, redundancy; "
     "to compare with: depth, activation, magnitude, random"
 )
+
+
+def ask(question: str) -> None:
+    """Return where a person says yes. Ctrl-C stays what it is elsewhere (exit 130).
+
+    Raises:
+        CnngraphError: the answer is no, or nobody is there to give one.
+    """
+    from cnngraph.errors import CnngraphError
+
+    print(f"{question} [y/N]: ", end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline()
+    if not answer:
+        raise CnngraphError("Nobody answers; nothing was removed.", "Add --yes to go on without being asked.")
+    if answer.strip().lower() not in ("y", "yes"):
+        raise CnngraphError("Nothing was removed.")
 
 
 def _model_name(value: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,3 +56,19 @@ def test_a_password_in_the_address_is_refused_and_not_shown(command: Run) -> Non
     assert done.code == 4
     assert "NEO4J_PASSWORD" in done.err
     assert "geheim" not in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"), [("", "--yes"), ("n\n", "Nothing was removed"), ("\n", "Nothing was removed")]
+)
+def test_nothing_is_removed_without_a_yes(command: Run, tmp_path: Path, answer: str, said: str) -> None:
+    kept = tmp_path / "server" / "data"
+    kept.mkdir(parents=True)
+    done = command("db", "clean", env={"CNNGRAPH_HOME": str(tmp_path)}, stdin=answer)
+    assert done.code == 1
+    assert said in done.err
+    assert kept.is_dir()
+    done = command("db", "clean", "--json", env={"CNNGRAPH_HOME": str(tmp_path)}, stdin="y\n")
+    assert done.code == 0, done.err
+    assert done.json == {"removed": [str(tmp_path / "server")]}
+    assert not kept.exists()
