@@ -6,21 +6,20 @@ called twice is two steps, and memory does not depend on the number of images. S
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
 from cnngraph.console import Progress
 from cnngraph.errors import ModelError
 from cnngraph.network.images import LabelledImages
 
-__all__ = ["MAPS_AT_ONCE", "Observed", "Probe", "evaluation", "observe"]
+__all__ = ["MAPS_AT_ONCE", "Observed", "Probe", "observe"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -56,20 +55,6 @@ class Observed:
     zeros: dict[str, Floats] = field(default_factory=dict)
     places: dict[str, Floats] = field(default_factory=dict)
     weights: dict[str, Floats] = field(default_factory=dict)
-
-
-@contextmanager
-def evaluation(model: nn.Module) -> Iterator[None]:
-    """Eval mode and no gradients inside; afterwards each module is in the mode it was in, also after an error."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        for module, _ in modes:
-            module.training = False
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def observe(

@@ -14,12 +14,13 @@ from torch import nn
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import UsageError, nearest
+from cnngraph.modes import evaluation_mode
 from cnngraph.network import spec
 from cnngraph.network.channels import Maps, Wiring
 from cnngraph.network.connections import Links, connections_of, filters_of
 from cnngraph.network.graph import LayerGraph, follow
 from cnngraph.network.images import LabelledImages
-from cnngraph.network.observe import Observed, Probe, evaluation, observe
+from cnngraph.network.observe import Observed, Probe, observe
 from cnngraph.network.patches import LINEAR, PATCHES, Patches, aggregate
 from cnngraph.network.resemblance import Resemblance
 from cnngraph.network.tables import SCHEMAS, Details, Network, empty_table
@@ -86,7 +87,7 @@ def trace(
     _check_options(options)
     progress = progress or Quiet()
     images = LabelledImages(loader, classes=classes, only_classes=only_classes, images_per_class=images_per_class)
-    with evaluation(model):
+    with evaluation_mode(model), torch.no_grad():
         progress.start("following the net")
         graph = follow(model, images.shape)
         tables = _tables(graph, images, options, progress)

@@ -13,6 +13,7 @@ import torch
 from torch import fx, nn
 
 from cnngraph.errors import PlanError
+from cnngraph.modes import evaluation_mode
 from cnngraph.network.graph import Layer, LayerGraph, follow
 from cnngraph.plan import Plan, Removal, Step
 from cnngraph.surgery.anatomy import Body
@@ -120,17 +121,11 @@ def layer_latencies(model: nn.Module, input_shape: tuple[int, int, int], *, repe
     graph = follow(model, input_shape)
     module = graph.graph_module
     timer = _Timer(module)
-    modes = [(part, part.training) for part in module.modules()]
     weight = next(module.parameters())
     image = torch.zeros(1, *input_shape, device=weight.device, dtype=weight.dtype)
-    try:
-        module.eval()
-        with torch.no_grad():
-            for _ in range(repeats + 2):  # the first two passes warm up
-                timer.run(image.clone())
-    finally:
-        for part, mode in modes:
-            part.training = mode
+    with evaluation_mode(module), torch.no_grad():
+        for _ in range(repeats + 2):  # the first two passes warm up
+            timer.run(image.clone())
     layers = [layer for layer in graph.layers if layer.kind != "Input"]
     return {layer.layer: 1000 * statistics.median(timer.seconds[layer.node][2:]) for layer in layers}
 

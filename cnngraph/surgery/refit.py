@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnngraph.console import Progress
+from cnngraph.modes import evaluation_mode
 from cnngraph.surgery.incision import Join
 from cnngraph.surgery.least_squares import Fit, RankError, Ridge, memory_needed
 from cnngraph.surgery.passage import padding_before
@@ -255,17 +256,13 @@ def _observed(
     before: bool = False,
 ) -> Iterator[None]:
     """``net`` in eval mode with hooks on the named modules; afterwards both are as they were."""
-    modes = [(module, module.training) for module in net.modules()]
     handles = []
     try:
         for name, hook in hooks.items() if isinstance(hooks, dict) else hooks:
             module = net.get_submodule(name)
             handles.append(module.register_forward_pre_hook(hook) if before else module.register_forward_hook(hook))
-        for module, _ in modes:
-            module.training = False
-        yield
+        with evaluation_mode(net):
+            yield
     finally:
         for handle in handles:
             handle.remove()
-        for module, mode in modes:
-            module.training = mode

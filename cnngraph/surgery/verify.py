@@ -8,8 +8,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from cnngraph.errors import CnngraphError, ModelError
+from cnngraph.modes import evaluation_mode
 from cnngraph.plan import Plan
 from cnngraph.randomness import seeded
 from cnngraph.surgery import saved
@@ -126,7 +125,7 @@ def _check_eval(model: nn.Module, slim: nn.Module, plan: Plan, images: Tensor) -
         there = dict(slim.named_modules()).get(removal.layer)
         if removal.kind == "layer" and isinstance(there, nn.Conv2d):
             raise _FailedError(f"{removal.layer} is still a conv")
-    with torch.no_grad(), _mode(model, training=False), _mode(slim, training=False):
+    with torch.no_grad(), evaluation_mode(model), evaluation_mode(slim):
         wanted, found = _logits(model(images)), _logits(slim(images))
     if found.shape != wanted.shape:
         raise _FailedError(f"the output has shape {tuple(found.shape)}, the old net's {tuple(wanted.shape)}")
@@ -162,7 +161,7 @@ def _gradients(net: nn.Module, images: Tensor) -> tuple[set[str], set[str]]:
 def _check_saved(
     model: nn.Module, slim: nn.Module, plan: Plan, shape: tuple[int, int, int], images: Tensor, notes: list[str]
 ) -> None:
-    with torch.no_grad(), _mode(slim, training=False):
+    with torch.no_grad(), evaluation_mode(slim):
         wanted = _logits(slim(images)).cpu()
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -222,7 +221,7 @@ def _loaded_elsewhere(folder: Path) -> Tensor:
 
 
 def _check_export(slim: nn.Module, images: Tensor) -> None:
-    with _mode(slim, training=False), torch.no_grad():
+    with evaluation_mode(slim), torch.no_grad():
         exported = torch.export.export(slim, (images,)).module()
         wanted, found = _logits(slim(images)), _logits(exported(images))
     if not torch.allclose(found, wanted, rtol=1e-4, atol=1e-4):
@@ -238,15 +237,3 @@ def _logits(output: Any) -> Tensor:
 
 def _values(outputs: Any) -> list[Any]:
     return list(outputs.values()) if isinstance(outputs, dict) else list(outputs)
-
-
-@contextmanager
-def _mode(net: nn.Module, *, training: bool) -> Iterator[None]:
-    modes = [(module, module.training) for module in net.modules()]
-    try:
-        for module, _ in modes:
-            module.training = training
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

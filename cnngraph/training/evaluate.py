@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +15,10 @@ from torch.nn import functional
 from cnngraph.console import Progress, Quiet
 from cnngraph.datasets.images import Images, loader
 from cnngraph.errors import DataError, ModelError
+from cnngraph.modes import evaluation_mode
 from cnngraph.training.execution import pick_device
 
-__all__ = ["Evaluation", "evaluate", "evaluation_mode", "scores"]
+__all__ = ["Evaluation", "evaluate", "scores"]
 
 
 @dataclass(frozen=True)
@@ -127,15 +127,3 @@ def scores(confusion: NDArray[np.int64], loss: float = float("nan")) -> Evaluati
         ),
         confusion=confusion,
     )
-
-
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside, and afterwards every module in the mode that it was in, also after an error."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

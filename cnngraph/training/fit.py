@@ -23,9 +23,10 @@ from cnngraph.console import Progress, Quiet
 from cnngraph.datasets.images import Images, loader
 from cnngraph.errors import DataError, ModelError, UsageError, nearest
 from cnngraph.models.weights import copy_state
+from cnngraph.modes import evaluation_mode, kept_modes
 from cnngraph.training.augment import shift_and_flip
 from cnngraph.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from cnngraph.training.evaluate import evaluate, evaluation_mode
+from cnngraph.training.evaluate import evaluate
 from cnngraph.training.execution import Execution, Precision, choose_execution, logits_and_loss, pick_device
 
 __all__ = ["DEFAULT_LEARNING_RATES", "Epoch", "Fit", "Recipe", "fit"]
@@ -163,19 +164,12 @@ def fit(
     else:
         sample = train[range(min(batch_size, len(train)))][0]
         execution = choose_execution(model, sample, device=device, precision=precision, channels_last=channels_last)
-    modes = [(module, module.training) for module in model.modules()]
     cuda = [torch.cuda.current_device()] if execution.device == "cuda" else []
-    try:
-        with torch.random.fork_rng(devices=cuda):
-            run = _Run(model, recipe, execution, progress or Quiet())
-            if saved:
-                run.resume(saved)
-            return run.go(
-                train, validation if validation is not None and len(validation) else None, checkpoint, settings
-            )
-    finally:
-        for module, training in modes:
-            module.training = training
+    with kept_modes(model), torch.random.fork_rng(devices=cuda):
+        run = _Run(model, recipe, execution, progress or Quiet())
+        if saved:
+            run.resume(saved)
+        return run.go(train, validation if validation is not None and len(validation) else None, checkpoint, settings)
 
 
 class _Run:

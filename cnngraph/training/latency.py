@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from cnngraph.training.evaluate import evaluation_mode
+from cnngraph.modes import evaluation_mode
 from cnngraph.training.execution import pick_device
 
 __all__ = ["Latency", "latency_ms", "measure_latency"]

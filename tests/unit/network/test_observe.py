@@ -9,16 +9,17 @@ from torch import Tensor, nn
 
 from cnngraph.console import Quiet
 from cnngraph.errors import ModelError
+from cnngraph.modes import evaluation_mode
 from cnngraph.network.graph import follow
 from cnngraph.network.images import LabelledImages
-from cnngraph.network.observe import Observed, Probe, evaluation, observe
+from cnngraph.network.observe import Observed, Probe, observe
 from tests.toynets import toy, toy_shape
 
 
 def seen(net: nn.Module, images: Tensor, probes: list[Probe], labels: Tensor | None = None) -> Observed:
     labels = torch.zeros(len(images), dtype=torch.long) if labels is None else labels
     loader = list(zip(images.split(2), labels.split(2), strict=True))
-    with evaluation(net):
+    with evaluation_mode(net), torch.no_grad():
         graph = follow(net, tuple(images.shape[1:]))
         return observe(graph.graph_module, LabelledImages(loader), channels=probes, places=probes, progress=Quiet())
 
@@ -88,22 +89,6 @@ def test_channels_that_come_last_are_found() -> None:
         np.testing.assert_allclose(found.activation["fc"][0], net(images).mean((0, 1, 2)), rtol=1e-5)
 
 
-@pytest.mark.parametrize("fails", [False, True])
-def test_modes_come_back(fails: bool) -> None:
-    net = toy("residual").train()
-    net.pool.eval()  # type: ignore[union-attr, operator]
-    modes = [module.training for module in net.modules()]
-    if fails:
-        with pytest.raises(ZeroDivisionError), evaluation(net):
-            raise ZeroDivisionError
-    else:
-        with evaluation(net):
-            assert not any(module.training for module in net.modules())
-            assert not torch.is_grad_enabled()
-    assert [module.training for module in net.modules()] == modes
-    assert torch.is_grad_enabled()
-
-
 def test_the_first_layer_that_is_not_finite_is_named_after_one_batch() -> None:
     class Explodes(nn.Module):
         def __init__(self) -> None:
@@ -126,7 +111,7 @@ def test_the_first_layer_that_is_not_finite_is_named_after_one_batch() -> None:
     probes = [Probe(conv.layer, conv.node) for conv in graph.convs]
     images = LabelledImages(loader, classes=["x"])
     before = len(batches)
-    with evaluation(net), pytest.raises(ModelError, match="layer b"):
+    with evaluation_mode(net), torch.no_grad(), pytest.raises(ModelError, match="layer b"):
         observe(graph.graph_module, images, channels=probes, progress=Quiet())
     assert len(batches) == before + 1
 

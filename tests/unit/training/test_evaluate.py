@@ -12,7 +12,7 @@ from torch import nn
 
 from cnngraph.datasets.images import Images
 from cnngraph.errors import DataError, ModelError
-from cnngraph.training.evaluate import evaluate, evaluation_mode, scores
+from cnngraph.training.evaluate import evaluate, scores
 
 
 def test_literal_scores() -> None:
@@ -78,18 +78,6 @@ def test_the_batch_size_changes_nothing(validation: Images, size: int) -> None:
     found = evaluate(model, validation, batch_size=size, device="cpu")
     assert found.loss == pytest.approx(evaluate(model, validation, device="cpu").loss)
     assert found.images == 40
-
-
-def test_every_module_keeps_its_mode_also_after_an_error() -> None:
-    model = nn.Sequential(nn.Dropout(), nn.BatchNorm2d(1), nn.ReLU())
-    model.train()
-    model[1].eval()
-    with evaluation_mode(model):
-        assert not any(module.training for module in model.modules())
-    assert [module.training for module in model.modules()] == [True, True, False, True]
-    with pytest.raises(ZeroDivisionError), evaluation_mode(model):
-        raise ZeroDivisionError
-    assert [module.training for module in model.modules()] == [True, True, False, True]
 
 
 def test_bad_input_is_named() -> None:
