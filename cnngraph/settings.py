@@ -99,7 +99,7 @@ def load_settings(
 
     Raises:
         NotFoundError: ``profile`` is not in the config file.
-        CnngraphError: the config file is not TOML, or others may read passwords in it.
+        CnngraphError: ``.env`` or the config file cannot be read, or others may read passwords in the latter.
     """
     values: dict[str, str] = {}
     home = home_dir()
@@ -128,7 +128,15 @@ def _dotenv(path: Path) -> dict[str, str]:
         return {}
     from dotenv import dotenv_values
 
-    return {key: value for key, value in dotenv_values(path).items() if value is not None}
+    try:
+        return {key: value for key, value in dotenv_values(path).items() if value is not None}
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> CnngraphError:
+    reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+    return CnngraphError(f"The file {path} cannot be read: {reason}.", "Correct it, or move it away.")
 
 
 def _profile(path: Path, name: str) -> dict[str, str]:
@@ -140,7 +148,9 @@ def _profile(path: Path, name: str) -> dict[str, str]:
         )
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+    except tomllib.TOMLDecodeError as error:
         raise CnngraphError(f"The config file {path} is not valid TOML: {error}.") from error
     profiles = content.get("profiles", {})
     if not isinstance(profiles, dict) or name not in profiles:
