@@ -135,8 +135,8 @@ def given(
         made = lineage.read_pruning_run(db, run)
     else:
         _require_known(model, layers or [], blocks or [])
-        removes = [Removal(layer=layer, reason="named by hand") for layer in layers or []]
-        removes += [Removal(layer=block, kind="block", reason="named by hand") for block in blocks or []]
+        removes = [Removal(layer=layer, reason="named by hand") for layer in dict.fromkeys(layers or [])]
+        removes += [Removal(layer=block, kind="block", reason="named by hand") for block in dict.fromkeys(blocks or [])]
         made = Plan(removes=tuple(removes))
     if made.model and made.model != model.key:
         raise PlanError(
