@@ -122,6 +122,7 @@ class _Ingest:
             self._send(phase, query, make(self.network, self.key), size)
         with self._timed("check"):
             self._verify()
+            self.held.check()
             self.db.write(cypher.load("write/finish_model"), key=self.key)
         spent = sum(self.seconds.get(phase, 0.0) for phase in ("arcs", "connections"))
         # A resumed run skips what is there: its pace says nothing.

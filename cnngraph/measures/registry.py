@@ -91,7 +91,7 @@ def measure(
 
     Raises:
         UsageError: an unknown measure, aggregate, engine or reference.
-        NotFoundError, ConflictError: the model is not there, or not complete.
+        NotFoundError, ConflictError: the model is not there, not complete, or replaced meanwhile.
         DatabaseError: the measure needs Graph Data Science and the server has none.
         PlanError: the model lacks what the measure reads, or the reference is not above 0.
     """
@@ -102,16 +102,15 @@ def measure(
 
     told = progress or Quiet()
     _require_measurable(db, key, chosen, where)
+    fingerprint = begin_run(db, key, chosen)
     if where == "local":
         from cnngraph.database.reader import read_network
 
         told.start(f"Reading {key} back")
         network = read_network(db, key)
         scores = chosen.oracle(network, options)
-        begin_run(db, key, chosen)
         write_scores(db, key, chosen, network, scores, told)
     else:
-        begin_run(db, key, chosen)
         scores = chosen.database(db, key, options, told)
     found, layers = thetas(scores, reference, name)
     parameters = chosen.parameters(options, where)
@@ -124,7 +123,7 @@ def measure(
         parameters=parameters,
         reference_rule=reference,
     )
-    finish_run(db, result, where, scores.claims)
+    finish_run(db, result, where, scores.claims, fingerprint)
     return result
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from cnngraph.errors import ConflictError, NotFoundError
 from cnngraph.measures.measure import LayerTheta, Measure, MeasureResult, Options
 
 if TYPE_CHECKING:
@@ -25,20 +26,35 @@ def run_key(model: str, measure: str, parameters: dict[str, Any], reference_rule
     return f"{model}:{measure}-{hashlib.sha256(inputs.encode()).hexdigest()[:8]}"
 
 
-def begin_run(db: Database, model: str, measure: Measure) -> None:
-    """Say that the nodes' scores belong to no run; a measure that is killed leaves no claim behind."""
+def begin_run(db: Database, model: str, measure: Measure) -> str:
+    """Say that the nodes' scores belong to no run; a measure that is killed leaves no claim behind.
+
+    Returns:
+        the model's fingerprint, for :func:`finish_run`.
+
+    Raises:
+        NotFoundError: it has just been deleted.
+    """
     from cnngraph.database.cypher import load
 
-    db.write(load("measures/run_begin"), model=model, measure=measure.name)
+    rows = db.write(load("measures/run_begin"), model=model, measure=measure.name)
+    if not rows:
+        raise NotFoundError(f"There is no model {model} in the database.")
+    return str(rows[0]["fingerprint"])
 
 
-def finish_run(db: Database, result: MeasureResult, engine: str, claims: Mapping[str, float]) -> None:
-    """Store the run with its layers and make it the current one, in one transaction."""
+def finish_run(db: Database, result: MeasureResult, engine: str, claims: Mapping[str, float], fingerprint: str) -> None:
+    """Store the run with its layers and make it the current one, in one transaction.
+
+    Raises:
+        ConflictError: the model was replaced or deleted since :func:`begin_run` returned ``fingerprint``.
+    """
     from cnngraph.database.cypher import load
 
-    db.write(
+    rows = db.write(
         load("measures/run_finish"),
         model=result.model,
+        fingerprint=fingerprint,
         measure=result.measure,
         key=result.key,
         parameters=json.dumps(result.parameters, sort_keys=True),
@@ -48,6 +64,10 @@ def finish_run(db: Database, result: MeasureResult, engine: str, claims: Mapping
         claims=dict(claims),
         layers=[row._asdict() for row in result.layers],
     )
+    if not rows:
+        raise ConflictError(
+            f"{result.model} was replaced or deleted while it was measured; nothing was stored.", "Measure it again."
+        )
 
 
 def find_run(

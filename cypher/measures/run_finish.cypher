@@ -1,8 +1,11 @@
 // The last transaction of a measure: its run, each layer's value and theta, the switch to it, and the labels Theta1 .. Theta5
 // by which Browser draws the layers small or large: under 0.5, 1, 2, 4, and from 4 on.
-// Parameters: $model, $measure, $key, $parameters (JSON), $reference, $rule, $engine,
+// No row where the model was replaced meanwhile; the SET locks it, so that two measures end one after the other.
+// Parameters: $model, $fingerprint, $measure, $key, $parameters (JSON), $reference, $rule, $engine,
 // $claims (more properties of the run), $layers ([{layer, value, theta}]).
 MATCH (m:Model {key: $model})
+SET m.status = m.status
+WITH m WHERE m.status = 'complete' AND coalesce(m.fingerprint, '') = $fingerprint
 MERGE (run:MeasureRun {key: $key})
 SET run.name = $measure, run.model = $model, run.measure = $measure, run.parameters = $parameters,
     run.reference = $reference, run.referenceRule = $rule, run.engine = $engine, run.createdAt = datetime()

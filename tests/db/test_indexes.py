@@ -35,7 +35,7 @@ class Anything(dict[str, Any]):
 
     def __init__(self) -> None:
         names = ("model", "key", "owner", "name", "token", "host", "method", "parameters", "run", "child", "parent")
-        names += ("measure", "property", "rule", "engine", "prefix", "program")
+        names += ("measure", "fingerprint", "property", "rule", "engine", "prefix", "program")
         values: dict[str, Any] = dict.fromkeys(names, "x") | dict.fromkeys((*NUMBERS, "tolerance", "reference"), 1)
         values |= {"pid": 1, "started": 1.0, "atLeast": 0.9, "distance": False}
         super().__init__(values | {name: [] for name in LISTS} | {name: {} for name in MAPS})

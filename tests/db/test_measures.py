@@ -15,7 +15,8 @@ from cnngraph.database import catalogue
 from cnngraph.database.connection import Database
 from cnngraph.database.reader import read_network
 from cnngraph.database.writer import write_network
-from cnngraph.errors import DatabaseError, NotFoundError, PlanError, UsageError
+from cnngraph.errors import ConflictError, DatabaseError, NotFoundError, PlanError, UsageError
+from cnngraph.measures.database_scores import position_scores
 from cnngraph.measures.leiden import modularity, shares_leaving
 from cnngraph.measures.measure import Options, Scores
 from cnngraph.measures.network_arrays import PositionArrays, position_arrays
@@ -170,6 +171,24 @@ def test_a_measure_that_dies_leaves_no_claim(
     assert current_runs(database, key, "entropy") == []
     monkeypatch.undo()
     assert current_runs(database, key, "entropy") == [] != [measure(database, key, "entropy").key]
+
+
+def test_a_model_that_is_replaced_while_it_is_measured_gets_no_run(
+    database: Database, small: tuple[str, Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = write_network(database, small_network(7), "replaced-meanwhile", replace=True)["model"]
+
+    def replaced(*arguments: Any) -> Scores:
+        write_network(database, small_network(8), "replaced-meanwhile", replace=True)
+        return position_scores(database, small[0], "degree")
+
+    measure(database, small[0], "degree")
+    monkeypatch.setattr("cnngraph.measures.degree.position_scores", replaced)
+    with pytest.raises(ConflictError, match="while it was measured"):
+        measure(database, key, "degree")
+    assert current_runs(database, key, "degree") == []
+    assert database.read("MATCH (run:MeasureRun {model: $key}) RETURN run", key=key) == []
+    catalogue.delete(database, key)
 
 
 def test_the_graph_read_back_measures_the_same(database: Database, small: tuple[str, Network]) -> None:
