@@ -166,7 +166,6 @@ def _mapping(parent: Stored) -> ingesting.Mapping:
 
 def _module_layers(db: Database, key: str) -> list[str]:
     """Names of the layers that are modules: those that keep their name in a pruned net."""
-    rows = db.read(
-        "MATCH (l:Layer {model: $key}) WHERE l.module IS NOT NULL RETURN l.layer AS layer ORDER BY l.index", key=key
-    )
-    return [row["layer"] for row in rows]
+    from cnngraph.database.cypher import load
+
+    return [row["layer"] for row in db.read(load("lineage/layer_modules"), model=key) if row["module"] is not None]

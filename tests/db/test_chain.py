@@ -140,6 +140,9 @@ def test_a_pruning_run_made_by_hand_in_cypher(command: Run, name: str) -> None:
     assert done.code == 0, done.err
     assert done.json["removed"] == ["features.8"]
     assert done.json["new_model"].startswith("tester/chain-pruned")
+    assert done.json["run"] == "by-hand"
+    (parent,) = command("lineage", done.json["new_model"], "--json").json["ancestors"]
+    assert (parent["model"], parent["run"], parent["removed"]) == ("tester/chain", "by-hand", ["features.8"])
 
 
 def test_within_an_accuracy_drop(command: Run, name: str) -> None:
