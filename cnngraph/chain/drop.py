@@ -42,6 +42,7 @@ def within_accuracy_drop(
     from cnngraph.datasets.registry import loader
     from cnngraph.pruning.accuracy_drop import within_drop
     from cnngraph.surgery.apply import apply
+    from cnngraph.surgery.verify import train_failure
     from cnngraph.training.evaluate import evaluate
     from cnngraph.training.fit import fit
 
@@ -55,6 +56,10 @@ def within_accuracy_drop(
             slim = apply(subject.model, trial, loader=loader(data.train, shuffle=True, seed=seed), seed=seed)
         except PlanError as error:
             progress.note(f"without {', '.join(removed)}: {error.message}")
+            return None
+        broken = train_failure(subject.model, slim, subject.input_shape)
+        if broken:
+            progress.note(f"without {', '.join(removed)}: {broken}")
             return None
         joined = evaluate(slim, data.validation, device=device).accuracy
         fit(slim, data.train, None, **asdict(recipe), device=device)

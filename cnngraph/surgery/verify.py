@@ -25,7 +25,7 @@ from cnngraph.surgery import saved
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.sample import input_shape_of
 
-__all__ = ["Verification", "state_hash", "verify"]
+__all__ = ["Verification", "state_hash", "train_failure", "verify"]
 
 _BATCH = 8  # with fewer, the norms of a 1 x 1 map would see too little in train mode
 
@@ -76,9 +76,7 @@ def verify(
         shape = input_shape or input_shape_of(model)
     except CnngraphError as error:
         return Verification(None, False, False, False, (f"input shape: {error}",), (), time.perf_counter() - began)
-    generator = torch.Generator().manual_seed(seed)
-    weight = next(slim.parameters())
-    images = torch.randn(_BATCH, *shape, generator=generator).to(weight.device, weight.dtype)
+    images = _images(slim, shape, seed)
     with seeded(seed):
         _attempt(failures, "eval forward", lambda: _check_eval(model, slim, plan, images))
         forward = not failures
@@ -90,6 +88,21 @@ def verify(
     if {p.data_ptr() for p in model.parameters()} & {p.data_ptr() for p in slim.parameters() if p.numel()}:
         failures.append("the user's net: it shares weights with the rebuilt one")
     return Verification(None, forward, reloaded, exported, tuple(failures), tuple(notes), time.perf_counter() - began)
+
+
+def train_failure(model: nn.Module, slim: nn.Module, input_shape: tuple[int, int, int], seed: int = 0) -> str:
+    """What fails in a training step of ``slim``, or "": a branch that only train mode has may no longer fit."""
+    failures: list[str] = []
+    with seeded(seed):
+        images = _images(slim, input_shape, seed)
+        _attempt(failures, "train forward and backward", lambda: _check_train(model, slim, images))
+    return "".join(failures)
+
+
+def _images(slim: nn.Module, shape: tuple[int, int, int], seed: int) -> Tensor:
+    weight = next(slim.parameters())
+    images = torch.randn(_BATCH, *shape, generator=torch.Generator().manual_seed(seed))
+    return images.to(weight.device, weight.dtype)
 
 
 def state_hash(model: nn.Module) -> str:

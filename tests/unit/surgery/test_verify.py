@@ -10,7 +10,7 @@ from torch import nn
 
 from cnngraph.models.registry import build
 from cnngraph.surgery.apply import apply
-from cnngraph.surgery.verify import state_hash, verify
+from cnngraph.surgery.verify import state_hash, train_failure, verify
 from tests.toynets import toy
 
 from .nets import LeNet, plan, seeded
@@ -97,6 +97,9 @@ class TestFaults:
         proof = verify(model, apply(model, plan("a"), input_shape=(1, 6, 6)), plan("a"), input_shape=(1, 6, 6))
         assert not proof.train_forward
         assert proof.failures[0].startswith("train forward and backward: ")
+        slim = apply(model, plan("a"), input_shape=(1, 6, 6))
+        assert train_failure(model, slim, (1, 6, 6)) == proof.failures[0]
+        assert train_failure(model, copy.deepcopy(model), (1, 6, 6)) == ""
 
     def test_maps_beside_the_logits_are_no_fault(self) -> None:
         class WithMaps(LeNet):
