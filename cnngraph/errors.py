@@ -107,7 +107,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     'Known: degree, entropy.'
     """
     names = sorted(known)
-    close = get_close_matches(name, names, n=3, cutoff=0.6)
+    begun = [other for other in names if len(name) > 2 and other.startswith(name)]
+    close = (begun or get_close_matches(name, names, n=3, cutoff=0.6))[:3]
     if close:
         return f"Did you mean {' or '.join(close)}?"
     if not names:

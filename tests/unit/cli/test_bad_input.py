@@ -26,8 +26,8 @@ USAGE = [
     (["plan", "x", "--threshold", "nan"], "finite"),
     (["plan", "x", "--threshold", "-1"], "finite"),
     (["plan", "x", "--threshold", "inf"], "finite"),
-    (["plan", "x", "--threshold", "many"], "many"),
-    (["plan", "x", "--remove", "0"], "0"),
+    (["plan", "x", "--threshold", "many"], "valid number"),
+    (["plan", "x", "--remove", "0"], "greater than or equal to 1"),
     (["plan", "x", "--threshold", "0.3", "--remove", "2"], "exclude"),
     (["prune", "x"], "--method"),
     (["prune", "x", "--method", "multilayer"], "--threshold, --remove, --max-accuracy-drop"),
@@ -71,7 +71,7 @@ MISSING = [
     (["query", "overvew", "--model", "x"], "overview"),
     (["list", "--profile", "team"], "team"),
     (["ingest", "nowhere", "--name", "x"], "nowhere"),
-    (["import", "cnn2multilayer", "nowhere.gexf", "--classes", "a.csv", "--name", "x"], "nowhere.gexf"),
+    (["import", "cnn2multilayer", "nowhere.gexf", "--classes", "a.csv", "--name", "x"], "a.csv"),
 ]
 
 
@@ -188,7 +188,9 @@ FACTORIES = {
 )
 def test_bad_factory(command: Run, tmp_path: Path, fault: str, said: str) -> None:
     (tmp_path / "mine.py").write_text(FACTORIES[fault])
-    done = command("ingest", "python:mine:net", "--data", "digits", "--to-bundle", tmp_path / "bundle", cwd=tmp_path)
+    done = command(
+        "ingest", "python:mine:net", "--data", "digits", "--size", 32, "--to-bundle", tmp_path / "bundle", cwd=tmp_path
+    )
     assert done.code == 1, done.err
     assert said in done.err
     assert "Traceback" not in done.err
