@@ -1,4 +1,4 @@
-"""Scores against literal values, scikit-learn and torchmetrics; modes are restored."""
+"""Scores against literal values and scikit-learn; modes are restored."""
 
 from __future__ import annotations
 
