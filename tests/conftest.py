@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,9 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+# A shell that starts the tests in the background leaves Ctrl-C ignored, for every command that they run too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Two threads that wait actively for each other on a busy machine are slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -130,19 +130,19 @@ def test_a_pruned_model_is_pruned_again(command: Run, name: str, tmp_path: Path)
 def test_a_pruning_run_made_by_hand_in_cypher(command: Run, name: str) -> None:
     cypher = (
         "MATCH (m:Model {key: 'tester/chain'}), (l:Layer {model: m.key, layer: 'features.8'}) "
-        "CREATE (r:PruningRun {key: 'by-hand', method: 'manual', owner: 'tester'})-[:OF]->(m), "
+        "CREATE (r:PruningRun {key: 'chain-by-hand', method: 'manual', owner: 'tester'})-[:OF]->(m), "
         "(r)-[:REMOVES {reason: 'I say so'}]->(l)"
     )
     assert command("query", "-", stdin=cypher).code != 0
     done = command("query", "-", "--write", stdin=cypher)
     assert done.code == 0, done.err
-    done = command("prune", name, "--run", "by-hand", "--no-retrain", "--json")
+    done = command("prune", name, "--run", "chain-by-hand", "--no-retrain", "--json")
     assert done.code == 0, done.err
     assert done.json["removed"] == ["features.8"]
     assert done.json["new_model"].startswith("tester/chain-pruned")
-    assert done.json["run"] == "by-hand"
+    assert done.json["run"] == "chain-by-hand"
     (parent,) = command("lineage", done.json["new_model"], "--json").json["ancestors"]
-    assert (parent["model"], parent["run"], parent["removed"]) == ("tester/chain", "by-hand", ["features.8"])
+    assert (parent["model"], parent["run"], parent["removed"]) == ("tester/chain", "chain-by-hand", ["features.8"])
 
 
 def test_within_an_accuracy_drop(command: Run, name: str) -> None:
