@@ -18,15 +18,17 @@ pytestmark = pytest.mark.db
 Run = Callable[..., Any]
 
 
-def _interrupted(*arguments: object, at: str, cwd: Path) -> None:
-    """Run the command, send SIGINT when a line with ``at`` appears on stderr, and wait."""
+def _struck(
+    *arguments: object, at: str, strike: Callable[[subprocess.Popen[str]], None], cwd: Path, home: Path | None = None
+) -> tuple[int, str]:
+    """Run the command, ``strike`` when a line with ``at`` appears on stderr, and wait; exit code and all of stderr."""
     executable = shutil.which("cnngraph", path=str(Path(sys.executable).parent))
     assert executable
     said = []
     with subprocess.Popen(
         [executable, *map(str, arguments)],
         cwd=cwd,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        env=os.environ | {"PYTHONUNBUFFERED": "1"} | ({"CNNGRAPH_HOME": str(home)} if home else {}),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -35,11 +37,17 @@ def _interrupted(*arguments: object, at: str, cwd: Path) -> None:
         for line in process.stderr:
             said.append(line)
             if at in line:
-                process.send_signal(signal.SIGINT)
+                strike(process)
                 break
         said += process.stderr.readlines()
-    assert process.returncode == 130, "".join(said)
     assert "Traceback" not in "".join(said)
+    return process.returncode, "".join(said)
+
+
+def _interrupted(*arguments: object, at: str, cwd: Path) -> None:
+    """Ctrl-C when a line with ``at`` appears."""
+    code, said = _struck(*arguments, at=at, strike=lambda process: process.send_signal(signal.SIGINT), cwd=cwd)
+    assert code == 130, said
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +83,26 @@ def test_an_interrupted_prune_goes_on(command: Run, server: Any, saved: Path, tm
     assert "An earlier run got as far as a verified net" in done.err
     assert done.json["new_model"] == "tester/interrupted-2-pruned"
     assert command("show", "interrupted-2-pruned", "--json").json["status"] == "complete"
+
+
+def test_a_server_that_dies_half_way(command: Run, saved: Path, tmp_path: Path) -> None:
+    if os.environ.get("NEO4J_TEST_URI"):
+        pytest.skip("a given server is not to be killed")
+    own = {"CNNGRAPH_HOME": str(tmp_path / "home")}
+    pid = command("db", "up", "--json", env=own).json["pid"]
+    try:
+        ingest = ("ingest", saved, "--data", "digits", "--name", "cut-off")
+        code, said = _struck(
+            *ingest,
+            at="Write arcs",
+            strike=lambda _: os.kill(pid, signal.SIGKILL),
+            cwd=tmp_path,
+            home=tmp_path / "home",
+        )
+        assert code == 4, said
+        assert "Run the same command again" in said
+        done = command(*ingest, "--json", env=own)
+        assert done.code == 0, done.err
+        assert done.json["action"] == "resume"
+    finally:
+        command("db", "down", env=own)
