@@ -130,9 +130,9 @@ def _server(settings: Settings) -> Iterator[Check]:
         except CnngraphError as error:
             yield Check("schema", False, error.message, error.hint)
             return
-        yield Check(
-            "schema",
-            not pending,
-            f"{len(pending)} migrations to apply" if pending else "up to date",
-            "Run: cnngraph db migrate" if pending else "",
-        )
+        if not pending:
+            yield Check("schema", True, "up to date")
+        elif settings.embedded:
+            yield Check("schema", None, "not made yet", "The next command that needs it makes it.")
+        else:
+            yield Check("schema", False, f"{len(pending)} migrations to apply", "Run: cnngraph db migrate")
