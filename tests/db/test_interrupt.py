@@ -85,6 +85,7 @@ def test_an_interrupted_prune_goes_on(command: Run, server: Any, saved: Path, tm
     assert command("show", "interrupted-2-pruned", "--json").json["status"] == "complete"
 
 
+@pytest.mark.slow  # starts a server of its own twice
 def test_a_server_that_dies_half_way(command: Run, saved: Path, tmp_path: Path) -> None:
     if os.environ.get("NEO4J_TEST_URI"):
         pytest.skip("a given server is not to be killed")
