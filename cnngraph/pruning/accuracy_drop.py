@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from typing import Any
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import PlanError, UsageError
+from cnngraph.files import write_text
 from cnngraph.measures.measure import LayerTheta
 from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.decision import first_threshold, lowest
@@ -62,10 +62,7 @@ class Trials:
         if self.path is None:
             return
         content = {"version": STATE_VERSION, "identity": self.identity, "accuracies": self.accuracies}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        part.replace(self.path)
+        write_text(self.path, json.dumps(content, indent=2) + "\n")
 
 
 def check_drop(points: float) -> float:
