@@ -22,7 +22,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt scripts/install.sh
 	@touch $@
 
 $(VENV)/.developer: $(VENV)/.installed
-	@sh scripts/install.sh "$(PYTHON)" "$(VENV)" ".[dev,py2neo]"
+	@sh scripts/install.sh "$(PYTHON)" "$(VENV)" ".[dev,py2neo,timm,onnx,bench]"
 	@touch $@
 
 ## make test      unit, database and browser tests

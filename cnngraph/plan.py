@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -14,7 +14,7 @@ from cnngraph.files import write_text
 
 __all__ = ["Init", "LayerScore", "Plan", "Removal", "Step", "read_plan", "write_plan"]
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 
 Init = Literal["least-squares", "inherit", "reset", "scratch"]
 
@@ -46,20 +46,42 @@ class Step(_Strict):
 
 
 class Removal(_Strict):
-    """One thing that goes, and why: a layer (``kind="layer"``) or a residual block (``kind="block"``)."""
+    """One thing that goes, and why: a layer, a block, or some filters of a layer.
+
+    ``filters``: with ``kind="filters"`` the output channels of ``layer`` that go, numbered as in the net that the plan
+    is for. Channels of other layers that are coupled with them go along, whether the plan names them or not.
+    ``scores``: of these filters, in the same order (empty where there are none); ``score`` is then their largest.
+    """
 
     layer: str
-    kind: Literal["layer", "block"] = "layer"
+    kind: Literal["layer", "block", "filters"] = "layer"
+    filters: tuple[int, ...] = ()
+    scores: tuple[float, ...] = ()
     score: float | None = None
     threshold: float | None = None
     reason: str = ""
+
+    @model_validator(mode="after")
+    def _filters_of_a_layer(self) -> Removal:
+        if (self.kind == "filters") != bool(self.filters):
+            wanted = "names no filters" if self.kind == "filters" else f"is a {self.kind}, which has no field filters"
+            raise ValueError(f"{self.layer} {wanted}")
+        twins = sorted({channel for channel in self.filters if self.filters.count(channel) > 1})
+        if twins:
+            raise ValueError(f"{self.layer} names filter {twins[0]} more than once")
+        if min(self.filters, default=0) < 0:
+            raise ValueError(f"{self.layer} names filter {min(self.filters)}; they are numbered from 0")
+        if self.scores and len(self.scores) != len(self.filters):
+            raise ValueError(f"{self.layer} has {len(self.scores)} scores for {len(self.filters)} filters")
+        return self
 
 
 class Plan(_Strict):
     """What goes out of one model, with the reasons; ``surgery.apply`` executes it.
 
     ``model`` is the key ``owner/name`` (empty for a live net); ``architecture`` guards against another net's plan.
-    ``removes`` decides; ``layers`` and ``schedule`` are its explanation. ``notes`` are sentences for a person.
+    ``removes`` decides; ``layers`` and ``schedule`` are its explanation, ``settings`` what the method was asked for
+    (ratio, scope, target). ``notes`` are sentences for a person.
     """
 
     version: int = PLAN_VERSION
@@ -76,13 +98,19 @@ class Plan(_Strict):
     schedule: tuple[Step, ...] = ()
     removes: tuple[Removal, ...] = ()
     init: Init = "least-squares"
+    settings: dict[str, Any] = Field(default_factory=dict)
     correlations: dict[str, float | None] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
     def removed(self) -> list[str]:
-        """Names of everything that goes, in the plan's order."""
-        return [removal.layer for removal in self.removes]
+        """Names of the layers and blocks that go, in the plan's order."""
+        return [removal.layer for removal in self.removes if removal.kind != "filters"]
+
+    @property
+    def filters(self) -> dict[str, tuple[int, ...]]:
+        """The filters that go, by layer."""
+        return {removal.layer: removal.filters for removal in self.removes if removal.kind == "filters"}
 
     @field_validator("version")
     @classmethod
@@ -102,7 +130,7 @@ class Plan(_Strict):
 
     @model_validator(mode="after")
     def _no_twins(self) -> Plan:
-        names = self.removed
+        names = [removal.layer for removal in self.removes]
         twins = sorted({name for name in names if names.count(name) > 1})
         if twins:
             raise ValueError(f"removes names {', '.join(twins)} more than once")
