@@ -10,6 +10,7 @@ from torch import nn
 from cnngraph.models.small.alexnet import AlexNet
 from cnngraph.models.small.layout import Layout
 from cnngraph.models.small.lenet import LeNet5
+from cnngraph.models.small.mobilenet import SmallMobileNetV2
 from cnngraph.models.small.resnet import BLOCKS_PER_STAGE, SmallResNet
 from cnngraph.models.small.vgg import CONVS_PER_BLOCK, VGG
 
@@ -21,4 +22,5 @@ ZOO: dict[str, Callable[[Layout], nn.Module]] = {
     **{name: partial(VGG, blocks=blocks, batch_norm=False) for name, blocks in CONVS_PER_BLOCK.items()},
     **{f"{name}_bn": partial(VGG, blocks=blocks, batch_norm=True) for name, blocks in CONVS_PER_BLOCK.items()},
     **{name: partial(SmallResNet, blocks=blocks) for name, blocks in BLOCKS_PER_STAGE.items()},
+    "mobilenet_v2": SmallMobileNetV2,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torchvision.models import mobilenet_v2
 
 from cnngraph.errors import ModelError
 from cnngraph.models.registry import build
@@ -100,3 +101,20 @@ def test_a_deep_net_without_norm_passes_its_signal_on() -> None:
     images = torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     deviation = float(model(images).detach().std())
     assert 0.1 < deviation < 10
+
+
+def test_mobilenet_v2_is_torchvisions_with_larger_maps() -> None:
+    model, theirs = build("cnngraph:mobilenet_v2", classes=10, width=1.0), mobilenet_v2(num_classes=10)
+    assert parameters(model) == 2_236_682
+    assert [(name, value.shape) for name, value in model.state_dict().items()] == [
+        (name, value.shape) for name, value in theirs.state_dict().items()
+    ]
+    # The stem, two convs of the first block, then three a block of which the second has the stride, the last 1x1 conv.
+    sides = [32] * 10 + [16] * 8 + [16] + [8] * 20 + [8] + [4] * 11 + [4]
+    assert conv_sides(model, 3, 32) == sides
+
+
+def test_mobilenet_v2_has_a_shortcut_where_the_shapes_allow_one() -> None:
+    model = build("cnngraph:mobilenet_v2", classes=10, width=0.25)
+    numbers = [name for name, module in model.named_modules() if getattr(module, "shortcut", False)]
+    assert numbers == [f"features.{number}" for number in (3, 5, 6, 8, 9, 10, 12, 13, 15, 16)]
