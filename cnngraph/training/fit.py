@@ -206,6 +206,8 @@ class _Run:
     def resume(self, saved: Checkpoint) -> None:
         """Go back to where a checkpoint stands."""
         saved.restore(self.model, self.optimizer)
+        if self.accelerator.scaler is not None and saved.state.get("scaler"):
+            self.accelerator.scaler.load_state_dict(saved.state["scaler"])
         self.best = saved.best
         self.history = [Epoch(**entry) for entry in saved.state["history"]]
         self.seconds = saved.state["seconds"]
@@ -224,6 +226,8 @@ class _Run:
                 history = [asdict(each) for each in self.history]
                 state = {"settings": settings, "history": history, "seconds": self.seconds}
                 state["execution"] = asdict(self.execution)
+                scaler = self.accelerator.scaler  # of fp16's gradients; None elsewhere
+                state["scaler"] = scaler.state_dict() if scaler is not None else None
                 write_checkpoint(checkpoint, state, self.model, self.best, self.optimizer)
             self.progress.note(_summary(epoch, self.recipe.epochs))
         copy_state(self.model, self.best)
