@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.chain import ingest as ingesting
+from cnngraph.chain import work_lock
 from cnngraph.chain.baseline import training_recipe
 from cnngraph.chain.prune import Pruned, Retraining, prune, work_folder
 from cnngraph.chain.stored import OtherData, Stored, stored
@@ -23,7 +24,7 @@ from cnngraph.settings import Settings, split_key
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
 
-__all__ = ["carry_out"]
+__all__ = ["carry_out", "require_free"]
 
 _NAME = "name.txt"  # in the work folder: what is being stored, so that a prune that goes on keeps its name
 
@@ -52,8 +53,7 @@ def carry_out(
         ConflictError: ``as_name`` or ``out`` exists.
     """
     model = stored(db, name)
-    if out is not None and out.exists():
-        raise ConflictError(f"{out} exists.", "Choose another --out: a saved model is never overwritten.")
+    require_free(db, settings, as_name, out)
     if not plan.removes:
         raise PlanError(
             "The plan removes nothing, so there is no new model to make.",
@@ -66,18 +66,45 @@ def carry_out(
     new_name = _new_name(db, model.key, as_name, folder)
     if dry_run:
         return _preview(subject, plan, split_key(new_name, settings.owner))
-    pruned = prune(subject, plan, retraining, folder=folder, progress=progress)
-    new_name = _new_name(db, model.key, as_name, folder)  # while the net was trained somebody may have taken it
-    write_text(folder / _NAME, new_name)
-    slim = replace(subject, model=pruned.model, training=pruned.training, trained=subject.trained or recipe is not None)
-    result = _store(db, settings, model, slim, pruned, new_name, device, progress)
-    if out is not None:
-        part = out.with_name(f".{out.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(result["artifact"], part)
-        part.replace(out)
-    shutil.rmtree(folder)
+    with work_lock.held(folder):
+        pruned = prune(subject, plan, retraining, folder=folder, progress=progress)
+        new_name = _new_name(db, model.key, as_name, folder)  # while the net was trained somebody may have taken it
+        write_text(folder / _NAME, new_name)
+        trained = subject.trained or recipe is not None
+        slim = replace(subject, model=pruned.model, training=pruned.training, trained=trained)
+        result = _store(db, settings, model, slim, pruned, new_name, device, progress)
+        if out is not None:
+            part = out.with_name(f".{out.name}.part")
+            shutil.rmtree(part, ignore_errors=True)
+            shutil.copytree(result["artifact"], part)
+            part.replace(out)
+        shutil.rmtree(folder)
     return result
+
+
+def require_free(db: Database, settings: Settings, as_name: str | None, out: Path | None) -> None:
+    """Return unless the names that were typed for the new model are taken: said before anything long begins.
+
+    A name that an interrupted prune had begun to store is not taken: the same command goes on with it.
+
+    Raises:
+        ConflictError: ``as_name`` or ``out`` exists.
+    """
+    from cnngraph.database import catalogue
+
+    if out is not None and out.exists():
+        raise ConflictError(f"{out} exists.", "Choose another --out: a saved model is never overwritten.")
+    if as_name is None or not catalogue.properties(db, f"{db.owner}/{as_name}"):
+        return
+    begun = {note.read_text(encoding="utf-8") for note in (settings.home / "work").glob(f"*/{_NAME}")}
+    if as_name not in begun:
+        raise _taken(as_name)
+
+
+def _taken(as_name: str) -> ConflictError:
+    return ConflictError(
+        f"There is a model {as_name} already.", f"Choose another --as, or delete it: cnngraph delete {as_name}"
+    )
 
 
 def _store(
@@ -144,9 +171,7 @@ def _new_name(db: Database, parent: str, as_name: str | None, folder: Path) -> s
     taken = {model["model"] for model in catalogue.list_models(db)}
     if as_name is not None:
         if f"{db.owner}/{as_name}" in taken:
-            raise ConflictError(
-                f"There is a model {as_name} already.", f"Choose another --as, or delete it: cnngraph delete {as_name}"
-            )
+            raise _taken(as_name)
         return as_name
     base = f"{parent.split('/')[1][:90]}-pruned"
     return next(

@@ -246,7 +246,7 @@ def _digest(subject: Subject, plan: Plan, retraining: Retraining) -> str:
         "model": plan.model,
         "weights": subject.sha256,
         "origin": origin.model_dump(mode="json") if origin else None,
-        "removes": [[removal.kind, removal.layer] for removal in plan.removes],
+        "removes": [[removal.kind, removal.layer, removal.filters] for removal in plan.removes],
         "init": plan.init,
         "data": subject.choice.model_dump(),
         "training": asdict(retraining.recipe) if retraining.recipe else None,

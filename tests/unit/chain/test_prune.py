@@ -118,11 +118,13 @@ def test_a_work_folder_belongs_to_one_prune(subject: Subject, tmp_path: Path) ->
     others = [
         name(PLAN.model_copy(update={"model": "me/other"})),
         name(PLAN.model_copy(update={"init": "scratch"})),
+        name(Plan(model="me/net", removes=(Removal(layer="features.8", kind="filters", filters=(1, 3)),))),
+        name(Plan(model="me/net", removes=(Removal(layer="features.8", kind="filters", filters=(1, 4)),))),
         name(retraining=replace(RETRAINING, recipe=Recipe(epochs=3, batch_size=20))),
         name(retraining=replace(RETRAINING, control=False)),
         name(choice=DataChoice(name="digits", images_per_class=7)),
     ]
-    assert len({name(), *others}) == 6
+    assert len({name(), *others}) == 8
 
 
 def test_a_name_is_kept_only_once_storing_has_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
