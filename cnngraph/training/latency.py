@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -13,8 +13,11 @@ from torch import nn
 
 from cnngraph.modes import evaluation_mode
 from cnngraph.training.execution import pick_device
+from cnngraph.training.runtimes import prepare
 
-__all__ = ["Latency", "latency_ms", "measure_latency"]
+__all__ = ["Latency", "device_name", "in_turns", "latency_ms", "measure_latency"]
+
+Clock = Callable[[], float]  # seconds, as time.perf_counter gives them
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Latency:
         device: cpu, or the name of the CUDA device.
         threads: that torch used inside an operation.
         batch_size, repeats: what was measured, and how often each.
+        runtime: eager, compile or onnxruntime.
     """
 
     median_ms: dict[str, float]
@@ -35,6 +39,7 @@ class Latency:
     threads: int
     batch_size: int
     repeats: int
+    runtime: str = "eager"
 
 
 def latency_ms(
@@ -44,9 +49,12 @@ def latency_ms(
     batch_size: int = 1,
     repeats: int = 30,
     device: str | torch.device = "cpu",
+    runtime: str = "eager",
 ) -> dict[str, float]:
     """The medians of :func:`measure_latency` by name, in milliseconds for one batch."""
-    return measure_latency(models, input_shape, batch_size=batch_size, repeats=repeats, device=device).median_ms
+    return measure_latency(
+        models, input_shape, batch_size=batch_size, repeats=repeats, device=device, runtime=runtime
+    ).median_ms
 
 
 def measure_latency(
@@ -57,6 +65,8 @@ def measure_latency(
     repeats: int = 30,
     warmup: int = 5,
     device: str | torch.device = "cpu",
+    runtime: str = "eager",
+    clock: Clock = time.perf_counter,
 ) -> Latency:
     """Time eval-mode forward passes on random images, one pass of each net in turn.
 
@@ -66,34 +76,61 @@ def measure_latency(
         batch_size: images a pass.
         repeats: timed passes a net (at least 2), after ``warmup`` that do not count.
         device: auto, cpu or cuda.
+        runtime: eager, compile or onnxruntime; compiling and exporting happens before anything is timed.
+
+    Raises:
+        UsageError: an unknown device or runtime, or CUDA where there is none.
+        CnngraphError: the runtime is not installed. ModelError: it cannot run the net.
     """
     place = pick_device(device)
     images = torch.rand(batch_size, *input_shape, generator=torch.Generator().manual_seed(0)).to(place)
-    times: dict[str, list[float]] = {name: [] for name in models}
-    with ExitStack() as modes, torch.inference_mode():
+    with ExitStack() as modes, torch.no_grad():
         for model in models.values():
             modes.enter_context(evaluation_mode(model.to(place)))
-        for turn in range(warmup + max(repeats, 2)):
-            for name, model in models.items():
-                seconds = _time_once(model, images)
-                if turn >= warmup:
-                    times[name].append(seconds)
+        if runtime == "compile":
+            torch.compiler.reset()  # nets of one class share the compiler's cache, which holds few of them
+        passes = {name: _synchronised(prepare(model, images, runtime), place) for name, model in models.items()}
+        with torch.inference_mode(runtime != "compile"):  # a net compiled outside of it would be compiled anew
+            times = in_turns(passes, repeats=max(repeats, 2), warmup=warmup, clock=clock)
     quartiles = {name: statistics.quantiles(taken, n=4) for name, taken in times.items()}
     return Latency(
         median_ms={name: 1000 * statistics.median(taken) for name, taken in times.items()},
         spread_ms={name: 1000 * (high - low) for name, (low, _, high) in quartiles.items()},
-        device=torch.cuda.get_device_name(place) if place.type == "cuda" else place.type,
+        device=device_name(place),
         threads=torch.get_num_threads(),
         batch_size=batch_size,
         repeats=max(repeats, 2),
+        runtime=runtime,
     )
 
 
-def _time_once(model: nn.Module, images: torch.Tensor) -> float:
-    if images.is_cuda:
+def in_turns(
+    passes: Mapping[str, Callable[[], object]], *, repeats: int, warmup: int, clock: Clock = time.perf_counter
+) -> dict[str, list[float]]:
+    """Seconds of each of ``repeats`` calls by name, one call of each in turn; ``warmup`` rounds before do not count."""
+    times: dict[str, list[float]] = {name: [] for name in passes}
+    for turn in range(warmup + repeats):
+        for name, run in passes.items():
+            start = clock()
+            run()
+            seconds = clock() - start
+            if turn >= warmup:
+                times[name].append(seconds)
+    return times
+
+
+def device_name(place: torch.device) -> str:
+    """``cpu``, or the name of the CUDA device."""
+    return torch.cuda.get_device_name(place) if place.type == "cuda" else place.type
+
+
+def _synchronised(run: Callable[[], object], place: torch.device) -> Callable[[], object]:
+    """``run`` that comes back when the device has finished; it had finished everything before, since it always waits."""
+    if place.type != "cuda":
+        return run
+
+    def waiting() -> None:
+        run()
         torch.cuda.synchronize()
-    start = time.perf_counter()
-    model(images)
-    if images.is_cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+
+    return waiting

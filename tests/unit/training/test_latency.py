@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from torch import nn
 
-from cnngraph.training import latency
+from cnngraph.errors import CnngraphError, UsageError
 from cnngraph.training.latency import latency_ms, measure_latency
 
 
@@ -32,10 +34,22 @@ def test_nets_are_called_in_turns() -> None:
     assert (found.device, found.batch_size, found.repeats, found.threads) == ("cpu", 1, 3, torch.get_num_threads())
 
 
-def test_the_median_is_in_milliseconds_and_warm_up_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = iter([9.0, 9.0, 0.001, 0.004, 0.003, 0.005, 0.002, 0.006])
-    monkeypatch.setattr(latency, "_time_once", lambda *_arguments: next(seconds))
-    found = measure_latency({"a": nn.Identity(), "b": nn.Identity()}, (1, 4, 4), repeats=3, warmup=1)
+class Ticks:
+    """A clock that two readings apart shows the next of these seconds passed."""
+
+    def __init__(self, *seconds: float) -> None:
+        self.now, self.between, self.seconds = 0.0, True, iter(seconds)
+
+    def __call__(self) -> float:
+        self.between = not self.between
+        if self.between:
+            self.now += next(self.seconds)
+        return self.now
+
+
+def test_the_median_is_in_milliseconds_and_warm_up_does_not_count() -> None:
+    clock = Ticks(9.0, 9.0, 0.001, 0.004, 0.003, 0.005, 0.002, 0.006)
+    found = measure_latency({"a": nn.Identity(), "b": nn.Identity()}, (1, 4, 4), repeats=3, warmup=1, clock=clock)
     assert found.median_ms == pytest.approx({"a": 2.0, "b": 5.0})
     assert found.spread_ms == pytest.approx({"a": 2.0, "b": 2.0})
 
@@ -44,3 +58,39 @@ def test_a_larger_net_takes_longer() -> None:
     large = nn.Sequential(*(nn.Conv2d(32, 32, 3, padding=1) for _ in range(8)))
     found = latency_ms({"small": nn.Conv2d(32, 32, 1), "large": large}, (32, 32, 32), repeats=7)
     assert found["large"] > found["small"] > 0
+
+
+def test_onnxruntime_runs_the_net_and_leaves_it_as_it_is() -> None:
+    pytest.importorskip("onnxruntime")
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU()).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    found = measure_latency({"net": model}, (1, 8, 8), repeats=2, warmup=1, runtime="onnxruntime", batch_size=2)
+    assert (found.runtime, found.batch_size) == ("onnxruntime", 2)
+    assert found.median_ms["net"] > 0
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_an_unknown_runtime_is_wrong_usage() -> None:
+    with pytest.raises(UsageError, match="no runtime 'onxruntime'") as caught:
+        measure_latency({"net": nn.Identity()}, (1, 4, 4), runtime="onxruntime")
+    assert caught.value.hint == "Did you mean onnxruntime?"
+
+
+def test_a_missing_runtime_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(CnngraphError, match="needs onnxruntime, which is not installed") as caught:
+        measure_latency({"net": nn.Identity()}, (1, 4, 4), runtime="onnxruntime")
+    assert "cnngraph[onnx]" in caught.value.hint
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_where_there_is_none_is_one_line() -> None:
+    with pytest.raises(UsageError, match="no CUDA device"):
+        measure_latency({"net": nn.Identity()}, (1, 4, 4), device="cuda")
+
+
+@pytest.mark.slow
+def test_a_compiled_net_is_timed() -> None:
+    found = measure_latency({"net": nn.Conv2d(1, 2, 3)}, (1, 8, 8), repeats=2, warmup=1, runtime="compile")
+    assert found.median_ms["net"] > 0
