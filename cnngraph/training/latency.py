@@ -125,7 +125,7 @@ def device_name(place: torch.device) -> str:
 
 
 def _synchronised(run: Callable[[], object], place: torch.device) -> Callable[[], object]:
-    """``run`` that comes back when the device has finished; it had finished everything before, since it always waits."""
+    """``run`` that comes back when the device has finished."""
     if place.type != "cuda":
         return run
 
