@@ -1,7 +1,7 @@
 """The user's net as a ``torch.fx`` graph in which every node knows the shape of its value and its line of code.
 
-The net is followed in eval mode on itself, without a copy; everything that following touches is put back afterwards.
-Shapes come from fake tensors: no image is computed and no memory is spent.
+The net is followed on itself, without a copy, in eval mode unless train mode is asked for; everything that following
+touches is put back afterwards. Shapes come from fake tensors: no image is computed and no memory is spent.
 """
 
 from __future__ import annotations
@@ -44,12 +44,22 @@ def unwrapped(model: nn.Module) -> nn.Module:
             return model
 
 
-def follow_symbolically(model: nn.Module, input_shape: tuple[int, int, int]) -> fx.GraphModule:
+def follow_symbolically(
+    model: nn.Module,
+    input_shape: tuple[int, int, int],
+    *,
+    training: bool = False,
+    prepare: Callable[[nn.Module], None] | None = None,
+) -> fx.GraphModule:
     """Follow ``model`` for images of ``input_shape`` (channels, height, width).
 
     Every node of the result has ``meta["line"]`` and ``meta["shape"]``: that of its value for a batch of :data:`BATCH`,
     a list of shapes where the value is a tuple of tensors, ``None`` where it is no tensor; then ``meta["value"]`` is
-    the value. The result holds the user's own modules and is in eval mode as a graph; ``model`` is left as it was.
+    the value. The result holds the user's own modules; ``model`` is left as it was.
+
+    Args:
+        training: follow what train mode does (auxiliary heads) instead of eval mode.
+        prepare: called with ``model`` just before it is followed; attributes that it sets are put back with the rest.
 
     Raises:
         ModelError: weights that are NaN, infinite or without values (``meta`` device).
@@ -59,7 +69,9 @@ def follow_symbolically(model: nn.Module, input_shape: tuple[int, int, int]) -> 
         raise TraceError("A scripted net cannot be followed.", "Give the nn.Module that it was scripted from.")
     _check_shape(input_shape)
     device, dtype = _check_weights(model)
-    with _left_untouched(model):
+    with _left_untouched(model, training=training):
+        if prepare is not None:
+            prepare(model)
         module = fx.GraphModule(model, _traced(model), type(model).__name__)
         _rewire_in_place(module)
         module.graph.eliminate_dead_code()
@@ -95,15 +107,15 @@ def _check_weights(model: nn.Module) -> tuple[torch.device, torch.dtype]:
 
 
 @contextmanager
-def _left_untouched(model: nn.Module) -> Iterator[None]:
-    """Eval mode and no hooks inside; afterwards modes, hooks, attributes and buffers are as they were."""
+def _left_untouched(model: nn.Module, *, training: bool) -> Iterator[None]:
+    """One mode for all and no hooks inside; afterwards modes, hooks, attributes and buffers are as they were."""
     modules = list(model.modules())
     attributes = [dict(module.__dict__) for module in modules]
     contents = [{key: dict(value) for key, value in kept.items() if type(value) is dict} for kept in attributes]
     buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
     try:
         for module in modules:
-            module.training = False
+            module.training = training
             for hooks in _HOOKS:
                 module.__dict__[hooks] = type(module.__dict__[hooks])()
         yield
