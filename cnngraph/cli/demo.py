@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cnngraph.cli import connection
-from cnngraph.cli.decide import print_schedule
+from cnngraph.cli.decide_tables import print_schedule
 from cnngraph.cli.options import Json
 from cnngraph.console import emit_json, progress, say, table
 

@@ -1,0 +1,74 @@
+"""A plan as a person reads it, and as its JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.console import table
+
+if TYPE_CHECKING:
+    from cnngraph.plan import Plan
+
+__all__ = ["as_json", "gone", "print_plan", "print_schedule"]
+
+
+def as_json(made: Plan) -> dict[str, Any]:
+    """The plan with what goes in short: ``removed`` (layers and blocks) and ``filters`` (indices by layer)."""
+    return made.model_dump(mode="json") | {"removed": made.removed, "filters": made.filters}
+
+
+def gone(made: Plan) -> str:
+    """What a plan removes, in a few words."""
+    filters = made.filters
+    parts = list(made.removed)
+    if filters:
+        parts.append(f"{sum(map(len, filters.values())):,} filters of {len(filters)} layers")
+    return ", ".join(parts) or "nothing"
+
+
+def print_plan(made: Plan, *, schedule: bool) -> None:
+    """The ranking of the layers, the filters that go, the correlations with the nulls, and the notes."""
+    if made.layers:
+        _print_layers(made)
+    if schedule:
+        print_schedule(made)
+    if made.filters:
+        _print_filters(made)
+    if made.correlations:
+        known = ", ".join(
+            f"{null} {value:.2f}" if value is not None else f"{null} -" for null, value in made.correlations.items()
+        )
+        print(f"\nSpearman correlation of this ranking with the nulls: {known}")
+    for note in made.notes:
+        print(note)
+
+
+def print_schedule(made: Plan) -> None:
+    """The schedule as a table; a step names the layers that it adds to the one before."""
+    rows, before = [], frozenset[str]()
+    for step in made.schedule:
+        added = ", ".join(layer for layer in step.removed if layer not in before)
+        before = frozenset(step.removed)
+        rows.append((step.threshold, len(step.removed), step.parameters, step.macs, step.latency_ms, f"+ {added}"))
+    headers = ("threshold", "layers", "parameters", "MACs", "~latency ms", "removed")
+    table(headers, rows, title="\nThe schedule: what goes at which threshold")
+
+
+def _print_layers(made: Plan) -> None:
+    removed = set(made.removed)
+    rows = [(row.layer, row.value, row.theta, "goes" if row.layer in removed else "") for row in made.layers]
+    title = f"{made.model}: {made.measure}, reference ({made.reference_rule}) {made.reference:.6g}"
+    table(("layer", "value", "theta", ""), rows, title=title)
+
+
+def _print_filters(made: Plan) -> None:
+    widths = made.settings.get("widths", {})
+    rows = []
+    for removal in made.removes:
+        if removal.kind == "filters":
+            width, go = widths.get(removal.layer), len(removal.filters)
+            left = width - go if width is not None else None
+            lowest, highest = min(removal.scores, default=None), max(removal.scores, default=None)
+            rows.append((removal.layer, width, go, left, lowest, highest))
+    title = f"{made.model}: filters that go" + (f", lowest {made.measure} first" if made.measure else "")
+    table(("layer", "filters", "go", "left", "lowest score", "highest score"), rows, title=title)
