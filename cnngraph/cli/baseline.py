@@ -18,7 +18,7 @@ LearningRate = Annotated[float | None, typer.Option(min=1e-9, max=100, help="Pea
 Model = Annotated[
     str,
     typer.Argument(
-        help="Architecture (cnngraph:vgg16, torchvision:resnet18, python:package.module:factory) or saved model."
+        help="Architecture (cnngraph:vgg16, torchvision:resnet18, timm:NAME, python:module:factory) or a saved model."
     ),
 ]
 RequiredData = Annotated[

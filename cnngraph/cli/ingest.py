@@ -56,7 +56,7 @@ def ingest(
     model: Annotated[
         str,
         typer.Argument(
-            help="cnngraph:vgg16, torchvision:resnet18, python:package.module:factory, ...; a saved model; a bundle."
+            help="cnngraph:vgg16, torchvision:resnet18, timm:NAME, python:module:factory; a saved model; a bundle."
         ),
     ],
     data: Data = None,

@@ -1,15 +1,16 @@
-"""Names -> nets. ``cnngraph:NAME``, ``torchvision:NAME`` and ``python:package.module:factory``."""
+"""Names -> nets: ``cnngraph:NAME``, ``torchvision:NAME``, ``timm:NAME`` and ``python:package.module:factory``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from cnngraph.errors import ModelError, NotFoundError, UsageError, nearest
-from cnngraph.models import factories, torchvision_nets
+from cnngraph.models import factories, timm_nets, torchvision_nets
 from cnngraph.models.small.layout import Layout
 from cnngraph.models.small.zoo import ZOO
 from cnngraph.models.weights import load_weights, require_finite
@@ -22,15 +23,17 @@ _SMALL_SIZE = 32
 
 
 def known_architectures() -> list[str]:
-    """Every name that :func:`build` knows; ``python:`` names are the user's."""
-    return [f"cnngraph:{name}" for name in ZOO] + [f"torchvision:{name}" for name in torchvision_nets.names()]
+    """Every name that :func:`build` knows here (timm's where it is installed); ``python:`` names are the user's."""
+    families = [name for name in _FAMILIES if name != "timm" or timm_nets.installed()]
+    return [f"{family}:{name}" for family in families for name in _FAMILIES[family].names()]
 
 
 def require_known(architecture: str) -> None:
     """Raise NotFoundError, with the nearest name, unless ``architecture`` is one that :func:`build` knows."""
-    family, _, _ = architecture.partition(":")
-    if family != "python" and architecture not in known_architectures():
-        raise NotFoundError(f"There is no architecture {architecture!r}.", _suggestion(architecture))
+    family, _, name = architecture.partition(":")
+    if family == "python" or (family in _FAMILIES and name in _FAMILIES[family].names()):
+        return
+    raise NotFoundError(f"There is no architecture {architecture!r}.", _suggestion(architecture))
 
 
 def _suggestion(architecture: str) -> str:
@@ -60,7 +63,7 @@ def build(
     Args:
         name: one of :func:`known_architectures`, or ``python:package.module:factory``.
         classes: number of outputs.
-        in_channels: channels that the first conv reads; only ``cnngraph:`` nets can read other than 3.
+        in_channels: channels that the first conv reads; ``torchvision:`` nets always read 3.
         size: height and width of the input in pixels; ``None``: the architecture's (or the weights') own.
         width: factor on the hidden channels of a ``cnngraph:`` net.
         seed: of the new weights; the global random state is left as it was.
@@ -79,9 +82,7 @@ def build(
     with seeded(seed):
         model = rebuild(name, options)
     if weights == "pretrained":
-        if family != "torchvision":
-            raise ModelError(f"{name} has no pretrained weights.", "Give a weights file, or train it first.")
-        torchvision_nets.load_pretrained(model, rest, new_head=new_head)
+        _FAMILIES[family].load_pretrained(model, rest, options, new_head)
     elif weights is not None:
         load_weights(model, weights, new_head=new_head)
     require_finite(model, name)
@@ -98,7 +99,7 @@ def rebuild(architecture: str, options: Mapping[str, Any]) -> nn.Module:
     require_known(architecture)
     family, _, rest = architecture.partition(":")
     try:
-        model = _FAMILIES[family](rest, dict(options))
+        model = _FAMILIES[family].build(rest, dict(options))
     except (TypeError, KeyError) as error:
         raise ModelError(f"{architecture} cannot be built with the options {dict(options)}: {error}.") from error
     set_origin(model, Origin(architecture=architecture, options=dict(options)))
@@ -108,13 +109,13 @@ def rebuild(architecture: str, options: Mapping[str, Any]) -> nn.Module:
 def default_preprocessing(
     name: str, weights: str | Path | None = None, size: int | None = None, in_channels: int = 3
 ) -> Preprocessing:
-    """How the net wants its images: what the weights say, else the architecture's own size, mean and std 0.5."""
+    """How the net wants its images: what its weights say, else the architecture's own size, mean and std 0.5.
+
+    timm's data config belongs to the architecture, so it is taken whatever the weights are.
+    """
     require_known(name)
     family, _, rest = name.partition(":")
-    if family == "torchvision":
-        return torchvision_nets.preprocessing(rest, torchvision_nets.find_weights(rest, weights), size)
-    side = size or (_SMALL_SIZE if family == "cnngraph" else torchvision_nets.DEFAULT_SIZE)
-    return Preprocessing(size=(side, side), channels=in_channels)
+    return _FAMILIES[family].preprocessing(rest, weights, size, in_channels)
 
 
 def _options(
@@ -135,6 +136,35 @@ def _options(
     return options
 
 
+@dataclass(frozen=True)
+class _Family:
+    """One source of nets; ``name`` is the part behind the colon, options are those of an Origin.
+
+    Attributes:
+        names: the names that it knows.
+        build: (name, options) -> a net with new weights.
+        preprocessing: (name, weights, size, in_channels) -> how the net wants its images.
+        load_pretrained: (net, name, options, new_head) fetches the published weights into the net.
+    """
+
+    names: Callable[[], list[str]]
+    build: Callable[[str, dict[str, Any]], nn.Module]
+    preprocessing: Callable[[str, str | Path | None, int | None, int], Preprocessing]
+    load_pretrained: Callable[[nn.Module, str, Mapping[str, Any], bool], None]
+
+
+def _no_pretrained(_model: nn.Module, name: str, _options: Mapping[str, Any], _new_head: bool) -> None:
+    raise ModelError(f"{name} has no pretrained weights.", "Give a weights file, or train it first.")
+
+
+def _plain(default_size: int) -> Callable[[str, str | Path | None, int | None, int], Preprocessing]:
+    def preprocessing(_name: str, _weights: str | Path | None, size: int | None, channels: int) -> Preprocessing:
+        side = size or default_size
+        return Preprocessing(size=(side, side), channels=channels)
+
+    return preprocessing
+
+
 def _small(name: str, options: dict[str, Any]) -> nn.Module:
     return ZOO[name](Layout(**options))
 
@@ -148,9 +178,36 @@ def _factory(path: str, options: dict[str, Any]) -> nn.Module:
     return factories.build(path, options["classes"])
 
 
-# A new family of architectures is one new file and one line here.
-_FAMILIES: dict[str, Callable[[str, dict[str, Any]], nn.Module]] = {
-    "cnngraph": _small,
-    "torchvision": _torchvision,
-    "python": _factory,
+# A new family of architectures is one new file and one entry here.
+_FAMILIES = {
+    "cnngraph": _Family(
+        names=lambda: list(ZOO),
+        build=_small,
+        preprocessing=_plain(_SMALL_SIZE),
+        load_pretrained=_no_pretrained,
+    ),
+    "torchvision": _Family(
+        names=torchvision_nets.names,
+        build=_torchvision,
+        preprocessing=lambda name, weights, size, _channels: torchvision_nets.preprocessing(
+            name, torchvision_nets.find_weights(name, weights), size
+        ),
+        load_pretrained=lambda model, name, _options, new_head: torchvision_nets.load_pretrained(
+            model, name, new_head=new_head
+        ),
+    ),
+    "timm": _Family(
+        names=timm_nets.names,
+        build=lambda name, options: timm_nets.build(name, **options),
+        preprocessing=lambda name, _weights, size, channels: timm_nets.preprocessing(name, size, channels),
+        load_pretrained=lambda model, name, options, new_head: timm_nets.load_pretrained(
+            model, name, in_channels=options["in_channels"], size=options["size"], new_head=new_head
+        ),
+    ),
+    "python": _Family(
+        names=list,
+        build=_factory,
+        preprocessing=_plain(torchvision_nets.DEFAULT_SIZE),
+        load_pretrained=_no_pretrained,
+    ),
 }
