@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.chain.subject import DataChoice, ModelChoice, open_subject
-from cnngraph.console import Progress, Quiet
+from cnngraph.console import Progress, Quiet, warn
 from cnngraph.errors import ConflictError
 
 if TYPE_CHECKING:
+    from cnngraph.training.evaluate import Evaluation
     from cnngraph.training.fit import Recipe
 
 __all__ = ["evaluate", "train", "training_recipe"]
@@ -98,7 +99,12 @@ def evaluate(
     )
 
 
-def _scores(found: Any) -> dict[str, Any]:
+def _scores(found: Evaluation) -> dict[str, Any]:
+    from cnngraph.training.chance import near_chance
+
+    useless = near_chance(found)
+    if useless:
+        warn(useless)
     return {
         "accuracy": found.accuracy,
         "precision": found.precision,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +120,7 @@ def _store(
     from cnngraph.database import lineage
     from cnngraph.training.execution import pick_device
 
-    mapped = ingesting.map_subject(slim, _mapping(parent), progress)
+    mapped = ingesting.map_subject(slim, parent.mapping, progress)
     sha256 = slim.sha256
     prepared = ingesting.Prepared(mapped, pruned.folder / "new", sha256)
     if not prepared.model.exists():
@@ -177,16 +176,6 @@ def _new_name(db: Database, parent: str, as_name: str | None, folder: Path) -> s
     return next(
         free for free in [base, *(f"{base}-{i}" for i in range(2, 10_000))] if f"{db.owner}/{free}" not in taken
     )
-
-
-def _mapping(parent: Stored) -> ingesting.Mapping:
-    """The new model is mapped as its parent was, so that their numbers compare."""
-    inputs = json.loads(parent.properties.get("inputs") or "{}")
-    names = {field.name for field in fields(ingesting.Mapping)}
-    known = {name: value for name, value in inputs.items() if name in names}
-    if known.get("only_classes"):
-        known["only_classes"] = tuple(known["only_classes"])
-    return ingesting.Mapping(**known)
 
 
 def _module_layers(db: Database, key: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,15 @@ class Mapping:
     only_classes: tuple[str, ...] | None = None
     seed: int = 0
     device: str = "auto"
+
+    @classmethod
+    def of(cls, inputs: dict[str, Any]) -> Mapping:
+        """How a net was mapped whose Network has these ``details.inputs``, so that another's numbers compare."""
+        names = {field.name for field in fields(cls)}
+        known = {name: value for name, value in inputs.items() if name in names}
+        if known.get("only_classes"):
+            known["only_classes"] = tuple(known["only_classes"])
+        return cls(**known)
 
 
 @dataclass(frozen=True)

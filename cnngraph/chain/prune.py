@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnngraph import __version__
 from cnngraph.chain.subject import Subject
-from cnngraph.console import Progress, Quiet
+from cnngraph.console import Progress, Quiet, warn
 from cnngraph.errors import VerificationError
 from cnngraph.files import write_text
 from cnngraph.origin import get_origin
@@ -28,7 +28,20 @@ if TYPE_CHECKING:
 
     from cnngraph.training.fit import Recipe
 
-__all__ = ["Pruned", "Retraining", "figures", "prune", "work_folder"]
+__all__ = ["FIGURES", "Pruned", "Retraining", "figures", "prune", "work_folder"]
+
+
+# What is known of a net; accuracy, precision and recall (macro) are of the test images.
+FIGURES = (
+    "accuracy",
+    "precision",
+    "recall",
+    "images",
+    "epoch_seconds",
+    "latency_ms",
+    "parameters",
+    "macs",
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +98,7 @@ def prune(
     progress = progress or Quiet()
     folder.mkdir(parents=True, exist_ok=True)
     slim, report = _rebuilt(subject, plan, retraining.seed, folder, progress)
-    before = figures(subject.model, subject, retraining.device, progress)
+    before = figures(subject.model, subject, retraining.device, progress, "the net before")
     training = dict(subject.training)
     before["epoch_seconds"] = training.pop("epoch_seconds", None)  # of the old net, not of the new one
     control: dict[str, Any] | None = None
@@ -99,9 +112,9 @@ def prune(
             kept, seconds = _trained(
                 subject.model, subject, retraining, folder / "control", "Training the control", progress
             )
-            control = figures(kept, subject, retraining.device, progress) | {"epoch_seconds": seconds}
+            control = figures(kept, subject, retraining.device, progress, "the control") | {"epoch_seconds": seconds}
             before["epoch_seconds"] = seconds
-    after = figures(slim, subject, retraining.device, progress) | {"epoch_seconds": epoch_seconds}
+    after = figures(slim, subject, retraining.device, progress, "the new net") | {"epoch_seconds": epoch_seconds}
     _latencies(subject, slim, before, after, control, retraining.device, progress)
     result = {
         "removed": plan.removed,
@@ -113,13 +126,21 @@ def prune(
     return Pruned(slim, plan, result, report["joins"], training, folder)
 
 
-def figures(model: nn.Module, subject: Subject, device: str, progress: Progress) -> dict[str, Any]:
-    """accuracy, precision, recall (macro) on the test images, parameters and MACs; the times are still to come."""
+def figures(model: nn.Module, subject: Subject, device: str, progress: Progress, what: str) -> dict[str, Any]:
+    """:data:`FIGURES` without the times, which are still to come; accuracy near chance is said.
+
+    Args:
+        what: the net, in words.
+    """
     from cnngraph.network.graph import follow
+    from cnngraph.training.chance import near_chance
     from cnngraph.training.evaluate import evaluate
 
-    progress.start("Evaluating on the test images")
+    progress.start(f"Evaluating {what} on the test images")
     found = evaluate(model, subject.data.test, device=device)
+    useless = near_chance(found)
+    if useless:
+        warn(f"{what}: {useless}")
     graph = follow(model, subject.input_shape)
     return {
         "accuracy": found.accuracy,

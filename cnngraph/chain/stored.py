@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnngraph.chain.ingest import Mapping
 from cnngraph.chain.subject import DataChoice
 from cnngraph.errors import ModelError
 
@@ -55,6 +56,11 @@ class Stored:
                 "Run this where it was ingested, or ingest it again.",
             )
         return Path(artifact)
+
+    @property
+    def mapping(self) -> Mapping:
+        """How it was mapped: what is made of it is mapped the same way."""
+        return Mapping.of(json.loads(self.properties.get("inputs") or "{}"))
 
     def data(self, other: OtherData) -> DataChoice:
         """The data that it was ingested with, or what was typed instead."""

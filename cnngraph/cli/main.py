@@ -67,6 +67,7 @@ def options(
 
 def _register() -> None:
     from cnngraph.cli import (  # each file adds its command to `app`'s list, in the order of --help
+        adopt,
         baseline,
         compute,
         db,
@@ -79,7 +80,7 @@ def _register() -> None:
         query,
     )
 
-    for module in (demo, db, doctor, baseline, ingest, exchange, compute, decide, inspect, query):
+    for module in (demo, db, doctor, baseline, ingest, exchange, compute, decide, adopt, inspect, query):
         module.register(app)
 
 

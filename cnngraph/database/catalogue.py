@@ -81,7 +81,7 @@ def require_own(key: str, owner: str) -> str:
 
 
 def list_models(db: Database) -> list[dict[str, Any]]:
-    """Everybody's models: name, architecture, dataset, owner, status, pruned_from, accuracy, parameters, macs."""
+    """Everybody's models: what they are, where they come from (pruned_from, adopted_from) and their figures."""
     return db.read(cypher.load("catalogue/list"))
 
 

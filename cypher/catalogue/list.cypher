@@ -10,6 +10,10 @@ CALL (m) {
   OPTIONAL MATCH (m)-[:PRUNED_FROM]->(parent:Model)
   RETURN parent.key AS pruned_from ORDER BY pruned_from LIMIT 1
 }
+CALL (m) {
+  OPTIONAL MATCH (m)-[:ADOPTED_FROM]->(parent:Model)
+  RETURN parent.key AS adopted_from ORDER BY adopted_from LIMIT 1
+}
 RETURN m.key AS model, m.name AS name, m.architecture AS architecture, m.dataset AS dataset, m.owner AS owner,
-       m.status AS status, pruned_from, accuracy, m.parameters AS parameters, m.macs AS macs
+       m.status AS status, pruned_from, adopted_from, accuracy, m.parameters AS parameters, m.macs AS macs
 ORDER BY m.owner, m.name

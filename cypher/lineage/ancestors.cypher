@@ -1,7 +1,7 @@
-// Where a model comes from, the nearest parent first. Parameters: $key.
-MATCH path = (:Model {key: $key})-[:PRUNED_FROM*1..]->(parent:Model)
-WITH parent, nodes(path)[-2] AS child, length(path) AS steps
+// Where a model comes from, the nearest parent first: `relation` says how. Parameters: $key.
+MATCH path = (:Model {key: $key})-[:PRUNED_FROM|ADOPTED_FROM*1..]->(parent:Model)
+WITH parent, nodes(path)[-2] AS child, relationships(path)[-1] AS came, length(path) AS steps
 OPTIONAL MATCH (parent)<-[:OF]-(run:PruningRun)-[:PRODUCED]->(child)
-RETURN parent.key AS model, child.key AS became, steps, run.key AS run, run.method AS method,
+RETURN parent.key AS model, child.key AS became, steps, type(came) AS relation, run.key AS run, run.method AS method,
        COLLECT { MATCH (run)-[:REMOVES]->(l:Layer) RETURN l.layer ORDER BY l.index } AS removed
 ORDER BY steps

@@ -1,7 +1,8 @@
-// What came of a model. Parameters: $key.
-MATCH path = (child:Model)-[:PRUNED_FROM*1..]->(:Model {key: $key})
-WITH child, nodes(path)[1] AS parent, length(path) AS steps
+// What came of a model: `relation` says how. Parameters: $key.
+MATCH path = (child:Model)-[:PRUNED_FROM|ADOPTED_FROM*1..]->(:Model {key: $key})
+WITH child, nodes(path)[1] AS parent, relationships(path)[0] AS came, length(path) AS steps
 OPTIONAL MATCH (parent)<-[:OF]-(run:PruningRun)-[:PRODUCED]->(child)
-RETURN child.key AS model, parent.key AS pruned_from, steps, run.key AS run, run.method AS method,
+RETURN child.key AS model, CASE type(came) WHEN 'PRUNED_FROM' THEN parent.key END AS pruned_from, parent.key AS parent,
+       steps, type(came) AS relation, run.key AS run, run.method AS method,
        COLLECT { MATCH (run)-[:REMOVES]->(l:Layer) RETURN l.layer ORDER BY l.index } AS removed
 ORDER BY steps, model

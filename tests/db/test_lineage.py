@@ -161,7 +161,15 @@ def test_lineage_tells_the_story(database: Database, plan: Plan, parent: str, ch
     assert count["n"] == 3
     told = lineage(database, child)
     assert told["ancestors"] == [
-        {"model": parent, "became": child, "steps": 1, "run": run, "method": "multilayer", "removed": ["block.conv3"]}
+        {
+            "model": parent,
+            "became": child,
+            "steps": 1,
+            "relation": "PRUNED_FROM",
+            "run": run,
+            "method": "multilayer",
+            "removed": ["block.conv3"],
+        }
     ]
     assert [row["model"] for row in lineage(database, parent)["descendants"]] == [child]
     listed = {row["model"]: row for row in catalogue.list_models(database)}

@@ -1,0 +1,164 @@
+"""Weights that were trained elsewhere, in the structure of a model of the database: a new model with its lineage."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.chain import ingest as ingesting
+from cnngraph.chain.naming import Place, place
+from cnngraph.chain.prune import FIGURES, figures
+from cnngraph.chain.stored import OtherData, Stored, stored
+from cnngraph.chain.subject import ModelChoice, Subject, open_subject
+from cnngraph.console import Progress
+from cnngraph.errors import ModelError
+from cnngraph.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+
+    from cnngraph.database.connection import Database
+
+__all__ = ["adopt"]
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """Weights from elsewhere: the tensors, the file's name and hash, and how they were trained (where it is known)."""
+
+    tensors: Mapping[str, torch.Tensor]
+    file: str
+    sha256: str
+    training: dict[str, Any]
+
+
+def adopt(
+    db: Database,
+    settings: Settings,
+    name: str,
+    weights: Path,
+    *,
+    as_name: str | None,
+    data: OtherData,
+    device: str,
+    dry_run: bool,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Check, evaluate and store; the JSON of ``adopt``. The same inputs twice write nothing the second time.
+
+    Args:
+        weights: a file of weights, or the folder of a saved model.
+        as_name: of the new model; ``None``: NAME-adopted, with a number where that is another model.
+        data: instead of the data that the model was ingested with.
+
+    Raises:
+        NotFoundError: there is no such model or file. ModelError: the weights do not fit, each tensor named; or they
+            are those of the model itself. ConflictError: ``as_name`` is another model.
+    """
+    parent = stored(db, name)
+    progress.start("Opening the model and the data")
+    old = open_subject(ModelChoice(name=str(parent.folder)), parent.data(data), progress)
+    found = _read(weights)
+    new = _tuned(old, found, weights)
+    if new.sha256 == old.sha256:
+        raise ModelError(f"{weights} holds the weights that {parent.key} has.", "Give those that were trained.")
+    base = f"{parent.key.split('/')[1][:90]}-adopted"
+    chosen = place(db, base, as_name, sha256=new.sha256, data=old.choice.model_dump(mode="json"))
+    known = _stored_before(db, parent, chosen, new.sha256)
+    if known is not None:
+        progress.note(f"{chosen.key} has these weights already: nothing is written.")
+        return known | {"dry_run": dry_run}
+    result = {"model": parent.key, "new_model": chosen.key} | _judged(old, new, device, progress)
+    if dry_run:
+        return result | {"action": "new", "would_write": _size(new), "dry_run": True}
+    artifact = _store(db, settings, parent, new, found, chosen, result, device, progress)
+    return result | {"action": "new", "artifact": artifact, "dry_run": False}
+
+
+def _read(source: Path) -> _Weights:
+    from cnngraph.files import file_sha256
+    from cnngraph.models.weights import read_weights
+    from cnngraph.surgery.saved import is_saved, read_saved
+
+    if is_saved(source):
+        saved = read_saved(source)
+        return _Weights(saved.model.state_dict(), source.name, saved.sha256, dict(saved.training))
+    return _Weights(read_weights(source), source.name, file_sha256(source), {})
+
+
+def _tuned(old: Subject, found: _Weights, source: Path) -> Subject:
+    """``old`` with the weights that were found; the net that came in stays as it is."""
+    from cnngraph.models.weights import fit_weights
+
+    model = copy.deepcopy(old.model)
+    fit_weights(model, found.tensors, where=str(source))
+    training = found.training | {"adopted": {"file": found.file, "sha256": found.sha256}}
+    return replace(old, model=model, training=training, trained=True, folder=None)
+
+
+def _judged(old: Subject, new: Subject, device: str, progress: Progress) -> dict[str, Any]:
+    """The figures of both; one structure has one latency."""
+    from cnngraph.training.latency import latency_ms
+
+    before = figures(old.model, old, device, progress, "the net before")
+    after = figures(new.model, new, device, progress, "the adopted net")
+    progress.start("Measuring latency")
+    took = latency_ms({"model": new.model}, new.input_shape, device=device)["model"]
+    before["epoch_seconds"] = old.training.get("epoch_seconds")
+    after["epoch_seconds"] = new.training.get("epoch_seconds")
+    return {"before": before | {"latency_ms": took}, "after": after | {"latency_ms": took}}
+
+
+def _store(
+    db: Database,
+    settings: Settings,
+    parent: Stored,
+    new: Subject,
+    found: _Weights,
+    chosen: Place,
+    result: Mapping[str, Any],
+    device: str,
+    progress: Progress,
+) -> str:
+    """The new model, where it comes from, and both evaluations; the folder of the saved model."""
+    from cnngraph.database import adoption, lineage
+    from cnngraph.training.execution import pick_device
+
+    mapped = ingesting.map_subject(new, parent.mapping, progress)
+    with tempfile.TemporaryDirectory(prefix="cnngraph-") as made:
+        prepared = ingesting.Prepared(mapped, Path(made) / "model", new.sha256)
+        ingesting.save_subject(new, prepared.model)
+        ingesting.store(db, settings, prepared, chosen.name, yes=True, progress=progress)
+    common = {"split": "test", "seed": new.choice.seed, "device": str(pick_device(device)), "data": new.choice.name}
+    lineage.store_evaluation(db, parent.key, result["before"] | common)
+    lineage.store_evaluation(db, chosen.key, result["after"] | common)
+    # Last: a model that bears it has everything.
+    adoption.store_adopted(db, chosen.key, parent.key, file=found.file, sha256=found.sha256)
+    return str(ingesting.saved_folder(settings, chosen.key) / new.sha256[:12])
+
+
+def _stored_before(db: Database, parent: Stored, chosen: Place, sha256: str) -> dict[str, Any] | None:
+    """The result as it was when the same weights were adopted under this name, or ``None`` where they were not."""
+    from cnngraph.database import adoption, lineage
+
+    if not chosen.whole or chosen.key not in adoption.adopted_models(db, parent.key, sha256):
+        return None
+    result: dict[str, Any] = {"model": parent.key, "new_model": chosen.key, "action": "nothing"}
+    for which, key in (("before", parent.key), ("after", chosen.key)):
+        # Those of a prune bear its run.
+        stored_here = [row for row in lineage.lineage(db, key)["evaluations"] if row.get("run") is None]
+        if not stored_here:
+            return None
+        result[which] = {name: stored_here[-1].get(name) for name in FIGURES}
+    return result
+
+
+def _size(subject: Subject) -> dict[str, Any]:
+    from cnngraph.network.graph import follow
+    from cnngraph.network.sizes import estimate
+
+    return dict(estimate(follow(subject.model, subject.input_shape)))

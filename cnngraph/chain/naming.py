@@ -1,0 +1,52 @@
+"""Under which name a new model is stored, so that the same command finds what it stored before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.errors import ConflictError
+
+if TYPE_CHECKING:
+    from cnngraph.database.connection import Database
+
+__all__ = ["Place", "place"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A name of one's own.
+
+    Attributes:
+        key: owner/name. whole: the very model that is to be stored stands there, written to its end.
+    """
+
+    name: str
+    key: str
+    whole: bool
+
+
+def place(db: Database, base: str, as_name: str | None, *, sha256: str, data: Mapping[str, Any] | None) -> Place:
+    """``as_name``, else the first of ``base``, ``base-2`` ... that is free or holds these very weights and data.
+
+    Args:
+        sha256: of the weights. data: a DataChoice as JSON; ``None`` where it is not known.
+
+    Raises:
+        ConflictError: ``as_name`` is another model.
+    """
+    from cnngraph.database import catalogue
+
+    names = [as_name] if as_name else [base, *(f"{base}-{number}" for number in range(2, 10_000))]
+    for name in names:
+        key = f"{db.owner}/{name}"
+        found = catalogue.properties(db, key)
+        inputs = json.loads(found.get("inputs") or "{}")
+        if not found or (found.get("sha256") == sha256 and inputs.get("data") == data):
+            return Place(name, key, found.get("status") == "complete")
+    raise ConflictError(
+        f"There is a model {names[0]} already, with other weights or data.",
+        f"Choose another name, or delete it: cnngraph delete {names[0]}",
+    )

@@ -1,0 +1,140 @@
+"""``adopt``: what prune handed out untrained comes back trained, with its lineage, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import cnngraph as cg
+
+pytestmark = pytest.mark.db
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def handed_out(command: Run, server: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The saved, untrained net of a model ``adopt-slim``."""
+    folder = tmp_path_factory.mktemp("adopt")
+    for line in (
+        f"train cnngraph:vgg11 --width 0.125 --data digits --epochs 1 --out {folder}/vgg11",
+        f"ingest {folder}/vgg11 --data digits --name adopt --view positions",
+        f"prune adopt --remove-layer features.8 --no-retrain --as adopt-slim --out {folder}/slim",
+    ):
+        done = command(*line.split())
+        assert done.code == 0, done.err
+    return folder / "slim"
+
+
+@pytest.fixture(scope="module")
+def tuned(handed_out: Path) -> dict[str, torch.Tensor]:
+    """What a training elsewhere made of its weights."""
+    return {name: tensor * 1.01 for name, tensor in cg.load(handed_out).state_dict().items()}
+
+
+def test_a_state_dict_of_a_parallel_training_is_adopted(
+    command: Run, database: Any, tuned: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    file = tmp_path / "tuned.pt"
+    torch.save({"state_dict": {f"module.{name}": value for name, value in tuned.items()}, "epoch": 7}, file)
+    before = command("show", "adopt-slim", "--json").json
+    dry = command("adopt", "adopt-slim", "--weights", file, "--dry-run", "--json")
+    assert dry.code == 0, dry.err
+    assert dry.json["would_write"]["nodes"] > 0
+    assert command("show", "adopt-slim-adopted").code == 3
+
+    done = command("adopt", "adopt-slim", "--weights", file, "--json")
+    assert done.code == 0, done.err
+    assert done.json["model"] == "tester/adopt-slim"
+    assert done.json["new_model"] == "tester/adopt-slim-adopted"
+    assert done.json["action"] == "new"
+    assert done.json["before"]["parameters"] == done.json["after"]["parameters"]
+    stored = cg.load(done.json["artifact"]).state_dict()
+    assert all(torch.equal(stored[name], value) for name, value in tuned.items())
+
+    told = command("lineage", "adopt-slim-adopted", "--json").json
+    assert [(row["model"], row["relation"]) for row in told["ancestors"]] == [
+        ("tester/adopt-slim", "ADOPTED_FROM"),
+        ("tester/adopt", "PRUNED_FROM"),
+    ]
+    assert told["evaluations"][-1]["accuracy"] == done.json["after"]["accuracy"]
+    old = command("lineage", "adopt", "--json").json
+    assert ["adopt-slim", "adopt-slim-adopted"] == [row["model"].split("/")[1] for row in old["descendants"]]
+    listed = {row["name"]: row for row in command("list", "--json").json["models"]}
+    assert listed["adopt-slim-adopted"]["adopted_from"] == "tester/adopt-slim"
+    assert listed["adopt-slim-adopted"]["pruned_from"] is None
+    assert "ADOPTED_FROM" in command("lineage", "adopt-slim-adopted").out
+    after = command("show", "adopt-slim", "--json").json
+    assert (after["sha256"], after["artifact"]) == (before["sha256"], before["artifact"])
+
+    def everything() -> Any:
+        return database.read("MATCH (n) OPTIONAL MATCH (n)-[r]->() RETURN count(DISTINCT n) AS n, count(r) AS r")
+
+    written = everything()
+    again = command("adopt", "adopt-slim", "--weights", file, "--json")
+    assert again.code == 0, again.err
+    assert again.json["action"] == "nothing"
+    assert again.json["new_model"] == "tester/adopt-slim-adopted"
+    assert again.json["after"] == done.json["after"]
+    assert again.json["before"] == done.json["before"]
+    assert everything() == written
+
+
+def test_other_weights_get_a_name_of_their_own(
+    command: Run, handed_out: Path, tuned: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    save_file({name: value * 1.02 for name, value in tuned.items()}, tmp_path / "more.safetensors")
+    first = command("adopt", "adopt-slim", "--weights", tmp_path / "more.safetensors", "--as", "adopt-more", "--json")
+    assert first.code == 0, first.err
+    save_file({name: value * 1.03 for name, value in tuned.items()}, tmp_path / "other.safetensors")
+    taken = command("adopt", "adopt-slim", "--weights", tmp_path / "other.safetensors", "--as", "adopt-more")
+    assert taken.code == 1
+    assert "There is a model adopt-more already, with other weights or data." in taken.err
+    # A pruned model can be pruned again once it is trained, and a saved model is a file of weights too.
+    whole = command("prune", "adopt-more", "--remove-layer", "features.3", "--no-retrain", "--as", "adopt-less")
+    assert whole.code == 0, whole.err
+    folder = first.json["artifact"]
+    named = command("adopt", "adopt-slim", "--weights", folder, "--as", "adopt-more", "--json")
+    assert (named.code, named.json["action"]) == (0, "nothing")
+    own = command("adopt", "adopt-slim", "--weights", handed_out)
+    assert own.code == 1
+    assert "holds the weights that tester/adopt-slim has" in own.err
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"features.0.weight": None}, "lacks features.0.weight"),
+        ({"head.bias": torch.zeros(2)}, "has unknown head.bias"),
+        ({"features.0.weight": torch.zeros(2, 3, 3, 3)}, "features.0.weight is (2, 3, 3, 3), the net needs"),
+        ({"features.0.bias": torch.full((8,), torch.nan)}, "NaN or infinite values in features.0.bias"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named_and_nothing_is_stored(
+    command: Run, tuned: dict[str, torch.Tensor], tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    state = {name: value for name, value in (tuned | change).items() if value is not None}
+    save_file(state, tmp_path / "wrong.safetensors")
+    done = command("adopt", "adopt-slim", "--weights", tmp_path / "wrong.safetensors", "--as", "adopt-wrong")
+    assert done.code == 1
+    assert said in done.err
+    assert command("show", "adopt-wrong").code == 3
+
+
+def test_what_is_not_there(command: Run, tmp_path: Path, handed_out: Path) -> None:
+    assert command("adopt", "adopt-slm", "--weights", handed_out).code == 3
+    missing = command("adopt", "adopt-slim", "--weights", tmp_path / "none.safetensors")
+    assert (missing.code, "There is no weights file" in missing.err) == (3, True)
+
+
+def test_a_useless_net_is_said_loudly(command: Run, tuned: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    state = {name: torch.zeros_like(value) for name, value in tuned.items()}
+    torch.save(state, tmp_path / "zero.pt")
+    done = command("adopt", "adopt-slim", "--weights", tmp_path / "zero.pt", "--dry-run")
+    assert done.code == 0, done.err
+    assert "warning: the adopted net: the accuracy of 10" in done.err
