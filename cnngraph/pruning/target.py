@@ -1,0 +1,249 @@
+"""What goes so that a net becomes so much faster or smaller: pure search, told what things cost.
+
+Layers and blocks go lowest score first, one that would overshoot is passed over (:func:`lowest_first`); of filters the
+ratio is searched (:func:`smallest_ratio`). Both go by a prediction. :func:`approach` then has the net built and
+measured, asks for as much more or less as the prediction was wrong, and measures again.
+
+Everything is reckoned as a *share*: what is left of the cost, 1 for the whole net; a speed-up of 2 is a share of 0.5.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+from cnngraph.errors import PlanError, UsageError
+from cnngraph.plan import Removal
+
+__all__ = ["TOLERANCE", "Approach", "Choice", "Target", "approach", "lowest_first", "smallest_ratio"]
+
+Kind = Literal["speedup", "macs", "parameters"]
+What = TypeVar("What")  # what goes: a tuple of removals, or whatever else a caller builds nets from
+
+TOLERANCE = 0.15  # of the target, on either side
+SLACK = 0.03  # of a prediction: nearer than that is near enough to stop
+ROUNDS = 6  # nets that are built and measured at most
+_RATIOS = tuple(i / 100 for i in range(1, 100))
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is wanted: ``speedup`` (times), or the ``macs`` or ``parameters`` that are left (a share, or a count).
+
+    Raises:
+        UsageError: a speed-up of 1 or less; a share of 0 or less; 1, which leaves all; no finite number.
+    """
+
+    kind: Kind
+    value: float
+
+    def __post_init__(self) -> None:
+        option = f"--target-{self.kind} {self.value:g}"
+        if not math.isfinite(self.value):
+            raise UsageError(f"{option} is no finite number.", self._example)
+        if self.kind == "speedup" and self.value <= 1:
+            raise UsageError(f"{option} makes nothing faster.", self._example)
+        if self.kind != "speedup" and (self.value <= 0 or self.value == 1):
+            raise UsageError(f"{option} is neither a share under 1 nor a count.", self._example)
+
+    @property
+    def _example(self) -> str:
+        if self.kind == "speedup":
+            return "Use a number above 1, such as --target-speedup 2.0"
+        return f"Use the share that is left, such as --target-{self.kind} 0.5, or a count above 1."
+
+    def share(self, whole: float) -> float:
+        """What is to be left of ``whole``, the count of the whole net (a speed-up does not look at it).
+
+        Raises:
+            PlanError: the net has no more than the count already.
+        """
+        if self.kind == "speedup":
+            return 1 / self.value
+        if self.value < 1:
+            return self.value
+        if self.value >= whole:
+            raise PlanError(
+                f"The net has {whole:,.0f} {self.name} already, no more than {self.value:,.0f}.", self._example
+            )
+        return self.value / whole
+
+    @property
+    def name(self) -> str:
+        """What is counted, as a person writes it."""
+        return {"speedup": "speed-up", "macs": "MACs", "parameters": "parameters"}[self.kind]
+
+    def shown(self, share: float) -> str:
+        """A share in the words of the target.
+
+        >>> Target("speedup", 2.0).shown(0.4), Target("macs", 0.5).shown(0.4)
+        ('a speed-up of 2.50', '40.0% of the MACs')
+        """
+        return f"a speed-up of {1 / share:.2f}" if self.kind == "speedup" else f"{share:.1%} of the {self.name}"
+
+
+@dataclass(frozen=True)
+class Choice(Generic[What]):
+    """What goes, and the share that is predicted to be left. ``exhausted``: nothing more can go."""
+
+    what: What
+    share: float
+    exhausted: bool = False
+
+
+def lowest_first(
+    order: Sequence[Removal],
+    predict: Callable[[tuple[Removal, ...]], float | None],
+    aim: float,
+) -> Choice[tuple[Removal, ...]]:
+    """The layers and blocks that bring the predicted share to ``aim``, by the order alone.
+
+    They are taken one after the other until the aim is reached. One that would overshoot it, that saves nothing, or
+    that cannot go together with those before is passed over; at the end one that was passed over is taken all the same
+    if that comes nearer.
+
+    Args:
+        order: what may go, lowest score first.
+        predict: the share that is left without these; ``None`` where such a net cannot be built.
+        aim: the share that is to be left.
+    """
+    taken: tuple[Removal, ...] = ()
+    share = 1.0
+    large: list[Removal] = []
+    for removal in order:
+        if share <= aim * (1 + SLACK):
+            break
+        after = predict((*taken, removal))
+        if after is None or after >= share:
+            continue
+        if after < aim * (1 - SLACK):
+            large.append(removal)
+            continue
+        taken, share = (*taken, removal), after
+    reached = share <= aim * (1 + SLACK)
+    nearest = Choice(taken, share, exhausted=not reached and not large)
+    for removal in [] if reached else large:
+        after = predict((*taken, removal))
+        if after is not None and after < share and _far(after, aim) < _far(nearest.share, aim):
+            nearest = Choice((*taken, removal), after)
+    return nearest
+
+
+def smallest_ratio(
+    what_at: Callable[[float], What], predict: Callable[[What], float | None], aim: float
+) -> Choice[What]:
+    """What goes at the smallest ratio, in hundredths, whose predicted share is ``aim`` or less, or that before it.
+
+    That the share falls as the ratio grows is assumed: the ratio is bisected, in seven predictions.
+
+    Args:
+        what_at: what goes at a ratio in 0..1. predict: the share that is left; ``None`` where it cannot be built.
+
+    Raises:
+        PlanError: no ratio can be built.
+    """
+    known: dict[int, Choice[What]] = {}
+
+    def at(index: int) -> Choice[What] | None:
+        if index not in known:
+            try:
+                what = what_at(_RATIOS[index])
+            except PlanError:
+                return None
+            share = predict(what)
+            if share is None:
+                return None
+            known[index] = Choice(what, share)
+        return known[index]
+
+    low, high = 0, len(_RATIOS) - 1
+    while low < high:
+        middle = (low + high) // 2
+        found = at(middle)
+        if found is None or found.share <= aim:  # a net that cannot be built has lost too much
+            high = middle
+        else:
+            low = middle + 1
+    near = [choice for index in (low - 1, low) if index >= 0 and (choice := at(index)) is not None]
+    if not near:
+        near = list(known.values())
+    if not near:
+        raise PlanError("No filters of this net can go.", "See why: cnngraph plan NAME --method filters --ratio 0.1")
+    nearest = min(near, key=lambda choice: _far(choice.share, aim))
+    most = low == len(_RATIOS) - 1 or at(low) is None
+    return Choice(nearest.what, nearest.share, exhausted=most and nearest.share > aim * (1 + SLACK))
+
+
+@dataclass(frozen=True)
+class Approach(Generic[What]):
+    """How the search went.
+
+    Attributes:
+        what: what goes. share: what is left, the median of the measurements of that net. wanted: what was to be left.
+        predicted: the share that had been predicted for it.
+        measured: the share of every net that was built, in order.
+        exhausted: everything that can go goes.
+    """
+
+    what: What
+    share: float
+    wanted: float
+    predicted: float
+    measured: tuple[float, ...]
+    exhausted: bool
+
+    @property
+    def landed(self) -> bool:
+        """Whether the share is within 15 % of what was wanted."""
+        return _far(self.share, self.wanted) <= math.log(1 + TOLERANCE)
+
+
+def approach(
+    wanted: float,
+    choose: Callable[[float], Choice[What]],
+    measure: Callable[[What], float],
+    *,
+    least: int = 2,
+) -> Approach[What]:
+    """Choose by prediction, measure the net that is really built, correct the aim by what the prediction missed, again.
+
+    It ends when a net that landed has been measured ``least`` times, when no other net comes out of a correction, or
+    after six nets.
+
+    Args:
+        wanted: the share that is to be left. choose: what goes for a predicted share. measure: the share that is left.
+        least: 2 where measurements scatter, 1 where they count.
+    """
+    aim = wanted
+    choices: list[Choice[What]] = []
+    shares: list[list[float]] = []  # of each choice, as often as it was measured
+    order: list[float] = []
+    while len(order) < ROUNDS:
+        choice = choose(aim)
+        index = next((i for i, known in enumerate(choices) if known.what == choice.what), len(choices))
+        if index == len(choices):
+            choices.append(choice)
+            shares.append([])
+        elif len(shares[index]) >= least:
+            break  # the correction leads back to a net that is known
+        share = measure(choice.what)
+        shares[index].append(share)
+        order.append(share)
+        middle = statistics.median(shares[index])
+        if _far(middle, wanted) > math.log(1 + TOLERANCE):
+            aim = min(max(choice.share * wanted / middle, 1e-3), 1 - 1e-3)
+        elif len(shares[index]) >= least:
+            break
+    best = min(range(len(choices)), key=lambda i: _far(statistics.median(shares[i]), wanted))
+    found = choices[best]
+    return Approach(
+        found.what, statistics.median(shares[best]), wanted, found.share, tuple(order), choices[best].exhausted
+    )
+
+
+def _far(share: float, wanted: float) -> float:
+    """The same for twice as much as for half as much."""
+    return abs(math.log(max(share, 1e-9) / wanted))

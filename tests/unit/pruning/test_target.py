@@ -1,0 +1,164 @@
+"""Reaching a target: what is chosen, how the prediction is corrected, and when it is said to be out of reach."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+
+from cnngraph.errors import PlanError, UsageError
+from cnngraph.plan import Removal
+from cnngraph.pruning.target import Choice, Target, approach, lowest_first, smallest_ratio
+
+COSTS = {"a": 0.05, "b": 0.30, "c": 0.10, "d": 0.20, "e": 0.25}  # and 0.1 that no layer takes
+ORDER = [Removal(layer=layer) for layer in COSTS]
+
+
+def left(removals: tuple[Removal, ...]) -> float:
+    return 1 - sum(COSTS[removal.layer] for removal in removals)
+
+
+def names(choice: Choice[tuple[Removal, ...]]) -> str:
+    return "".join(removal.layer for removal in choice.what)
+
+
+@pytest.mark.parametrize(
+    ("aim", "gone"),
+    [
+        (0.95, "a"),
+        (0.65, "ab"),
+        (0.55, "abc"),
+        (0.85, "ac"),  # b alone would overshoot and is passed over
+        (0.10, "abcde"),
+        (0.69, "acd"),  # none of b, d, e fits after a and c: d comes nearest
+    ],
+)
+def test_the_lowest_go_first_and_what_overshoots_is_passed_over(aim: float, gone: str) -> None:
+    choice = lowest_first(ORDER, left, aim)
+    assert sorted(names(choice)) == sorted(gone)
+    assert choice.share == pytest.approx(left(choice.what))
+    assert not choice.exhausted
+
+
+def test_more_than_all_is_exhausted() -> None:
+    choice = lowest_first(ORDER, left, 0.02)
+    assert (names(choice), choice.exhausted) == ("abcde", True)
+    assert choice.share == pytest.approx(0.1)
+
+
+def test_what_cannot_go_with_the_others_or_saves_nothing_is_passed_over() -> None:
+    def predict(removals: tuple[Removal, ...]) -> float | None:
+        found = {removal.layer for removal in removals}
+        if {"a", "c"} <= found:
+            return None
+        return left(tuple(removal for removal in removals if removal.layer != "b"))
+
+    assert names(lowest_first(ORDER, predict, 0.75)) == "ad"
+
+
+def test_the_ratio_is_bisected() -> None:
+    asked: list[float] = []
+
+    def what_at(ratio: float) -> int:
+        asked.append(ratio)
+        return round(100 * ratio)
+
+    choice = smallest_ratio(what_at, lambda percent: (1 - percent / 100) ** 2, 0.5)
+    assert (choice.what, choice.share) == (29, pytest.approx(0.71**2))
+    assert len(asked) <= 9
+    assert not choice.exhausted
+
+
+def test_ratios_that_cannot_be_built_end_the_search_below_them() -> None:
+    def what_at(ratio: float) -> float:
+        if ratio > 0.4:
+            raise PlanError("no filter would be left")
+        return ratio
+
+    choice = smallest_ratio(what_at, lambda ratio: 1 - ratio, 0.3)
+    assert (choice.what, choice.exhausted) == (0.4, True)
+    with pytest.raises(PlanError, match="No filters"):
+        smallest_ratio(what_at, lambda ratio: None, 0.5)
+
+
+def counted(measure: Callable[[float], float]) -> tuple[Callable[[float], float], list[float]]:
+    built: list[float] = []
+
+    def counting(what: float) -> float:
+        built.append(what)
+        return measure(what)
+
+    return counting, built
+
+
+def anything(aim: float) -> Choice[float]:
+    """A net for every prediction."""
+    return Choice(round(aim, 3), aim)
+
+
+def test_a_prediction_that_is_right_is_measured_twice() -> None:
+    measure, built = counted(lambda what: what)
+    found = approach(0.5, anything, measure)
+    assert built == [0.5, 0.5]
+    assert (found.what, found.share, found.landed, found.measured) == (0.5, 0.5, True, (0.5, 0.5))
+
+
+def test_counts_are_taken_once() -> None:
+    measure, built = counted(lambda what: what)
+    assert approach(0.5, anything, measure, least=1).landed
+    assert built == [0.5]
+
+
+def test_a_prediction_that_is_wrong_is_corrected() -> None:
+    measure, built = counted(lambda what: 0.3 + 0.7 * what)  # a third of the time is no layer's
+    found = approach(0.5, anything, measure)
+    assert found.landed
+    assert found.what == pytest.approx((0.5 - 0.3) / 0.7, abs=0.12)
+    assert 2 <= len(built) <= 6
+    assert found.measured == tuple(0.3 + 0.7 * what for what in built)
+
+
+def test_measurements_that_scatter_are_taken_again() -> None:
+    shares = iter([0.5, 0.9, 0.52, 0.48])  # the machine was busy during the second
+    found = approach(0.5, lambda aim: Choice("the net", aim), lambda what: next(shares))
+    assert len(found.measured) == 2
+    assert found.share == pytest.approx(0.7)
+    assert not found.landed
+
+
+def test_steps_too_coarse_for_the_target_end_in_the_nearer_net() -> None:
+    def coarse(aim: float) -> Choice[str]:
+        return Choice("small", 0.3) if aim < 0.5 else Choice("large", 0.8)
+
+    found = approach(0.5, coarse, lambda what: {"small": 0.3, "large": 0.8}[what])
+    assert (found.what, found.landed) == ("large", False)
+    assert 2 <= len(found.measured) <= 4
+
+
+def test_what_is_out_of_reach_is_exhausted() -> None:
+    found = approach(0.1, lambda aim: Choice("all", 0.4, exhausted=True), lambda what: 0.45)
+    assert (found.exhausted, found.landed, found.share) == (True, False, 0.45)
+
+
+def test_targets_in_their_own_words() -> None:
+    assert Target("speedup", 2.0).share(0) == 0.5
+    assert Target("macs", 0.6).share(1000) == 0.6
+    assert Target("parameters", 250).share(1000) == 0.25
+    assert Target("speedup", 4.0).shown(0.5) == "a speed-up of 2.00"
+    assert Target("parameters", 250).shown(0.25) == "25.0% of the parameters"
+    with pytest.raises(PlanError, match="has 1,000 MACs already"):
+        Target("macs", 1000).share(1000)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        *(("speedup", value) for value in (1.0, 0.5, -2.0, math.nan, math.inf)),
+        *(("macs", value) for value in (0.0, -2.0, 1.0, math.nan)),
+        ("parameters", 1.0),
+    ],
+)
+def test_a_target_that_asks_for_nothing_is_wrong_usage(kind: str, value: float) -> None:
+    with pytest.raises(UsageError, match=f"--target-{kind}"):
+        Target(kind, value)  # type: ignore[arg-type]
