@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import pathlib
 import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -14,8 +18,19 @@ from cnngraph.errors import ModelError, NotFoundError
 
 __all__ = ["copy_state", "fit_weights", "heads", "load_weights", "read_weights", "require_finite"]
 
-# Where training scripts commonly put the state dict inside a checkpoint.
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
+# Where training scripts commonly put the state dict inside a checkpoint; averaged weights where there are no others.
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "state_dict_ema", "model_ema")
+# What the same scripts put beside it: options, paths and scores. Reading these types runs no code of the file's.
+_HARMLESS = [
+    argparse.Namespace,
+    pathlib.PosixPath,
+    np.dtype,
+    np.dtypes.Float64DType,
+    np.dtypes.Float32DType,
+    (np.float64(0).__reduce__()[0], "numpy.core.multiarray.scalar"),  # numpy 1 and 2 name it differently
+    (np.float64(0).__reduce__()[0], "numpy._core.multiarray.scalar"),
+]
+_COUNTER = "num_batches_tracked"
 _AUXILIARY_HEADS = ("AuxLogits.fc", "aux1.fc2", "aux2.fc2")
 
 
@@ -64,7 +79,9 @@ def _read_torch(source: Path) -> object:
         with warnings.catch_warnings():
             # torch remarks on pickle protocols and archives that it is about to refuse; our error says it.
             warnings.simplefilter("ignore")
-            return torch.load(source, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_HARMLESS):
+                content: object = torch.load(source, map_location="cpu", weights_only=True)
+                return content
     except pickle.UnpicklingError as error:
         raise ModelError(
             f"{source} is no plain state dict but a pickle of other Python objects; it was never executed.",
@@ -78,12 +95,12 @@ def _read_torch(source: Path) -> object:
 
 
 def _unwrap(content: object, source: Path) -> dict[str, torch.Tensor]:
-    """The state dict itself: out of a checkpoint's wrapper, without the prefix of DataParallel."""
-    if isinstance(content, Mapping):
-        for key in _WRAPPERS:
-            if isinstance(content.get(key), Mapping):
-                content = content[key]
-                break
+    """The state dict itself, out of however many wrappers a checkpoint has around it."""
+    while isinstance(content, Mapping):
+        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
     if not isinstance(content, Mapping) or not content:
         raise ModelError(f"{source} holds no state dict.", "Save one with torch.save(model.state_dict(), FILE).")
     odd = next((key for key, value in content.items() if not isinstance(value, torch.Tensor)), None)
@@ -92,30 +109,74 @@ def _unwrap(content: object, source: Path) -> dict[str, torch.Tensor]:
             f"{source} is no plain state dict: its entry {odd!r} is no tensor.",
             "Save one with torch.save(model.state_dict(), FILE).",
         )
-    prefix = "module." if all(str(key).startswith("module.") for key in content) else ""
-    return {str(key).removeprefix(prefix): value for key, value in content.items()}
+    return {str(key): value for key, value in content.items()}
 
 
 def fit_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], *, where: str, new_head: bool = False) -> None:
-    """Copy ``tensors`` into ``model`` after checking every name, shape and value; ``where`` names them in messages."""
+    """Copy ``tensors`` into ``model`` after checking every name, shape and value.
+
+    Names may have what DataParallel (``module.``), ``torch.compile`` (``_orig_mod.``) or a training class around the
+    net (``model.``, ``net.``) put before them.
+
+    Args:
+        where: names the tensors in messages.
+        new_head: leave the head as it was initialised.
+
+    Raises:
+        ModelError: names are missing or unknown or shapes differ (the first of each, and how many), or a value is NaN
+            or infinite; nothing was copied.
+    """
     own = model.state_dict()
     kept = tuple(f"{head}." for head in heads(model)) if new_head else ()
-    given = {key: value for key, value in tensors.items() if not key.startswith(kept)} if kept else dict(tensors)
+    given = {key: value for key, value in _own_names(tensors, own).items() if not (kept and key.startswith(kept))}
     wanted = {key: value for key, value in own.items() if not (kept and key.startswith(kept))}
     # Files from before torch 0.4.1 lack this counter; batch norm does not need it.
-    missing = [key for key in wanted if key not in given and not key.endswith("num_batches_tracked")]
+    missing = [key for key in wanted if key not in given and not key.endswith(_COUNTER)]
     extra = [key for key in given if key not in wanted]
-    if missing or extra:
-        parts = [f"lacks {_some(missing)}" if missing else "", f"has unknown {_some(extra)}" if extra else ""]
+    misshapen = [key for key in given if key in wanted and given[key].shape != wanted[key].shape]
+    if not missing and not extra and _only_the_head_differs(model, misshapen, given, wanted):
         raise ModelError(
-            f"{where} does not fit the net: it {' and '.join(part for part in parts if part)}.",
-            "Name the architecture that these weights were trained in.",
+            f"{where} has {given[misshapen[0]].shape[0]} outputs, "
+            f"but the data has {wanted[misshapen[0]].shape[0]} classes.",
+            "Use --new-head to give the net an untrained output layer.",
         )
-    for key, value in given.items():
-        if value.shape != wanted[key].shape:
-            raise _misfit(model, key, value, wanted[key], where)
+    if missing or extra or misshapen:
+        shapes = [f"{key} is {tuple(given[key].shape)}, the net needs {tuple(wanted[key].shape)}" for key in misshapen]
+        parts = [
+            f"it lacks {_some(missing)}" if missing else "",
+            f"it has unknown {_some(extra)}" if extra else "",
+            _some(shapes, "; "),
+        ]
+        raise ModelError(
+            f"{where} does not fit the net: {'; '.join(part for part in parts if part)}.",
+            "Name the architecture that these weights were trained in."
+            if missing or extra
+            else "Check the architecture, --size, --width and the input channels.",
+        )
     _require_finite(given, where)
     copy_state(model, given)
+
+
+def _own_names(tensors: Mapping[str, torch.Tensor], own: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """``tensors`` by the names that the net itself uses, as far as a wrapper's prefix is all that differs."""
+    plain = {key.replace("_orig_mod.", ""): value for key, value in tensors.items()}
+    plain.pop("n_averaged", None)  # the step counter of torch's AveragedModel
+    stripped = plain
+    while stripped and not any(key in own for key in stripped):
+        prefix = next(iter(stripped)).partition(".")[0] + "."
+        if not all(key.startswith(prefix) for key in stripped):
+            return plain
+        stripped = {key.removeprefix(prefix): value for key, value in stripped.items()}
+    return stripped
+
+
+def _only_the_head_differs(
+    model: nn.Module, misshapen: list[str], given: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]
+) -> bool:
+    outputs = heads(model)
+    return bool(misshapen) and all(
+        key.rpartition(".")[0] in outputs and given[key].shape[1:] == wanted[key].shape[1:] for key in misshapen
+    )
 
 
 def copy_state(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -128,20 +189,8 @@ def copy_state(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     model.load_state_dict(state)
 
 
-def _misfit(model: nn.Module, key: str, given: torch.Tensor, wanted: torch.Tensor, where: str) -> ModelError:
-    if key.rpartition(".")[0] in heads(model) and given.shape[1:] == wanted.shape[1:]:
-        return ModelError(
-            f"{where} has {given.shape[0]} outputs, but the data has {wanted.shape[0]} classes.",
-            "Use --new-head to give the net an untrained output layer.",
-        )
-    return ModelError(
-        f"{where} does not fit the net: {key} is {tuple(given.shape)}, the net needs {tuple(wanted.shape)}.",
-        "Check the architecture, --size, --width and the input channels.",
-    )
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+def _some(names: list[str], separator: str = ", ") -> str:
+    return separator.join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def heads(model: nn.Module) -> list[str]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
+from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -37,13 +40,59 @@ def test_a_file_of_weights_is_loaded(tmp_path: Path, name: str) -> None:
     assert same(trained, loaded)
 
 
-@pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict", "model"])
-def test_a_checkpoint_of_a_parallel_training_is_unwrapped(tmp_path: Path, wrapper: str) -> None:
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: {"state_dict": state, "epoch": 3},
+        lambda state: {"model_state_dict": state, "optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]}},
+        lambda state: {"model": state, "model_ema": {"module.x": torch.zeros(1)}},
+        lambda state: {"net": state, "acc": 93.1},
+        lambda state: {"model_ema": {"n_averaged": torch.tensor(7)} | state},
+        lambda state: {"model": {"state_dict": state}},
+        lambda state: {"model": state, "args": Namespace(lr=0.1, out=Path("runs"))},
+        lambda state: {"model": state, "best": np.float64(0.9), "loss": np.float32(0.1)},
+    ],
+    ids=["state_dict", "model_state_dict", "model", "net", "model_ema", "twice", "args", "scores"],
+)
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod.", "model."])
+def test_a_checkpoint_of_a_training_script_is_unwrapped(
+    tmp_path: Path, wrap: Callable[[dict[str, torch.Tensor]], object], prefix: str
+) -> None:
+    trained, loaded = small(seed=1), small(seed=2)
+    torch.save(wrap({f"{prefix}{name}": value for name, value in trained.state_dict().items()}), tmp_path / "last.pt")
+    load_weights(loaded, tmp_path / "last.pt")
+    assert same(trained, loaded)
+
+
+def test_prefixes_of_safetensors_and_of_a_compiled_part(tmp_path: Path) -> None:
     trained, loaded = small(seed=1), small(seed=2)
     state = {f"module.{name}": value for name, value in trained.state_dict().items()}
-    torch.save({wrapper: state, "epoch": 3}, tmp_path / "checkpoint.pt")
-    load_weights(loaded, tmp_path / "checkpoint.pt")
+    save_file(
+        {name.replace("features.", "features._orig_mod."): value for name, value in state.items()}, tmp_path / "w"
+    )
+    (tmp_path / "w").rename(tmp_path / "w.safetensors")
+    load_weights(loaded, tmp_path / "w.safetensors")
     assert same(trained, loaded)
+
+
+class Wrapped(nn.Module):
+    """A net that itself has all its layers in an attribute with a wrapper's name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2, 2))
+
+
+def test_a_net_whose_own_names_have_the_prefix(tmp_path: Path) -> None:
+    trained, loaded = Wrapped(), Wrapped()
+    torch.save(trained.state_dict(), tmp_path / "plain.pt")
+    torch.save(nn.DataParallel(trained).state_dict(), tmp_path / "parallel.pt")
+    torch.save(trained.module.state_dict(), tmp_path / "inner.pt")
+    for file in ("plain.pt", "parallel.pt"):
+        load_weights(loaded, tmp_path / file)
+        assert same(trained, loaded)
+    with pytest.raises(ModelError, match=r"lacks module\.0\.weight, module\.0\.bias, module\.2\.weight and 1 more"):
+        load_weights(loaded, tmp_path / "inner.pt")
 
 
 class Trap:
@@ -135,8 +184,26 @@ def test_missing_and_unknown_names_are_named(tmp_path: Path) -> None:
     state = small().state_dict()
     state["head.weight"] = state.pop("classifier.4.weight")
     torch.save(state, tmp_path / "odd.pt")
-    with pytest.raises(ModelError, match=r"lacks classifier\.4\.weight and has unknown head\.weight"):
+    with pytest.raises(ModelError, match=r"lacks classifier\.4\.weight; it has unknown head\.weight"):
         load_weights(small(), tmp_path / "odd.pt")
+
+
+def test_every_kind_of_misfit_is_named_with_how_many(tmp_path: Path) -> None:
+    state = build("cnngraph:lenet5", classes=10, in_channels=1, width=1.0).state_dict()
+    for name in ("weight", "bias"):
+        state[f"head.{name}"] = state.pop(f"classifier.4.{name}")
+    torch.save(state, tmp_path / "odd.pt")
+    net = small()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with pytest.raises(ModelError) as caught:
+        load_weights(net, tmp_path / "odd.pt")
+    assert caught.value.message == (
+        f"{tmp_path / 'odd.pt'} does not fit the net: it lacks classifier.4.weight, classifier.4.bias; "
+        "it has unknown head.weight, head.bias; features.0.weight is (6, 1, 5, 5), the net needs (3, 1, 5, 5); "
+        "features.0.bias is (6,), the net needs (3,); features.3.weight is (16, 6, 5, 5), the net needs (8, 3, 5, 5) "
+        "and 5 more."
+    )
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
 def test_a_module_that_demands_a_version_is_filled(tmp_path: Path) -> None:
