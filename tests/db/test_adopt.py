@@ -64,7 +64,7 @@ def test_a_state_dict_of_a_parallel_training_is_adopted(
     ]
     assert told["evaluations"][-1]["accuracy"] == done.json["after"]["accuracy"]
     old = command("lineage", "adopt", "--json").json
-    assert ["adopt-slim", "adopt-slim-adopted"] == [row["model"].split("/")[1] for row in old["descendants"]]
+    assert [row["model"].split("/")[1] for row in old["descendants"]] == ["adopt-slim", "adopt-slim-adopted"]
     listed = {row["name"]: row for row in command("list", "--json").json["models"]}
     assert listed["adopt-slim-adopted"]["adopted_from"] == "tester/adopt-slim"
     assert listed["adopt-slim-adopted"]["pruned_from"] is None
