@@ -100,8 +100,9 @@ def rebuild(architecture: str, options: Mapping[str, Any]) -> nn.Module:
     family, _, rest = architecture.partition(":")
     try:
         model = _FAMILIES[family].build(rest, dict(options))
-    except (TypeError, KeyError) as error:
-        raise ModelError(f"{architecture} cannot be built with the options {dict(options)}: {error}.") from error
+    except (TypeError, KeyError, ValueError, RuntimeError, ArithmeticError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(f"{architecture} cannot be built with the options {dict(options)}: {reason}.") from error
     set_origin(model, Origin(architecture=architecture, options=dict(options)))
     return model
 

@@ -21,7 +21,7 @@ __all__ = ["copy_state", "fit_weights", "heads", "load_weights", "read_weights",
 # Where training scripts commonly put the state dict inside a checkpoint; averaged weights where there are no others.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "state_dict_ema", "model_ema")
 # What the same scripts put beside it: options, paths and scores. Reading these types runs no code of the file's.
-_HARMLESS = [
+_HARMLESS: list[Any] = [
     argparse.Namespace,
     pathlib.PosixPath,
     np.dtype,

@@ -1,4 +1,5 @@
-"""Saved models: a folder with ``model.json`` (where the net comes from) and ``weights.safetensors``. Never a pickle.
+"""Saved models: a folder with ``model.json`` (where the net comes from) and ``weights.safetensors``, or one file with
+both (:mod:`cnngraph.surgery.single_file`). Never a pickle.
 
 A saved net is its architecture's builder, called with the stored options, cut by the stored plans in order, with the
 stored weights loaded strictly. The folder is written beside its place and moved there when it is whole.
@@ -6,7 +7,6 @@ stored weights loaded strictly. The folder is written beside its place and moved
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_model
 from torch import nn
@@ -24,32 +24,17 @@ from cnngraph.errors import CnngraphError, ModelError, NotFoundError
 from cnngraph.files import file_sha256
 from cnngraph.models import registry
 from cnngraph.models.weights import fit_weights, require_finite
+from cnngraph.network.trace import weights_sha256
 from cnngraph.origin import Origin, Preprocessing, get_origin, set_origin
+from cnngraph.surgery import single_file
 from cnngraph.surgery.apply import cut
+from cnngraph.surgery.description import FORMAT, Description, parse
 from cnngraph.surgery.sample import input_shape_of
 
-__all__ = ["FORMAT", "Saved", "is_saved", "load", "open_model", "read_saved", "rebuilt", "save"]
+__all__ = ["Saved", "describe", "is_saved", "load", "open_model", "read_saved", "rebuilt", "save"]
 
-FORMAT = 1
 _DESCRIPTION = "model.json"
 _WEIGHTS = "weights.safetensors"
-
-
-class _Description(BaseModel):
-    """What ``model.json`` holds; an unknown key means a newer or a broken file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-    format: int
-    cnngraph: str = ""
-    origin: Origin
-    input_shape: tuple[int, int, int]
-    preprocessing: Preprocessing
-    classes: tuple[str, ...] = ()
-    dataset: str = ""
-    training: dict[str, Any] = Field(default_factory=dict)
-    trained: bool = True
-    sha256: str
 
 
 class Saved(BaseModel):
@@ -60,7 +45,7 @@ class Saved(BaseModel):
         classes: names of the outputs (empty where unknown). dataset: name of the data that it was trained on, or "".
         training: the settings that it was trained with ({} where unknown).
         trained: whether its weights are more than an initialisation.
-        sha256: of the weights file.
+        sha256: of the weights file; of the tensors where the model is a single file.
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
@@ -102,30 +87,25 @@ def save(
             holds something else.
     """
     target = Path(folder)
-    if target.exists() and not is_saved(target) and not _is_empty(target):
+    if target.exists() and not (target / _DESCRIPTION).is_file() and not _is_empty(target):
         raise ModelError(f"{target} is there and is no saved model.", "Choose another folder.")
-    require_finite(model, "The net")
-    if input_shape is None and preprocessing is not None:
-        input_shape = (preprocessing.channels, *preprocessing.size)
-    shape = input_shape or input_shape_of(model)
-    origin = _origin_for(model, architecture, options, classes, shape)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     shutil.rmtree(part, ignore_errors=True)
+    description = describe(
+        model,
+        architecture=architecture,
+        options=options,
+        input_shape=input_shape,
+        preprocessing=preprocessing,
+        classes=classes,
+        dataset=dataset,
+        training=training,
+        trained=trained,
+    )
     part.mkdir(parents=True)
     try:
         save_model(model, str(part / _WEIGHTS))
-        description = _Description(
-            format=FORMAT,
-            cnngraph=__version__,
-            origin=origin,
-            input_shape=shape,
-            preprocessing=preprocessing or Preprocessing(size=(shape[1], shape[2]), channels=shape[0]),
-            classes=tuple(classes),
-            dataset=dataset,
-            training=dict(training or {}),
-            trained=trained,
-            sha256=file_sha256(part / _WEIGHTS),
-        )
+        description = description.model_copy(update={"sha256": file_sha256(part / _WEIGHTS)})
         (part / _DESCRIPTION).write_text(description.model_dump_json(indent=2) + "\n", encoding="utf-8")
         _move(part, target)
     finally:
@@ -133,34 +113,97 @@ def save(
     return target
 
 
-def load(folder: str | Path) -> nn.Module:
+def describe(
+    model: nn.Module,
+    *,
+    architecture: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    preprocessing: Preprocessing | None = None,
+    classes: Sequence[str] = (),
+    dataset: str = "",
+    training: Mapping[str, Any] | None = None,
+    trained: bool = True,
+) -> Description:
+    """What a saved model says of ``model``, with the sha256 of its tensors; arguments and errors as :func:`save`."""
+    require_finite(model, "The net")
+    if input_shape is None and preprocessing is not None:
+        input_shape = (preprocessing.channels, *preprocessing.size)
+    shape = input_shape or input_shape_of(model)
+    return Description(
+        format=FORMAT,
+        cnngraph=__version__,
+        origin=_origin_for(model, architecture, options, classes, shape),
+        input_shape=shape,
+        preprocessing=preprocessing or Preprocessing(size=(shape[1], shape[2]), channels=shape[0]),
+        classes=tuple(classes),
+        dataset=dataset,
+        training=dict(training or {}),
+        trained=trained,
+        sha256=weights_sha256(model),
+    )
+
+
+def load(path: str | Path) -> nn.Module:
     """The net of a saved model: on the CPU, in eval mode, an ordinary ``nn.Module``. Raises as :func:`read_saved`."""
-    return read_saved(folder).model
+    return read_saved(path).model
 
 
-def read_saved(folder: str | Path) -> Saved:
-    """Read a saved model with everything that is known of it.
+def read_saved(path: str | Path) -> Saved:
+    """Read a saved model, a folder or a single file, with everything that is known of it.
 
     Raises:
-        NotFoundError: there is no such folder.
-        ModelError: it is no saved model, was written by a newer cnngraph, or its weights are broken or do not fit.
+        NotFoundError: there is no such path.
+        ModelError: it is no saved model, was written by a newer cnngraph, was changed since, cannot be built again, or
+            its weights are broken or do not fit.
     """
-    source = Path(folder)
+    source = Path(path)
     if not source.exists():
         raise NotFoundError(f"There is no saved model {source}.", "Write one with: cnngraph train ... --out FOLDER")
+    if source.is_file():
+        return _read_file(source)
+    return _read_folder(source)
+
+
+def _read_folder(source: Path) -> Saved:
     if not is_saved(source):
         raise ModelError(f"{source} is no saved model: it has no {_DESCRIPTION}.", "Give the folder that was saved to.")
-    known = _read_description(source / _DESCRIPTION)
+    try:
+        known = parse((source / _DESCRIPTION).read_bytes(), str(source / _DESCRIPTION))
+    except OSError as error:
+        raise ModelError(f"{source / _DESCRIPTION} cannot be read: {error.strerror}.", "Copy it again.") from error
     weights = source / _WEIGHTS
     if not weights.is_file():
         raise ModelError(f"The saved model {source} has no {_WEIGHTS}.", "Save it again.")
     if file_sha256(weights) != known.sha256:
         raise ModelError(f"{weights} is not the file that was saved: its sha256 differs.", "Save or copy it again.")
-    model = rebuilt(known.origin, known.input_shape)
+    return _filled(known, weights)
+
+
+def _read_file(source: Path) -> Saved:
+    if not single_file.describes_itself(source):
+        raise ModelError(
+            f"{source} is a file, not a saved model; it was not opened.",
+            f"Name the architecture, and a file of weights with --weights {source}.",
+        )
+    found = _filled(single_file.read_description(source), source)
+    if weights_sha256(found.model) != found.sha256:
+        raise ModelError(
+            f"{source} does not hold the weights that were saved: their sha256 differs.", "Export it again."
+        )
+    return found
+
+
+def _filled(known: Description, weights: Path) -> Saved:
+    """The net that ``known`` describes with the tensors of the file ``weights``."""
     try:
         tensors = load_file(weights)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{weights} is not a readable safetensors file: {error}.", "Save it again.") from error
+    try:
+        model = rebuilt(known.origin, known.input_shape)
+    except CnngraphError as error:
+        raise ModelError(f"The net of {weights} cannot be built again: {error.message}", error.hint) from error
     tensors = _with_aliases(model, tensors)
     _take_precision(model, tensors)
     fit_weights(model, tensors, where=str(weights))
@@ -185,8 +228,8 @@ def rebuilt(origin: Origin, input_shape: tuple[int, int, int] | None = None) -> 
 
 
 def is_saved(path: str | Path) -> bool:
-    """Whether ``path`` is the folder of a saved model."""
-    return (Path(path) / _DESCRIPTION).is_file()
+    """Whether ``path`` is a saved model: its folder, or its single file."""
+    return (Path(path) / _DESCRIPTION).is_file() or single_file.describes_itself(path)
 
 
 def open_model(
@@ -212,13 +255,8 @@ def open_model(
                 "Give the data that it was trained on.",
             )
         return saved.model
-    if path.is_dir():
+    if path.exists():
         return read_saved(path).model
-    if path.is_file():
-        raise ModelError(
-            f"{path} is a file, not a saved model; it was not opened.",
-            f"Name the architecture, and a file of weights with --weights {path}.",
-        )
     if ":" not in text and (os.sep in text or path.suffix):
         raise NotFoundError(f"There is no saved model {path}.", "Write one with: cnngraph train ... --out FOLDER")
     return registry.build(text, classes=classes, seed=seed, weights=weights, **options)
@@ -264,43 +302,6 @@ def _outputs(model: nn.Module) -> int:
     """Outputs of the last conv or dense layer: the number of classes of a net that says nothing else."""
     last = [module for module in model.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1:]
     return max((m.out_features if isinstance(m, nn.Linear) else m.out_channels for m in last), default=0)
-
-
-def _read_description(path: Path) -> _Description:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
-        raise ModelError(f"{path} is not readable JSON ({error}).", "Save the model again.") from error
-    version = content.get("format") if isinstance(content, dict) else None
-    if not isinstance(version, int):
-        raise ModelError(f"{path} does not describe a saved model.", "Save the model again.")
-    newest = max([plan.get("version", 1) for plan in _plans(content)], default=1)
-    if version > FORMAT or newest > _plan_version():
-        raise ModelError(
-            f"{path} was written by a newer cnngraph ({content.get('cnngraph', 'unknown')}): format {version}, "
-            f"plans {newest}; this one reads up to {FORMAT} and {_plan_version()}.",
-            f"Install cnngraph {content.get('cnngraph', '')} or newer.".replace("  ", " "),
-        )
-    try:
-        return _Description.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ModelError(
-            f"{path} does not describe a saved model: {where}: {first['msg']}.", "Save it again."
-        ) from error
-
-
-def _plans(content: dict[str, Any]) -> list[dict[str, Any]]:
-    origin = content.get("origin")
-    plans = origin.get("plans") if isinstance(origin, dict) else None
-    return [plan for plan in plans if isinstance(plan, dict)] if isinstance(plans, list) else []
-
-
-def _plan_version() -> int:
-    from cnngraph.plan import PLAN_VERSION
-
-    return PLAN_VERSION
 
 
 def _with_aliases(model: nn.Module, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

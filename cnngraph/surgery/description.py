@@ -1,0 +1,86 @@
+"""What a saved model says of itself: the JSON beside its weights, and the refusal of one that cannot be meant."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cnngraph.errors import ModelError
+from cnngraph.origin import Origin, Preprocessing
+from cnngraph.plan import PLAN_VERSION
+
+__all__ = ["FORMAT", "Description", "parse"]
+
+FORMAT = 1
+
+
+class Description(BaseModel):
+    """Where the net comes from and how it is used; an unknown key means a newer or a broken file.
+
+    Attributes:
+        format: version of this description. cnngraph: the version that wrote it.
+        origin: architecture, options and executed plans.
+        input_shape: (channels, height, width) of one input.
+        classes: names of the outputs (empty where unknown). dataset: name of the data that it was trained on, or "".
+        training: the settings that it was trained with ({} where unknown).
+        trained: whether its weights are more than an initialisation.
+        sha256: of the weights file beside it; in a single file, of the tensors (``trace.weights_sha256``).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int
+    cnngraph: str = ""
+    origin: Origin
+    input_shape: tuple[int, int, int]
+    preprocessing: Preprocessing
+    classes: tuple[str, ...] = ()
+    dataset: str = ""
+    training: dict[str, Any] = Field(default_factory=dict)
+    trained: bool = True
+    sha256: str
+
+
+def parse(text: str | bytes, where: str) -> Description:
+    """Read a description; ``where`` names the file in messages.
+
+    Raises:
+        ModelError: it is not JSON, describes no saved model (the first field that is wrong), or was written by a newer
+            cnngraph.
+    """
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{where} is not readable JSON ({error}).", "Save the model again.") from error
+    version = content.get("format") if isinstance(content, dict) else None
+    if not isinstance(version, int):
+        raise ModelError(f"{where} does not describe a saved model.", "Save the model again.")
+    newest = max((found for found in map(_version, _plans(content)) if found), default=1)
+    if version > FORMAT or newest > PLAN_VERSION:
+        writer = str(content.get("cnngraph") or "")
+        raise ModelError(
+            f"{where} was written by a newer cnngraph ({writer or 'unknown'}): format {version}, "
+            f"plans {newest}; this one reads up to {FORMAT} and {PLAN_VERSION}.",
+            f"Install cnngraph {writer} or newer.".replace("  ", " "),
+        )
+    try:
+        return Description.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise ModelError(
+            f"{where} does not describe a saved model: {field}: {first['msg']}.", "Save it again."
+        ) from error
+
+
+def _plans(content: dict[str, Any]) -> list[dict[str, Any]]:
+    origin = content.get("origin")
+    plans = origin.get("plans") if isinstance(origin, dict) else None
+    return [plan for plan in plans if isinstance(plan, dict)] if isinstance(plans, list) else []
+
+
+def _version(plan: dict[str, Any]) -> int | None:
+    version = plan.get("version", 1)
+    return version if isinstance(version, int) else None

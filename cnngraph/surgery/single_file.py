@@ -1,0 +1,43 @@
+"""A saved model in one safetensors file: the weights, and in the file's metadata everything else.
+
+Any program that reads safetensors finds the tensors by name, and in the metadata ``preprocessing`` and ``classes`` as
+JSON; ``cnngraph`` holds the whole description, from which the structure is built again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_model
+from torch import nn
+
+from cnngraph.surgery.description import Description, parse
+
+__all__ = ["describes_itself", "read_description", "write"]
+
+_KEY = "cnngraph"
+
+
+def write(model: nn.Module, description: Description, path: Path, labels: Mapping[str, str]) -> None:
+    """Write the file; ``labels`` are further entries of the metadata."""
+    save_model(model, str(path), metadata={"format": "pt"} | dict(labels) | {_KEY: description.model_dump_json()})
+
+
+def describes_itself(path: str | Path) -> bool:
+    """Whether ``path`` is a safetensors file with a description; the weights are not read."""
+    return Path(path).is_file() and _KEY in _metadata(Path(path))
+
+
+def read_description(path: Path) -> Description:
+    """The description of a file that :func:`describes_itself`. Raises as :func:`cnngraph.surgery.description.parse`."""
+    return parse(_metadata(path)[_KEY], f"The description in {path}")
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError):
+        return {}
