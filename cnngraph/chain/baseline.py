@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,14 @@ from cnngraph.console import Progress, Quiet, warn
 from cnngraph.errors import ConflictError
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from cnngraph.datasets.registry import Data
     from cnngraph.training.evaluate import Evaluation
     from cnngraph.training.fit import Recipe
+    from cnngraph.training.own_trainer import OwnTrainer
 
-__all__ = ["evaluate", "train", "training_recipe"]
+__all__ = ["Trained", "evaluate", "settings_of", "train", "train_net", "training_recipe"]
 
 
 def training_recipe(
@@ -31,12 +35,56 @@ def training_recipe(
     return Recipe(**known | {name: value for name, value in typed.items() if value is not None} | {"seed": seed})
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What a training took: epochs (one that stops early does fewer), mean seconds of one, seconds in all."""
+
+    epochs: int
+    epoch_seconds: float
+    seconds: float
+
+
+def train_net(
+    model: nn.Module,
+    data: Data,
+    recipe: Recipe,
+    trainer: OwnTrainer | None,
+    *,
+    device: str,
+    checkpoint: Path,
+    progress: Progress,
+) -> Trained:
+    """Train in place, by ``trainer`` or by our own loop, which alone keeps a checkpoint to go on from."""
+    if trainer is not None:
+        progress.start(f"Training by {trainer.name}")
+        seconds = trainer.fit(model, data.train, data.validation, recipe, device)
+        return Trained(recipe.epochs, seconds / recipe.epochs, seconds)
+    from cnngraph.training.fit import fit
+
+    done = fit(
+        model,
+        data.train,
+        data.validation,
+        **asdict(recipe),
+        device=device,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+    return Trained(len(done.history), done.epoch_seconds, done.seconds)
+
+
+def settings_of(recipe: Recipe, trainer: OwnTrainer | None) -> dict[str, Any]:
+    """What a saved model tells of its training."""
+    return trainer.settings(recipe) if trainer is not None else asdict(recipe)
+
+
 def train(
     model: ModelChoice,
     data: DataChoice,
     recipe: Recipe,
     out: Path,
     *,
+    trainer: OwnTrainer | None = None,
     device: str = "auto",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -47,7 +95,6 @@ def train(
     """
     from cnngraph.surgery import saved
     from cnngraph.training.evaluate import evaluate as score
-    from cnngraph.training.fit import fit
 
     progress = progress or Quiet()
     if out.exists():
@@ -55,14 +102,8 @@ def train(
     progress.start("Opening the model and the data")
     subject = open_subject(model, data, progress)
     checkpoint = out.with_name(f".{out.name}.checkpoint")
-    history = fit(
-        subject.model,
-        subject.data.train,
-        subject.data.validation,
-        **asdict(recipe),
-        device=device,
-        checkpoint=checkpoint,
-        progress=progress,
+    done = train_net(
+        subject.model, subject.data, recipe, trainer, device=device, checkpoint=checkpoint, progress=progress
     )
     progress.start("Evaluating on the test images")
     found = score(subject.model, subject.data.test, device=device)
@@ -72,16 +113,12 @@ def train(
         preprocessing=subject.preprocessing,
         classes=subject.data.classes,
         dataset=data.name,
-        training=asdict(recipe) | {"epoch_seconds": history.epoch_seconds, "data": data.model_dump(mode="json")},
+        training=settings_of(recipe, trainer)
+        | {"epoch_seconds": done.epoch_seconds, "data": data.model_dump(mode="json")},
         trained=True,
     )
     checkpoint.unlink(missing_ok=True)
-    return {
-        "model": str(out),
-        "epochs": len(history.history),
-        "epoch_seconds": history.epoch_seconds,
-        "seconds": history.seconds,
-    } | _scores(found)
+    return {"model": str(out)} | asdict(done) | _scores(found)
 
 
 def evaluate(

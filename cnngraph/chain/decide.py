@@ -18,7 +18,7 @@ from cnngraph.settings import Settings
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
 
-__all__ = ["Decision", "decide", "given"]
+__all__ = ["Decision", "decide", "given", "init_of", "named"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def decide(
         remove=decision.remove,
         reference=decision.reference,
         engine=decision.engine,
-        init=_init(decision.init),
+        init=init_of(decision.init),
         seed=decision.seed,
         keep=anatomy.fixed if anatomy else {},
         progress=progress,
@@ -134,10 +134,7 @@ def given(
     elif run is not None:
         made = lineage.read_pruning_run(db, run)
     else:
-        _require_known(model, layers or [], blocks or [])
-        removes = [Removal(layer=layer, reason="named by hand") for layer in dict.fromkeys(layers or [])]
-        removes += [Removal(layer=block, kind="block", reason="named by hand") for block in dict.fromkeys(blocks or [])]
-        made = Plan(removes=tuple(removes))
+        made = named(model.folder, layers or [], blocks or [])
     if made.model and made.model != model.key:
         raise PlanError(
             f"This plan is for {made.model}, not for {model.key}.", "Plan this model, or empty the plan's field model."
@@ -147,22 +144,30 @@ def given(
         "architecture": made.architecture or model.properties.get("architecture") or "",
     }
     if init is not None:
-        changes["init"] = _init(init)
+        changes["init"] = init_of(init)
     return made.model_copy(update=changes)
 
 
-def _init(name: str) -> Init:
+def init_of(name: str) -> Init:
+    """``name`` if joins can be initialised so, else UsageError."""
     if name not in get_args(Init):
         raise UsageError(f"There is no init {name!r}.", nearest(name, get_args(Init)))
     return cast(Init, name)
 
 
-def _require_known(model: Stored, layers: list[str], blocks: list[str]) -> None:
-    """Names typed on the command line: one that is not there is exit 3, unlike in a plan file."""
+def named(folder: Path, layers: list[str], blocks: list[str]) -> Plan:
+    """The plan that layers and blocks of a saved model go, which were typed on the command line.
+
+    Raises:
+        NotFoundError: one is not there; the hint has the nearest names. PlanError: one cannot go.
+    """
     from cnngraph.network.graph import follow
     from cnngraph.surgery.check import check
     from cnngraph.surgery.saved import read_saved
 
-    saved = read_saved(model.folder)
-    removes = [Removal(layer=layer) for layer in layers] + [Removal(layer=block, kind="block") for block in blocks]
-    check(follow(saved.model.eval(), saved.input_shape), Plan(removes=tuple(removes)), unknown=NotFoundError)
+    saved = read_saved(folder)
+    removes = [Removal(layer=layer, reason="named by hand") for layer in dict.fromkeys(layers)]
+    removes += [Removal(layer=block, kind="block", reason="named by hand") for block in dict.fromkeys(blocks)]
+    made = Plan(removes=tuple(removes))
+    check(follow(saved.model.eval(), saved.input_shape), made, unknown=NotFoundError)
+    return made

@@ -22,6 +22,7 @@ from cnngraph.settings import Settings, split_key
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
+    from cnngraph.training.own_trainer import OwnTrainer
 
 __all__ = ["carry_out", "require_free"]
 
@@ -44,8 +45,12 @@ def carry_out(
     out: Path | None,
     dry_run: bool,
     progress: Progress,
+    trainer: OwnTrainer | None = None,
 ) -> dict[str, Any]:
     """Rebuild, verify, retrain, evaluate and store; the JSON of ``prune``.
+
+    Args:
+        trainer: the user's own training, of the new net and of the control; ``None``: ours.
 
     Raises:
         PlanError: the plan does not fit. VerificationError: the rebuilt net failed its proof; nothing was stored.
@@ -60,7 +65,7 @@ def carry_out(
         )
     subject = open_subject(ModelChoice(name=str(model.folder)), model.data(data), progress)
     recipe = training_recipe(typed, seed=seed, base=subject.training) if retrain else None
-    retraining = Retraining(recipe, control=control and retrain, device=device, seed=seed)
+    retraining = Retraining(recipe, control=control and retrain, device=device, seed=seed, trainer=trainer)
     folder = work_folder(settings.home / "work", subject, plan, retraining)
     new_name = _new_name(db, model.key, as_name, folder)
     if dry_run:

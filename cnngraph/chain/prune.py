@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph import __version__
+from cnngraph.chain.baseline import settings_of, train_net
 from cnngraph.chain.subject import Subject
 from cnngraph.console import Progress, Quiet, warn
 from cnngraph.errors import VerificationError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from cnngraph.training.fit import Recipe
+    from cnngraph.training.own_trainer import OwnTrainer
 
 __all__ = ["FIGURES", "Pruned", "Retraining", "figures", "prune", "work_folder"]
 
@@ -51,12 +53,14 @@ class Retraining:
     Attributes:
         recipe: as for a baseline; ``None`` trains nothing.
         control: train the unpruned net too, for as long.
+        trainer: the user's own function, for both nets; ``None``: our own loop.
     """
 
     recipe: Recipe | None
     control: bool = True
     device: str = "auto"
     seed: int = 0
+    trainer: OwnTrainer | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ def prune(
         slim, epoch_seconds = _trained(
             slim, subject, retraining, folder / "retrain", "Retraining the pruned net", progress
         )
-        training = asdict(retraining.recipe) | {"epoch_seconds": epoch_seconds}
+        training = settings_of(retraining.recipe, retraining.trainer) | {"epoch_seconds": epoch_seconds}
         if retraining.control:
             kept, seconds = _trained(
                 subject.model, subject, retraining, folder / "control", "Training the control", progress
@@ -201,7 +205,6 @@ def _trained(
 ) -> tuple[nn.Module, float]:
     """``model`` trained (a copy: the net that came in stays as it is) and its mean seconds an epoch."""
     from cnngraph.surgery import saved
-    from cnngraph.training.fit import fit
 
     done = folder / "done.json"
     if not done.is_file():
@@ -209,17 +212,17 @@ def _trained(
         tuned = copy.deepcopy(model)
         progress.note(what)
         folder.mkdir(exist_ok=True)
-        history = fit(
+        took = train_net(
             tuned,
-            subject.data.train,
-            subject.data.validation,
-            **asdict(retraining.recipe),
+            subject.data,
+            retraining.recipe,
+            retraining.trainer,
             device=retraining.device,
             checkpoint=folder / "checkpoint.safetensors",
             progress=progress,
         )
         _save(tuned, subject, folder / "model", trained=True)
-        write_text(done, json.dumps({"epoch_seconds": history.epoch_seconds}))
+        write_text(done, json.dumps({"epoch_seconds": took.epoch_seconds}))
     # Read back, the net lies in memory as the old one does: a layout chosen for training would decide the latency.
     found = json.loads(done.read_text(encoding="utf-8"))
     return saved.read_saved(folder / "model").model, float(found["epoch_seconds"])
@@ -271,6 +274,7 @@ def _digest(subject: Subject, plan: Plan, retraining: Retraining) -> str:
         "init": plan.init,
         "data": subject.choice.model_dump(),
         "training": asdict(retraining.recipe) if retraining.recipe else None,
+        "trainer": [retraining.trainer.name, retraining.trainer.sha256] if retraining.trainer else None,
         "device": str(pick_device(retraining.device)),
         "seed": retraining.seed,
         "control": retraining.control,

@@ -53,8 +53,13 @@ class OwnTrainer:
     function: Callable[..., Any]
     sha256: str
 
+    def settings(self, recipe: Recipe) -> dict[str, Any]:
+        """What is kept of a training by this function: how it was called, not what it made of that."""
+        options = {"epochs": recipe.epochs, "batch_size": recipe.batch_size, "learning_rate": recipe.highest_rate}
+        return {"trainer": self.name, "trainer_sha256": self.sha256} | options | {"seed": recipe.seed}
+
     def fit(self, model: nn.Module, train: Images, validation: Images | None, recipe: Recipe, device: str) -> float:
-        """Train ``model``, in place; it ends on the device, in the modes it came in. Returns seconds an epoch.
+        """Train ``model``, in place; it ends on the device, in the modes it came in. Returns the seconds that took.
 
         Raises:
             ModelError: the function raised (the message names its line), returned no net, changed the architecture, or
@@ -73,7 +78,7 @@ class OwnTrainer:
         state = self._state_of(pupil if trained is None else trained, model)
         copy_state(model.to(place), state)
         require_finite(model, f"The net that the trainer {self.name} left")
-        return seconds / recipe.epochs
+        return seconds
 
     def _options(self, recipe: Recipe, place: torch.device) -> dict[str, Any]:
         """The keyword arguments that the function takes."""
