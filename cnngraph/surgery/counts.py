@@ -1,0 +1,121 @@
+"""Whole numbers that remember where they come from, so that surgery knows which of them follow the number of channels.
+
+A size that ``forward`` reads off a tensor follows by itself. One that a module stored when it was built
+(``self.width``) must be set anew. One that is written in the code cannot change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+__all__ = ["Count", "Labels", "Measured", "Stored", "remember_sizes"]
+
+Labels = npt.NDArray[np.int64]
+_PLAIN = (nn.Linear.__module__.rpartition(".")[0],)  # torch's own layers: surgery knows their sizes by name
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An attribute of the module at path ``owner``; ``index`` where it is a tuple or list of numbers."""
+
+    owner: str
+    attribute: str
+    index: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A size read off a tensor while the net runs; ``labels`` of the channels along that axis (0: no channel)."""
+
+    labels: Labels
+
+
+class Count(int):
+    """A whole number with its source; arithmetic with other whole numbers keeps it.
+
+    ``function``: what gives the number for another value of the source.
+    """
+
+    source: Stored | Measured
+    function: Callable[[int], int]
+
+    def __new__(cls, value: int, source: Stored | Measured, function: Callable[[int], int] | None = None) -> Count:
+        made = super().__new__(cls, value)
+        made.source = source
+        made.function = function or _same
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> int:
+        return int(self)
+
+    def __reduce__(self) -> tuple[type[int], tuple[int]]:
+        return int, (int(self),)
+
+    @property
+    def is_source(self) -> bool:
+        """Whether it is the source's own number, not one reckoned from it."""
+        return self.function is _same
+
+    def _combined(self, other: object, result: Any, act: Callable[[int, int], Any]) -> Any:
+        if type(result) is not int:
+            return result
+        mine = self.function
+        if isinstance(other, Count) and other.source is self.source:
+            theirs = other.function
+            return Count(result, self.source, lambda value: act(mine(value), theirs(value)))
+        if isinstance(other, Count) and isinstance(other.source, Measured) and not isinstance(self.source, Measured):
+            theirs, constant = other.function, int(self)
+            return Count(result, other.source, lambda value: act(constant, theirs(value)))
+        fixed = int(other)  # type: ignore[call-overload]
+        return Count(result, self.source, lambda value: act(mine(value), fixed))
+
+    def __add__(self, other: Any) -> Any:
+        if isinstance(other, Count) and self.is_source and other.is_source:
+            mine, theirs = self.source, other.source
+            if isinstance(mine, Measured) and isinstance(theirs, Measured):
+                return Count(int(self) + int(other), Measured(np.concatenate([mine.labels, theirs.labels])))
+        return self._combined(other, super().__add__(other), lambda a, b: a + b)
+
+    def __radd__(self, other: Any) -> Any:
+        return self._combined(other, super().__radd__(other), lambda a, b: b + a)
+
+    def __sub__(self, other: Any) -> Any:
+        return self._combined(other, super().__sub__(other), lambda a, b: a - b)
+
+    def __rsub__(self, other: Any) -> Any:
+        return self._combined(other, super().__rsub__(other), lambda a, b: b - a)
+
+    def __mul__(self, other: Any) -> Any:
+        return self._combined(other, super().__mul__(other), lambda a, b: a * b)
+
+    def __rmul__(self, other: Any) -> Any:
+        return self._combined(other, super().__rmul__(other), lambda a, b: b * a)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return self._combined(other, super().__floordiv__(other), lambda a, b: a // b)
+
+    def __mod__(self, other: Any) -> Any:
+        return self._combined(other, super().__mod__(other), lambda a, b: a % b)
+
+
+def _same(value: int) -> int:
+    return value
+
+
+def remember_sizes(model: nn.Module) -> None:
+    """Make every whole number above 1 that a module of the user's has as attribute a :class:`Count`."""
+    for path, module in model.named_modules():
+        if type(module).__module__.startswith(_PLAIN):
+            continue
+        for name, value in list(module.__dict__.items()):
+            if type(value) is int and value > 1:
+                module.__dict__[name] = Count(value, Stored(path, name))
+            elif type(value) in (tuple, list) and value and all(type(part) is int for part in value):
+                counts = [Count(part, Stored(path, name, index)) for index, part in enumerate(value)]
+                module.__dict__[name] = type(value)(counts)
