@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "class_count",
+    "map_score_rows",
     "map_scores",
+    "missing",
     "position_scores",
     "ranked_sizes",
     "run_batched",
     "scores_of_rows",
     "stored_conv_layers",
+    "stored_map_scores",
     "write_scores",
 ]
 
@@ -64,15 +67,14 @@ def ranked_sizes(db: Database, key: str, measure: Measure) -> dict[str, int]:
     rows = db.read(load("measures/layer_sizes"), model=key)
     sizes = {row["layer"]: row[what] for row in rows if row[what]}
     if not sizes:
-        raise _no_positions(key) if what == "positions" else _no_maps(key)
+        raise missing(key, what)
     return sizes
 
 
-def _no_positions(key: str) -> PlanError:
-    return PlanError(f"{key} has no positions.", "Ingest it with --view positions or --view both.")
-
-
-def _no_maps(key: str) -> PlanError:
+def missing(key: str, what: str) -> PlanError:
+    """The error for a model that was ingested without ``what``: positions or maps."""
+    if what == "positions":
+        return PlanError(f"{key} has no positions.", "Ingest it with --view positions or --view both.")
     return PlanError(f"{key} has no feature maps.", "Ingest it with --view channels or --view both.")
 
 
@@ -86,7 +88,7 @@ def position_scores(db: Database, key: str, property_: str) -> Scores:
 
     rows = db.read(load("measures/position_scores"), model=key, property=property_)
     if not rows:
-        raise _no_positions(key)
+        raise missing(key, "positions")
     for row in rows:
         if len(row["values"]) != row["positions"]:
             raise PlanError(
@@ -105,8 +107,32 @@ def map_scores(db: Database, stem: str, key: str, **parameters: Any) -> Scores:
 
     rows = db.write(load(stem), model=key, **parameters)
     if not rows:
-        raise _no_maps(key)
+        raise missing(key, "maps")
     return scores_of_rows(rows)
+
+
+def stored_map_scores(db: Database, key: str, measure: Measure) -> Scores:
+    """The scores that ``measure`` left on the feature maps of the conv layers, by layer and channel.
+
+    Raises:
+        PlanError: the model has no feature maps, or some carry no score (they were written since).
+    """
+    return scores_of_rows(map_score_rows(db, key, measure))
+
+
+def map_score_rows(db: Database, key: str, measure: Measure) -> list[dict[str, Any]]:
+    """The same as rows {layer, shared_with, values}; values by channel, rows in network order."""
+    from cnngraph.database.cypher import load
+
+    rows = db.read(load("measures/map_scores"), model=key, property=measure.property)
+    if not rows:
+        raise missing(key, "maps")
+    if any(len(row["values"]) != row["maps"] for row in rows):
+        raise PlanError(
+            f"Not every feature map of {key} has a {measure.property}.",
+            f"Run: cnngraph measure {key} --measure {measure.name}",
+        )
+    return rows
 
 
 def scores_of_rows(rows: Sequence[Mapping[str, Any]]) -> Scores:

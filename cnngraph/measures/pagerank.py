@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from cnngraph.measures.database_scores import position_scores
 from cnngraph.measures.measure import Measure, Options, Scores
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.tables import Network
 
-__all__ = ["MEASURE"]
+__all__ = ["MEASURE", "ranks"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 DAMPING = 0.85
 TOLERANCE = 1e-10
@@ -45,17 +49,29 @@ def _database(db: Database, key: str, options: Options, progress: Progress) -> S
 
 def _oracle(network: Network, options: Options) -> Scores:  # noqa: ARG001
     arrays = position_arrays(network)
-    n = len(arrays.layer)
-    strength = np.abs(arrays.weight)
-    leaving = np.bincount(arrays.source, weights=strength, minlength=n)[arrays.source]
+    return arrays.scores(ranks(len(arrays.layer), arrays.source, arrays.target, np.abs(arrays.weight)))
+
+
+def ranks(n: int, source: Ints, target: Ints, strength: Floats) -> Floats:
+    """The PageRank of n nodes, shape (n,).
+
+    Args:
+        n: how many nodes there are.
+        source, target: shape (a,), 0-based ends of the arcs.
+        strength: shape (a,), their weights, 0 or more.
+
+    >>> ranks(2, np.array([0]), np.array([1]), np.array([3.0])).round(4).tolist()
+    [0.15, 0.2775]
+    """
+    leaving = np.bincount(source, weights=strength, minlength=n)[source]
     share = np.divide(strength, leaving, out=np.zeros_like(strength), where=leaving > 0)
     rank = np.full(n, 1 - DAMPING)
     for _ in range(ITERATIONS):
         before = rank
-        rank = 1 - DAMPING + DAMPING * np.bincount(arrays.target, weights=share * before[arrays.source], minlength=n)
+        rank = 1 - DAMPING + DAMPING * np.bincount(target, weights=share * before[source], minlength=n)
         if np.abs(rank - before).max() < TOLERANCE:
             break
-    return arrays.scores(rank)
+    return rank
 
 
 MEASURE = Measure(

@@ -12,12 +12,13 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
 
 from cnngraph.database.lease import this_host
-from cnngraph.errors import DatabaseError, PlanError
+from cnngraph.errors import DatabaseError
+from cnngraph.measures.database_scores import missing
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
@@ -48,17 +49,25 @@ def drop_stale(db: Database) -> list[str]:
 
 
 @contextmanager
-def projected(db: Database, key: str, *, undirected: bool = False, distance: bool = False) -> Iterator[str]:
-    """The position network of a model as a projection; yields its name and drops it at the end.
+def projected(
+    db: Database,
+    key: str,
+    *,
+    of: Literal["positions", "maps"] = "positions",
+    undirected: bool = False,
+    distance: bool = False,
+) -> Iterator[str]:
+    """The network of a model's positions or feature maps as a projection; yields its name and drops it at the end.
 
     Args:
         db: an open database with Graph Data Science.
         key: the model.
-        undirected: every arc in both directions.
-        distance: ``weight`` is 1 / strength instead of the strength.
+        of: positions and their arcs, or feature maps and their connections.
+        undirected: every arc in both directions (positions only).
+        distance: ``weight`` is 1 / strength instead of the strength (positions only).
 
     Raises:
-        PlanError: the model has no positions.
+        PlanError: the model has no such nodes.
         DatabaseError: the server refuses, for want of memory say.
     """
     from cnngraph.database.cypher import load
@@ -66,15 +75,12 @@ def projected(db: Database, key: str, *, undirected: bool = False, distance: boo
     drop_stale(db)
     name = new_name()
     try:
-        rows = db.write(
-            load("measures/project_positions"),
-            model=key,
-            name=name,
-            undirected=["*"] if undirected else [],
-            distance=distance,
+        how: dict[str, Any] = (
+            {"undirected": ["*"] if undirected else [], "distance": distance} if of == "positions" else {}
         )
+        rows = db.write(load(f"measures/project_{of}"), model=key, name=name, **how)
         if not rows or not rows[0]["nodes"]:
-            raise PlanError(f"{key} has no positions.", "Ingest it with --view positions or --view both.")
+            raise missing(key, of)
         yield name
     finally:
         _drop(db, name)

@@ -40,7 +40,7 @@ def _not_compared() -> PlanError:
 def _database(db: Database, key: str, options: Options, progress: Progress) -> Scores:  # noqa: ARG001
     from cnngraph.database.cypher import load
 
-    if not db.read(load("measures/has_correlations"), model=key):
+    if not db.read(load("measures/has_correlations"), model=key, scope="across"):
         raise _not_compared()
     return map_scores(db, "measures/redundancy", key, atLeast=TWIN)
 

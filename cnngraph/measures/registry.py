@@ -27,6 +27,8 @@ _FILES = (
     "betweenness",
     "strength",
     "redundancy",
+    "map_redundancy",
+    "map_pagerank",
     "depth",
     "activation",
     "magnitude",

@@ -36,7 +36,7 @@ ON_POSITIONS = [
     ("pagerank", Options()),
     ("betweenness", Options()),
 ]
-ON_CHANNELS = ("strength", "redundancy", "depth", "activation", "magnitude", "random")
+ON_CHANNELS = ("strength", "redundancy", "map-redundancy", "map-pagerank", "depth", "activation", "magnitude", "random")
 
 
 @pytest.fixture(scope="module")

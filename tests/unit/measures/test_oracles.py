@@ -225,7 +225,9 @@ def test_every_measure_ranks_the_convs_of_a_small_network(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(MEASURES))
 def test_every_measure_explains_itself(name: str) -> None:
-    module = __import__(f"cnngraph.measures.{'random_order' if name == 'random' else name}", fromlist=["MEASURE"])
+    module = __import__(
+        f"cnngraph.measures.{'random_order' if name == 'random' else name.replace('-', '_')}", fromlist=["MEASURE"]
+    )
     text = module.__doc__
     for word in ("direction", "weight", "normalisation", "low goes first"):
         assert word in text.lower()

@@ -1,0 +1,87 @@
+"""``map-pagerank``: how much of a random walk along the connections is at a feature map.
+
+:mod:`.pagerank` on the channel network: nodes are the feature maps of all layers that have some, arcs their CONNECTS.
+Our choice as a measure of filters.
+
+- Direction: from input to output, along the connections.
+- Weight: strength, the L2 norm of the kernel between two maps (1 into a sum); a weight of 0 is no connection.
+- Normalisation: none; the connections that leave a map share its rank by weight.
+- Low goes first: a map that little flows into, judged by its share of what its sources send out.
+
+Connections that were left out of the graph (``--connections top:K``) do not count.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cnngraph.errors import PlanError
+from cnngraph.measures.database_scores import stored_map_scores
+from cnngraph.measures.measure import Measure, Options, Scores
+from cnngraph.measures.network_arrays import map_arrays
+from cnngraph.measures.pagerank import DAMPING, ITERATIONS, TOLERANCE, ranks
+from cnngraph.measures.projection import projected
+
+if TYPE_CHECKING:
+    from cnngraph.console import Progress
+    from cnngraph.database.connection import Database
+    from cnngraph.network.tables import Network
+
+__all__ = ["MEASURE"]
+
+
+def _not_connected() -> PlanError:
+    return PlanError(
+        "map-pagerank needs the connections of feature maps, and this model has none.",
+        "Ingest it with --view channels or both, and not with --connections none.",
+    )
+
+
+def _database(db: Database, key: str, options: Options, progress: Progress) -> Scores:  # noqa: ARG001
+    from cnngraph.database.cypher import load
+
+    progress.start("Measuring map-pagerank")
+    with projected(db, key, of="maps") as name:
+        (size,) = db.write(load("measures/projection_size"), name=name)
+        if not size["relationships"]:
+            raise _not_connected()
+        db.auto(load("measures/map_pagerank"), name=name, damping=DAMPING, iterations=ITERATIONS, tolerance=TOLERANCE)
+    return stored_map_scores(db, key, MEASURE)
+
+
+def _oracle(network: Network, options: Options) -> Scores:  # noqa: ARG001
+    if not network.connects.num_rows:
+        raise _not_connected()
+    maps = map_arrays(network)
+    names = zip(network.feature_maps["layer"].to_pylist(), network.feature_maps["channel"].to_pylist(), strict=True)
+    row_of = {name: row for row, name in enumerate(names)}
+    ends = {
+        end: np.array(
+            [
+                row_of[name]
+                for name in zip(
+                    network.connects[f"{end}_layer"].to_pylist(),
+                    network.connects[f"{end}_channel"].to_pylist(),
+                    strict=True,
+                )
+            ]
+        )
+        for end in ("source", "target")
+    }
+    rank = ranks(len(row_of), ends["source"], ends["target"], np.abs(network.connects["weight"].to_numpy()))
+    named = zip(maps.layer.tolist(), maps.channel.tolist(), strict=True)
+    return maps.scores(rank[[row_of[maps.layers[layer], channel] for layer, channel in named]])
+
+
+MEASURE = Measure(
+    name="map-pagerank",
+    scores="map",
+    summary="PageRank of a feature map along the connections, damping 0.85; weight = strength (kernel norm)",
+    database=_database,
+    oracle=_oracle,
+    property="pagerank",
+    constants={"damping": DAMPING, "tolerance": TOLERANCE},
+    gds=True,
+)
