@@ -130,7 +130,7 @@ def coupled(model: nn.Module, input_shape: tuple[int, int, int]) -> Coupling:
     model = unwrapped(model)
     ledger = Ledger()
     module = _followed(model, input_shape, training=False)
-    first = LabelPass(module, ledger)
+    first = LabelPass(model, module, ledger)
     first.run(None)
     follow_attributes(model, module, first, ledger)
     notes: tuple[str, ...] = ()
@@ -156,7 +156,7 @@ def _train_branches(model: nn.Module, input_shape: tuple[int, int, int], ledger:
         except TraceError as error:
             refused = error.message
         else:
-            LabelPass(module, ledger).run(None)
+            LabelPass(model, module, ledger).run(None)
             return ()
     return (f"Branches for training alone were not followed: {refused}",)
 

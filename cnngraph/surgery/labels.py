@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from cnngraph.network.kinds import operation_of, step_of
 from cnngraph.surgery import shapes
@@ -53,10 +53,11 @@ class LabelPass(fx.Interpreter):
         given: by module path, the labels of the channels of what its call last gave.
     """
 
-    def __init__(self, module: fx.GraphModule, ledger: Ledger) -> None:
+    def __init__(self, model: nn.Module, module: fx.GraphModule, ledger: Ledger) -> None:
         super().__init__(module, garbage_collect_values=True)
+        self.model = model
         self.ledger = ledger
-        self.layers = LayerLabels(module, ledger)
+        self.layers = LayerLabels(model, ledger)
         self.reached: set[int] = set()
         self.given: dict[str, Tensor] = {}
 
@@ -180,11 +181,11 @@ class LabelPass(fx.Interpreter):
 
     def _weighted(self, n: fx.Node, args: Any, kwargs: Any) -> Tensor:  # noqa: ARG002
         """A layer whose own ``forward`` calls the function with its weight."""
-        weight = {**dict(enumerate(n.args)), **n.kwargs}.get("weight", (*n.args, None)[1])
+        weight = n.kwargs.get("weight", (*n.args, None)[1])
         if not isinstance(weight, fx.Node) or weight.op != "get_attr":
             raise _UnknownError(f"{operation_of(n)} reads them by weights that are no layer's own")
         path, _, name = str(weight.target).rpartition(".")
-        module = self.module.get_submodule(path)
+        module = self.model.get_submodule(path)
         if name != "weight" or not self.layers.knows(module):
             raise _UnknownError(f"{operation_of(n)} reads them by weights that are no layer's own")
         return self.layers(path, module, args[0], n.meta["shape"])
