@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from cnngraph.chain import ingest as ingesting
 from cnngraph.chain import work_lock
 from cnngraph.chain.baseline import training_recipe
 from cnngraph.chain.prune import Pruned, Retraining, prune, work_folder
+from cnngraph.chain.record import record
 from cnngraph.chain.stored import OtherData, Stored, stored
 from cnngraph.chain.subject import ModelChoice, Subject, open_subject
 from cnngraph.console import Progress
@@ -74,9 +74,7 @@ def carry_out(
         pruned = prune(subject, plan, retraining, folder=folder, progress=progress)
         new_name = _new_name(db, model.key, as_name, folder)  # while the net was trained somebody may have taken it
         write_text(folder / _NAME, new_name)
-        trained = subject.trained or recipe is not None
-        slim = replace(subject, model=pruned.model, training=pruned.training, trained=trained)
-        result = _store(db, settings, model, slim, pruned, new_name, device, progress)
+        result = _store(db, settings, model, pruned, new_name, device, progress)
         if out is not None:
             part = out.with_name(f".{out.name}.part")
             shutil.rmtree(part, ignore_errors=True)
@@ -115,35 +113,26 @@ def _store(
     db: Database,
     settings: Settings,
     parent: Stored,
-    slim: Subject,
     pruned: Pruned,
     new_name: str,
     device: str,
     progress: Progress,
 ) -> dict[str, Any]:
     """The new model, its run, its lineage and the evaluations; each is written once, however often this is repeated."""
-    from cnngraph.database import lineage
     from cnngraph.training.execution import pick_device
 
+    slim = pruned.subject
     mapped = ingesting.map_subject(slim, parent.mapping, progress)
     sha256 = slim.sha256
     prepared = ingesting.Prepared(mapped, pruned.folder / "new", sha256)
     if not prepared.model.exists():
         ingesting.save_subject(slim, prepared.model)
-    counts = ingesting.store(db, settings, prepared, new_name, yes=True, progress=progress)
-    new_key = counts["model"]
-    run = lineage.store_pruning_run(db, pruned.plan)
-    names = set(mapped.layers.column("layer").to_pylist())
-    surviving = {layer: layer for layer in _module_layers(db, parent.key) if layer in names}
-    lineage.store_produced(db, run, new_key, parent.key, surviving)
-    result = {"model": parent.key, "new_model": new_key, "run": run} | pruned.result
-    common = {"split": "test", "seed": slim.choice.seed, "device": str(pick_device(device)), "run": run}
-    lineage.store_evaluation(db, parent.key, result["before"] | common | {"control": False})
-    lineage.store_evaluation(db, new_key, result["after"] | common | {"control": False, "verified": result["verified"]})
-    if result["control"] is not None:
-        lineage.store_evaluation(db, parent.key, result["control"] | common | {"control": True})
+    new_key = ingesting.store(db, settings, prepared, new_name, yes=True, progress=progress)["model"]
+    place = str(pick_device(device))
+    run = record(db, pruned.plan, new_key, prepared.layers, pruned.result, seed=slim.choice.seed, device=place)
     folder = ingesting.saved_folder(settings, new_key) / sha256[:12]
-    return result | {"artifact": str(folder), "joins": pruned.joins}
+    names = {"model": parent.key, "new_model": new_key, "run": run}
+    return names | pruned.result | {"artifact": str(folder), "joins": pruned.joins}
 
 
 def _preview(subject: Subject, plan: Plan, new_key: str) -> dict[str, Any]:
@@ -181,10 +170,3 @@ def _new_name(db: Database, parent: str, as_name: str | None, folder: Path) -> s
     return next(
         free for free in [base, *(f"{base}-{i}" for i in range(2, 10_000))] if f"{db.owner}/{free}" not in taken
     )
-
-
-def _module_layers(db: Database, key: str) -> list[str]:
-    """Names of the layers that are modules: those that keep their name in a pruned net."""
-    from cnngraph.database.cypher import load
-
-    return [row["layer"] for row in db.read(load("lineage/layer_modules"), model=key) if row["module"] is not None]

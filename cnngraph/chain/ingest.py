@@ -51,6 +51,11 @@ class Prepared:
     model: Path
     sha256: str
 
+    @property
+    def layers(self) -> frozenset[str]:
+        """Names of the net's layers."""
+        return frozenset(self.network.layers.column("layer").to_pylist())
+
 
 def prepare(model: ModelChoice, data: DataChoice, mapping: Mapping, progress: Progress | None = None) -> Prepared:
     """Open model and data, map the net over the training images.

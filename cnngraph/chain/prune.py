@@ -11,7 +11,7 @@ import copy
 import hashlib
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,16 +70,15 @@ class Pruned:
     Attributes:
         result: the JSON of ``prune`` without its names. The epoch time of ``before`` is the control's where there is
             one (same recipe, machine and hour as ``after``), else what the old net's own training took.
-        training: the settings of the retraining; without one, those of the old net.
+        subject: the new net with its data; its training is the retraining, without one that of the old net.
         joins: relative error of the least-squares join by layer.
         folder: the work folder; remove it when everything is stored.
     """
 
-    model: nn.Module
+    subject: Subject
     plan: Plan
     result: dict[str, Any]
     joins: dict[str, float]
-    training: dict[str, Any]
     folder: Path
 
 
@@ -127,7 +126,9 @@ def prune(
         "after": after,
         "control": control,
     }
-    return Pruned(slim, plan, result, report["joins"], training, folder)
+    trained = subject.trained or retraining.recipe is not None
+    new = replace(subject, model=slim, training=training, trained=trained)
+    return Pruned(new, plan, result, report["joins"], folder)
 
 
 def figures(model: nn.Module, subject: Subject, device: str, progress: Progress, what: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from torch import nn
 
 from cnngraph.chain import execute
 from cnngraph.chain.prune import Pruned, Retraining, prune, work_folder
@@ -18,6 +19,7 @@ from cnngraph.errors import ConflictError, VerificationError
 from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.verify import Verification
 from cnngraph.training.fit import Recipe
+from cnngraph.training.own_trainer import OwnTrainer
 
 PLAN = Plan(model="me/net", removes=(Removal(layer="features.8"),))
 RETRAINING = Retraining(Recipe(epochs=2, batch_size=20), device="cpu")
@@ -39,7 +41,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def weights(pruned: Pruned) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in pruned.model.state_dict().items()}
+    return {name: tensor.clone() for name, tensor in pruned.subject.model.state_dict().items()}
 
 
 def test_a_prune_killed_at_every_stage_does_nothing_twice(
@@ -91,7 +93,7 @@ def test_the_old_nets_epoch_is_the_controls(subject: Subject, tmp_path: Path) ->
     before, control = pruned.result["before"], pruned.result["control"]
     assert before["epoch_seconds"] == control["epoch_seconds"] != 77.0
     assert before["latency_ms"] == control["latency_ms"]
-    assert pruned.training["epoch_seconds"] == pruned.result["after"]["epoch_seconds"]
+    assert pruned.subject.training["epoch_seconds"] == pruned.result["after"]["epoch_seconds"]
 
 
 def test_without_retraining_no_epoch_time_is_inherited(subject: Subject, tmp_path: Path) -> None:
@@ -99,7 +101,7 @@ def test_without_retraining_no_epoch_time_is_inherited(subject: Subject, tmp_pat
     assert pruned.result["before"]["epoch_seconds"] == 77.0
     assert pruned.result["after"]["epoch_seconds"] is None
     assert pruned.result["control"] is None
-    assert pruned.training == {"epochs": 9}
+    assert pruned.subject.training == {"epochs": 9}
 
 
 def test_a_failed_proof_keeps_nothing(subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,9 +124,11 @@ def test_a_work_folder_belongs_to_one_prune(subject: Subject, tmp_path: Path) ->
         name(Plan(model="me/net", removes=(Removal(layer="features.8", kind="filters", filters=(1, 4)),))),
         name(retraining=replace(RETRAINING, recipe=Recipe(epochs=3, batch_size=20))),
         name(retraining=replace(RETRAINING, control=False)),
+        name(retraining=replace(RETRAINING, trainer=OwnTrainer("own:fit", print, "1"))),
+        name(retraining=replace(RETRAINING, trainer=OwnTrainer("own:fit", print, "2"))),
         name(choice=DataChoice(name="digits", images_per_class=7)),
     ]
-    assert len({name(), *others}) == 8
+    assert len({name(), *others}) == 10
 
 
 def test_a_name_is_kept_only_once_storing_has_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,3 +144,24 @@ def test_a_name_is_kept_only_once_storing_has_begun(tmp_path: Path, monkeypatch:
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "name.txt").write_text("net-pruned", encoding="utf-8")
     assert execute._new_name(db, "me/net", None, tmp_path / "work") == "net-pruned"
+
+
+def test_ones_own_trainer_trains_both_nets(subject: Subject, tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def fit(model: nn.Module, train_loader: Any, validation_loader: Any, *, epochs: int) -> None:
+        seen.append(sum(parameter.numel() for parameter in model.parameters()))
+        for parameter in model.parameters():
+            parameter.data.mul_(1 + 0.01 * epochs)
+
+    trainer = OwnTrainer("own:fit", fit, "1")
+    pruned = prune(subject, PLAN, replace(RETRAINING, trainer=trainer), folder=tmp_path / "work")
+    assert seen == [pruned.result["after"]["parameters"], pruned.result["control"]["parameters"]]
+    told = {
+        name: pruned.subject.training[name] for name in ("trainer", "trainer_sha256", "epochs", "batch_size", "seed")
+    }
+    assert told == {"trainer": "own:fit", "trainer_sha256": "1", "epochs": 2, "batch_size": 20, "seed": 0}
+    untrained = prune(subject, PLAN, Retraining(None, device="cpu"), folder=tmp_path / "untrained")
+    for name, tensor in weights(untrained).items():
+        if "running" not in name and "num_batches" not in name:
+            assert torch.equal(weights(pruned)[name], tensor * 1.02), name

@@ -1,0 +1,142 @@
+"""A saved model and a plan -> the bundle of a pruned net: the whole job of a machine without a database."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.chain import ingest as ingesting
+from cnngraph.chain import pruned_bundle, work_lock
+from cnngraph.chain.baseline import training_recipe
+from cnngraph.chain.decide import init_of, named
+from cnngraph.chain.prune import Retraining, prune, work_folder
+from cnngraph.chain.stored import OtherData
+from cnngraph.chain.subject import DataChoice, ModelChoice, open_subject
+from cnngraph.console import Progress
+from cnngraph.errors import ConflictError, ModelError, NotFoundError, PlanError
+from cnngraph.plan import Plan, read_plan
+
+if TYPE_CHECKING:
+    from cnngraph.training.own_trainer import OwnTrainer
+
+__all__ = ["Source", "open_source", "plan_for", "prune_to_bundle"]
+
+
+class Source:
+    """A saved model, alone or in a bundle, with what is known of its data and of how it was mapped."""
+
+    def __init__(self, typed: str) -> None:
+        """Raises NotFoundError where there is nothing, ModelError where it is neither."""
+        from cnngraph.network.bundle import is_bundle, model_folder, read_bundle
+        from cnngraph.surgery.saved import is_saved
+
+        path = Path(typed)
+        if not path.exists():
+            raise NotFoundError(f"There is no saved model {typed}.", "Give the folder of a saved model, or a bundle.")
+        inside = model_folder(path) if is_bundle(path) else path
+        if inside is None or not is_saved(inside):
+            raise ModelError(f"{typed} is no saved model and no bundle with one.", "Write one: cnngraph train --out.")
+        self.typed, self.folder = typed, inside
+        self.inputs: dict[str, Any] = dict(read_bundle(path).details.inputs) if is_bundle(path) else {}
+
+    @property
+    def mapping(self) -> ingesting.Mapping:
+        """How the net of the bundle was mapped, so that the new one compares; else the defaults of ``ingest``."""
+        return ingesting.Mapping.of(self.inputs)
+
+    def data(self, other: OtherData) -> DataChoice:
+        """What was typed, else the data that the bundle or the saved model names.
+
+        Raises:
+            ModelError: nothing names any.
+        """
+        from cnngraph.surgery.saved import read_saved
+
+        saved = read_saved(self.folder)
+        known = self.inputs.get("data") or saved.training.get("data")
+        if known is None and (other.name or saved.dataset):
+            known = {"name": other.name or saved.dataset}
+        if known is None:
+            raise ModelError(f"It is not known which data {self.typed} was trained on.", "Name it: --data D")
+        changes = {field: value for field, value in vars(other).items() if value is not None}
+        return DataChoice.model_validate(known).model_copy(update=changes)
+
+
+def open_source(typed: str, to_bundle: Path) -> Source:
+    """The saved model as typed.
+
+    Raises:
+        NotFoundError, ModelError: it is not there, or no saved model. ConflictError: ``to_bundle`` exists.
+    """
+    if to_bundle.exists():
+        raise ConflictError(f"{to_bundle} exists.", "Choose another --to-bundle: a bundle is never overwritten.")
+    return Source(typed)
+
+
+def plan_for(
+    source: Source, *, layers: list[str] | None, blocks: list[str] | None, file: Path | None, init: str | None
+) -> Plan:
+    """A plan that a person made: a file, or layers and blocks by name.
+
+    Raises:
+        NotFoundError: a layer, block or file that is not there. PlanError: no valid plan.
+    """
+    made = read_plan(file) if file is not None else named(source.folder, layers or [], blocks or [])
+    return made if init is None else made.model_copy(update={"init": init_of(init)})
+
+
+def prune_to_bundle(
+    source: Source,
+    plan: Plan,
+    to_bundle: Path,
+    *,
+    work: Path,
+    retrain: bool,
+    control: bool,
+    typed: Mapping[str, int | float | None],
+    trainer: OwnTrainer | None,
+    data: OtherData,
+    device: str,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Rebuild, verify, retrain, evaluate, map, and write the bundle; no database is asked for anything.
+
+    Args:
+        work: folder of unfinished jobs: the same call goes on after an interruption.
+
+    Returns:
+        The JSON of ``prune``; ``model`` is the source as typed, ``new_model`` and ``bundle`` the folder of the bundle.
+
+    Raises:
+        PlanError: the plan does not fit. VerificationError: the rebuilt net failed its proof; nothing is written.
+    """
+    from cnngraph.training.execution import pick_device
+
+    if not plan.removes:
+        raise PlanError("The plan removes nothing, so there is no new model to make.", "Name a layer: --remove-layer L")
+    progress.start("Opening the model and the data")
+    subject = open_subject(ModelChoice(name=str(source.folder)), source.data(data), progress)
+    recipe = training_recipe(typed, seed=seed, base=subject.training) if retrain else None
+    retraining = Retraining(recipe, control=control and retrain, device=device, seed=seed, trainer=trainer)
+    folder = work_folder(work, subject, plan, retraining)
+    with work_lock.held(folder):
+        pruned = prune(subject, plan, retraining, folder=folder, progress=progress)
+        mapped = ingesting.map_subject(pruned.subject, source.mapping, progress)
+        prepared = ingesting.Prepared(mapped, folder / "new", pruned.subject.sha256)
+        ingesting.save_subject(pruned.subject, prepared.model)
+        card = pruned_bundle.Card(
+            plan=plan,
+            parent_sha256=subject.sha256,
+            sha256=prepared.sha256,
+            **{name: pruned.result[name] for name in ("verified", "before", "after", "control")},
+            joins=pruned.joins,
+            device=str(pick_device(device)),
+            seed=subject.choice.seed,
+        )
+        pruned_bundle.write(prepared, card, to_bundle)
+        shutil.rmtree(folder)
+    names = {"model": source.typed, "new_model": str(to_bundle), "bundle": str(to_bundle), "run": None}
+    return names | pruned.result | {"joins": pruned.joins}
