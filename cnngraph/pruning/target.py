@@ -18,9 +18,10 @@ from typing import Generic, Literal, TypeVar
 from cnngraph.errors import PlanError, UsageError
 from cnngraph.plan import Removal
 
-__all__ = ["TOLERANCE", "Approach", "Choice", "Target", "approach", "lowest_first", "smallest_ratio"]
+__all__ = ["KINDS", "TOLERANCE", "Approach", "Choice", "Target", "approach", "lowest_first", "smallest_ratio"]
 
 Kind = Literal["speedup", "macs", "parameters"]
+KINDS: tuple[Kind, ...] = ("speedup", "macs", "parameters")
 What = TypeVar("What")  # what goes: a tuple of removals, or whatever else a caller builds nets from
 
 TOLERANCE = 0.15  # of the target, on either side
@@ -76,13 +77,19 @@ class Target:
         """What is counted, as a person writes it."""
         return {"speedup": "speed-up", "macs": "MACs", "parameters": "parameters"}[self.kind]
 
+    def reached(self, share: float) -> float:
+        """A share in the unit of the target: a speed-up, or the share itself."""
+        return 1 / share if self.kind == "speedup" else share
+
     def shown(self, share: float) -> str:
         """A share in the words of the target.
 
         >>> Target("speedup", 2.0).shown(0.4), Target("macs", 0.5).shown(0.4)
         ('a speed-up of 2.50', '40.0% of the MACs')
         """
-        return f"a speed-up of {1 / share:.2f}" if self.kind == "speedup" else f"{share:.1%} of the {self.name}"
+        return (
+            f"a speed-up of {self.reached(share):.2f}" if self.kind == "speedup" else f"{share:.1%} of the {self.name}"
+        )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,208 @@
+"""What nets that are cut out of one net cost: predicted from its layers, measured on the net that is really built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnngraph.console import Progress, Quiet
+from cnngraph.errors import PlanError
+from cnngraph.plan import Plan, Removal
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cnngraph.network.graph import LayerGraph
+    from cnngraph.pruning.target import Target
+    from cnngraph.surgery.cost import Costs
+    from cnngraph.surgery.latency_table import LatencyTable
+    from cnngraph.training.latency import Latency
+
+__all__ = ["Bench", "Speeds", "Timing"]
+
+_SECONDS = 2.0  # of measuring two nets in turns: long enough that a busy moment of the machine is a small part of it
+_LEAST, _MOST = 7, 301  # passes of each, whatever they take
+
+Measure = Callable[..., "Latency"]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How latency is measured; ``table``: a file of another device instead of a measured table."""
+
+    device: str = "cpu"
+    runtime: str = "eager"
+    batch: int = 1
+    table: Path | None = None
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """Milliseconds of the whole net and of one cut from it, medians of passes taken in turns, and how they were run."""
+
+    before_ms: float
+    after_ms: float
+    how: str
+
+    @property
+    def speedup(self) -> float:
+        """How many times faster the cut net is."""
+        return self.before_ms / self.after_ms
+
+
+@dataclass
+class Bench:
+    """One net, and what is asked of the nets cut from it. ``measure_latency`` stands for the real one in tests."""
+
+    model: nn.Module
+    input_shape: tuple[int, int, int]
+    target: Target
+    timing: Timing = field(default_factory=Timing)
+    progress: Progress = field(default_factory=Quiet)
+    measure_latency: Measure | None = None
+    _measured: dict[tuple[Removal, ...], list[Speeds]] = field(default_factory=dict, init=False)
+
+    @cached_property
+    def graph(self) -> LayerGraph:
+        """The net, followed."""
+        from cnngraph.network.graph import follow
+
+        return follow(self.model, self.input_shape)
+
+    @cached_property
+    def table(self) -> LatencyTable:
+        """Milliseconds of each layer: from the file, or measured here."""
+        from cnngraph.surgery.latency_table import measure_layers, read_table
+
+        layers = [layer.layer for layer in self.graph.layers]
+        if self.timing.table is not None:
+            return read_table(self.timing.table, layers)
+        self.progress.start(f"Timing each layer in its place ({self.timing.runtime} on {self.timing.device})")
+        return measure_layers(
+            self.model,
+            self.input_shape,
+            runtime=self.timing.runtime,
+            device=self.timing.device,
+            batch_size=self.timing.batch,
+        )
+
+    @property
+    def counts(self) -> bool:
+        """Whether the target is counted, or reckoned from a file: then nothing scatters."""
+        return self.target.kind != "speedup" or self.timing.table is not None
+
+    @property
+    def wanted(self) -> float:
+        """The share that is to be left.
+
+        Raises:
+            PlanError: the net has no more than the wanted count already.
+        """
+        return self.target.share(0 if self.target.kind == "speedup" else self._count(self.model))
+
+    def predict(self, removals: tuple[Removal, ...]) -> float | None:
+        """The share that is left without these layers and blocks, reckoned without building; ``None``: impossible."""
+        try:
+            cost = self._costs.without(removals)
+        except PlanError:
+            return None
+        whole = self._costs.without(())
+        if self.target.kind == "speedup":
+            assert cost.latency_ms is not None
+            assert whole.latency_ms is not None
+            return cost.latency_ms / whole.latency_ms
+        return float(getattr(cost, self.target.kind)) / float(getattr(whole, self.target.kind))
+
+    def predict_built(self, removals: tuple[Removal, ...]) -> float | None:
+        """The same for removals of every kind, by building the net; ``None`` where that is impossible."""
+        try:
+            return self._share(self.built(removals))
+        except PlanError:
+            return None
+
+    def measure(self, removals: tuple[Removal, ...]) -> float:
+        """The share that is left, of the net that is built: counted, or measured in turns with the whole net."""
+        self.progress.start(f"Building and measuring a net without {_short(removals)}")
+        slim = self.built(removals)
+        share = self._share(slim) if self.counts else 1 / self._time(removals, slim).speedup
+        self.progress.note(f"without {_short(removals)}: {self.target.shown(share)}")
+        return share
+
+    def built(self, removals: tuple[Removal, ...]) -> nn.Module:
+        """The structure without these; its weights do not matter here. Raises as :func:`cnngraph.surgery.apply.cut`."""
+        from cnngraph.surgery.apply import cut
+
+        return cut(self.model, Plan(removes=removals, init="inherit"), input_shape=self.input_shape)
+
+    def speeds(self, removals: tuple[Removal, ...]) -> Speeds:
+        """The whole net and the one without these, the median of all the times that this net was measured."""
+        if removals not in self._measured:
+            self._time(removals, self.built(removals))
+        taken = sorted(self._measured[removals], key=lambda one: one.speedup)
+        low, high = taken[(len(taken) - 1) // 2], taken[len(taken) // 2]
+        return Speeds((low.before_ms + high.before_ms) / 2, (low.after_ms + high.after_ms) / 2, low.how)
+
+    def _time(self, removals: tuple[Removal, ...], slim: nn.Module) -> Speeds:
+        """Both nets in turns, in the runtime, on the device and with the batch that were asked for."""
+        from cnngraph.training.latency import measure_latency
+
+        found = (self.measure_latency or measure_latency)(
+            {"before": self.model, "after": slim},
+            self.input_shape,
+            batch_size=self.timing.batch,
+            repeats=self._repeats,
+            device=self.timing.device,
+            runtime=self.timing.runtime,
+        )
+        threads = f", {found.threads} thread{'s' if found.threads > 1 else ''}" if found.device == "cpu" else ""
+        how = f"{found.runtime} on {found.device}{threads}, batch {found.batch_size}"
+        speeds = Speeds(found.median_ms["before"], found.median_ms["after"], how)
+        self._measured.setdefault(removals, []).append(speeds)
+        return speeds
+
+    def costs_of(self, slim: nn.Module) -> tuple[int, int]:
+        """Parameters and multiply-accumulates of a net of this input shape."""
+        from cnngraph.network.graph import follow
+
+        parameters = sum(parameter.numel() for parameter in slim.parameters())
+        return parameters, sum(layer.macs for layer in follow(slim, self.input_shape).layers)
+
+    @cached_property
+    def _costs(self) -> Costs:
+        from cnngraph.surgery.cost import Costs
+
+        return Costs(self.graph, self.table.layers if self.target.kind == "speedup" else None)
+
+    @cached_property
+    def _repeats(self) -> int:
+        whole_ms = self.table.whole_ms if self.target.kind == "speedup" and self.timing.table is None else None
+        return max(_LEAST, min(_MOST, round(1000 * _SECONDS / (2 * whole_ms)))) if whole_ms else _LEAST * 3
+
+    def _count(self, model: nn.Module) -> int:
+        parameters, macs = self.costs_of(model)
+        return parameters if self.target.kind == "parameters" else macs
+
+    def _share(self, slim: nn.Module) -> float:
+        """What is left of the count, or of the table's milliseconds, each layer's in proportion to its MACs."""
+        from cnngraph.network.graph import follow
+
+        if self.target.kind != "speedup":
+            return self._count(slim) / self._count(self.model)
+        before = {layer.layer: layer.macs for layer in self.graph.layers}
+        left = 0.0
+        for layer in follow(slim, self.input_shape).layers:
+            part = layer.macs / before[layer.layer] if before.get(layer.layer) else 1.0
+            left += part * self.table.layers.get(layer.layer, 0.0)
+        return left / self.table.sum_ms
+
+
+def _short(removals: tuple[Removal, ...]) -> str:
+    filters = sum(len(removal.filters) for removal in removals)
+    whole = [removal.layer for removal in removals if removal.kind != "filters"]
+    parts = [f"{len(whole)} layers and blocks ({whole[0]} ...)" if len(whole) > 1 else "".join(whole)] if whole else []
+    if filters:
+        parts.append(f"{filters} filters")
+    return " and ".join(parts) or "anything"

@@ -1,0 +1,197 @@
+"""A plan that makes a net so much faster or smaller: what is searched is :mod:`cnngraph.pruning.target`'s matter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from cnngraph.chain.bench import Bench, Speeds
+from cnngraph.errors import PlanError
+from cnngraph.plan import Plan, Removal
+from cnngraph.pruning.target import TOLERANCE, Approach, approach, lowest_first, smallest_ratio
+
+__all__ = ["candidates", "reach_by_layers", "reach_by_ratio"]
+
+Filters = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def candidates(bench: Bench, plan: Plan, keep: Mapping[str, str]) -> tuple[Removal, ...]:
+    """What may go, lowest theta first: every layer of the ranking that can go by itself, and blocks for the others.
+
+    A block that holds a layer which cannot go alone stands for it. Its theta is the highest of its layers, as a layer's
+    is the highest of its nodes.
+
+    Args:
+        keep: layers that cannot go by themselves, with the reason.
+    """
+    from cnngraph.network.blocks import find_blocks
+    from cnngraph.surgery.check import removable_blocks
+
+    theta = {row.layer: row.theta for row in plan.layers}
+    found = [(theta[row.layer], Removal(layer=row.layer)) for row in plan.layers if row.layer not in keep]
+    can_go = {block for block, reason in removable_blocks(bench.graph).items() if reason is None}
+    for block in find_blocks(bench.graph):
+        inside = [layer for layer in block.layers if layer in theta]
+        if block.name in can_go and any(layer in keep for layer in inside):
+            found.append((max(theta[layer] for layer in inside), Removal(layer=block.name, kind="block")))
+    found.sort(key=lambda one: one[0])  # equal ones stay in network order
+    return tuple(
+        removal.model_copy(update={"score": score, "reason": _reason(removal, score, number, len(found))})
+        for number, (score, removal) in enumerate(found, start=1)
+    )
+
+
+def _reason(removal: Removal, score: float, number: int, of: int) -> str:
+    highest = ", the highest of its layers" if removal.kind == "block" else ""
+    return f"Theta {score:.6g}{highest}: number {number} of {of} from the lowest."
+
+
+def reach_by_layers(bench: Bench, plan: Plan, keep: Mapping[str, str]) -> Plan:
+    """``plan`` with the layers and blocks of lowest theta that bring the net to the target.
+
+    Args:
+        bench: the net and the target. plan: a ranking; what it removes is replaced.
+        keep: layers that cannot go by themselves, with the reason.
+
+    Raises:
+        PlanError: nothing can go, or not so much.
+    """
+    order = candidates(bench, plan, keep)
+    known: dict[tuple[Removal, ...], float | None] = {}
+
+    def predict(removals: tuple[Removal, ...]) -> float | None:
+        if removals not in known:
+            known[removals] = bench.predict(removals)
+        return known[removals]
+
+    if not any(predict((removal,)) is not None for removal in order):
+        raise PlanError("No layer or block of this net can be removed.", _of_others(keep))
+    bench.progress.start("Choosing layers, lowest score first")
+    found = approach(bench.wanted, lambda aim: lowest_first(order, predict, aim), bench.measure, least=_least(bench))
+    _require_in_reach(bench, found, len(found.what), f"removing {len(found.what)} layers and blocks", _of_others(keep))
+    places = {layer.layer: layer.index for layer in bench.graph.layers}
+    removes = tuple(sorted(found.what, key=lambda removal: places.get(removal.layer, len(places))))
+    return _finished(bench, plan.model_copy(update={"removes": removes, "threshold": None}), found.what, found)
+
+
+def reach_by_ratio(bench: Bench, plan_at: Callable[[float], Plan]) -> Plan:
+    """The plan of the ratio that brings the net to the target.
+
+    Args:
+        plan_at: the filters that go at a ratio in 0..1; raises PlanError where they cannot.
+
+    Raises:
+        PlanError: no filters can go, or not so many.
+    """
+    plans: dict[Filters, Plan] = {}
+    known: dict[Filters, float | None] = {}
+
+    def what_at(ratio: float) -> Filters:
+        made = plan_at(ratio)
+        key = tuple(sorted(made.filters.items()))
+        plans.setdefault(key, made)
+        return key
+
+    def predict(filters: Filters) -> float | None:
+        if filters not in known:
+            known[filters] = bench.predict_built(plans[filters].removes)
+        return known[filters]
+
+    bench.progress.start("Searching the ratio")
+    found = approach(
+        bench.wanted,
+        lambda aim: smallest_ratio(what_at, predict, aim),
+        lambda key: bench.measure(plans[key].removes),
+        least=_least(bench),
+    )
+    count = sum(len(filters) for _, filters in found.what)
+    _require_in_reach(bench, found, count, f"removing {count} filters", "Ask for less, or let layers go.")
+    made = plans[found.what]
+    return _finished(bench, made, made.removes, found)
+
+
+def _least(bench: Bench) -> Literal[1, 2]:
+    return 1 if bench.counts else 2
+
+
+def _of_others(keep: Mapping[str, str]) -> str:
+    if not keep:
+        return "Ask for less, or let filters go: --method filters."
+    shown = "; ".join(f"{layer}: {reason}" for layer, reason in list(keep.items())[:5])
+    more = f"; and {len(keep) - 5} more" if len(keep) > 5 else ""
+    return f"Ask for less, or let filters go: --method filters. These stay: {shown}{more}"
+
+
+def _require_in_reach(bench: Bench, found: Approach[Any], count: int, how: str, hint: str) -> None:
+    """Refuse a target that is missed although all that can go went, or towards which nothing went.
+
+    Raises:
+        PlanError: with the most that can be had.
+    """
+    if found.landed:
+        return
+    if not count:
+        raise PlanError(
+            f"Nothing goes: whatever could go first overshoots {bench.target.shown(found.wanted)} by far.", hint
+        )
+    if found.exhausted and found.share > found.wanted:
+        raise PlanError(
+            f"The target {bench.target.shown(found.wanted)} is out of reach: "
+            f"the most is {bench.target.shown(found.share)}, by {how}, all that can go.",
+            hint,
+        )
+
+
+def _finished(bench: Bench, plan: Plan, what: tuple[Removal, ...], found: Approach[Any]) -> Plan:
+    """``plan`` with what was reached: numbers in its settings, sentences in its notes. ``what``: goes, as measured."""
+    speeds = bench.speeds(what)
+    notes = _notes(bench, found, speeds, bench.costs_of(bench.model), bench.costs_of(bench.built(what)))
+    for note in notes:
+        bench.progress.note(note)
+    target, timing = bench.target, bench.timing
+    settings = {
+        "target": {
+            "kind": target.kind,
+            "value": target.value,
+            "reached": target.reached(found.share),
+            "predicted": target.reached(found.predicted),
+            "measured": [target.reached(share) for share in found.measured],
+            "landed": found.landed,
+        },
+        "latency": {
+            "runtime": timing.runtime,
+            "device": timing.device,
+            "batch": timing.batch,
+            "table": str(timing.table) if timing.table else None,
+            "table_error": bench.table.error if target.kind == "speedup" else None,
+            "before_ms": speeds.before_ms,
+            "after_ms": speeds.after_ms,
+        },
+    }
+    return plan.model_copy(update={"settings": plan.settings | settings, "notes": (*plan.notes, *notes)})
+
+
+def _notes(
+    bench: Bench, found: Approach[Any], speeds: Speeds, before: tuple[int, int], after: tuple[int, int]
+) -> list[str]:
+    """``before``, ``after``: parameters and multiply-accumulates."""
+    target, table = bench.target, bench.timing.table
+    notes = [bench.table.sentence()] if target.kind == "speedup" else []
+    number = "once" if len(found.measured) == 1 else f"{len(found.measured)} times"
+    way = "Reckoned from the table" if table else f"Built and {'counted' if bench.counts else 'measured'}"
+    notes.append(
+        f"{way} {number}: {target.shown(found.share)}, wanted was {target.shown(found.wanted)} "
+        f"(predicted {target.shown(found.predicted)})."
+    )
+    if not found.landed:
+        notes.append(
+            f"MISSED: {target.shown(found.share)} is more than {TOLERANCE:.0%} from {target.shown(found.wanted)}; "
+            "what can go goes in larger steps than that, and no other choice came nearer."
+        )
+    notes.append(
+        f"Latency {speeds.before_ms:.3g} ms -> {speeds.after_ms:.3g} ms ({speeds.speedup:.2f} times as fast; "
+        f"{speeds.how}), MACs {before[1]:,} -> {after[1]:,}, parameters {before[0]:,} -> {after[0]:,}."
+    )
+    if table and target.kind == "speedup":
+        notes.append("The table's own device was not measured: these milliseconds are of this machine.")
+    return notes

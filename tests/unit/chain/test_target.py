@@ -1,0 +1,147 @@
+"""A target is reached by nets that are really built; their speed is told by a timer of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import nn
+
+from cnngraph.chain.bench import Bench, Timing
+from cnngraph.chain.target import candidates, reach_by_layers
+from cnngraph.errors import PlanError
+from cnngraph.network.graph import follow
+from cnngraph.plan import LayerScore, Plan
+from cnngraph.pruning.target import Target
+from cnngraph.surgery.apply import cut
+from cnngraph.surgery.latency_table import LatencyTable, write_table
+from cnngraph.training.latency import Latency
+from tests.toynets import toy, toy_shape
+
+SHAPE = (4, 6, 6)
+KEEP = {"0": "glued to the input"}
+
+
+@pytest.fixture(scope="module")
+def net() -> nn.Module:
+    """Twelve equal convs, named by the even numbers."""
+    return nn.Sequential(*(layer for _ in range(12) for layer in (nn.Conv2d(4, 4, 3, padding=1), nn.ReLU())))
+
+
+def ranking(model: nn.Module, shape: tuple[int, int, int] = SHAPE) -> Plan:
+    """Theta grows from the input to the output."""
+    convs = follow(model, shape).convs
+    return Plan(layers=tuple(LayerScore(layer=conv.layer, theta=i / 10, value=1.0) for i, conv in enumerate(convs)))
+
+
+class Timer:
+    """Takes two milliseconds for each conv of a net, which has its ReLU, and ``overhead`` for whatever no layer can be blamed for."""
+
+    def __init__(self, overhead: float = 0.0) -> None:
+        self.overhead = overhead
+        self.asked: list[dict[str, Any]] = []
+
+    def __call__(self, models: Mapping[str, nn.Module], shape: tuple[int, int, int], **options: Any) -> Latency:
+        self.asked.append(options)
+        taken = {name: 2 * len(follow(model, shape).convs) + self.overhead for name, model in models.items()}
+        return Latency(taken, dict.fromkeys(taken, 0.0), "cpu", 1, options["batch_size"], 2, options["runtime"])
+
+
+def bench(model: nn.Module, target: Target, timer: Timer | None = None, **timing: Any) -> Bench:
+    """A bench whose latency table has a millisecond for every layer."""
+    made = Bench(model, SHAPE, target, Timing(**timing), measure_latency=timer or Timer())
+    if "table" not in timing:
+        layers = {layer.layer: 1.0 for layer in made.graph.layers if layer.kind != "Input"}
+        made.__dict__["table"] = LatencyTable(layers, whole_ms=len(layers) + 1.0)
+    return made
+
+
+@pytest.mark.parametrize(("kind", "value"), [("macs", 0.6), ("parameters", 0.5), ("macs", 30_000)])
+def test_counts_land_by_what_the_built_net_has(net: nn.Module, kind: Any, value: float) -> None:
+    found = reach_by_layers(bench(net, Target(kind, value)), ranking(net), KEEP)
+    slim = cut(net, found, input_shape=SHAPE)
+    if kind == "macs":
+        before, after = (sum(layer.macs for layer in follow(model, SHAPE).layers) for model in (net, slim))
+    else:
+        before, after = (sum(parameter.numel() for parameter in model.parameters()) for model in (net, slim))
+    share = value if value < 1 else value / before
+    assert after / before == pytest.approx(share, rel=0.15)
+    assert found.settings["target"]["reached"] == pytest.approx(after / before)
+    assert found.settings["target"]["landed"]
+    assert any(f"MACs {sum(layer.macs for layer in follow(net, SHAPE).layers):,}" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("overhead", [0.0, 20.0])
+def test_a_speed_up_is_measured_twice_and_corrected(net: nn.Module, overhead: float) -> None:
+    timer = Timer(overhead)
+    found = reach_by_layers(
+        bench(net, Target("speedup", 1.5), timer, runtime="onnxruntime", batch=4), ranking(net), KEEP
+    )
+    reached = found.settings["target"]
+    assert reached["reached"] == pytest.approx(1.5, rel=0.15)
+    assert len(reached["measured"]) >= 2
+    assert len(timer.asked) == len(reached["measured"])  # and none beside
+    assert {(asked["runtime"], asked["batch_size"]) for asked in timer.asked} == {("onnxruntime", 4)}
+    assert found.settings["latency"]["table_error"] == pytest.approx(-1 / 25)
+    assert "an error of" in found.notes[0]
+    assert f"measured {len(reached['measured'])} times" in found.notes[1]
+
+
+def test_what_goes_is_the_lowest_in_network_order_with_its_reason(net: nn.Module) -> None:
+    found = reach_by_layers(bench(net, Target("speedup", 1.2)), ranking(net), KEEP)
+    graph = follow(net, SHAPE)
+    assert found.removed == sorted(found.removed, key=lambda layer: graph.layer(layer).index)
+    assert found.removes[0].layer == "2"  # 0 itself cannot go
+    assert found.removes[0].score == 0.1
+    assert "number 1 of" in found.removes[0].reason
+
+
+def test_more_than_can_be_reached_says_what_is_the_most(net: nn.Module) -> None:
+    with pytest.raises(PlanError, match=r"out of reach: the most is a speed-up of \d+\.\d\d, by removing") as caught:
+        reach_by_layers(bench(net, Target("speedup", 500.0)), ranking(net), KEEP)
+    assert "These stay: 0: glued" in caught.value.hint
+
+
+def test_nothing_to_remove_is_refused(net: nn.Module) -> None:
+    everything = {conv.layer: "glued" for conv in follow(net, SHAPE).convs}
+    with pytest.raises(PlanError, match="No layer or block of this net can be removed") as caught:
+        reach_by_layers(bench(net, Target("macs", 0.5)), Plan(layers=()), everything)
+    assert "glued" in caught.value.hint
+
+
+def test_a_miss_is_said_loudly() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 4, 3)
+    )
+    ranked = Plan(layers=(LayerScore(layer="2", theta=0.1, value=1.0),))
+    found = reach_by_layers(bench(model, Target("macs", 0.073)), ranked, {})  # 6 % are left without it
+    assert found.removed == ["2"]
+    assert not found.settings["target"]["landed"]
+    assert any(note.startswith("MISSED: 6.0% of the MACs") for note in found.notes)
+    with pytest.raises(PlanError, match="Nothing goes: whatever could go first overshoots"):
+        reach_by_layers(bench(model, Target("macs", 0.7)), ranked, {})
+
+
+def test_blocks_stand_for_layers_that_cannot_go_alone() -> None:
+    model, shape = toy("residual"), toy_shape("residual")
+    made = Bench(model, shape, Target("macs", 0.5))
+    order = candidates(made, ranking(model, shape), {"layer1.0.conv1": "glued"})
+    block = next(removal for removal in order if removal.kind == "block")
+    theta = {row.layer: row.theta for row in ranking(model, shape).layers}
+    assert (block.layer, block.score) == ("layer1.0", max(theta["layer1.0.conv1"], theta["layer1.0.conv2"]))
+    assert "layer1.0.conv1" not in [removal.layer for removal in order]
+    assert [removal.score for removal in order] == sorted(removal.score or 0 for removal in order)
+
+
+def test_a_table_of_another_device_is_reckoned_with(net: nn.Module, tmp_path: Path) -> None:
+    layers = {layer.layer: 2.0 for layer in follow(net, SHAPE).layers if layer.kind == "Conv"}
+    path = write_table(LatencyTable(layers, whole_ms=50.0), tmp_path / "table.csv")
+    timer = Timer()
+    found = reach_by_layers(bench(net, Target("speedup", 1.5), timer, table=path), ranking(net), KEEP)
+    assert 12 / (12 - len(found.removed)) == pytest.approx(1.5, rel=0.15)
+    assert len(timer.asked) == 1  # for the statement alone
+    assert found.settings["latency"]["table"] == str(path)
+    assert any("Reckoned from the table" in note for note in found.notes)
+    assert "own device was not measured" in found.notes[-1]
