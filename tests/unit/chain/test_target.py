@@ -37,7 +37,7 @@ def ranking(model: nn.Module, shape: tuple[int, int, int] = SHAPE) -> Plan:
 
 
 class Timer:
-    """Takes two milliseconds for each conv of a net, which has its ReLU, and ``overhead`` for whatever no layer can be blamed for."""
+    """Takes two milliseconds for each conv (it has a ReLU), and ``overhead`` that no layer can be blamed for."""
 
     def __init__(self, overhead: float = 0.0) -> None:
         self.overhead = overhead

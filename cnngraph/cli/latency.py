@@ -1,0 +1,136 @@
+"""``latency``: how long each layer and block of a net takes where it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cnngraph.cli import connection
+from cnngraph.cli.option_groups import spread
+from cnngraph.cli.options import Json, known
+from cnngraph.console import emit_json, progress, say, table
+
+if TYPE_CHECKING:
+    from cnngraph.chain.bench import Timing
+    from cnngraph.pruning.target import Target
+
+__all__ = ["RUNTIMES", "LatencyOptions", "TargetLatency", "register"]
+
+# cnngraph.training.runtimes knows them too (a test holds the two together), but costs more to import than --help may.
+RUNTIMES = ("eager", "compile", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class LatencyOptions:
+    """How latency is measured; what was not typed is ``None``."""
+
+    latency_on: Annotated[
+        str | None,
+        typer.Option(help="cpu (default) or cuda.", callback=lambda v: known(v, ("cpu", "cuda"), "device")),
+    ] = None
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            help=f"What runs the net: {', '.join(RUNTIMES)} (default: eager).",
+            callback=lambda v: known(v, RUNTIMES, "runtime"),
+        ),
+    ] = None
+    batch: Annotated[int | None, typer.Option(min=1, max=65_536, help="Images a forward pass (default: 1).")] = None
+
+    def timing(self) -> Timing:
+        """The same for the chain; refused here where this machine cannot do it, before anything is looked up.
+
+        Raises:
+            UsageError: CUDA where there is none. CnngraphError: the runtime is not installed.
+        """
+        from cnngraph.chain.bench import Timing
+        from cnngraph.training.execution import pick_device
+        from cnngraph.training.runtimes import check_runtime
+
+        timing = Timing(self.latency_on or "cpu", self.runtime or "eager", self.batch or 1)
+        check_runtime(timing.runtime)
+        pick_device(timing.device)
+        return timing
+
+
+@dataclass(frozen=True)
+class TargetLatency(LatencyOptions):
+    """How the latency that a target asks for is measured."""
+
+    latency_table: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="With --target-speedup: reckon by this table (layer,milliseconds) of another device.",
+        ),
+    ] = None
+
+    def timing_for(self, target: Target | None) -> Timing:
+        """As :meth:`timing`; the default, unchecked, where no target asks for it.
+
+        Raises:
+            typer.BadParameter: one of these options without the target that it belongs to.
+        """
+        from cnngraph.chain.bench import Timing
+
+        typed = [f"--{name.replace('_', '-')}" for name, value in vars(self).items() if value is not None]
+        if target is None:
+            if typed:
+                raise typer.BadParameter(f"{typed[0]} belongs to a target, such as --target-speedup 2.0")
+            return Timing()
+        if self.latency_table is not None and target.kind != "speedup":
+            raise typer.BadParameter("--latency-table belongs to --target-speedup")
+        return replace(self.timing(), table=self.latency_table)
+
+
+def latency(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="A saved model's folder, or the NAME of a stored one.")],
+    options: LatencyOptions,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the table there, as CSV; --latency-table of plan and prune reads it.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Time every layer and block of a net in its place, beside the whole net. A saved model needs no database.
+
+    Example: cnngraph latency demo --runtime onnxruntime
+
+    Example: cnngraph latency runs/vgg16 --out table.csv
+    """
+    from cnngraph.chain.latency import tabulate
+    from cnngraph.surgery.saved import is_saved
+
+    timing = options.timing()
+    with progress() as bars:
+        if is_saved(name):
+            result = tabulate(Path(name), timing, bars, out)
+        else:
+            from cnngraph.chain.stored import stored
+
+            with connection.graph() as graph:
+                folder = stored(graph.database, name).folder
+            result = tabulate(folder, timing, bars, out)
+    if json:
+        emit_json({"model": name, **result})
+        return
+    columns = ("kind", "milliseconds", "share", "macs")
+    layers = [(row["layer"], *_cells(row, columns)) for row in result["layers"]]
+    table(("layer", "kind", "ms", "share", "MACs"), layers)
+    if result["blocks"]:
+        blocks = [(row["block"], *_cells(row, columns[:3])) for row in result["blocks"]]
+        table(("block", "kind", "ms", "share"), blocks, title="\nblocks: their layers added up")
+    print(f"\n{result['statement']}")
+    if out is not None:
+        say(f"Wrote {out}. Next: cnngraph plan NAME --target-speedup 2.0 --latency-table {out}")
+
+
+def _cells(row: dict[str, Any], columns: tuple[str, ...]) -> list[Any]:
+    return [f"{row[column]:.1%}" if column == "share" else row[column] for column in columns]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(spread(latency))
