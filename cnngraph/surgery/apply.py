@@ -1,10 +1,10 @@
-"""Plan -> smaller net: a deep copy of the user's own net with layers replaced, joined by the plan's init."""
+"""Plan -> smaller net: a deep copy of the user's own net, filters carved out first, then layers replaced and joined."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 from zlib import crc32
 
@@ -19,6 +19,7 @@ from cnngraph.plan import Plan
 from cnngraph.surgery.anatomy import Body
 from cnngraph.surgery.carry_out import carry_out, renew, renew_everything
 from cnngraph.surgery.check import architectures_of, resolve
+from cnngraph.surgery.filters import Carved, carved_by
 from cnngraph.surgery.incision import Incision, Join
 from cnngraph.surgery.passage import Copy
 from cnngraph.surgery.refit import Refitted, refit
@@ -54,6 +55,7 @@ class Report:
         passages: what took the place of a conv, where it is no identity: a pool for a stride, a padding.
         resized: surviving layers with other widths: (inputs, outputs).
         notes: sentences for a person. seconds: how long it took.
+        filters: those that are gone, by layer, with what is coupled to the plan's.
     """
 
     removed: tuple[str, ...]
@@ -64,6 +66,7 @@ class Report:
     resized: dict[str, tuple[int, int]]
     notes: tuple[str, ...]
     seconds: float
+    filters: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def errors(self) -> dict[str, float]:
@@ -107,48 +110,62 @@ def apply_with_report(
 
     Raises:
         PlanError: the plan does not fit the net; nothing was changed.
-        TraceError, ModelError: the net cannot be followed. DataError: the loader gives no images.
+        TraceError, ModelError: the net cannot be followed or copied. DataError: the loader gives no images.
     """
     began = time.perf_counter()
     progress = progress or Quiet()
     model = unwrapped(model)
     shape = input_shape or input_shape_of(model, loader)
-    incision = _incision(model, plan, shape)
-    slim = carry_out(model, incision, seed)
-    notes = [f"{name} stays without its conv: it is a function or serves other layers too." for name in incision.stays]
+    carved, incision, slim = _carried_out(model, plan, shape, seed)
+    gaps = incision.joins if incision else ()
+    notes = [*carved.notes, *_notes(incision)]
     joins: list[JoinReport]
-    if plan.init == "least-squares" and loader is not None and incision.joins:
+    if plan.init == "least-squares" and loader is not None and gaps:
         batches = fitting_images(loader, images=images, seed=seed)
-        joins = [_refitted(found) for found in refit(model, slim, incision.joins, batches, seed, progress)]
+        joins = [_refitted(found) for found in refit(carved.model, slim, gaps, batches, seed, progress)]
     elif plan.init == "scratch":
         left = renew_everything(slim, seed)
         notes += [f"{name} keeps its weights: its module cannot renew them." for name in left]
-        joins = [JoinReport(join.layer, join.target, "scratch") for join in incision.joins]
+        joins = [JoinReport(join.layer, join.target, "scratch") for join in gaps]
     elif plan.init == "reset":
-        joins = [_reset(slim, join, seed) for join in incision.joins if join.first]
+        joins = [_reset(slim, join, seed) for join in gaps if join.first]
     else:
         reason = "no training images were given" if plan.init == "least-squares" else ""
-        joins = [JoinReport(join.layer, join.target, "inherit", None, reason) for join in incision.joins]
+        joins = [JoinReport(join.layer, join.target, "inherit", None, reason) for join in gaps]
     notes += [f"{join.layer} was not refitted but inherits: {join.reason}." for join in joins if join.reason]
     _set_origin(model, slim, plan)
-    return slim, _report(incision, joins, notes, time.perf_counter() - began)
+    report = _report(incision, joins, notes, time.perf_counter() - began)
+    return slim, replace(report, filters=carved.filters)
 
 
 def cut(model: nn.Module, plan: Plan, *, input_shape: tuple[int, int, int] | None = None) -> nn.Module:
     """The structure alone: what :func:`apply` gives with ``init="inherit"``. Raises as it."""
     model = unwrapped(model)
-    slim = carry_out(model, _incision(model, plan, input_shape or input_shape_of(model)), seed=0)
+    slim = _carried_out(model, plan, input_shape or input_shape_of(model), seed=0)[2]
     _set_origin(model, slim, plan)
     return slim
 
 
-def _incision(model: nn.Module, plan: Plan, shape: tuple[int, int, int]) -> Incision:
+def _carried_out(
+    model: nn.Module, plan: Plan, shape: tuple[int, int, int], seed: int
+) -> tuple[Carved, Incision | None, nn.Module]:
+    """The net without the plan's filters, what its layers and blocks come to in it, and the net without both."""
     if plan.architecture and plan.architecture not in architectures_of(model):
         raise PlanError(
             f"The plan is for {plan.architecture}, the net is {sorted(architectures_of(model))[0]}.",
             "Make a plan from this net.",
         )
-    return resolve(Body(follow(model, shape).graph_module), plan.removes)
+    carved = carved_by(model, plan, shape)
+    if plan.filters and not plan.removed:
+        return carved, None, carved.model
+    removes = tuple(removal for removal in plan.removes if removal.kind != "filters")
+    incision = resolve(Body(follow(carved.model, shape).graph_module), removes)
+    return carved, incision, carry_out(carved.model, incision, seed)
+
+
+def _notes(incision: Incision | None) -> list[str]:
+    stays = incision.stays if incision else ()
+    return [f"{name} stays without its conv: it is a function or serves other layers too." for name in stays]
 
 
 def _set_origin(model: nn.Module, slim: nn.Module, plan: Plan) -> None:
@@ -167,7 +184,9 @@ def _reset(slim: nn.Module, join: Join, seed: int) -> JoinReport:
     return JoinReport(join.layer, join.target, "reset")
 
 
-def _report(incision: Incision, joins: list[JoinReport], notes: list[str], seconds: float) -> Report:
+def _report(incision: Incision | None, joins: list[JoinReport], notes: list[str], seconds: float) -> Report:
+    if incision is None:
+        return Report((), (), (), (), {}, {}, tuple(notes), seconds)
     return Report(
         removed=incision.removed,
         blocks=tuple(block.name for block in incision.blocks),

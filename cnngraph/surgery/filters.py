@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +12,51 @@ import torch
 from torch import Tensor, nn
 
 from cnngraph.errors import CnngraphError, ModelError, PlanError
+from cnngraph.plan import Plan
 from cnngraph.surgery.counts import Stored
-from cnngraph.surgery.coupling import Coupling
+from cnngraph.surgery.coupling import Coupling, coupled
 from cnngraph.surgery.ledger import Size
 
-__all__ = ["carve", "copied"]
+__all__ = ["Carved", "carve", "carved_by", "copied"]
 
 Gone = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Carved:
+    """A net after the filters of a plan went, or the net itself where the plan names none.
+
+    Attributes:
+        filters: those that are gone, with what is coupled to the plan's. coupling: ``None`` where none went.
+        notes: which layers went along unnamed, and what could not be seen.
+    """
+
+    model: nn.Module
+    filters: dict[str, tuple[int, ...]]
+    coupling: Coupling | None
+    notes: tuple[str, ...]
+
+
+def carved_by(model: nn.Module, plan: Plan, input_shape: tuple[int, int, int]) -> Carved:
+    """Carry out the part of ``plan`` that names filters, for images of ``input_shape`` (channels, height, width).
+
+    Raises:
+        PlanError: as :func:`carve`. TraceError, ModelError: the net cannot be followed or copied.
+    """
+    if not plan.filters:
+        return Carved(model, {}, None, ())
+    coupling = coupled(model, input_shape)
+    filters = coupling.closure(plan.filters)
+    more = {layer: set(gone) - set(plan.filters.get(layer, ())) for layer, gone in filters.items()}
+    along = [f"{len(extra)} of {layer}" for layer, extra in more.items() if extra]
+    notes = [f"Filters that are coupled with those of the plan went along: {_listed(along)}."] if along else []
+    return Carved(carve(model, coupling, filters), filters, coupling, (*coupling.notes, *notes))
+
+
+def _listed(parts: list[str]) -> str:
+    shown = 5
+    rest = f" and of {len(parts) - shown} more layers" if len(parts) > shown else ""
+    return ", ".join(parts[:shown]) + rest
 
 
 def carve(model: nn.Module, coupling: Coupling, filters: Mapping[str, Iterable[int]]) -> nn.Module:

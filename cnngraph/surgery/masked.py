@@ -63,7 +63,7 @@ def norms_across(coupling: Coupling, filters: Mapping[str, Iterable[int]]) -> tu
 def _give_weight(norm: nn.Module, name: str) -> None:
     """A norm without weight gets one of ones, which changes nothing and by which it is known."""
     if getattr(norm, name, None) is None:
-        sizes = getattr(norm, "normalized_shape", None) or (norm.num_channels,)
+        sizes: Any = getattr(norm, "normalized_shape", None) or (norm.num_channels,)
         setattr(norm, name, nn.Parameter(torch.ones(sizes)))
 
 

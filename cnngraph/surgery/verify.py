@@ -1,4 +1,4 @@
-"""The proof that a rebuilt net is sound: shapes, gradients, a save and load in a new process, an export."""
+"""The proof that a rebuilt net is right: it equals the masked net; shapes, gradients, a save and load, an export."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,11 +24,16 @@ from cnngraph.plan import Plan
 from cnngraph.randomness import seeded
 from cnngraph.surgery import saved
 from cnngraph.surgery.apply import cut
+from cnngraph.surgery.filters import carved_by
+from cnngraph.surgery.masked import masked, norms_across
+from cnngraph.surgery.sameness import Difference, difference
 from cnngraph.surgery.sample import input_shape_of
 
 __all__ = ["Verification", "state_hash", "train_failure", "verify"]
 
 _BATCH = 8  # with fewer, the norms of a 1 x 1 map would see too little in train mode
+_TOLERANCE = 1e-9  # of the largest output, in float64
+_LARGER = (224, 299)  # where train mode takes no images of the given size (an auxiliary head), one of these may do
 
 
 @dataclass(frozen=True)
@@ -35,10 +41,12 @@ class Verification:
     """What the proof found.
 
     Attributes:
-        max_abs_diff: between slim and masked float64 logits where filters went; ``None`` where layers went.
+        max_abs_diff: between slim and masked float64 logits where filters went; ``None`` where layers alone went.
         train_forward: same shapes in eval and train mode, and every gradient there and finite.
         save_load: saved and loaded in a new process, the logits are identical. export: ``torch.export`` works.
         failures: what failed, a sentence each. notes: what could only be checked in a weaker way. seconds: it took.
+        relative_diff: max |slim - masked| / max |masked| in float64, over both modes: decides where filters went.
+        relative_diff_float32: the same in float32, to be read only.
     """
 
     max_abs_diff: float | None
@@ -48,6 +56,8 @@ class Verification:
     failures: tuple[str, ...]
     notes: tuple[str, ...]
     seconds: float
+    relative_diff: float | None = None
+    relative_diff_float32: float | None = None
 
     @property
     def ok(self) -> bool:
@@ -61,12 +71,17 @@ def verify(
     plan: Plan,
     *,
     input_shape: tuple[int, int, int] | None = None,
+    images: Tensor | None = None,
     seed: int = 0,
 ) -> Verification:
     """Check that ``slim`` is a sound net in the place of ``model``; raises nothing itself, and changes neither.
 
+    Where ``plan`` names filters alone, ``slim`` must equal the masked net. Where it names layers too, the net without
+    the filters must, and ``slim`` is that net's further cut.
+
     Args:
         input_shape: (channels, height, width); by default what the net's origin says.
+        images: real ones (N, channels, height, width), eight at least, to compare on besides random ones.
     """
     began = time.perf_counter()
     failures: list[str] = []
@@ -76,18 +91,67 @@ def verify(
         shape = input_shape or input_shape_of(model)
     except CnngraphError as error:
         return Verification(None, False, False, False, (f"input shape: {error}",), (), time.perf_counter() - began)
-    images = _images(slim, shape, seed)
+    random = _images(slim, shape, seed)
+    found: list[Difference] = []
     with seeded(seed):
-        _attempt(failures, "eval forward", lambda: _check_eval(model, slim, plan, images))
-        forward = not failures
-        forward &= _attempt(failures, "train forward and backward", lambda: _check_train(model, slim, images))
-        reloaded = _attempt(failures, "save and load", lambda: _check_saved(model, slim, plan, shape, images, notes))
-        exported = _attempt(failures, "torch.export", lambda: _check_export(slim, images))
+        if plan.filters:
+            given = [random] if images is None else [random, images.to(random.device, random.dtype)]
+            _attempt(failures, "filters", lambda: found.append(_check_filters(model, slim, plan, given, notes)))
+            if found and not found[0].relative <= _TOLERANCE:
+                failures.append(f"filters: the logits differ from the masked net's by {found[0].relative:.3g} of them")
+        forward = _attempt(failures, "eval forward", lambda: _check_eval(model, slim, plan, random))
+        forward &= _attempt(failures, "train forward and backward", lambda: _check_train(model, slim, random))
+        reloaded = _attempt(failures, "save and load", lambda: _check_saved(model, slim, plan, shape, random, notes))
+        exported = _attempt(failures, "torch.export", lambda: _check_export(slim, random))
     if (state_hash(model), state_hash(slim)) != before:
         failures.append("the user's net: it was changed by the verification")
     if {p.data_ptr() for p in model.parameters()} & {p.data_ptr() for p in slim.parameters() if p.numel()}:
         failures.append("the user's net: it shares weights with the rebuilt one")
-    return Verification(None, forward, reloaded, exported, tuple(failures), tuple(notes), time.perf_counter() - began)
+    same = found[0] if found else None
+    return Verification(
+        same.absolute if same else None,
+        forward,
+        reloaded,
+        exported,
+        tuple(failures),
+        tuple(notes),
+        time.perf_counter() - began,
+        same.relative if same else None,
+        same.relative_float32 if same else None,
+    )
+
+
+def _check_filters(
+    model: nn.Module, slim: nn.Module, plan: Plan, batches: Sequence[Tensor], notes: list[str]
+) -> Difference:
+    """Compare the net without the plan's filters with the masked one."""
+    channels, height, width = batches[0].shape[1:]
+    done = carved_by(model, plan, (channels, height, width))
+    assert done.coupling is not None
+    reference = masked(model, done.coupling, done.filters)
+    norms = norms_across(done.coupling, done.filters)
+    if norms:
+        more = f" and {len(norms) - 1} more" if norms[1:] else ""
+        notes.append(f"In the masked net {norms[0]}{more} see the surviving channels only: they run across channels.")
+    for_training = [_for_training(model, batch) for batch in batches]
+    if plan.init == "scratch":
+        notes.append("The filters were checked before all weights were renewed.")
+    carved = done.model if plan.removed or plan.init == "scratch" else slim
+    return difference(carved, reference, batches, for_training)
+
+
+def _for_training(model: nn.Module, images: Tensor) -> Tensor:
+    """``images``, larger where the net takes them in eval mode alone."""
+    twin = copy.deepcopy(model).train()
+    sizes = [size for size in _LARGER if size > max(images.shape[2:])]
+    for batch in (images, *(nn.functional.interpolate(images, (size, size)) for size in sizes)):
+        with torch.no_grad():
+            try:
+                twin(batch)
+            except RuntimeError:
+                continue
+        return batch
+    return images
 
 
 def train_failure(model: nn.Module, slim: nn.Module, input_shape: tuple[int, int, int], seed: int = 0) -> str:
@@ -147,6 +211,7 @@ def _check_eval(model: nn.Module, slim: nn.Module, plan: Plan, images: Tensor) -
 
 
 def _check_train(model: nn.Module, slim: nn.Module, images: Tensor) -> None:
+    images = _for_training(model, images)
     missing, infinite = _gradients(slim, images)
     if missing:
         missing -= _gradients(model, images)[0]  # what the old net did not use either is no fault of the cut

@@ -1,0 +1,109 @@
+"""How far two nets that ought to be the same differ, in eval and in train mode, with everything random switched off."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+from torchvision.ops import StochasticDepth
+
+from cnngraph.randomness import seeded
+
+__all__ = ["Difference", "difference"]
+
+_CHANCES = ("drop_prob", "drop_path_rate", "drop_rate")  # what timm and others call the chance to drop a path or a unit
+_DROPPING = (nn.modules.dropout._DropoutNd, StochasticDepth)
+_DROPOUTS = frozenset(
+    {F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout, torch.dropout}
+)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The largest difference of two nets' outputs over batches and modes.
+
+    Attributes:
+        absolute: max |a - b| in float64. relative: max |a - b| / max |b| in float64, of one output each.
+        relative_float32: the same in float32.
+    """
+
+    absolute: float
+    relative: float
+    relative_float32: float
+
+
+def difference(
+    net: nn.Module, reference: nn.Module, batches: Sequence[Tensor], for_training: Sequence[Tensor], seed: int = 0
+) -> Difference:
+    """Compare two nets; neither is changed.
+
+    Args:
+        batches: images (N, channels, height, width) for eval mode. for_training: those for train mode.
+    """
+    wide = [_gap(net, reference, images, torch.float64, mode, seed) for mode, images in _runs(batches, for_training)]
+    narrow = [_gap(net, reference, images, torch.float32, mode, seed) for mode, images in _runs(batches, for_training)]
+    return Difference(
+        absolute=max(absolute for absolute, _ in wide),
+        relative=max(relative for _, relative in wide),
+        relative_float32=max(relative for _, relative in narrow),
+    )
+
+
+def _runs(batches: Sequence[Tensor], for_training: Sequence[Tensor]) -> list[tuple[bool, Tensor]]:
+    return [(False, batch) for batch in batches] + [(True, batch) for batch in for_training]
+
+
+def _gap(
+    net: nn.Module, reference: nn.Module, images: Tensor, dtype: torch.dtype, training: bool, seed: int
+) -> tuple[float, float]:
+    """(absolute, relative) difference of all outputs; infinite where one is no number."""
+    outputs: list[list[Tensor]] = []
+    for one in (net, reference):
+        twin = _prepared(one, dtype, training=training)
+        with torch.no_grad(), seeded(seed), _NoDropout():
+            outputs.append(_tensors(twin(images.to(dtype))))
+    absolute = relative = 0.0
+    for found, wanted in zip(*outputs, strict=True):
+        gap, largest = float((found - wanted).abs().max()), float(wanted.abs().max())
+        if not (isfinite(gap) and isfinite(largest)):
+            return inf, inf
+        absolute, relative = max(absolute, gap), max(relative, gap / largest if largest else gap)
+    return absolute, relative
+
+
+def _prepared(net: nn.Module, dtype: torch.dtype, *, training: bool) -> nn.Module:
+    """A copy in ``dtype`` and one mode, without chance."""
+    twin = copy.deepcopy(net).to(dtype)
+    for module in twin.modules():
+        module.training = training
+        if isinstance(module, _DROPPING):
+            module.p = 0.0
+        for name in _CHANCES:
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+    return twin
+
+
+class _NoDropout(TorchFunctionMode):
+    """Dropouts that a net calls as functions let everything through."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in _DROPOUTS:
+            return args[0] if args else (kwargs or {})["input"]
+        return func(*args, **(kwargs or {}))
+
+
+def _tensors(output: Any) -> list[Tensor]:
+    if isinstance(output, Tensor):
+        return [output]
+    parts = output.values() if isinstance(output, dict) else output
+    return [tensor for part in parts if part is not None for tensor in _tensors(part)]
