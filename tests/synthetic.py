@@ -55,6 +55,28 @@ _SMALL_CONNECTS = (
     ("add", "block.conv3"),
     ("block.conv3", "fc"),
 )
+_SMALL_BLOCKS: tuple[dict[str, Any], ...] = (
+    {
+        "index": 0,
+        "name": "add",
+        "kind": "residual",
+        "entry": "pool",
+        "exit": "add",
+        "layers": ["block.conv2", "relu#2", "add"],
+        "module": None,
+        "parent": None,
+    },
+    {
+        "index": 1,
+        "name": "inner",
+        "kind": "chain",
+        "entry": "pool",
+        "exit": "relu#2",
+        "layers": ["block.conv2", "relu#2"],
+        "module": None,
+        "parent": "add",
+    },
+)
 _WITH_MAPS = ("Input", "Conv", "Linear", "Add")
 
 
@@ -96,6 +118,8 @@ def small_network(seed: int = 0, *, classes: int = 3, view: str = "both", kernel
         positions=positions if places else empty_table("positions"),
         arcs=_table("arcs", {"source": arcs[:, 0], "target": arcs[:, 1]}) if places else empty_table("arcs"),
         classes=_classes(classes),
+        blocks=_table("blocks", _columns(_SMALL_BLOCKS, "blocks")),
+        tensors=_small_tensors() if kernels and channels else empty_table("tensors"),
     )
 
 
@@ -210,6 +234,19 @@ def _small_connects(random: np.random.Generator, kernels: bool) -> pa.Table:
     return pa.table(
         [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
     )
+
+
+def _small_tensors() -> pa.Table:
+    """A weight that the kernels hold, one that only its bytes hold, and a scalar."""
+    columns = {
+        "index": [0, 1, 2],
+        "name": ["conv1.weight", "conv1.bias", "norm.num_batches_tracked"],
+        "dtype": ["float32", "float32", "int64"],
+        "shape": [[4, 3, 3, 3], [4], []],
+        "layer": ["conv1", "conv1", None],
+        "data": [None, np.arange(4, dtype=np.float32).tobytes(), np.int64(7).tobytes()],
+    }
+    return _table("tensors", columns)
 
 
 def _small_resembles(random: np.random.Generator) -> pa.Table:

@@ -35,6 +35,8 @@ _TABLES = {
     "positions": "Position",
     "arcs": "ARC",
     "classes": "Class",
+    "blocks": "Block",
+    "tensors": "Tensor",
 }
 # What a Model node says of itself (design of the graph, without what only the program needs).
 _MODEL = pa.schema(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["frames", "read_network"]
 
 _POSITIONS = 20_000
+_TENSORS = 50
 
 
 def read_network(db: Database, key: str, *, progress: Progress | None = None) -> Network:
@@ -40,7 +41,8 @@ def read_network(db: Database, key: str, *, progress: Progress | None = None) ->
     shown.start("Read the model")
     layers = _table("layers", (row["row"] for row in db.read(cypher.load("read/layers"), key=key)))
     places = {name: place for place, name in enumerate(layers.column("layer").to_pylist())}
-    numbers = catalogue.counts(db, key)["positions"]
+    sizes = catalogue.counts(db, key)
+    numbers = sizes["positions"]
     tables = {
         "layers": layers,
         "feeds": pa.Table.from_pylist(db.read(cypher.load("read/feeds"), key=key), schema=SCHEMAS["feeds"]),
@@ -50,6 +52,8 @@ def read_network(db: Database, key: str, *, progress: Progress | None = None) ->
         "positions": _positions(db, key, numbers),
         "arcs": _arcs(db, key, numbers),
         "classes": _table("classes", (row["row"] for row in db.read(cypher.load("read/classes"), key=key))),
+        "blocks": _table("blocks", (row["row"] for row in db.read(cypher.load("read/blocks"), key=key))),
+        "tensors": _tensors(db, key, sizes["tensors"]),
     }
     return check(Network(details=details_of(catalogue.properties(db, key)), **tables))
 
@@ -141,6 +145,15 @@ def _arcs(db: Database, key: str, numbers: int) -> pa.Table:
     source, target = np.concatenate(sources), np.concatenate(targets)
     order = np.lexsort([target, source])
     return pa.table({"source": source[order], "target": target[order]}, schema=SCHEMAS["arcs"])
+
+
+def _tensors(db: Database, key: str, count: int) -> pa.Table:
+    rows = (
+        row["row"]
+        for first in range(0, count, _TENSORS)
+        for row in db.read(cypher.load("read/tensors"), key=key, first=first, last=first + _TENSORS - 1)
+    )
+    return _table("tensors", rows)
 
 
 def _by_layer(db: Database, query: str, key: str, places: dict[str, int]) -> Iterator[dict[str, Any]]:

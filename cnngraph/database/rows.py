@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from cnngraph.network.tables import KERNEL, Network
 __all__ = [
     "Rows",
     "arc_rows",
+    "block_rows",
     "camel",
     "class_rows",
     "connect_rows",
@@ -26,6 +27,7 @@ __all__ = [
     "position_rows",
     "resemble_rows",
     "snake",
+    "tensor_rows",
 ]
 
 Integers = npt.NDArray[np.int64]
@@ -38,7 +40,7 @@ class Rows:
     Attributes:
         make: the rows from a start to a stop.
         count: how many rows there are.
-        sizes: how many elements each row writes; ``None`` for one each.
+        sizes: how much each row writes, in elements mostly; ``None`` for one each.
     """
 
     make: Callable[[int, int], list[Any]]
@@ -73,6 +75,18 @@ def snake(name: str) -> str:
 def class_rows(network: Network, key: str) -> Rows:
     """Class nodes; a class without a count of images has no such property."""
     return _nodes(network.classes, key, lambda row: str(row["name"]))
+
+
+def block_rows(network: Network, key: str) -> Rows:
+    """Block nodes, each with the names of its layers."""
+    return _nodes(network.blocks, key, lambda row: str(row["name"]))
+
+
+def tensor_rows(network: Network, key: str) -> Rows:
+    """Tensor nodes; the size of a row is that of its values in KiB, so that a batch of a few large ones is full."""
+    made = _nodes(network.tensors, key, lambda row: str(row["name"]))
+    sizes = pc.fill_null(pc.binary_length(network.tensors.column("data")), 0).to_numpy().astype(np.int64)
+    return replace(made, sizes=1 + sizes // 1024)
 
 
 def layer_rows(network: Network, key: str) -> Rows:

@@ -20,6 +20,8 @@ LABELS = (
     "FeatureMap",
     "Position",
     "Class",
+    "Block",
+    "Tensor",
     "MeasureRun",
     "PruningRun",
     "Evaluation",

@@ -31,16 +31,18 @@ __all__ = ["write_network"]
 Intent = Literal["new", "resume", "replace", "nothing"]
 
 _LARGE_GB = 2.0
-# phase, query, rows, elements a batch; constraints exist, so the order is: ends before edges
+# phase, query, rows, elements (of tensors KiB) a batch; constraints exist, so the order is: ends before edges
 _PHASES: tuple[tuple[str, str, Callable[[Network, str], rows.Rows], int], ...] = (
     ("layers", "write/classes", rows.class_rows, 5_000),
     ("layers", "write/layers", rows.layer_rows, 5_000),
     ("layers", "write/feeds", rows.feed_rows, 5_000),
+    ("layers", "write/blocks", rows.block_rows, 500),
     ("feature_maps", "write/feature_maps", rows.feature_map_rows, 5_000),
     ("positions", "write/positions", rows.position_rows, 20_000),
     ("arcs", "write/arcs", rows.arc_rows, 200_000),
     ("connections", "write/connects", rows.connect_rows, 100_000),
     ("resemblances", "write/resembles", rows.resemble_rows, 50_000),
+    ("tensors", "write/tensors", rows.tensor_rows, 8_000),
 )
 
 
@@ -191,7 +193,13 @@ def _intent(db: Database, key: str, network: Network, replace: bool) -> Intent:
 
 
 def _expected(network: Network) -> dict[str, int]:
-    return network.counts() | {"feeds": network.feeds.num_rows, "resemblances": network.resembles.num_rows}
+    more = {
+        "feeds": network.feeds,
+        "resemblances": network.resembles,
+        "blocks": network.blocks,
+        "tensors": network.tensors,
+    }
+    return network.counts() | {name: table.num_rows for name, table in more.items()}
 
 
 def _deleted(db: Database, key: str, intent: Intent) -> dict[str, Any]:

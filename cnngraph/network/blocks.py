@@ -19,9 +19,7 @@ from torch import nn
 
 from cnngraph.network.graph import Layer, LayerGraph
 
-__all__ = ["BLOCK_KINDS", "Block", "find_blocks"]
-
-BLOCK_KINDS = ("residual", "concat", "gate", "chain")
+__all__ = ["Block", "find_blocks"]
 
 _PRODUCTS = frozenset({"mul", "mul_", "imul", "multiply", "multiply_"})
 _WEIGHTED = ("Conv", "Linear")

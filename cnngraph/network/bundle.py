@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from cnngraph.errors import ConflictError, NotFoundError, SpecError
 from cnngraph.files import file_sha256
 from cnngraph.network import spec
-from cnngraph.network.tables import KERNEL, SCHEMAS, Details, Network
+from cnngraph.network.tables import KERNEL, LATER, SCHEMAS, Details, Network, empty_table
 
 __all__ = ["FORMAT", "VERSION", "is_bundle", "model_folder", "read_bundle", "write_bundle"]
 
@@ -155,6 +155,8 @@ def _read_card(folder: Path) -> dict[str, Any]:
 
 def _read_table(folder: Path, name: str, entry: object) -> pa.Table:
     path = folder / f"{name}.parquet"
+    if entry is None and name in LATER and not path.exists():
+        return empty_table(name)
     if not path.is_file() or not isinstance(entry, dict):
         raise SpecError(f"The bundle {folder} has no table {name}.", _HINT)
     if file_sha256(path) != entry.get("sha256"):

@@ -18,6 +18,7 @@ from torch import Tensor
 from cnngraph.network.channels import Maps, Wiring
 from cnngraph.network.graph import LayerGraph
 from cnngraph.network.tables import KERNEL, SCHEMAS
+from cnngraph.network.tensors import kernels_of, regular_places
 
 __all__ = ["Links", "connections_of", "count_connections", "filters_of"]
 
@@ -41,12 +42,14 @@ class Links:
         table: ``SCHEMAS["connects"]``, with the column ``kernel`` where it was asked for.
         omitted: (target layer, port) -> how many were left out there, and their share of the weight.
         strength_in, strength_out: for each map the sum of *all* weights that enter and leave it.
+        held: layers whose weight the kernels hold to the last value (none without kernels).
     """
 
     table: pa.Table
     omitted: dict[tuple[str, int], tuple[int, float]]
     strength_in: Floats
     strength_out: Floats
+    held: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ def connections_of(
     strength_in, strength_out = np.zeros(maps.total), np.zeros(maps.total)
     left_out: dict[tuple[str, int], list[float]] = {}
     parts = []
+    seen: dict[str, Flags] = {}
     for block in blocks:
         weights = _weights(block, wiring.weights.get(block.layer))
         first = maps.first[block.layer]
@@ -90,9 +94,14 @@ def connections_of(
         for port, omitted, weight, whole in _left_out(block, weights, keep, maps.sizes[block.layer]):
             entry = left_out.setdefault((block.layer, port), [0, 0.0, 0.0])
             entry[:] = entry[0] + omitted, entry[1] + weight, entry[2] + whole
-        parts.append(_rows(block, weights, keep, maps, wiring.weights.get(block.layer) if kernels else None))
+        raw = kernels_of(wiring.weights[block.layer], block.fold) if kernels and block.kind != "Add" else None
+        parts.append(_rows(block, weights, keep, maps, raw))
+        if raw is not None:
+            mark = seen.setdefault(block.layer, np.zeros(raw.shape[:2], dtype=np.bool_))
+            mark[parts[-1][0] - first, parts[-1][1] % raw.shape[1]] = True
     shares = {key: (int(n), min(1.0, part / whole) if whole else 0.0) for key, (n, part, whole) in left_out.items()}
-    return Links(_table(parts, maps, kernels), shares, strength_in, strength_out)
+    held = frozenset(layer for layer, mark in seen.items() if mark.all())
+    return Links(_table(parts, maps, kernels), shares, strength_in, strength_out, held)
 
 
 def count_connections(graph: LayerGraph, maps: Maps, wiring: Wiring, policy: str) -> int:
@@ -186,11 +195,9 @@ def _weights(block: _Block, weight: Tensor | None) -> Floats:
 
 def _folded(rows: Tensor, features: Integers, starts: Integers) -> Floats:
     """The L2 norms of ``rows`` (targets, features) over the features of each entry."""
-    entries, places = len(starts), len(features) // len(starts)
-    regular = entries * places == len(features) == rows.shape[1] and bool((np.diff(features) == 1).all())
-    norms: Floats
-    if regular and bool((np.diff(starts) == places).all()):
-        norms = torch.linalg.vector_norm(rows.double().view(-1, entries, places), dim=2).cpu().numpy()
+    places = regular_places(features, starts, rows.shape[1])
+    if places:
+        norms: Floats = torch.linalg.vector_norm(rows.double().view(-1, len(starts), places), dim=2).cpu().numpy()
     else:
         norms = np.sqrt(np.add.reduceat(rows.double().square().cpu().numpy()[:, features], starts, axis=1))
     return norms
@@ -304,16 +311,17 @@ def _left_out(block: _Block, weights: Floats, keep: Flags | None, size: int) -> 
 _Rows = tuple[Integers, Integers, Integers, Floats, pa.Array]
 
 
-def _rows(block: _Block, weights: Floats, keep: Flags | None, maps: Maps, kernels: Tensor | None) -> _Rows:
-    """(target map, input channel, source map, weight, kernel) of every connection that is kept."""
+def _rows(
+    block: _Block, weights: Floats, keep: Flags | None, maps: Maps, kernels: npt.NDArray[np.float32] | None
+) -> _Rows:
+    """(target map, input channel, source map, weight, kernel) of each connection that is kept."""
     which = np.ones(weights.shape, dtype=np.bool_) if keep is None else keep
     group, member, entry = np.nonzero(which)
     targets, channels = block.targets[group, member], block.channels[group, entry]
     raw = pa.nulls(len(targets), KERNEL.type)
-    if kernels is not None and block.kind == "Conv":
-        floats = kernels.detach().float().flatten(2).cpu().numpy()
-        chosen = floats[targets, channels % floats.shape[1]]
-        offsets = np.arange(len(chosen) + 1, dtype=np.int32) * np.int32(floats.shape[2])
+    if kernels is not None:
+        chosen = kernels[targets, channels % kernels.shape[1]]
+        offsets = np.arange(len(chosen) + 1, dtype=np.int32) * np.int32(kernels.shape[2])
         raw = pa.ListArray.from_arrays(pa.array(offsets), pa.array(chosen.reshape(-1)))
     return maps.first[block.layer] + targets, channels, block.sources[group, entry], weights[which], raw
 

@@ -38,16 +38,18 @@ VIEWS = ("channels", "positions", "both")
 
 
 def select_view(network: Network, view: str) -> Network:
-    """The network with only one of its views, or both; layers, feeds and classes stay.
+    """The network with only one of its views, or both; layers, feeds, blocks and classes stay.
 
     Raises:
         UsageError: ``view`` is none of channels, positions, both.
     """
     if view not in VIEWS:
         raise UsageError(f"There is no view {view!r}.", nearest(view, VIEWS))
-    dropped = {"channels": ("positions", "arcs"), "positions": ("feature_maps", "connects", "resembles"), "both": ()}[
-        view
-    ]
+    dropped = {
+        "channels": ("positions", "arcs"),
+        "positions": ("feature_maps", "connects", "resembles", "tensors"),
+        "both": (),
+    }[view]
     return replace(network, **{name: getattr(network, name).slice(0, 0) for name in dropped})
 
 
@@ -88,7 +90,18 @@ def select_layers(network: Network, layers: str) -> Network:
         resembles=inside(network.resembles, "source_layer", "target_layer"),
         positions=positions,
         arcs=arcs,
+        blocks=_blocks_inside(network.blocks, set(kept.to_pylist())),
+        tensors=inside(network.tensors, "layer"),
     )
+
+
+def _blocks_inside(blocks: pa.Table, layers: set[str]) -> pa.Table:
+    """The blocks that are wholly made of ``layers``; one whose parent is not has none."""
+    rows = [row for row in blocks.to_pylist() if layers.issuperset(row["layers"])]
+    names = {row["name"] for row in rows}
+    for row in rows:
+        row["parent"] = row["parent"] if row["parent"] in names else None
+    return pa.Table.from_pylist(rows, schema=blocks.schema)
 
 
 def _index(names: list[str], name: str, default: int) -> int:

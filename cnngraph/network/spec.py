@@ -6,26 +6,31 @@ A rule is a vectorised comparison; the first row that breaks it is named, with i
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cnngraph.errors import SpecError
 from cnngraph.network.patches import PATCHES
-from cnngraph.network.tables import KERNEL, KINDS, SCHEMAS, Network
+from cnngraph.network.rules import (
+    Integers,
+    among,
+    counted,
+    distinct,
+    fail,
+    integers,
+    lengths,
+    per_class,
+    require,
+    unique,
+)
+from cnngraph.network.tables import BLOCK_KINDS, KERNEL, KINDS, SCHEMAS, Network
 
 __all__ = ["SOURCES", "VIEWS", "check", "is_connections_policy"]
 
 VIEWS = ("channels", "positions", "both")
 SOURCES = ("input", "output", "activation")
 _WITH_MAPS = ("Input", "Conv", "Linear", "Add")
-_HINT = "Make it again with cnngraph ingest, or fetch an undamaged copy."
-
-Integers = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 
 def is_connections_policy(text: str) -> bool:
@@ -38,7 +43,7 @@ def check(network: Network) -> Network:
 
     Checked: column names, types and nulls; ranges and finite values; unique and ordered keys; per-class lists as long
     as there are classes; no edge without its two ends, none against the network's order; arcs only where the layer
-    graph leads from one conv to the next without another conv between.
+    graph leads from one conv to the next without another conv between; blocks and tensors of layers that are there.
 
     Raises:
         SpecError: with the table, the column and the row (counted from 0) of the first contradiction.
@@ -54,16 +59,9 @@ def check(network: Network) -> Network:
     _resembles(network.resembles, order, maps)
     places = _positions(network, order, classes)
     _arcs(network, places, feeds)
+    _blocks(network.blocks, order)
+    _tensors(network, order)
     return network
-
-
-def _fail(table: str, column: str, row: object, what: str) -> SpecError:
-    return SpecError(f"The network contradicts itself: table {table}, column {column}, row {row}: {what}.", _HINT)
-
-
-def _require(good: Flags, table: str, column: str, what: str) -> None:
-    if not good.all():
-        raise _fail(table, column, int(np.argmin(good)), what)
 
 
 def _columns(name: str, table: pa.Table) -> None:
@@ -72,16 +70,16 @@ def _columns(name: str, table: pa.Table) -> None:
         schema = schema.append(KERNEL)
     if table.column_names != schema.names:
         odd = sorted(set(table.column_names) ^ set(schema.names)) or ["(order)"]
-        raise _fail(name, odd[0], "-", f"the columns are {', '.join(table.column_names)}, not those of the spec")
+        raise fail(name, odd[0], "-", f"the columns are {', '.join(table.column_names)}, not those of the spec")
     for field in schema:
         column = table.column(field.name)
         if column.type != field.type:
-            raise _fail(name, field.name, "-", f"the type is {column.type}, not {field.type}")
+            raise fail(name, field.name, "-", f"the type is {column.type}, not {field.type}")
         if column.null_count and not field.nullable:
-            raise _fail(name, field.name, int(np.argmax(pc.is_null(column).to_numpy())), "a value is missing")
+            raise fail(name, field.name, int(np.argmax(pc.is_null(column).to_numpy())), "a value is missing")
         if pa.types.is_floating(field.type):
             known = pc.fill_null(pc.is_finite(column), True).to_numpy()
-            _require(known, name, field.name, "the value is not finite")
+            require(known, name, field.name, "the value is not finite")
 
 
 def _details(network: Network) -> None:
@@ -89,14 +87,14 @@ def _details(network: Network) -> None:
     allowed: dict[str, tuple[str, ...]] = {"view": VIEWS, "source": SOURCES, "patch": tuple(PATCHES)}
     for name, values in allowed.items():
         if getattr(details, name) not in values:
-            raise _fail("details", name, "-", f"{getattr(details, name)!r} is none of {', '.join(values)}")
+            raise fail("details", name, "-", f"{getattr(details, name)!r} is none of {', '.join(values)}")
     if not is_connections_policy(details.connections):
-        raise _fail("details", "connections", "-", f"{details.connections!r} is none of auto, all, none, top:K")
+        raise fail("details", "connections", "-", f"{details.connections!r} is none of auto, all, none, top:K")
     known = details.input_shape != (0, 0, 0)  # an import does not say it
     if len(details.input_shape) != 3 or (known and any(size < 1 for size in details.input_shape)):
-        raise _fail("details", "input_shape", "-", f"{details.input_shape} is no (channels, height, width)")
+        raise fail("details", "input_shape", "-", f"{details.input_shape} is no (channels, height, width)")
     if details.parameters < 0 or details.macs < 0:
-        raise _fail("details", "parameters", "-", "a count is negative")
+        raise fail("details", "parameters", "-", "a count is negative")
     empty = {
         "channels": ("positions", "arcs"),
         "positions": ("feature_maps", "connects", "resembles"),
@@ -104,7 +102,7 @@ def _details(network: Network) -> None:
     }
     for name in empty[details.view]:
         if getattr(network, name).num_rows:
-            raise _fail(name, "-", 0, f"there are rows, but the view is {details.view}")
+            raise fail(name, "-", 0, f"there are rows, but the view is {details.view}")
 
 
 class _Order:
@@ -126,50 +124,48 @@ class _Order:
         good = found >= 0
         if not good.all():
             row = int(np.argmin(good))
-            raise _fail(table, name, row, f"there is no layer {column[row].as_py()!r}")
+            raise fail(table, name, row, f"there is no layer {column[row].as_py()!r}")
         return found
 
 
 def _layers(table: pa.Table) -> _Order:
     if not table.num_rows:
-        raise _fail("layers", "-", "-", "there is no layer")
-    _require(
-        _integers(table, "index") == np.arange(table.num_rows), "layers", "index", "it does not count 0, 1, 2, ..."
-    )
-    _distinct(table.column("layer"), "layers", "layer")
-    _require(_among(table.column("kind"), KINDS), "layers", "kind", f"it is none of {', '.join(KINDS)}")
+        raise fail("layers", "-", "-", "there is no layer")
+    require(integers(table, "index") == np.arange(table.num_rows), "layers", "index", "it does not count 0, 1, 2, ...")
+    distinct(table.column("layer"), "layers", "layer")
+    require(among(table.column("kind"), KINDS), "layers", "kind", f"it is none of {', '.join(KINDS)}")
     for name in ("in_channels", "out_channels", "out_height", "out_width", "groups", "parameters", "macs"):
         low = 0 if name in ("parameters", "macs") else 1
         values = pc.fill_null(table.column(name), low).to_numpy()
-        _require(values >= low, "layers", name, f"it is under {low}")
+        require(values >= low, "layers", name, f"it is under {low}")
     for name in ("kernel", "stride", "padding", "dilation"):
-        _lengths(table.column(name), 2, "layers", name)
+        lengths(table.column(name), 2, "layers", name)
     order = _Order(table)
     shared = table.column("shared_with")
     known = pc.or_(pc.is_null(shared), pc.is_in(shared, value_set=order.names)).to_numpy()
-    _require(known, "layers", "shared_with", "there is no such layer")
+    require(known, "layers", "shared_with", "there is no such layer")
     return order
 
 
 def _feeds(table: pa.Table, order: _Order) -> list[tuple[int, int]]:
     sources = order.places(table.column("source"), "feeds", "source")
     targets = order.places(table.column("target"), "feeds", "target")
-    ports = _integers(table, "port")
-    _require(sources < targets, "feeds", "target", "the edge runs against the network's order")
-    _require(ports >= 0, "feeds", "port", "it is negative")
-    _require(_integers(table, "omitted") >= 0, "feeds", "omitted", "it is negative")
+    ports = integers(table, "port")
+    require(sources < targets, "feeds", "target", "the edge runs against the network's order")
+    require(ports >= 0, "feeds", "port", "it is negative")
+    require(integers(table, "omitted") >= 0, "feeds", "omitted", "it is negative")
     share = table.column("omitted_share").to_numpy()
-    _require((share >= 0) & (share <= 1), "feeds", "omitted_share", "it is not within 0 and 1")
-    _unique(np.stack([sources, targets, ports], axis=1), "feeds", "port", ordered=False)
+    require((share >= 0) & (share <= 1), "feeds", "omitted_share", "it is not within 0 and 1")
+    unique(np.stack([sources, targets, ports], axis=1), "feeds", "port", ordered=False)
     return list(zip(sources.tolist(), targets.tolist(), strict=True))
 
 
 def _classes(table: pa.Table) -> int:
-    _require(_integers(table, "index") == np.arange(table.num_rows), "classes", "index", "it does not count 0, 1, ...")
-    _distinct(table.column("name"), "classes", "name")
-    _require(pc.fill_null(table.column("images"), 1).to_numpy() >= 1, "classes", "images", "the class has no image")
+    require(integers(table, "index") == np.arange(table.num_rows), "classes", "index", "it does not count 0, 1, ...")
+    distinct(table.column("name"), "classes", "name")
+    require(pc.fill_null(table.column("images"), 1).to_numpy() >= 1, "classes", "images", "the class has no image")
     if not table.num_rows:
-        raise _fail("classes", "-", "-", "there is no class")
+        raise fail("classes", "-", "-", "there is no class")
     return int(table.num_rows)
 
 
@@ -177,84 +173,82 @@ def _feature_maps(network: Network, order: _Order, classes: int) -> Integers:
     """Check the maps; return for each layer how many it has."""
     table = network.feature_maps
     layers = order.places(table.column("layer"), "feature_maps", "layer")
-    channels = _integers(table, "channel")
-    _unique(np.stack([layers, channels], axis=1), "feature_maps", "channel", ordered=True)
+    channels = integers(table, "channel")
+    unique(np.stack([layers, channels], axis=1), "feature_maps", "channel", ordered=True)
     counts = np.bincount(layers, minlength=len(order.kinds)).astype(np.int64)
-    _require(channels == _counted(counts), "feature_maps", "channel", "a layer's channels do not count 0, 1, 2, ...")
-    _require(np.isin(order.kinds, _WITH_MAPS)[layers], "feature_maps", "layer", "such a layer has no maps of its own")
+    require(channels == counted(counts), "feature_maps", "channel", "a layer's channels do not count 0, 1, 2, ...")
+    require(np.isin(order.kinds, _WITH_MAPS)[layers], "feature_maps", "layer", "such a layer has no maps of its own")
     wrong = (counts != 0) & (order.channels >= 0) & (counts != order.channels)
     if wrong.any():
         place = int(np.argmax(wrong))
         row = int(np.argmax(layers == place))
         what = f"{counts[place]} maps, but the layer has {order.channels[place]} channels"
-        raise _fail("feature_maps", "channel", row, what)
+        raise fail("feature_maps", "channel", row, what)
     for name in ("l1", "l2", "strength_in", "strength_out"):
-        _require(table.column(name).to_numpy() >= 0, "feature_maps", name, "it is negative")
+        require(table.column(name).to_numpy() >= 0, "feature_maps", name, "it is negative")
     apoz = pc.fill_null(table.column("apoz"), 0.0).to_numpy()
-    _require((apoz >= 0) & (apoz <= 1), "feature_maps", "apoz", "it is not within 0 and 1")
-    _per_class(table.column("activation"), classes, "feature_maps")
+    require((apoz >= 0) & (apoz <= 1), "feature_maps", "apoz", "it is not within 0 and 1")
+    per_class(table.column("activation"), classes, "feature_maps")
     if network.details.view != "positions":
         # A sum of values without one dimension of channels has no maps; a published class network has none at all.
         missing = np.isin(order.kinds, _WITH_MAPS) & (counts == 0) & (order.channels >= 0)
         if missing.any() and counts.any():
             name = order.names[int(np.argmax(missing))].as_py()
-            raise _fail("feature_maps", "layer", "-", f"layer {name} has no maps")
+            raise fail("feature_maps", "layer", "-", f"layer {name} has no maps")
     return counts
 
 
 def _connects(table: pa.Table, order: _Order, maps: Integers) -> None:
     source = _ends(table, "source", "connects", order, maps)
     target = _ends(table, "target", "connects", order, maps)
-    channels = _integers(table, "channel")
-    _require(channels >= 0, "connects", "channel", "it is negative")
-    _require(table.column("weight").to_numpy() >= 0, "connects", "weight", "it is negative")
-    _require(source[:, 0] < target[:, 0], "connects", "target_layer", "it runs against the network's order")
-    _unique(np.column_stack([target, channels, source]), "connects", "channel", ordered=True)
+    channels = integers(table, "channel")
+    require(channels >= 0, "connects", "channel", "it is negative")
+    require(table.column("weight").to_numpy() >= 0, "connects", "weight", "it is negative")
+    require(source[:, 0] < target[:, 0], "connects", "target_layer", "it runs against the network's order")
+    unique(np.column_stack([target, channels, source]), "connects", "channel", ordered=True)
 
 
 def _resembles(table: pa.Table, order: _Order, maps: Integers) -> None:
     source = _ends(table, "source", "resembles", order, maps)
     target = _ends(table, "target", "resembles", order, maps)
     before = (source[:, 0] < target[:, 0]) | ((source[:, 0] == target[:, 0]) & (source[:, 1] < target[:, 1]))
-    _require(before, "resembles", "target_channel", "the source is not before the target")
+    require(before, "resembles", "target_channel", "the source is not before the target")
     correlation = table.column("correlation").to_numpy()
-    _require(np.abs(correlation) <= 1, "resembles", "correlation", "it is not within -1 and 1")
+    require(np.abs(correlation) <= 1, "resembles", "correlation", "it is not within -1 and 1")
     within = pc.equal(table.column("scope"), "within").to_numpy()
     across = pc.equal(table.column("scope"), "across").to_numpy()
     same = source[:, 0] == target[:, 0]
-    _require((within & same) | (across & ~same), "resembles", "scope", "it does not fit the two layers")
-    _unique(np.column_stack([source, target]), "resembles", "target_channel", ordered=True)
+    require((within & same) | (across & ~same), "resembles", "scope", "it does not fit the two layers")
+    unique(np.column_stack([source, target]), "resembles", "target_channel", ordered=True)
 
 
 def _positions(network: Network, order: _Order, classes: int) -> Integers:
     """Check the positions; return the layer of each."""
     table = network.positions
-    numbers = _integers(table, "number")
-    _require(numbers == np.arange(1, table.num_rows + 1), "positions", "number", "it does not count 1, 2, 3, ...")
+    numbers = integers(table, "number")
+    require(numbers == np.arange(1, table.num_rows + 1), "positions", "number", "it does not count 1, 2, 3, ...")
     layers = order.places(table.column("layer"), "positions", "layer")
-    _require(np.equal(order.kinds, "Conv")[layers], "positions", "layer", "the layer is no conv")
-    x, y = _integers(table, "x"), _integers(table, "y")
+    require(np.equal(order.kinds, "Conv")[layers], "positions", "layer", "the layer is no conv")
+    x, y = integers(table, "x"), integers(table, "y")
     for name, values, limits in (("x", x, order.heights), ("y", y, order.widths)):
         limit = limits[layers]
-        _require(
-            (values >= 0) & ((limit < 0) | (values < limit)), "positions", name, "it is outside the layer's output"
-        )
-    _unique(np.stack([layers, x, y], axis=1), "positions", "y", ordered=True)
-    _per_class(table.column("activation"), classes, "positions")
+        require((values >= 0) & ((limit < 0) | (values < limit)), "positions", name, "it is outside the layer's output")
+    unique(np.stack([layers, x, y], axis=1), "positions", "y", ordered=True)
+    per_class(table.column("activation"), classes, "positions")
     if network.details.view != "channels":
         missing = np.equal(order.kinds, "Conv") & (np.bincount(layers, minlength=len(order.kinds)) == 0)
         if missing.any():
             name = order.names[int(np.argmax(missing))].as_py()
-            raise _fail("positions", "layer", "-", f"layer {name} has no positions")
+            raise fail("positions", "layer", "-", f"layer {name} has no positions")
     return layers
 
 
 def _arcs(network: Network, layers: Integers, feeds: list[tuple[int, int]]) -> None:
     table = network.arcs
-    source, target = _integers(table, "source"), _integers(table, "target")
+    source, target = integers(table, "source"), integers(table, "target")
     for name, values in (("source", source), ("target", target)):
-        _require((values >= 1) & (values <= len(layers)), "arcs", name, "there is no such position")
-    _unique(np.stack([source, target], axis=1), "arcs", "target", ordered=True)
+        require((values >= 1) & (values <= len(layers)), "arcs", name, "there is no such position")
+    unique(np.stack([source, target], axis=1), "arcs", "target", ordered=True)
     if not table.num_rows:
         return
     span = int(layers[-1]) + 1
@@ -265,7 +259,34 @@ def _arcs(network: Network, layers: Integers, feeds: list[tuple[int, int]]) -> N
         before, after = divmod(pair, span)
         if before >= after or (feeds and after not in allowed[before]):
             names = [network.layers.column("layer")[place].as_py() for place in (before, after)]
-            raise _fail("arcs", "target", row, f"{names[1]} does not come next after {names[0]} in the layer graph")
+            raise fail("arcs", "target", row, f"{names[1]} does not come next after {names[0]} in the layer graph")
+
+
+def _blocks(table: pa.Table, order: _Order) -> None:
+    require(integers(table, "index") == np.arange(table.num_rows), "blocks", "index", "it does not count 0, 1, ...")
+    distinct(table.column("name"), "blocks", "name")
+    require(among(table.column("kind"), BLOCK_KINDS), "blocks", "kind", f"it is none of {', '.join(BLOCK_KINDS)}")
+    for end in ("entry", "exit"):
+        order.places(table.column(end), "blocks", end)
+    inside = pc.list_flatten(table.column("layers"))
+    rows = pc.list_parent_indices(table.column("layers")).to_numpy()
+    places = order.places(inside, "blocks", "layers")
+    unique(np.stack([rows, places], axis=1), "blocks", "layers", ordered=True)
+    require(pc.list_value_length(table.column("layers")).to_numpy() > 0, "blocks", "layers", "the block is empty")
+    parents = table.column("parent")
+    known = pc.or_(pc.is_null(parents), pc.is_in(parents, value_set=table.column("name").combine_chunks()))
+    require(known.to_numpy(), "blocks", "parent", "there is no such block")
+
+
+def _tensors(network: Network, order: _Order) -> None:
+    table = network.tensors
+    require(integers(table, "index") == np.arange(table.num_rows), "tensors", "index", "it does not count 0, 1, ...")
+    distinct(table.column("name"), "tensors", "name")
+    layers = table.column("layer")
+    known = pc.or_(pc.is_null(layers), pc.is_in(layers, value_set=order.names)).to_numpy()
+    require(known, "tensors", "layer", "there is no such layer")
+    there = pc.or_(pc.is_valid(table.column("data")), pc.is_valid(layers)).to_numpy()
+    require(there, "tensors", "data", "the values are missing")
 
 
 def _next_convs(feeds: list[tuple[int, int]], convs: set[int]) -> dict[int, set[int]]:
@@ -286,61 +307,10 @@ def _next_convs(feeds: list[tuple[int, int]], convs: set[int]) -> dict[int, set[
     return found
 
 
-def _integers(table: pa.Table, column: str) -> Integers:
-    values: Integers = table.column(column).to_numpy().astype(np.int64)
-    return values
-
-
-def _among(column: pa.ChunkedArray, values: tuple[str, ...]) -> Flags:
-    found: Flags = pc.is_in(column, value_set=pa.array(values)).to_numpy()
-    return found
-
-
-def _counted(counts: Integers) -> Integers:
-    """0, 1, ... n-1 for every n of ``counts``, one after the other."""
-    starts = np.cumsum(counts) - counts
-    counted: Integers = np.arange(int(counts.sum())) - np.repeat(starts, counts)
-    return counted
-
-
-def _distinct(column: pa.ChunkedArray, table: str, name: str) -> None:
-    seen: set[str] = set()
-    for row, value in enumerate(column.to_pylist()):
-        if value in seen:
-            raise _fail(table, name, row, f"{value!r} is there twice")
-        seen.add(value)
-
-
 def _ends(table: pa.Table, end: str, name: str, order: _Order, maps: Integers) -> Integers:
     """(rows, 2): place of the layer and channel of one end of every edge, each an existing map."""
     layers = order.places(table.column(f"{end}_layer"), name, f"{end}_layer")
-    channels = _integers(table, f"{end}_channel")
+    channels = integers(table, f"{end}_channel")
     good = (channels >= 0) & (channels < maps[layers])
-    _require(good, name, f"{end}_channel", "there is no such feature map")
+    require(good, name, f"{end}_channel", "there is no such feature map")
     return np.stack([layers, channels], axis=1)
-
-
-def _unique(keys: Integers, table: str, column: str, *, ordered: bool) -> None:
-    """Refuse keys (rows, parts) that repeat or, with ``ordered``, are not in ascending order."""
-    rows = np.arange(len(keys)) if ordered else np.lexsort(keys.T[::-1])
-    above = np.zeros(max(len(keys) - 1, 0), dtype=np.bool_)
-    level = ~above
-    for part in keys[rows].T:
-        above |= level & (part[1:] > part[:-1])
-        level &= part[1:] == part[:-1]
-    if not above.all():
-        what = "the key is there twice, or the rows are out of order" if ordered else "the key is there twice"
-        raise _fail(table, column, int(rows[int(np.argmin(above)) + 1]), what)
-
-
-def _lengths(column: pa.ChunkedArray, length: int, table: str, name: str) -> None:
-    lengths = pc.fill_null(pc.list_value_length(column), length).to_numpy()
-    _require(lengths == length, table, name, f"the list has not {length} values")
-
-
-def _per_class(column: pa.ChunkedArray, classes: int, table: str) -> None:
-    _lengths(column, classes, table, "activation")
-    values: Any = pc.fill_null(pc.is_finite(pc.list_flatten(column)), False).to_numpy()
-    if not values.all():
-        parents = pc.list_parent_indices(column).to_numpy()
-        raise _fail(table, "activation", int(parents[int(np.argmin(values))]), "a value is missing or not finite")

@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     import networkx as nx
     import pandas as pd
 
-__all__ = ["KERNEL", "KINDS", "SCHEMAS", "Details", "Network", "empty_table"]
+__all__ = ["BLOCK_KINDS", "KERNEL", "KINDS", "LATER", "SCHEMAS", "Details", "Network", "empty_table"]
 
 KINDS = ("Input", "Conv", "Linear", "Norm", "Activation", "Pool", "Add", "Concat", "Flatten", "Other")
+BLOCK_KINDS = ("residual", "concat", "gate", "chain")
+
+# Tables that bundles and databases of earlier versions do not have: where one is missing it is empty.
+LATER = frozenset({"blocks", "tensors"})
 
 _PAIR = pa.list_(pa.int32())
 _CLASSES = pa.list_(pa.float64())
@@ -127,6 +131,33 @@ SCHEMAS: dict[str, pa.Schema] = {
             pa.field("images", pa.int64()),
         ]
     ),
+    # Parts of the net with one way in and one way out (cnngraph.network.blocks), in network order, each before the
+    # blocks inside it. `index` counts 0.. in that order; `layers` in network order.
+    "blocks": pa.schema(
+        [
+            pa.field("index", pa.int32(), nullable=False),
+            pa.field("name", pa.string(), nullable=False),
+            pa.field("kind", pa.string(), nullable=False),
+            pa.field("entry", pa.string(), nullable=False),
+            pa.field("exit", pa.string(), nullable=False),
+            pa.field("layers", pa.list_(pa.string()), nullable=False),
+            pa.field("module", pa.string()),
+            pa.field("parent", pa.string()),
+        ]
+    ),
+    # Every parameter and buffer of the net, where they were asked for (`kernels`), under its name in the state dict and
+    # in that order. `data` are its values in row-major order, as they lie in memory on a little-endian machine; it is
+    # null where the kernels of the connections into `layer` hold them all.
+    "tensors": pa.schema(
+        [
+            pa.field("index", pa.int32(), nullable=False),
+            pa.field("name", pa.string(), nullable=False),
+            pa.field("dtype", pa.string(), nullable=False),  # torch's name: float32, int64
+            pa.field("shape", pa.list_(pa.int64()), nullable=False),
+            pa.field("layer", pa.string()),
+            pa.field("data", pa.large_binary()),
+        ]
+    ),
 }
 
 
@@ -182,13 +213,15 @@ class Network:
     positions: pa.Table
     arcs: pa.Table
     classes: pa.Table
+    blocks: pa.Table = field(default_factory=lambda: empty_table("blocks"))
+    tensors: pa.Table = field(default_factory=lambda: empty_table("tensors"))
 
     def tables(self) -> dict[str, pa.Table]:
         """All tables by name, in the order of :data:`SCHEMAS`."""
         return {name: getattr(self, name) for name in SCHEMAS}
 
     def counts(self) -> dict[str, int]:
-        """The sizes under the names that ``--json`` uses."""
+        """The sizes of the two views under the names that ``--json`` uses."""
         return {
             "layers": self.layers.num_rows,
             "feature_maps": self.feature_maps.num_rows,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from cnngraph.console import Progress, Quiet
 from cnngraph.errors import UsageError, nearest
 from cnngraph.modes import evaluation_mode
 from cnngraph.network import spec
+from cnngraph.network.blocks import find_blocks
 from cnngraph.network.channels import Maps, Wiring
 from cnngraph.network.connections import Links, connections_of, filters_of
 from cnngraph.network.graph import LayerGraph, follow
@@ -24,6 +26,7 @@ from cnngraph.network.observe import Observed, Probe, observe
 from cnngraph.network.patches import LINEAR, PATCHES, Patches, aggregate
 from cnngraph.network.resemblance import Resemblance
 from cnngraph.network.tables import SCHEMAS, Details, Network, empty_table
+from cnngraph.network.tensors import tensors_table
 from cnngraph.network.topology import Topology, positions_and_arcs
 from cnngraph.origin import get_origin
 
@@ -62,7 +65,7 @@ def trace(
         connections: which kernels become connections: ``auto``, ``all``, ``none`` or ``top:K``.
         correlations: whether maps are compared (the table ``resembles``).
         images_per_class: take that many images of each class, the first ones of the loader.
-        kernels: keep the raw floats of every connection's kernel too.
+        kernels: keep every weight: the raw floats of each connection's kernel, and all other parameters and buffers.
         seed: of the sample of images that a very wide net's correlations are limited to.
 
     Raises:
@@ -90,7 +93,7 @@ def trace(
     with evaluation_mode(model), torch.no_grad():
         progress.start("following the net")
         graph = follow(model, images.shape)
-        tables = _tables(graph, images, options, progress)
+        tables = _tables(model, graph, images, options, progress)
     progress.start("checking the network")
     found = {"classes": images.classes, "images_sha256": images.sha256, "weights_sha256": weights_sha256(model)}
     return spec.check(Network(details=_details(model, graph, options | found), **tables))
@@ -114,7 +117,7 @@ def _check_options(options: dict[str, Any]) -> None:
 
 
 def _tables(
-    graph: LayerGraph, images: LabelledImages, options: dict[str, Any], progress: Progress
+    model: nn.Module, graph: LayerGraph, images: LabelledImages, options: dict[str, Any], progress: Progress
 ) -> dict[str, pa.Table]:
     """The pass over the images, and all tables that the view has; those of the other view stay empty."""
     view = options["view"]
@@ -124,6 +127,7 @@ def _tables(
     observed = _observe(graph, maps, topology, images, options, resemblance, progress)
     tables = {name: empty_table(name) for name in SCHEMAS}
     tables |= {"layers": _layers_table(graph), "classes": _classes_table(images), "feeds": _feeds_table(graph)}
+    tables["blocks"] = _blocks_table(graph)
     if topology is not None:
         tables["positions"] = _positions_table(topology, observed)
         tables["arcs"] = pa.table([topology.source, topology.target], schema=SCHEMAS["arcs"])
@@ -135,6 +139,8 @@ def _tables(
         tables["connects"] = links.table
         tables["feeds"] = _feeds_table(graph, links.omitted)
         tables["feature_maps"] = _feature_maps_table(maps, wiring, observed, links)
+        if kernels:
+            tables["tensors"] = tensors_table(model, graph, links.held)
     if resemblance is not None:
         progress.start("comparing maps")
         tables["resembles"] = resemblance.table(progress.note)
@@ -213,6 +219,11 @@ def _details(model: nn.Module, graph: LayerGraph, options: dict[str, Any]) -> De
 def _layers_table(graph: LayerGraph) -> pa.Table:
     schema = SCHEMAS["layers"]
     return pa.table({name: [getattr(layer, name) for layer in graph.layers] for name in schema.names}, schema=schema)
+
+
+def _blocks_table(graph: LayerGraph) -> pa.Table:
+    rows = [{"index": index, **asdict(block)} for index, block in enumerate(find_blocks(graph))]
+    return pa.Table.from_pylist(rows, schema=SCHEMAS["blocks"])
 
 
 def _classes_table(images: LabelledImages) -> pa.Table:

@@ -1,7 +1,13 @@
-// Layers, classes, runs and evaluations: few. Parameters: $key.
+// Layers, blocks, tensors, classes, runs and evaluations: few. Parameters: $key.
 MATCH (m:Model {key: $key})
 CALL (m) {
   MATCH (n:Layer {model: m.key}) WHERE n.layer IS NOT NULL
+  RETURN n
+  UNION
+  MATCH (n:Block {model: m.key}) WHERE n.index IS NOT NULL
+  RETURN n
+  UNION
+  MATCH (m)-[:HAS_TENSOR]->(n:Tensor)
   RETURN n
   UNION
   MATCH (m)-[:HAS_CLASS]->(n:Class)

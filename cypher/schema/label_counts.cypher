@@ -4,7 +4,8 @@ WITH {Model: COUNT { (:Model) }, Layer: COUNT { (:Layer) }, Input: COUNT { (:Inp
       Linear: COUNT { (:Linear) }, Norm: COUNT { (:Norm) }, Activation: COUNT { (:Activation) },
       Pool: COUNT { (:Pool) }, Add: COUNT { (:Add) }, Concat: COUNT { (:Concat) }, Flatten: COUNT { (:Flatten) },
       Other: COUNT { (:Other) }, FeatureMap: COUNT { (:FeatureMap) }, Position: COUNT { (:Position) },
-      Class: COUNT { (:Class) }, MeasureRun: COUNT { (:MeasureRun) }, PruningRun: COUNT { (:PruningRun) },
+      Class: COUNT { (:Class) }, Block: COUNT { (:Block) }, Tensor: COUNT { (:Tensor) },
+      MeasureRun: COUNT { (:MeasureRun) }, PruningRun: COUNT { (:PruningRun) },
       Evaluation: COUNT { (:Evaluation) }, DataModel: COUNT { (:DataModel) }, Removed: COUNT { (:Removed) },
       Theta1: COUNT { (:Theta1) }, Theta2: COUNT { (:Theta2) }, Theta3: COUNT { (:Theta3) },
       Theta4: COUNT { (:Theta4) }, Theta5: COUNT { (:Theta5) }} AS counts

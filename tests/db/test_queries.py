@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,14 @@ def with_channels(network: Network) -> Network:
     )
     return replace(
         network.with_details(view="both"),
+        blocks=table(
+            "blocks",
+            [
+                {"index": place, "name": name, "kind": "chain", "entry": before, "exit": name, "layers": [name]}
+                | {"module": None, "parent": None}
+                for place, (before, name) in enumerate(pairwise(names))
+            ],
+        ),
         feature_maps=table(
             "feature_maps",
             [

@@ -18,6 +18,8 @@ KEYS = {
     "FeatureMap": ["model", "layer", "channel"],
     "Position": ["model", "number"],
     "Class": ["model", "index"],
+    "Block": ["model", "name"],
+    "Tensor": ["model", "name"],
     "MeasureRun": ["key"],
     "PruningRun": ["key"],
     "Evaluation": ["key"],

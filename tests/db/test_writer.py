@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from neo4j.exceptions import TransientError
 
-from cnngraph.database import batches, catalogue
+from cnngraph.database import batches, catalogue, schema
 from cnngraph.database.connection import Database
 from cnngraph.database.reader import frames, read_network
 from cnngraph.database.writer import write_network
@@ -41,6 +41,8 @@ def elements(db: Database, key: str) -> list[str]:
             "MATCH (a:Position {model: $key})-[r]->(b) WHERE a.number IS NOT NULL WITH a, r, b ORDER BY b.number "
             "RETURN 8 AS part, a.number AS a, collect([type(r), r.weight, size(keys(r)), b.number]) AS arcs"
         ),
+        "MATCH (a:Block {model: $key})-[r]->(b) RETURN 10 AS part, a {.*, model: 0} AS own, type(r), b.layer AS b",
+        "MATCH (a:Tensor {model: $key}) RETURN 11 AS part, a {.*, model: 0} AS own",
         "MATCH (a:Model {key: $key})-[r]->(b) RETURN 9 AS part, type(r) AS type, labels(b) AS labels, b.name AS b",
     )
     rows = [row for query in queries for row in db.read(query, key=key)]
@@ -75,6 +77,7 @@ def name(database: Database, request: pytest.FixtureRequest) -> Any:
 def test_what_is_read_is_what_was_written(database: Database, name: str, network: Network) -> None:
     written = write_network(database, network, name)
     assert {what: written[what] for what in COUNTS} == network.counts()
+    assert (written["blocks"], written["tensors"]) == (network.blocks.num_rows, network.tensors.num_rows)
     back = read_network(database, f"{database.owner}/{name}")
     assert back.details == network.details
     for table, rows in network.tables().items():
@@ -178,6 +181,38 @@ def test_a_model_that_is_loading_is_finished_by_the_same_inputs_only(database: D
     assert elements(database, key) == whole
 
 
+def test_a_model_of_an_older_schema_stays_complete_and_readable(database: Database, name: str) -> None:
+    network = small_network()
+    key = write_network(database, network, name)["model"]
+    database.write("MATCH (b:Block {model: $key}) DETACH DELETE b", key=key)
+    for constraint in ("cnngraph_block", "cnngraph_tensor"):
+        database.auto(f"DROP CONSTRAINT {constraint}")
+    database.write("MATCH (d:DataModel {name: 'cnngraph'}) SET d.version = 1")
+    assert [migration.name for migration in schema.migrate(database)] == ["blocks_and_tensors"]
+    assert write_network(database, network, name)["action"] == "nothing"
+    back = read_network(database, key)
+    assert back.blocks.num_rows == 0 and back.layers.equals(network.layers)
+    assert catalogue.delete(database, key)["blocks"] == 0
+
+
+def test_blocks_and_tensors_go_with_their_model(database: Database, name: str) -> None:
+    key = write_network(database, small_network(kernels=True), name)["model"]
+    gone = catalogue.delete(database, key)
+    assert (gone["blocks"], gone["tensors"]) == (2, 3)
+    assert database.read("MATCH (n:Block|Tensor {model: $key}) RETURN n", key=key) == []
+
+
+def test_an_interrupted_ingest_finishes_blocks_and_tensors(database: Database, name: str) -> None:
+    network = small_network(1, kernels=True)
+    key = write_network(database, network, name)["model"]
+    whole = elements(database, key)
+    database.write("MATCH (m:Model {key: $key}) SET m.status = 'loading'", key=key)
+    database.write("MATCH (b:Block {model: $key, name: 'inner'})-[r]->() WITH r LIMIT 1 DELETE r", key=key)
+    database.write("MATCH (t:Tensor {model: $key}) WHERE t.index > 0 DETACH DELETE t", key=key)
+    assert write_network(database, network, name)["action"] == "resume"
+    assert elements(database, key) == whole
+
+
 def test_counts_are_checked_before_the_model_is_complete(database: Database, name: str) -> None:
     network = small_network()
     key = write_network(database, network, name)["model"]
@@ -265,4 +300,4 @@ def test_the_lease_is_checked_before_every_batch(
 
     monkeypatch.setattr("cnngraph.database.writer.send", counting)
     write_network(database, small_network(), name)
-    assert len(calls) == 8
+    assert len(calls) == 9

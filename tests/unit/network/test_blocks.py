@@ -12,8 +12,9 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from cnngraph.network.blocks import BLOCK_KINDS, Block, find_blocks
+from cnngraph.network.blocks import Block, find_blocks
 from cnngraph.network.graph import follow
+from cnngraph.network.tables import BLOCK_KINDS
 from tests.toynets import BasicBlock, toy, toy_shape
 
 

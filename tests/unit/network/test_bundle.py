@@ -144,3 +144,15 @@ def test_damage_is_noticed(network: Network, tmp_path: Path, damage: Callable[[P
 def test_a_missing_bundle(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no bundle"):
         read_bundle(tmp_path / "net")
+
+
+def test_a_bundle_of_an_earlier_version_has_no_blocks_and_no_tensors(network: Network, tmp_path: Path) -> None:
+    folder = write_bundle(network, tmp_path / "net")
+    card = json.loads((folder / "network.json").read_text())
+    for name in ("blocks", "tensors"):
+        (folder / f"{name}.parquet").unlink()
+        del card["tables"][name]
+    (folder / "network.json").write_text(json.dumps(card))
+    again = read_bundle(folder)
+    assert again.layers.equals(network.layers)
+    assert (again.blocks.num_rows, again.tensors.num_rows) == (0, 0)
