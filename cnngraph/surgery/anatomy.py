@@ -1,306 +1,212 @@
-"""What surgery reads off a followed net: the norm and activation that go with a conv, and the residual blocks."""
+"""What surgery reads off a followed net: the norm and activation that go with a conv, blocks, gates and regions."""
 
 from __future__ import annotations
 
-import operator
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from itertools import pairwise
 
-import torch
 from torch import fx, nn
-from torch.nn import functional as F
 
-__all__ = ["Block", "Body", "Unit", "is_sum", "module_path"]
+from cnngraph.errors import TraceError
+from cnngraph.network.graph import follow
+from cnngraph.network.symbolic import follow_symbolically
+from cnngraph.surgery.residual import Residual, residual_blocks
+from cnngraph.surgery.steps import NORMS, Steps, is_product
 
-_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
-_NO_ACTIVATIONS = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmax2d, nn.Softmin, nn.GLU)
-_PASSING = (
-    nn.Dropout,
-    nn.Dropout2d,
-    nn.MaxPool2d,
-    nn.AvgPool2d,
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveMaxPool2d,
-    nn.Identity,
-)
-_FUNCTIONAL_ACTIVATIONS: dict[Any, type[nn.Module]] = {
-    F.relu: nn.ReLU,
-    F.relu_: nn.ReLU,
-    torch.relu: nn.ReLU,
-    torch.relu_: nn.ReLU,
-    "relu": nn.ReLU,
-    "relu_": nn.ReLU,
-    F.relu6: nn.ReLU6,
-    F.silu: nn.SiLU,
-    F.gelu: nn.GELU,
-    F.hardswish: nn.Hardswish,
-    F.elu: nn.ELU,
-    F.leaky_relu: nn.LeakyReLU,
-    torch.tanh: nn.Tanh,
-    F.tanh: nn.Tanh,
-    torch.sigmoid: nn.Sigmoid,
-    F.sigmoid: nn.Sigmoid,
-}
-_FUNCTIONAL_LAYERS = {F.conv1d, F.conv2d, F.conv3d, F.conv_transpose2d, F.linear}
-_FUNCTIONAL_PASSING = {F.max_pool2d, F.avg_pool2d, F.dropout, F.adaptive_avg_pool2d, F.adaptive_max_pool2d}
-_IDEMPOTENT = (nn.ReLU, nn.ReLU6, nn.Hardtanh)
+__all__ = ["Body", "Gate", "Part", "Region", "Unit", "read"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something that can be silenced: the nodes that then hand on what they read.
+
+    ``path``: the module that becomes an identity, "" for a function, which cannot.
+    """
+
+    nodes: tuple[fx.Node, ...]
+    path: str
+
+    @property
+    def name(self) -> str:
+        """As messages call it."""
+        return self.path or self.nodes[0].name
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A conv's own norm and activation, as fx nodes; ``None`` where there is none or it serves others too."""
+    """A conv's own norm and activation; ``None`` where there is none or it serves others too.
 
-    norm: fx.Node | None
-    activation: fx.Node | None
+    A norm with an activation inside, one module, is the ``norm``.
+    """
+
+    norm: Part | None
+    activation: Part | None
 
 
 @dataclass(frozen=True)
-class Block:
-    """A residual block: a module in whose forward two paths from one input meet in one sum.
+class Gate:
+    """Squeeze and excite: a branch that reads a map, sees all of its places at once, and scales its channels.
 
     Attributes:
-        name: path of the module.
-        entry: the node outside the block that it reads. total: its sum. leaving: the node that the rest reads.
-        shortcut: nodes from ``entry`` (exclusive) to the sum along the path with fewer convs.
-        tail: nodes after the sum.
-        branch: every other node of the block. branch_convs: the convs among them, in network order.
-        side: the operand of the sum that is the shortcut.
-        pieces: what stays, in order: (name, path below the block), or (name, module) for a functional activation.
-        reason: why it cannot be taken out, or "".
+        name: path of its module, else of the product.
+        source: the map. product: the map scaled. branch: everything between, in network order.
+        convs: the convs in the branch. module: path of the module whose call it is exactly, or "".
+    """
+
+    name: str
+    source: fx.Node
+    product: fx.Node
+    branch: tuple[fx.Node, ...]
+    convs: tuple[fx.Node, ...]
+    module: str
+
+
+@dataclass(frozen=True)
+class Region:
+    """The only call of a module that reads one map and gives one map, with a conv inside.
+
+    Attributes:
+        name: path of the module. entry: the node outside that it reads. leaving: the node that the rest reads.
+        inside: its nodes, in network order. convs: those among them.
     """
 
     name: str
     entry: fx.Node
-    total: fx.Node
     leaving: fx.Node
-    side: fx.Node
-    shortcut: tuple[fx.Node, ...]
-    tail: tuple[fx.Node, ...]
-    branch: tuple[fx.Node, ...]
-    branch_convs: tuple[fx.Node, ...]
-    pieces: tuple[tuple[str, str | nn.Module], ...] = ()
-    reason: str = ""
+    inside: tuple[fx.Node, ...]
+    convs: tuple[fx.Node, ...]
 
 
-class Body:
-    """A followed net, read for surgery. ``graph_module`` is that of ``cnngraph.network.graph.follow``."""
+class Body(Steps):
+    """A followed net, read for surgery."""
 
-    def __init__(self, graph_module: fx.GraphModule) -> None:
-        self.graph_module = graph_module
-        self.nodes = list(graph_module.graph.nodes)
-        self._modules = dict(graph_module.named_modules())
-        self._calls: dict[int, int] = {}
+    @cached_property
+    def blocks(self) -> dict[str, Residual]:
+        """The residual blocks by the paths of their modules."""
+        return {block.name: block for block in residual_blocks(self)}
+
+    @cached_property
+    def gates(self) -> dict[str, Gate]:
+        """The gates by name."""
+        found = [gate for node in self.nodes if is_product(node) and (gate := self._gate(node)) is not None]
+        return {gate.name: gate for gate in found}
+
+    @cached_property
+    def gate_of(self) -> dict[fx.Node, Gate]:
+        """The gate that a node of its branch, or its product, belongs to."""
+        return {node: gate for gate in self.gates.values() for node in (*gate.branch, gate.product)}
+
+    @cached_property
+    def paths(self) -> dict[str, list[fx.Node]]:
+        """The image's nodes inside of each module that is called, by its path; that of a leaf is not listed."""
+        found: dict[str, list[fx.Node]] = {}
         for node in self.nodes:
-            module = self.module(node)
-            if module is not None:
-                self._calls[id(module)] = self._calls.get(id(module), 0) + 1
-        self._owners = Counter(
-            id(parameter) for module in self._modules.values() for parameter in module.parameters(recurse=False)
-        )
-        self.blocks = {block.name: block for block in self._find_blocks()}
+            if node in self.of_image:
+                for path in _stack(node):
+                    found.setdefault(path, []).append(node)
+        return found
 
-    def module(self, node: fx.Node) -> nn.Module | None:
-        """The module that ``node`` calls, if it calls one."""
-        return self._modules[str(node.target)] if node.op == "call_module" else None
-
-    def calls(self, node: fx.Node) -> int:
-        """How often the module of ``node`` is called in one forward pass."""
-        module = self.module(node)
-        return 0 if module is None else self._calls[id(module)]
-
-    def shares_weights(self, node: fx.Node) -> bool:
-        """Whether a parameter of the module of ``node`` is another module's too (tied weights)."""
-        module = self.module(node)
-        return module is not None and any(self._owners[id(parameter)] > 1 for parameter in module.parameters())
-
-    def is_conv(self, node: fx.Node) -> bool:
-        """Whether ``node`` calls a Conv2d."""
-        return isinstance(self.module(node), nn.Conv2d)
-
-    def is_weighted(self, node: fx.Node) -> bool:
-        """Whether ``node`` is a conv or dense layer, of any kind: what ends a gap."""
-        if isinstance(self.module(node), nn.modules.conv._ConvNd | nn.Linear | nn.Bilinear):
-            return True
-        return node.op == "call_function" and node.target in _FUNCTIONAL_LAYERS
-
-    @property
-    def convs(self) -> list[fx.Node]:
-        """Calls of Conv2d modules in network order."""
-        return [node for node in self.nodes if self.is_conv(node)]
-
-    @property
-    def functional_convs(self) -> list[fx.Node]:
-        """Convolutions that are function calls and have no module that could be replaced."""
-        return [node for node in self.nodes if node.op == "call_function" and node.target is F.conv2d]
+    def region(self, path: str) -> Region | None:
+        """The module ``path`` as a region, if it is one."""
+        inside = self.paths.get(path, [])
+        members = set(inside)
+        convs = tuple(node for node in inside if self.is_conv(node))
+        entries = {source for node in inside for source in self.sources(node) if source not in members}
+        leaving = [node for node in inside if any(user not in members for user in self.readers(node))]
+        if not path or not convs or len(entries) != 1 or len(leaving) != 1:
+            return None
+        (entry,) = entries
+        shapes = [node.meta["shape"] for node in (entry, leaving[0])]
+        if not all(isinstance(shape, tuple) and len(shape) == 4 for shape in shapes):
+            return None
+        return Region(path, entry, leaving[0], tuple(inside), convs)
 
     def unit(self, conv: fx.Node) -> Unit:
         """The norm and activation that belong to ``conv`` alone: the first on its only way, no conv or sum between."""
-        norm: fx.Node | None = None
+        norm: Part | None = None
         node = conv
-        while len(node.users) == 1:
-            node = next(iter(node.users))
-            if self.is_norm(node) and norm is None:
-                norm = node
+        while len(readers := self.readers(node)) == 1:
+            node = readers[0]
+            composite = self._norm_with_more(node)
+            if composite is not None and norm is None:
+                if any(self.is_activation(inner) for inner in composite.nodes):
+                    return Unit(composite, None)
+                norm, node = composite, composite.nodes[-1]
+            elif self.is_norm(node) and norm is None:
+                norm = _part(node)
             elif self.is_activation(node):
-                return Unit(norm, node)
+                return Unit(norm, _part(node))
             elif not self.is_passing(node):
                 break
         return Unit(norm, None)
 
-    def is_norm(self, node: fx.Node) -> bool:
-        """Whether ``node`` calls a normalisation."""
-        return isinstance(self.module(node), _NORMS) or node.target in (F.batch_norm, F.group_norm, F.instance_norm)
-
-    def is_activation(self, node: fx.Node) -> bool:
-        """Whether ``node`` is an element-wise non-linearity, module or function."""
-        module = self.module(node)
-        if module is not None:
-            return type(module).__module__ == nn.ReLU.__module__ and not isinstance(module, _NO_ACTIVATIONS)
-        return node.op in {"call_function", "call_method"} and node.target in _FUNCTIONAL_ACTIVATIONS
-
-    def is_passing(self, node: fx.Node) -> bool:
-        """Whether ``node`` keeps channels apart and as many: a pool, a dropout, the identity."""
-        return isinstance(self.module(node), _PASSING) or node.target in _FUNCTIONAL_PASSING
-
-    def activation_module(self, node: fx.Node) -> nn.Module | None:
-        """A module that does what the activation ``node`` does out of place; ``None`` where its arguments say more."""
-        if node.op == "call_module":
-            return self.module(node)
-        made = _FUNCTIONAL_ACTIVATIONS.get(node.target)
-        plain = len(node.args) == 1 and set(node.kwargs) <= {"inplace"}
-        return made() if made is not None and plain else None
-
-    def is_rectified(self, node: fx.Node, like: fx.Node, silent: set[fx.Node]) -> bool:
-        """Whether the value of ``node`` has already been through the idempotent activation of ``like``."""
-        wanted = self.activation_module(like)
-        while self.is_passing(node) or node in silent:
-            node = node.all_input_nodes[0]
-        there = self.activation_module(node) if self.is_activation(node) else None
-        return isinstance(wanted, _IDEMPOTENT) and type(there) is type(wanted)
-
-    def _find_blocks(self) -> Iterator[Block]:
-        homes: dict[str, list[fx.Node]] = {}
-        for node in self.nodes:
-            if is_sum(node) and module_path(node):
-                homes.setdefault(module_path(node), []).append(node)
-        for home, sums in homes.items():
-            inside = [node for node in self.nodes if _within(node, home)]
-            if any(is_sum(node) and node not in sums for node in inside):
-                continue  # a module around blocks is no block itself
-            block = self._read_block(home, sums, inside)
-            if block is not None:
-                yield block
-
-    def _read_block(self, name: str, sums: list[fx.Node], inside: list[fx.Node]) -> Block | None:
-        members = set(inside)
-        entries = {source for node in inside for source in node.all_input_nodes if source not in members}
-        leaving = [node for node in inside if any(user not in members for user in node.users)]
-        if len(sums) != 1 or len(entries) != 1 or len(leaving) != 1:
+    def _norm_with_more(self, node: fx.Node) -> Part | None:
+        """The norm module that makes the call ``node`` as a piece of its own forward (timm's ``BatchNormAct2d``)."""
+        path = next((path for path in _stack(node) if path in self._norms_with_more), None)
+        if path is None:
             return None
-        (total,), (entry,) = sums, entries
-        sides = [self._upstream(operand, members) for operand in total.all_input_nodes]
-        if len(sides) != 2:
-            return None
-        convs = [[node for node in side if self.is_conv(node)] for side in sides]
-        if not convs[0] and not convs[1]:
-            return None
-        short = 0 if len(convs[0]) < len(convs[1]) else 1
-        shortcut = [node for node in inside if node in sides[short]]
-        tail = self._downstream(total, leaving[0])
-        kept = {*shortcut, total, *(tail or ())}
-        branch = [node for node in inside if node not in kept]
-        pieces = None if tail is None else self._pieces(name, [*shortcut, *tail], branch)
-        reason = ""
-        if len(convs[0]) == len(convs[1]):
-            reason = "both ways to its sum have as many convs, so that none is the shortcut"
-        elif pieces is None:
-            reason = "its shortcut, or what follows its sum, is no chain of modules"
-        return Block(
-            name=name,
-            entry=entry,
-            total=total,
-            leaving=leaving[0],
-            side=total.all_input_nodes[short],
-            shortcut=tuple(shortcut),
-            tail=tuple(tail or ()),
-            branch=tuple(branch),
-            branch_convs=tuple(node for node in branch if self.is_conv(node)),
-            pieces=tuple(pieces or ()),
-            reason=reason,
-        )
+        nodes = self.paths[path]
+        chain = all(self.sources(after) == [before] for before, after in pairwise(nodes))
+        return Part(tuple(nodes), path) if chain and nodes[0] is node else None
 
-    def _pieces(
-        self, name: str, chain: list[fx.Node], branch: list[fx.Node]
-    ) -> list[tuple[str, str | nn.Module]] | None:
-        """The modules that do what ``chain`` does, the block's children as they are; ``None`` where a step has none."""
-        pieces: list[tuple[str, str | nn.Module]] = []
-        for node in chain:
-            if len(node.all_input_nodes) != 1:
-                return None
-            path = str(node.target) if node.op == "call_module" else module_path(node)
-            child = path.removeprefix(name).removeprefix(".").split(".")[0]
-            if not child:
-                made = self.activation_module(node)
-                if made is None:
-                    return None
-                pieces.append((node.name, made))
-            elif pieces and pieces[-1] == (child, child):
+    @cached_property
+    def _norms_with_more(self) -> set[str]:
+        """Paths of the norms that are followed into, since they have a forward of their own."""
+        stacks = [(node, (node.meta.get("nn_module_stack") or {}).values()) for node in self.nodes]
+        return {path for node, stack in stacks for path, kind in stack if path != node.target and _is_norm(kind)}
+
+    def _gate(self, product: fx.Node) -> Gate | None:
+        for small, map_ in (product.all_input_nodes, product.all_input_nodes[::-1]):
+            if tuple(small.meta["shape"][2:]) != (1, 1) or self.order[map_] > self.order[small]:
                 continue
-            else:
-                pieces.append((child, child))
-        names = [piece for piece, _ in pieces]
-        whole = {piece for piece, part in pieces if part == piece}
-        torn = any(_child(node, name) in whole and _within(node, f"{name}.{_child(node, name)}") for node in branch)
-        return None if torn or len(set(names)) != len(names) else pieces
+            branch = self.upstream(small, map_)
+            if not branch or not any(self.is_weighted(node) for node in branch):
+                continue
+            members = {*branch, product}
+            if any(user not in members for node in branch for user in node.users):
+                continue
+            module = self._module_around(members)
+            convs = tuple(node for node in branch if self.is_conv(node))
+            return Gate(module or product.name, map_, product, tuple(branch), convs, module)
+        return None
 
-    @staticmethod
-    def _upstream(node: fx.Node, members: set[fx.Node]) -> set[fx.Node]:
-        found: set[fx.Node] = set()
-        waiting = [node]
-        while waiting:
-            here = waiting.pop()
-            if here in members and here not in found:
-                found.add(here)
-                waiting.extend(here.all_input_nodes)
-        return found
-
-    @staticmethod
-    def _downstream(start: fx.Node, end: fx.Node) -> list[fx.Node] | None:
-        """The nodes after ``start`` up to ``end`` where they are a chain, else ``None``."""
-        chain: list[fx.Node] = []
-        node = start
-        while node is not end:
-            if len(node.users) != 1:
-                return None
-            node = next(iter(node.users))
-            if len(node.all_input_nodes) != 1:
-                return None
-            chain.append(node)
-        return chain
+    def _module_around(self, members: set[fx.Node]) -> str:
+        """The innermost module whose call consists of exactly ``members``, as far as the image goes; "" if none."""
+        inside = {node for node in members if node in self.of_image}
+        found = [path for path, nodes in self.paths.items() if set(nodes) == inside]
+        return max(found, key=len, default="")
 
 
-def is_sum(node: fx.Node) -> bool:
-    """Whether ``node`` adds two maps."""
-    named = node.op == "call_function" and node.target in {operator.add, operator.iadd, torch.add}
-    named = named or (node.op == "call_method" and node.target in {"add", "add_"})
-    shapes = [source.meta.get("shape") for source in node.all_input_nodes]
-    return named and len(shapes) == 2 and all(isinstance(shape, tuple) and len(shape) == 4 for shape in shapes)
+def read(model: nn.Module, input_shape: tuple[int, int, int]) -> Body:
+    """Follow ``model`` for surgery: in train mode where that reaches modules with weights that eval mode leaves out.
+
+    An auxiliary head must be cut along, or the net would no longer train.
+
+    Raises:
+        ModelError, TraceError: as :func:`cnngraph.network.graph.follow`.
+    """
+    body = Body(follow(model, input_shape).graph_module)
+    reached = {id(parameter) for parameter in body.graph_module.parameters()}
+    if all(id(parameter) in reached for parameter in model.parameters()):
+        return body
+    try:
+        trained = Body(follow_symbolically(model, input_shape, training=True))
+    except TraceError:
+        return body  # what train mode alone does cannot be followed, or not at this size: eval mode is what we have
+    there = {id(parameter) for parameter in trained.graph_module.parameters()}
+    return trained if reached < there else body
 
 
-def module_path(node: fx.Node) -> str:
-    """Path of the module whose forward made this call; "" for the net itself."""
+def _stack(node: fx.Node) -> list[str]:
+    """The paths of the modules in whose calls ``node`` is made, outermost first; its own is not among them."""
     stack = [path for path, _ in (node.meta.get("nn_module_stack") or {}).values()]
-    if node.op == "call_module" and stack and stack[-1] == node.target:
-        stack.pop()
-    return stack[-1] if stack else ""
+    return stack[:-1] if node.op == "call_module" and stack and stack[-1] == node.target else stack
 
 
-def _child(node: fx.Node, name: str) -> str:
-    return module_path(node).removeprefix(name).removeprefix(".").split(".")[0]
+def _is_norm(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, NORMS)
 
 
-def _within(node: fx.Node, home: str) -> bool:
-    path = module_path(node)
-    return path == home or path.startswith(f"{home}.")
+def _part(node: fx.Node) -> Part:
+    return Part((node,), str(node.target) if node.op == "call_module" else "")

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from cnngraph.randomness import seeded
-from cnngraph.surgery.anatomy import Block
-from cnngraph.surgery.incision import Incision, Resize
+from cnngraph.surgery.incision import Filling, Incision, Resize
+from cnngraph.surgery.passage import Adapter, Copy, Nothing, Open
+from cnngraph.surgery.residual import Residual
 
 __all__ = ["carry_out", "renew", "renew_everything"]
 
@@ -26,12 +27,34 @@ def carry_out(model: nn.Module, incision: Incision, seed: int) -> nn.Module:
             norm = copy.deepcopy(fitting) if resize.norm_of else _fresh_norm(fitting, resize.outputs)
             _put(slim, resize.norm, norm)
     for path, passage in incision.passages.items():
-        _put(slim, path, copy.deepcopy(passage))
+        old = model.get_submodule(path)
+        _put(slim, path, _in_the_place(path, old, copy.deepcopy(passage), incision))
     for path in incision.silenced:
         _put(slim, path, nn.Identity())
     for block in incision.blocks:
         _put(slim, block.name, _without_branch(slim, block, rectified=block.name in incision.rectified))
     return slim
+
+
+def _in_the_place(path: str, old: nn.Module, passage: nn.Module, incision: Incision) -> nn.Module:
+    """What stands at ``path``, where ``old`` was: the passage, an adapter behind it, or what stands for nothing."""
+    if path in incision.opened:
+        return Open()
+    if path in incision.left_out:
+        return Nothing(incision.left_out[path], passage)
+    if path in incision.adapters:
+        return _adapter(old, passage, incision.adapters[path])
+    return passage
+
+
+def _adapter(old: nn.Module, passage: nn.Module, filling: Filling) -> nn.Module:
+    with seeded(0):  # a conv draws weights when it is made
+        adapter: nn.Module = Adapter(filling.inputs, filling.outputs)
+    weight = next(old.parameters())
+    adapter = adapter.to(weight.device, weight.dtype).requires_grad_(weight.requires_grad)
+    if isinstance(passage, nn.Identity | Copy):
+        return adapter
+    return nn.Sequential(OrderedDict(passage=passage, adapter=adapter))
 
 
 def renew(module: nn.Module, seed: int) -> None:
@@ -87,8 +110,11 @@ def _resized(module: nn.Module, resize: Resize, seed: int) -> nn.Module:
     twin.to(old_weight.device)
     with torch.no_grad():
         old, new = _as_maps(old_weight, resize, 0), _as_maps(twin.weight, resize, 1)
-        target, source = _common(new, old)
-        target.copy_(source)
+        before, after = 0, 0
+        for was, now in resize.pieces or ((old.shape[1], new.shape[1]),):
+            target, source = _common(new.narrow(1, after, now), old.narrow(1, before, was))
+            target.copy_(source)
+            before, after = before + was, after + now
         if old_bias is not None and twin.bias is not None:
             kept = min(len(old_bias), len(twin.bias))
             twin.bias[:kept] = old_bias[:kept]
@@ -123,7 +149,7 @@ def _fresh_norm(norm: nn.Module, width: int) -> nn.Module:
     return twin
 
 
-def _without_branch(model: nn.Module, block: Block, *, rectified: bool) -> nn.Module:
+def _without_branch(model: nn.Module, block: Residual, *, rectified: bool) -> nn.Module:
     """What stays of a block: its shortcut and what follows its sum, under their old names."""
     home = model.get_submodule(block.name)
     kept: OrderedDict[str, nn.Module] = OrderedDict()

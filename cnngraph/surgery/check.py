@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from cnngraph.errors import NotFoundError, PlanError, nearest
+from cnngraph.network.blocks import find_blocks
 from cnngraph.network.graph import LayerGraph
 from cnngraph.origin import get_origin
 from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.anatomy import Body
 from cnngraph.surgery.incision import Incision, incise
+from cnngraph.surgery.residual import Branch, branch_of
+from cnngraph.surgery.steps import is_sum
 
-__all__ = ["architectures_of", "check", "removable", "removable_blocks", "resolve"]
+__all__ = ["architectures_of", "check", "removable", "removable_blocks", "resolve", "units"]
 
 
 def check(graph: LayerGraph, plan: Plan, *, unknown: type[PlanError] | type[NotFoundError] = PlanError) -> None:
@@ -33,9 +36,23 @@ def removable(graph: LayerGraph) -> dict[str, str | None]:
 
 
 def removable_blocks(graph: LayerGraph) -> dict[str, str | None]:
-    """For each residual block, in network order, ``None`` or the reason why it cannot go as a whole."""
+    """For each block of whatever kind, in network order, ``None`` or the reason why it cannot go as a whole."""
     body = Body(graph.graph_module)
-    return {name: _reason(body, Removal(layer=name, kind="block")) for name in body.blocks}
+    names = dict.fromkeys([block.name for block in find_blocks(graph)] + list(body.blocks))
+    return {name: _reason(body, Removal(layer=name, kind="block")) for name in names}
+
+
+def units(graph: LayerGraph) -> dict[str, tuple[str, ...]]:
+    """For each conv that can go, in network order, the convs that go with it because half makes no sense."""
+    body = Body(graph.graph_module)
+    found: dict[str, tuple[str, ...]] = {}
+    for conv in graph.convs:
+        try:
+            incision = resolve(body, (Removal(layer=conv.layer),))
+        except PlanError:
+            continue
+        found[conv.layer] = tuple(layer for layer in incision.removed if layer != conv.module)
+    return found
 
 
 def _reason(body: Body, removal: Removal) -> str | None:
@@ -52,18 +69,24 @@ def resolve(
     """What removing all of ``removes`` does; raises as :func:`check`."""
     convs: set[str] = set()
     blocks: set[str] = set()
+    regions: set[str] = set()
+    branches: dict[str, Branch] = {}
     for removal in removes:
-        if removal.kind == "block":
-            blocks.add(_block(body, removal.layer, unknown))
-        else:
+        if removal.kind != "block":
             convs.add(_conv(body, removal.layer, unknown))
-    if not convs and not blocks:
-        return incise(body, (), ())
+        elif removal.layer in body.blocks and not body.blocks[removal.layer].reason:
+            blocks.add(removal.layer)
+        elif removal.layer in body.gates:
+            convs.add(_gate_conv(body, removal.layer))
+        elif body.region(removal.layer) is not None:
+            regions.add(removal.layer)
+        else:
+            branches[removal.layer] = _branch(body, removal.layer, unknown)
     gone = convs | {str(node.target) for name in blocks for node in body.blocks[name].branch_convs}
     everything = {str(node.target) for node in body.convs} | {node.name for node in body.functional_convs}
-    if gone >= everything:
+    if gone and gone >= everything:
         raise PlanError(f"The plan removes all {len(everything)} conv layers.", "Leave one at least.")
-    return incise(body, convs, blocks)
+    return incise(body, convs, blocks, regions, branches)
 
 
 def _conv(body: Body, layer: str, unknown: type[PlanError] | type[NotFoundError]) -> str:
@@ -71,9 +94,9 @@ def _conv(body: Body, layer: str, unknown: type[PlanError] | type[NotFoundError]
     node = next((node for node in body.nodes if name in (node.target, node.name)), None)
     convs = [str(conv.target) for conv in body.convs]
     if node is None:
-        if layer in body.blocks:
+        if layer in body.blocks or body.region(layer) is not None:
             raise PlanError(
-                f"{layer} is a residual block, no layer.",
+                f"{layer} is a block, no layer.",
                 "Remove it with --remove-block, or with kind block in the plan.",
             )
         raise unknown(f"The net has no conv layer {layer!r}.", nearest(layer, convs))
@@ -81,26 +104,37 @@ def _conv(body: Body, layer: str, unknown: type[PlanError] | type[NotFoundError]
         if body.is_weighted(node) and node.op == "call_function":
             raise PlanError(f"{layer} cannot go: it is a function call without a module to replace.", "Use nn.Conv2d.")
         raise PlanError(
-            f"{layer} is no conv layer.",
-            f"Only conv layers and residual blocks can be removed. {nearest(layer, convs)}",
+            f"{layer} is no conv layer.", f"Only conv layers and blocks can be removed. {nearest(layer, convs)}"
         )
-    if body.calls(node) > 1:
-        raise PlanError(f"{layer} cannot go: its module is called {body.calls(node)} times.", "Remove another layer.")
     return name
 
 
-def _block(body: Body, name: str, unknown: type[PlanError] | type[NotFoundError]) -> str:
-    block = body.blocks.get(name)
-    if block is None:
-        if any(name == node.target for node in body.nodes):
-            raise PlanError(
-                f"{name} is a layer, no residual block.",
-                "Remove it with --remove-layer, or with kind layer in the plan.",
-            )
-        raise unknown(f"The net has no residual block {name!r}.", nearest(name, body.blocks))
-    if block.reason:
-        raise PlanError(f"The block {name} cannot go: {block.reason}.", "Remove layers inside it.")
-    return name
+def _gate_conv(body: Body, name: str) -> str:
+    """A conv of a gate, with which all of it goes."""
+    gate = body.gates[name]
+    if not gate.convs:
+        raise PlanError(f"The gate {name} cannot go: it has no conv layer.", "Remove other layers.")
+    return str(gate.convs[-1].target)
+
+
+def _branch(body: Body, name: str, unknown: type[PlanError] | type[NotFoundError]) -> Branch:
+    """The branch of the sum ``name``, which has no module of its own."""
+    node = next((node for node in body.nodes if node in body.of_image and name in (node.target, node.name)), None)
+    branch = branch_of(body, node) if node is not None and is_sum(node) else None
+    if branch is not None:
+        return branch
+    if node is not None and body.is_weighted(node):
+        raise PlanError(
+            f"{name} is a layer, no block.", "Remove it with --remove-layer, or with kind layer in the plan."
+        )
+    if node is not None or name in body.paths:
+        raise PlanError(
+            f"The block {name} cannot go: no module reads one map and gives one in its place, "
+            "and it is no branch of a sum whose other side has no conv.",
+            "Remove layers inside it.",
+        )
+    known = [*body.blocks, *body.gates] or [path for path in body.paths if body.region(path) is not None]
+    raise unknown(f"The net has no block {name!r}.", nearest(name, known))
 
 
 def architectures_of(model: object) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from cnngraph.network.graph import Layer, LayerGraph, follow
 from cnngraph.plan import Plan, Removal, Step
 from cnngraph.surgery.anatomy import Body
 from cnngraph.surgery.check import resolve
-from cnngraph.surgery.incision import Incision
+from cnngraph.surgery.incision import Filling, Incision
 
 __all__ = ["Cost", "Costs", "layer_latencies"]
 
@@ -52,7 +52,8 @@ class Costs:
         """
         removals = tuple(item if isinstance(item, Removal) else Removal(layer=item) for item in removes)
         incision = resolve(self._body, removals)
-        macs = {layer.layer: _macs(layer, incision) for layer in self._graph.layers}
+        places = {node: adapter for adapter in incision.adapters.values() for node in adapter.nodes}
+        macs = {layer.layer: _macs(layer, incision, places.get(layer.node)) for layer in self._graph.layers}
         return Cost(self._parameters(incision), sum(macs.values()), self._latency(incision, macs))
 
     def annotate(self, plan: Plan) -> Plan:
@@ -68,12 +69,8 @@ class Costs:
 
     def _parameters(self, incision: Incision) -> int:
         module = self._graph.graph_module
-        total = sum(parameter.numel() for parameter in module.parameters())
-        stays = {
-            str(node.target) for node in self._body.nodes if node.name in incision.shapes and node.op == "call_module"
-        }
-        called = {str(node.target) for node in self._body.nodes if node.op == "call_module"}
-        total -= sum(_numel(module.get_submodule(path)) for path in called - stays)
+        stays = {id(parameter): parameter for parameter in _stays(module, incision)}
+        total = sum(parameter.numel() for parameter in stays.values())
         for path, resize in incision.resized.items():
             layer = module.get_submodule(path)
             assert isinstance(layer, nn.Conv2d | nn.Linear)
@@ -83,15 +80,15 @@ class Costs:
             if resize.norm is not None:
                 norm = module.get_submodule(resize.norm)
                 total += sum(p.numel() // len(p) * resize.outputs for p in norm.parameters()) - _numel(norm)
-        return total
+        return total + sum((adapter.inputs + 1) * adapter.outputs for adapter in incision.adapters.values())
 
     def _latency(self, incision: Incision, macs: dict[str, int]) -> float | None:
-        """The layers' times summed, of resized ones in proportion to their multiply-accumulates."""
+        """The layers' times summed, of resized ones and adapters in proportion to their multiply-accumulates."""
         if self._latencies is None:
             return None
         total = 0.0
         for layer in self._graph.layers:
-            if layer.node in incision.shapes:
+            if layer.node in incision.shapes or macs[layer.layer]:
                 share = macs[layer.layer] / layer.macs if layer.macs else 1.0
                 total += self._latencies.get(layer.layer, 0.0) * share
         return total
@@ -101,14 +98,33 @@ def _numel(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _macs(layer: Layer, incision: Incision) -> int:
+def _stays(module: nn.Module, incision: Incision) -> Iterator[nn.Parameter]:
+    """The parameters of modules that are not replaced."""
+    blocks = {
+        block.name: () if block.name in incision.rectified else tuple(part for _, part in block.pieces)
+        for block in incision.blocks
+    }
+    for path, part in module.named_modules(remove_duplicate=False):
+        around = [path[:end] for end in range(len(path) + 1) if end == len(path) or path[end] == "."]
+        if any(outer in incision.passages or outer in incision.silenced for outer in around):
+            continue
+        block = next((outer for outer in around if outer in blocks), None)
+        child = path.removeprefix(f"{block}.").split(".")[0]
+        if block is None or child in blocks[block]:
+            yield from part.parameters(recurse=False)
+
+
+def _macs(layer: Layer, incision: Incision, adapter: Filling | None) -> int:
+    if adapter is not None:
+        assert layer.out_height is not None and layer.out_width is not None
+        return adapter.inputs * adapter.outputs * layer.out_height * layer.out_width
     shape = incision.shapes.get(layer.node)
     if shape is None or layer.macs == 0:
         return 0
     elements = math.prod(shape[1:])
     if layer.kind not in ("Conv", "Linear"):
         return elements
-    resize = incision.resized.get(layer.layer)
+    resize = incision.resized.get(layer.module or "")
     inputs = resize.inputs if resize else (layer.in_channels or 0)
     return elements * inputs * math.prod(layer.kernel or (1,)) // (layer.groups or 1)
 

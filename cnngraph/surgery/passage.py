@@ -1,11 +1,11 @@
-"""What takes the place of a conv that goes: the identity, a pool for its stride, a padding that others rely on."""
+"""What takes the place of a conv that goes: the identity, a pool for its stride, a padding; an adapter, or nothing."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-__all__ = ["Copy", "conv_size", "padding_before", "passage"]
+__all__ = ["Adapter", "Copy", "Nothing", "Open", "conv_size", "padding_before", "passage", "region_passage"]
 
 
 class Copy(nn.Module):
@@ -17,6 +17,48 @@ class Copy(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return a copy of ``x``, any shape."""
         return x.clone()
+
+
+class Adapter(nn.Conv2d):
+    """A 1x1 conv in the place of what is gone, where others demand a width; it starts by passing channels on.
+
+    The first channels go through as they are; further outputs are 0, further inputs are not read.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 1)
+        with torch.no_grad():
+            self.weight.zero_()
+            self.weight[range(min(inputs, outputs)), range(min(inputs, outputs))] = 1
+            nn.init.zeros_(self.bias)  # type: ignore[arg-type]
+
+
+class Nothing(nn.Module):
+    """Zeros for a branch that is left out of its sum: ``channels`` of them, as large as ``size`` leaves the map."""
+
+    def __init__(self, channels: int, size: nn.Module) -> None:
+        super().__init__()
+        self.channels = channels
+        self.size = size
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return zeros (N, channels, height, width) for maps ``x`` (N, C, H, W)."""
+        x = self.size(x)
+        return x.new_zeros((x.shape[0], self.channels, x.shape[2], x.shape[3]))
+
+    def extra_repr(self) -> str:
+        """The channels, for people."""
+        return str(self.channels)
+
+
+class Open(nn.Module):
+    """In the place of a gate's last conv: a value at which its sigmoid (or hard sigmoid) is 1."""
+
+    VALUE = 40.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return :attr:`VALUE` as (N, 1, 1, 1), which scales every channel alike, for any ``x`` (N, ...)."""
+        return x.new_full((x.shape[0], 1, 1, 1), self.VALUE)
 
 
 def padding_before(conv: nn.Conv2d) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -46,15 +88,38 @@ def passage(conv: nn.Conv2d, size: tuple[int, int], *, exact: bool, copy: bool) 
     leaves it as large as it is (the dense layer behind is resized) unless ``exact``, which crops it to the conv's own
     output size, for sums and stored sizes. ``copy`` asks for a new tensor even where nothing else is to be done.
     """
+    pads = [_shift(conv, axis) if conv.stride[axis] == 1 else 0 for axis in (0, 1)]
+    return _passage(size, conv_size(conv, size), (conv.stride[0], conv.stride[1]), pads, exact=exact, copy=copy)
+
+
+def region_passage(
+    before: tuple[int, int], after: tuple[int, int], size: tuple[int, int], *, exact: bool, copy: bool
+) -> nn.Module:
+    """What lets a map of ``size`` pass where a region was that made maps of ``after`` from maps of ``before``."""
+    stride = (max(round(before[0] / after[0]), 1), max(round(before[1] / after[1]), 1))
+    height, width = (
+        -(-now // step) - (-(-old // step) - new)
+        for now, old, new, step in zip(size, before, after, stride, strict=True)
+    )
+    return _passage(size, (height, width), stride, [0, 0], exact=exact, copy=copy)
+
+
+def _passage(
+    size: tuple[int, int],
+    wanted: tuple[int, int],
+    stride: tuple[int, int],
+    pads: list[int],
+    *,
+    exact: bool,
+    copy: bool,
+) -> nn.Module:
     steps: list[nn.Module] = []
     height, width = size
-    if max(conv.stride) > 1:
-        stride = (conv.stride[0], conv.stride[1])
+    if max(stride) > 1:
         steps.append(nn.AvgPool2d(stride, stride, ceil_mode=True))
         height, width = -(-height // stride[0]), -(-width // stride[1])
     margins: list[int] = []  # left, right, top, bottom: the order that padding modules want
-    for axis, (now, then) in enumerate(zip((height, width), conv_size(conv, size), strict=True)):
-        before = _shift(conv, axis) if conv.stride[axis] == 1 else 0
+    for now, then, before in zip((height, width), wanted, pads, strict=True):
         pair = (before, then - now - before)
         margins = [*(pair if exact else (max(pair[0], 0), max(pair[1], 0))), *margins]
     if any(margins):

@@ -1,130 +1,215 @@
-"""The removals of one cut as nodes of the followed net, and the widths that sums demand of the convs before them."""
+"""What goes, as nodes of the followed net, and what was decided so far about what takes its place."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 from torch import fx, nn
 
 from cnngraph.errors import PlanError
-from cnngraph.surgery.anatomy import Block, Body, module_path
+from cnngraph.surgery.anatomy import Body, Gate, Part, Region
+from cnngraph.surgery.residual import Residual
 
-__all__ = ["SizeMismatchError", "WidthMismatchError", "Wound", "label", "open_wound", "widen"]
-
-
-class SizeMismatchError(Exception):
-    """Two maps of other sizes meet where they had the same: try again with passages that keep the size exactly."""
+__all__ = ["Extent", "Gap", "Wound", "open_wound"]
 
 
-class WidthMismatchError(Exception):
-    """A sum's side has another width than before."""
+@dataclass(frozen=True)
+class Extent:
+    """Everything that goes, by name: what was asked for, and what has to go with it.
 
-    def __init__(self, total: fx.Node, side: fx.Node, width: int) -> None:
-        super().__init__()
-        self.total, self.side, self.width = total, side, width
+    Attributes:
+        asked: the names that were asked for, as messages list them.
+        convs: paths of convs. blocks: residual blocks. regions: modules that go as a whole. gates: by name.
+        left_out: convs whose branch is left out of its sum. kept_width: gaps that get an adapter although it is of
+            the size of the conv that was there, since more goes with that conv.
+        along: those of ``convs`` that were not asked for.
+        notes: why something goes that nobody asked for, a sentence each.
+    """
+
+    asked: tuple[str, ...]
+    convs: frozenset[str] = frozenset()
+    blocks: frozenset[str] = frozenset()
+    regions: frozenset[str] = frozenset()
+    gates: frozenset[str] = frozenset()
+    left_out: frozenset[str] = frozenset()
+    kept_width: frozenset[str] = frozenset()
+    along: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def name(self) -> str:
+        """What was asked for, as messages call it."""
+        return ", ".join(self.asked)
+
+    def with_convs(self, convs: Iterable[str], note: str) -> Extent:
+        """That, and ``convs``."""
+        more = frozenset(convs)
+        return replace(self, convs=self.convs | more, along=self.along | more, notes=(*self.notes, note))
+
+    def with_gates(self, gates: Iterable[str]) -> Extent:
+        """That, and ``gates``."""
+        return replace(self, gates=self.gates | frozenset(gates))
+
+
+@dataclass(frozen=True)
+class Gap:
+    """One call of something that goes: what stands there instead reads ``source`` and gives the value of ``node``.
+
+    ``path``: the module. ``conv``: that module where it is a conv, ``None`` for a region.
+    ``target``: path of the module whose old output an adapter there is to give.
+    """
+
+    path: str
+    node: fx.Node
+    source: fx.Node
+    conv: nn.Conv2d | None
+    target: str
+
+    @property
+    def width(self) -> int:
+        """The channels that were there."""
+        return int(self.node.meta["shape"][1])
 
 
 @dataclass
 class Wound:
-    """The removals as sets of nodes, and the widths that were decided on so far.
+    """An extent in terms of nodes, and the decisions taken so far.
 
     Attributes:
-        convs: those that go by themselves, with their paths. blocks: residual blocks that go as a whole.
-        silent: norms and activations that go. stays: names of those that cannot.
+        gaps: by the node whose value they give. blocks: residual blocks that go as a whole.
+        skipped: nodes inside of what goes, which are no longer reached. bypassed: sums and products, by what stays of
+            them. opened: paths of the convs that are the last of gates without a module of their own.
+        closed: modules of gates that become identities, by their products.
+        silent: nodes of norms and activations that go. silenced: their modules. stays: names of those that cannot go.
+        adapters: paths of gaps that get an adapter.
         widened: by conv: its new width and the removed conv that it stands in for. norms: by norm: its widened conv.
     """
 
     body: Body
-    convs: dict[fx.Node, str]
-    blocks: tuple[Block, ...]
-    silent: set[fx.Node]
-    stays: list[str]
+    extent: Extent
+    gaps: dict[fx.Node, Gap]
+    blocks: tuple[Residual, ...]
+    skipped: set[fx.Node]
+    bypassed: dict[fx.Node, fx.Node]
+    opened: set[str]
+    closed: dict[fx.Node, str]
+    silent: set[fx.Node] = field(default_factory=set)
+    silenced: tuple[str, ...] = ()
+    stays: tuple[str, ...] = ()
+    adapters: set[str] = field(default_factory=set)
     widened: dict[fx.Node, tuple[int, fx.Node]] = field(default_factory=dict)
     norms: dict[fx.Node, fx.Node] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self.skipped = {node for block in self.blocks for node in block.branch}
-        self.bypassed = {block.total: block.side for block in self.blocks}
-
     @property
     def name(self) -> str:
-        """Everything that goes, as messages call it."""
-        return ", ".join([*(block.name for block in self.blocks), *self.convs.values()])
+        """Everything that was asked for, as messages call it."""
+        return self.extent.name
 
     @property
     def quiet(self) -> set[fx.Node]:
         """Nodes that let their input pass, or pool it."""
-        return self.silent | set(self.convs)
+        return self.silent | set(self.gaps) | set(self.closed)
+
+    def forget(self) -> None:
+        """Take back what was decided about widths."""
+        self.adapters.clear()
+        self.widened.clear()
+        self.norms.clear()
 
 
-def open_wound(body: Body, convs: set[str], blocks: set[str]) -> Wound:
-    """The removals with the norms and activations that go with them; whole branches become blocks."""
-    for block in body.blocks.values():
-        names = {str(node.target) for node in block.branch_convs}
-        if names and names <= convs and not block.reason:
-            blocks.add(block.name)
-    gone = tuple(block for block in body.blocks.values() if block.name in blocks)
-    skipped = {node for block in gone for node in block.branch}
-    nodes = {node: str(node.target) for node in body.convs if str(node.target) in convs and node not in skipped}
-    silent: set[fx.Node] = set()
-    stays: list[str] = []
-    for node in nodes:
-        unit = body.unit(node)
-        for part in (unit.norm, unit.activation):
-            if part is None:
-                continue
-            if part.op == "call_module" and body.calls(part) == 1:
-                silent.add(part)
-            else:
-                stays.append(str(part.target) if part.op == "call_module" else part.name)
-    return Wound(body, nodes, gone, silent, stays)
-
-
-def widen(wound: Wound, error: WidthMismatchError) -> None:
-    """Let the conv before the gap give the width that a sum demands.
+def open_wound(body: Body, extent: Extent) -> Wound:
+    """The nodes of ``extent``, with the norms and activations that go with its convs; whole branches become blocks.
 
     Raises:
-        PlanError: there is none that only this gap reads.
+        PlanError: a gate goes that cannot be left open.
     """
+    whole = {
+        block.name
+        for block in body.blocks.values()
+        if (names := {str(node.target) for node in block.branch_convs})
+        and names <= extent.convs
+        and not names & extent.left_out
+        and not block.reason
+    }
+    blocks = tuple(block for block in body.blocks.values() if block.name in extent.blocks | whole)
+    regions = [region for name in extent.regions if (region := body.region(name)) is not None]
+    skipped = {node for block in blocks for node in block.branch}
+    skipped |= {node for region in regions for node in region.inside if node is not region.leaving}
+    bypassed = {block.total: block.side for block in blocks}
+    opened: set[str] = set()
+    closed: dict[fx.Node, str] = {}
+    convs = set(extent.convs)
+    for gate in body.gates.values():
+        goes = gate.name in extent.gates or any(str(conv.target) in extent.convs for conv in gate.convs)
+        if not goes or gate.product in skipped:
+            continue
+        if gate.module:
+            skipped |= set(gate.branch)
+            bypassed[gate.product] = gate.source
+            closed[gate.product] = gate.module
+        else:
+            opened.add(_last_conv(body, extent, gate))
+            convs |= {str(conv.target) for conv in gate.convs}
+    wound = Wound(body, extent, {}, blocks, skipped, bypassed, opened, closed)
+    nodes = [node for node in body.convs if str(node.target) in convs and node not in skipped]
+    nodes = [node for node in nodes if not any(node is region.leaving for region in regions)]
+    targets = _silence(wound, nodes)
+    for node in nodes:
+        conv = body.module(node)
+        assert isinstance(conv, nn.Conv2d)
+        wound.gaps[node] = Gap(str(node.target), node, body.sources(node)[0], conv, targets[node])
+    for region in regions:
+        if region.leaving not in skipped:
+            wound.gaps[region.leaving] = _region_gap(region)
+    return wound
+
+
+def _region_gap(region: Region) -> Gap:
+    return Gap(region.name, region.leaving, region.entry, None, region.name)
+
+
+def _silence(wound: Wound, nodes: list[fx.Node]) -> dict[fx.Node, str]:
+    """Silence the convs' own norms and activations; by conv, the last of them that goes, or itself."""
     body = wound.body
-    node, stood_in = error.side, None
-    norm: fx.Node | None = None
-    reason = "no conv before it could give that width"
-    while True:
-        if node in wound.convs:
-            stood_in = stood_in or node
-        elif body.is_conv(node):
-            conv = body.module(node)
-            assert isinstance(conv, nn.Conv2d)
-            if stood_in is None or node in wound.widened:
-                break
-            if conv.groups != 1 or body.calls(node) != 1:
-                reason = f"the conv before it, {node.target}, is grouped or called more than once"
-                break
-            wound.widened[node] = (error.width, stood_in)
-            if norm is not None:
-                wound.norms[norm] = node
-            return
-        elif body.is_norm(node) and node not in wound.silent:
-            norm = node
-        elif not (node in wound.silent or body.is_activation(node) or body.is_passing(node)):
-            break
-        node = node.all_input_nodes[0]
-        if len(node.users) != 1:
-            reason = (
-                f"what lies before it, {node.target if node.op == 'call_module' else node.name}, is read elsewhere too"
-            )
-            break
-    raise PlanError(
-        f"{wound.name} cannot go: the sum {label(error.total)} needs {error.width} channels on both sides, "
-        f"and {reason}.",
-        "Remove the whole block, or another layer.",
+    parts: dict[fx.Node, list[Part]] = {}
+    for node in nodes:
+        unit = body.unit(node)
+        last = None if str(node.target) in wound.opened else unit.activation
+        parts[node] = [part for part in (unit.norm, last) if part is not None]
+    claimed = {node for own in parts.values() for part in own for node in part.nodes}
+    going = {node: [part for part in own if _all_calls(body, part) <= claimed] for node, own in parts.items()}
+    goes = [part for own in going.values() for part in own]
+    wound.silent = {node for part in goes for node in part.nodes}
+    wound.silenced = tuple(dict.fromkeys(part.path for part in goes))
+    wound.stays = tuple(
+        dict.fromkeys(part.name for node, own in parts.items() for part in own if part not in going[node])
     )
+    return {node: own[-1].path if own else str(node.target) for node, own in going.items()}
 
 
-def label(node: fx.Node) -> str:
-    """How a step is called in messages: a module's path, or a function's name and the module that calls it."""
-    if node.op == "call_module":
-        return str(node.target)
-    home = module_path(node)
-    return f"{node.name} in {home}" if home else node.name
+def _all_calls(body: Body, part: Part) -> set[fx.Node]:
+    """All nodes of the part's module; for a function something that is never claimed as a whole."""
+    if not part.path:
+        return {body.nodes[0]}
+    if part.nodes[0].op == "call_module" and str(part.nodes[0].target) == part.path:
+        return set(body.calls_of[id(body.module(part.nodes[0]))])
+    return set(body.paths[part.path])
+
+
+def _last_conv(body: Body, extent: Extent, gate: Gate) -> str:
+    """The conv after which a gate has nothing but its norm and its sigmoid."""
+    node = next(source for source in gate.product.all_input_nodes if source is not gate.source)
+    sigmoids = 0
+    while not body.is_weighted(node) and len(body.sources(node)) == 1:
+        made = body.activation_module(node) if body.is_activation(node) else None
+        sigmoids += isinstance(made, nn.Sigmoid | nn.Hardsigmoid)
+        if not (body.is_norm(node) or body.is_passing(node) or isinstance(made, nn.Sigmoid | nn.Hardsigmoid)):
+            break
+        node = body.sources(node)[0]
+    if not body.is_conv(node) or sigmoids != 1:
+        raise PlanError(
+            f"{extent.name} cannot go: the gate {gate.name} does not end in a conv and a sigmoid.",
+            "Remove other layers.",
+        )
+    return str(node.target)

@@ -21,15 +21,11 @@ NETS: dict[str, tuple[int, list[str], int]] = {
     "cnngraph:vgg11": (32, [], 0),
     "cnngraph:vgg16": (32, [], 0),
     "cnngraph:vgg16_bn": (32, [], 0),
-    "cnngraph:resnet20": (32, ["conv1", "layer2.0.downsample.0", "layer3.0.downsample.0"], 9),
+    "cnngraph:resnet20": (32, [], 9),
     "torchvision:alexnet": (64, [], 0),
     "torchvision:vgg13_bn": (32, [], 0),
-    "torchvision:resnet18": (
-        32,
-        ["conv1", "layer2.0.downsample.0", "layer3.0.downsample.0", "layer4.0.downsample.0"],
-        8,
-    ),
-    "torchvision:resnet50": (32, [f"layer{stage}.0.downsample.0" for stage in (1, 2, 3, 4)], 16),
+    "torchvision:resnet18": (32, [], 8),
+    "torchvision:resnet50": (32, [], 16),
 }
 
 

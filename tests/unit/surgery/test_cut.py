@@ -11,7 +11,7 @@ from cnngraph.errors import NotFoundError, PlanError
 from cnngraph.network.graph import follow
 from cnngraph.surgery.apply import apply_with_report, cut
 from cnngraph.surgery.check import check, removable, removable_blocks
-from cnngraph.surgery.passage import Copy
+from cnngraph.surgery.passage import Adapter, Copy
 from tests.toynets import toy, toy_shape
 
 from .nets import LeNet, OptionA, Pointwise, StoredSize, images, plan, seeded
@@ -75,13 +75,16 @@ def test_an_unpadded_conv_leaves_a_larger_map_and_the_dense_layer_follows() -> N
     assert torch.equal(slim.fc1.weight.view(84, 16, 5, 5)[:, :, :4, :4], old)
 
 
-def test_a_stored_size_keeps_the_map_exactly_or_is_refused() -> None:
+def test_a_stored_size_keeps_the_map_exactly_and_its_width_by_an_adapter() -> None:
     slim = cut(seeded(StoredSize), plan("conv1"), input_shape=(1, 28, 28))
     assert isinstance(slim.conv1, nn.ZeroPad2d)
     assert slim.conv1.padding == (-2, -2, -2, -2)
     assert slim.fc1.in_features == 256
-    with pytest.raises(PlanError, match=r"conv2 cannot go: view has a stored size \(write torch.flatten\(x, 1\)\)"):
-        cut(seeded(StoredSize), plan("conv2"), input_shape=(1, 28, 28))
+    wide = cut(seeded(StoredSize), plan("conv2"), input_shape=(1, 28, 28))
+    assert wide.conv2.passage.padding == (-2, -2, -2, -2)
+    assert isinstance(wide.conv2.adapter, Adapter)
+    assert wide.conv2.adapter.weight.shape == (16, 6, 1, 1)
+    assert wide.fc1.in_features == 256
 
 
 def test_the_first_conv_of_a_block_hands_its_input_to_the_second() -> None:
@@ -142,24 +145,22 @@ def test_functional_blocks_and_shortcuts() -> None:
 
 def test_reasons_why_a_conv_cannot_go() -> None:
     assert removable(follow(toy("residual"), (3, 8, 8))) == {
-        "stem.0": "stem.0 cannot go: the sum add in layer1.0 needs 4 channels on both sides, "
-        "and no conv before it could give that width.",
+        "stem.0": None,
         "layer1.0.conv1": None,
         "layer1.0.conv2": None,
         "layer1.1.conv1": None,
         "layer1.1.conv2": None,
-        "layer2.0.downsample.0": "layer2.0.downsample.0 cannot go: the sum add_2 in layer2.0 needs 8 channels on both "
-        "sides, and what lies before it, layer1.1.relu, is read elsewhere too.",
+        "layer2.0.downsample.0": None,
         "layer2.0.conv1": None,
         "layer2.0.conv2": None,
     }
     twice = removable(follow(toy("twice"), (2, 6, 6)))
     assert twice == {
-        "conv": "conv cannot go: its module is called 2 times.",
-        "conv#2": "conv#2 cannot go: its module is called 2 times.",
+        "conv": "The plan removes all 1 conv layers.",  # both calls go with their module
+        "conv#2": "The plan removes all 1 conv layers.",
     }
     grouped = removable(follow(toy("grouped"), (1, 8, 8)))
-    assert grouped["stem"] == ("stem cannot go: depthwise is a grouped conv and would get 1 channels instead of 4.")
+    assert grouped["stem"] is None  # an adapter gives the depthwise conv its width
 
 
 def test_the_classifier_of_a_fully_convolutional_net_stays() -> None:
@@ -180,10 +181,10 @@ def test_the_classifier_of_a_fully_convolutional_net_stays() -> None:
     ("made", "error", "message", "hint"),
     [
         (plan("layer1.0.conv3"), PlanError, "The net has no conv layer 'layer1.0.conv3'.", "layer1.0.conv1"),
-        (plan(blocks=["layer9"]), PlanError, "The net has no residual block 'layer9'.", "layer1.0"),
-        (plan("fc"), PlanError, "fc is no conv layer.", "Only conv layers and residual blocks"),
-        (plan("layer1.0"), PlanError, "layer1.0 is a residual block, no layer.", "--remove-block"),
-        (plan(blocks=["layer1.0.conv1"]), PlanError, "layer1.0.conv1 is a layer, no residual block.", "--remove-layer"),
+        (plan(blocks=["layer9"]), PlanError, "The net has no block 'layer9'.", "layer1.0"),
+        (plan("fc"), PlanError, "fc is no conv layer.", "Only conv layers and blocks"),
+        (plan("layer1.0"), PlanError, "layer1.0 is a block, no layer.", "--remove-block"),
+        (plan(blocks=["layer1.0.conv1"]), PlanError, "layer1.0.conv1 is a layer, no block.", "--remove-layer"),
         (plan("stem.0", architecture="cnngraph:vgg16"), PlanError, "The plan is for cnngraph:vgg16", "from this net"),
     ],
 )
