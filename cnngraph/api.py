@@ -8,8 +8,9 @@
     slim = cg.apply(model, plan)
     cg.verify(model, slim, plan)
     cg.save(slim, "slim/")
+    cg.export(slim, "slim.onnx", format="onnx")
 
-``trace``, ``apply``, ``verify``, ``save`` and ``load`` need no database.
+``trace``, ``apply``, ``verify``, ``save``, ``load`` and ``export`` need no database.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from cnngraph.network.tables import Network
     from cnngraph.network.trace import trace
     from cnngraph.plan import Init, Plan, Removal, read_plan, write_plan
+    from cnngraph.shipping.export import export
     from cnngraph.surgery.apply import apply
     from cnngraph.surgery.saved import load, save
     from cnngraph.surgery.verify import Verification, verify
@@ -46,6 +48,7 @@ __all__ = [
     "Verification",
     "apply",
     "connect",
+    "export",
     "load",
     "read_plan",
     "save",
@@ -63,6 +66,7 @@ _HOMES = {
     "Removal": "cnngraph.plan",
     "Verification": "cnngraph.surgery.verify",
     "apply": "cnngraph.surgery.apply",
+    "export": "cnngraph.shipping.export",
     "load": "cnngraph.surgery.saved",
     "read_plan": "cnngraph.plan",
     "save": "cnngraph.surgery.saved",
@@ -201,6 +205,13 @@ class Graph:
         from cnngraph.database import catalogue
 
         return catalogue.show(self.database, self.key(name))
+
+    def blocks(self, name: str) -> list[dict[str, Any]]:
+        """The blocks of one model, each with ``removable``: ``None``, or the reason why it cannot go as a whole."""
+        from cnngraph.chain.blocks import blocks_of
+
+        found: list[dict[str, Any]] = blocks_of(self.database, name)["blocks"]
+        return found
 
     def lineage(self, name: str) -> dict[str, Any]:
         """Ancestors, descendants, pruning runs and evaluations of one model."""

@@ -1,4 +1,4 @@
-"""``import`` and ``export``: doors for other people's files."""
+"""``import`` and ``export``: doors for other people's files, and for nets that leave."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ from typing import Annotated
 import typer
 
 from cnngraph.cli import connection
-from cnngraph.cli.options import DryRun, Json, ModelName, known
+from cnngraph.cli.options import DryRun, Json, known
 from cnngraph.console import emit_json, number, progress, say
 
 __all__ = ["register"]
 
-FORMATS = ("parquet", "gexf", "graphml", "json")
+GRAPH_FORMATS = ("parquet", "gexf", "graphml", "json")
+# The formats of the net itself, and what opens each.
+NET_FORMATS = {
+    "safetensors": 'cnngraph.load("{out}")',
+    "pt2": 'torch.export.load("{out}").module()',
+    "onnx": 'onnxruntime.InferenceSession("{out}")',
+}
+FORMATS = (*GRAPH_FORMATS, *NET_FORMATS)
 
 import_app = typer.Typer(help="Read networks that other programs wrote.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -51,36 +58,87 @@ def import_cnn2multilayer(
 
 
 def export(
-    name: ModelName,
-    out: Annotated[Path, typer.Option(help="File to write; for parquet a folder.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="NAME of one's own model, or OWNER/NAME; for a net also a saved model."),
+    ],
+    out: Annotated[Path, typer.Option(help="File to write, a new one for a net; for parquet a folder.")],
     format_: Annotated[
         str,
         typer.Option(
-            "--format", help="parquet, gexf, graphml or json.", callback=lambda v: known(v, FORMATS, "format")
+            "--format",
+            help="The graph: parquet, gexf, graphml or json. The net: safetensors, pt2 or onnx.",
+            callback=lambda v: known(v, FORMATS, "format"),
         ),
     ] = "parquet",
     view: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="channels, positions or both.", callback=lambda v: known(v, ("channels", "positions", "both"), "view")
+            help="Of the graph: channels, positions or both (default).",
+            callback=lambda v: known(v, ("channels", "positions", "both"), "view"),
         ),
-    ] = "both",
+    ] = None,
     class_: Annotated[
-        str, typer.Option("--class", help="Class (name or number) whose weights the edges get, or mean.")
-    ] = "mean",
-    layers: Annotated[str | None, typer.Option(help="Only layers A..B, in network order.")] = None,
+        str | None,
+        typer.Option("--class", help="Of the graph: class (name or number) whose weights the edges get, or mean."),
+    ] = None,
+    layers: Annotated[str | None, typer.Option(help="Of the graph: only layers A..B, in network order.")] = None,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Export a network for other tools.
+    """Export a network for other tools: its graph, or the net itself.
+
+    A net is compared with the stored one in a process that does not know cnngraph, over several batch sizes.
 
     Example: cnngraph export demo --format gexf --view positions --class 3 --out demo.gexf
+
+    Example: cnngraph export demo-pruned --format onnx --out demo.onnx
     """
+    if format_ in NET_FORMATS:
+        if view or class_ or layers:
+            raise typer.BadParameter(f"--view, --class and --layers choose a part of the graph; {format_} is the net")
+        _export_net(name, out, format_, dry_run=dry_run, json=json)
+        return
+    connection.key(name)  # what is no name is said before any server is started
     with connection.graph() as graph:
-        written = graph.export(name, out, format=format_, view=view, class_=class_, layers=layers)
+        if dry_run:
+            report = graph.show(name) | {"format": format_, "out": str(out), "dry_run": True}
+        else:
+            report = graph.export(
+                name, out, format=format_, view=view or "both", class_=class_ or "mean", layers=layers
+            )
     if json:
-        emit_json(written)
+        emit_json(report)
     else:
-        say(f"Wrote {out}.")
+        say(f"{'Would write' if dry_run else 'Wrote'} {out}.")
+
+
+def _export_net(name: str, out: Path, form: str, *, dry_run: bool, json: bool) -> None:
+    from cnngraph.chain.shipping import saved_path
+    from cnngraph.chain.stored import stored
+    from cnngraph.shipping.export import export as write
+
+    path = saved_path(name)
+    if path is None:
+        connection.key(name)
+        with connection.graph() as graph:
+            path = stored(graph.database, name).folder
+    with progress() as bars:
+        report = write(path, out, format=form, dry_run=dry_run, progress=bars) | {"model": name, "dry_run": dry_run}
+    if json:
+        emit_json(report)
+        return
+    if dry_run:
+        say(f"Would write {out}: {number(report['parameters'])} parameters as {form}.")
+        return
+    allowed = f"{report['tolerance']:g} of the largest logit allowed" if report["tolerance"] else "none allowed"
+    opset = f", opset {report['opset']}" if report["opset"] else ""
+    batches = ", ".join(map(str, report["batches"]))
+    say(
+        f"Wrote {out}: {number(report['bytes'])} bytes{opset}. Largest difference from the stored net "
+        f"{report['max_abs_diff']:.3g} ({allowed}), at batches of {batches}, in a process without cnngraph."
+    )
+    say(f"Open it with: {NET_FORMATS[form].format(out=out)}")
 
 
 def register(app: typer.Typer) -> None:

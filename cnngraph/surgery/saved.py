@@ -203,7 +203,9 @@ def _filled(known: Description, weights: Path) -> Saved:
     try:
         model = rebuilt(known.origin, known.input_shape)
     except CnngraphError as error:
-        raise ModelError(f"The net of {weights} cannot be built again: {error.message}", error.hint) from error
+        raise ModelError(
+            f"The net of {weights} cannot be built again: {error.message}", error.hint or "Save it again."
+        ) from error
     tensors = _with_aliases(model, tensors)
     _take_precision(model, tensors)
     fit_weights(model, tensors, where=str(weights))

@@ -1,0 +1,94 @@
+"""A program of its own that imports nothing of cnngraph: opens an exported net as a stranger would, and compares it.
+
+    python -P elsewhere.py FORMAT EXPORTED EXPECTED THREADS
+
+``EXPECTED`` is a safetensors file with ``images.N`` and ``logits.N`` for several batches, or, for the format
+safetensors, with every tensor of the state dict. One JSON object on stdout: the largest absolute difference, the
+largest absolute value that was expected, and the labels that were found inside.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+LABELS = ("preprocessing", "classes", "model")
+Found = tuple[float, float, dict[str, str]]
+
+
+def _compare(
+    run: Callable[[Any], Any], expected: dict[str, Any], *, largest: Callable[[Any], Any]
+) -> tuple[float, float]:
+    difference, scale = 0.0, 0.0
+    for name in [name for name in expected if name.startswith("images.")]:
+        wanted = expected[name.replace("images.", "logits.")]
+        found = run(expected[name])
+        assert tuple(found.shape) == tuple(wanted.shape), f"logits of shape {tuple(found.shape)}"
+        difference = max(difference, float(largest(abs(found - wanted))))
+        scale = max(scale, float(largest(abs(wanted))))
+    return difference, scale
+
+
+def _pt2(exported: str, expected: str, threads: int) -> Found:
+    import torch
+    from safetensors.torch import load_file
+
+    torch.set_num_threads(threads)
+    files: dict[str, Any] = {f"{name}.json": "" for name in LABELS}
+    net = torch.export.load(exported, extra_files=files).module()
+    with torch.no_grad():
+        difference, scale = _compare(net, load_file(expected), largest=torch.max)
+    return difference, scale, {name.removesuffix(".json"): text for name, text in files.items()}
+
+
+def _onnx(exported: str, expected: str, threads: int) -> Found:
+    import numpy as np
+    import onnx
+    import onnxruntime
+    from safetensors.numpy import load_file
+
+    onnx.checker.check_model(exported, full_check=True)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
+    labels = session.get_modelmeta().custom_metadata_map
+    difference, scale = _compare(
+        lambda images: session.run(["logits"], {"images": images})[0], load_file(expected), largest=np.max
+    )
+    return difference, scale, labels
+
+
+def _safetensors(exported: str, expected: str, threads: int) -> Found:
+    import torch
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    torch.set_num_threads(threads)
+    difference, scale = 0.0, 0.0
+    with safe_open(exported, framework="pt") as file:
+        labels = dict(file.metadata())
+        for name, wanted in load_file(expected).items():
+            # A tensor that has two names is there once; the metadata says under which.
+            found = file.get_tensor(name if name in file.keys() else labels[name])  # noqa: SIM118  no mapping
+            assert found.dtype == wanted.dtype, f"{name} is {found.dtype}"
+            assert found.shape == wanted.shape, f"{name} is {tuple(found.shape)}"
+            if wanted.numel():
+                difference = max(difference, float((found.double() - wanted.double()).abs().max()))
+                scale = max(scale, float(wanted.double().abs().max()))
+    return difference, scale, labels
+
+
+def main() -> None:
+    """Compare and print."""
+    form, exported, expected, threads = sys.argv[1:]
+    open_it = {"pt2": _pt2, "onnx": _onnx, "safetensors": _safetensors}[form]
+    difference, scale, labels = open_it(exported, expected, int(threads))
+    assert "cnngraph" not in sys.modules
+    found = {name: labels.get(name) for name in LABELS}
+    print(json.dumps({"max_abs_diff": difference, "scale": scale, "labels": found}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
