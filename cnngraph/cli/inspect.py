@@ -30,17 +30,43 @@ def list_models(json: Json = False) -> None:
         say("There is no model yet. Begin with: cnngraph demo")
 
 
-def show(name: ModelName, json: Json = False) -> None:
+def show(
+    name: ModelName,
+    blocks: Annotated[
+        bool, typer.Option("--blocks", help="List its blocks instead, and which can be removed as a whole.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Show one model: what it is, how large it is in the graph, what was measured.
 
     Example: cnngraph show demo
+
+    Example: cnngraph show demo --blocks
     """
     with connection.graph() as graph:
-        found = graph.show(name)
+        found: dict[str, Any] = {"model": graph.key(name), "blocks": graph.blocks(name)} if blocks else graph.show(name)
     if json:
         emit_json(found)
         return
+    if blocks:
+        _list_blocks(found["model"], found["blocks"])
+        return
     table(("property", "value"), [(key, _flat(value)) for key, value in found.items()])
+
+
+def _list_blocks(model: str, blocks: list[dict[str, Any]]) -> None:
+    columns = ("name", "kind", "layers", "parent", "removable")
+    rows = [
+        (block["name"], block["kind"], len(block["layers"]), block["parent"], block["removable"] or "yes")
+        for block in blocks
+    ]
+    table(columns, rows)
+    if not blocks:
+        say(f"{model} has no blocks: it is a chain.")
+        return
+    free = next((block["name"] for block in blocks if block["removable"] is None), None)
+    if free is not None:
+        say(f"Next: cnngraph prune {model.split('/')[-1]} --remove-block {free}")
 
 
 def lineage(name: ModelName, json: Json = False) -> None:
