@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
+from cnngraph.chain.bench import Bench, Timing
 from cnngraph.chain.drop import within_accuracy_drop
 from cnngraph.chain.stored import OtherData, Stored, stored
 from cnngraph.chain.subject import ModelChoice, open_subject
+from cnngraph.chain.target import reach_by_layers, reach_by_ratio
 from cnngraph.console import Progress
 from cnngraph.errors import NotFoundError, PlanError, UsageError, nearest
 from cnngraph.plan import Init, Plan, Removal, read_plan
+from cnngraph.pruning.accuracy_drop import Ladder, layer_ladder, ratio_ladder
+from cnngraph.pruning.target import Target
 from cnngraph.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,19 +27,33 @@ __all__ = ["Decision", "decide", "given", "init_of", "named"]
 
 @dataclass(frozen=True)
 class Decision:
-    """How layers are chosen; one of ``threshold``, ``remove``, ``max_accuracy_drop`` (in points), or none."""
+    """What is chosen, and how.
+
+    ``method`` multilayer (layers): one of ``threshold``, ``remove``, ``max_accuracy_drop`` (in points), ``target``, or
+    none. ``filters``: one of ``ratio``, ``max_accuracy_drop``, ``target``; ``scope``, ``score``, ``round_to`` and
+    ``at_least`` as :func:`cnngraph.pruning.filters.plan_filters` has them.
+    ``steps``: of ``max_accuracy_drop``, see :mod:`cnngraph.chain.drop`. ``timing``: how ``target`` measures latency.
+    """
 
     method: str = "multilayer"
     measure: str = "degree"
     aggregate: str = "mean"
     threshold: float | None = None
     remove: int | None = None
+    ratio: float | None = None
+    scope: str = "layer"
+    score: str = "magnitude"
+    round_to: int = 1
+    at_least: int = 1
     max_accuracy_drop: float | None = None
     reference: str = "median"
     engine: str = "auto"
     init: str = "least-squares"
     seed: int = 0
     device: str = "auto"
+    steps: int = 1
+    target: Target | None = None
+    timing: Timing = field(default_factory=Timing)
 
 
 def decide(
@@ -54,9 +72,62 @@ def decide(
         data: instead of the data that the model was ingested with.
         costs: fill parameters, MACs and latency into the schedule.
     """
+    model = stored(db, name)
+    if decision.method == "filters":
+        return _filters(db, settings, model, decision, data=data, progress=progress)
+    return _layers(db, settings, model, decision, data=data, progress=progress, costs=costs)
+
+
+def _filters(
+    db: Database, settings: Settings, model: Stored, decision: Decision, *, data: OtherData, progress: Progress
+) -> Plan:
+    from cnngraph.chain.filters import filter_planner
+
+    init = init_of(decision.init)
+    plan_at = filter_planner(db, model, decision, data=data, progress=progress)
+    if decision.max_accuracy_drop is not None:
+        base = Plan(
+            model=model.key, architecture=model.properties.get("architecture") or "", method="filters", init=init
+        )
+        ladder = ratio_ladder(lambda ratio: plan_at(ratio).model_copy(update={"init": init}), base)
+        made = _within_drop(settings, model, decision, ladder, data, progress)
+    elif decision.target is not None:
+        made = reach_by_ratio(_Anatomy(model).bench(decision, progress), plan_at)
+    elif decision.ratio is not None:
+        made = plan_at(decision.ratio)
+    else:
+        raise UsageError("It is not said how many filters go.", "Give --ratio, such as --ratio 0.3.")
+    return made.model_copy(update={"init": init})
+
+
+def _within_drop(
+    settings: Settings, model: Stored, decision: Decision, ladder: Ladder, data: OtherData, progress: Progress
+) -> Plan:
+    assert decision.max_accuracy_drop is not None
+    return within_accuracy_drop(
+        open_subject(ModelChoice(name=str(model.folder)), model.data(data)),
+        ladder,
+        decision.max_accuracy_drop,
+        steps=decision.steps,
+        device=decision.device,
+        seed=decision.seed,
+        work=settings.home / "work",
+        progress=progress,
+    )
+
+
+def _layers(
+    db: Database,
+    settings: Settings,
+    model: Stored,
+    decision: Decision,
+    *,
+    data: OtherData,
+    progress: Progress,
+    costs: bool,
+) -> Plan:
     from cnngraph.pruning.multilayer import plan as plan_stored
 
-    model = stored(db, name)
     anatomy = _Anatomy(model) if model.properties.get("artifact") else None
     made = plan_stored(
         db,
@@ -73,16 +144,12 @@ def decide(
         progress=progress,
     )
     if decision.max_accuracy_drop is not None:
-        made = within_accuracy_drop(
-            open_subject(ModelChoice(name=str(model.folder)), model.data(data)),
-            made,
-            decision.max_accuracy_drop,
-            keep=anatomy.fixed if anatomy else {},
-            device=decision.device,
-            seed=decision.seed,
-            work=settings.home / "work",
-            progress=progress,
-        )
+        opened = anatomy or _Anatomy(model)
+        ladder = layer_ladder(made, opened.candidates(made))
+        made = opened.arranged(_within_drop(settings, model, decision, ladder, data, progress))
+    if decision.target is not None:
+        opened = anatomy or _Anatomy(model)
+        made = reach_by_layers(opened.bench(decision, progress), made, opened.fixed)
     if anatomy is not None and costs:
         progress.start("Estimating what each step of the schedule costs")
         made = anatomy.annotate(made)
@@ -99,9 +166,27 @@ class _Anatomy:
         from cnngraph.surgery.saved import read_saved
 
         saved = read_saved(model.folder)
+        self._net, self._shape = saved.model, saved.input_shape
         self._graph = follow(saved.model, saved.input_shape)
         self._latencies = partial(layer_latencies, saved.model, saved.input_shape)
         self.fixed = {layer: reason for layer, reason in removable(self._graph).items() if reason}
+
+    def bench(self, decision: Decision, progress: Progress) -> Bench:
+        """Where nets that are cut out of this one are measured for the decision's target."""
+        assert decision.target is not None
+        return Bench(self._net, self._shape, decision.target, decision.timing, progress)
+
+    def candidates(self, plan: Plan) -> tuple[Removal, ...]:
+        """What may go, lowest score first."""
+        from cnngraph.pruning.candidates import candidates
+
+        return candidates(self._graph, plan, self.fixed)
+
+    def arranged(self, plan: Plan) -> Plan:
+        """The plan with what goes in network order."""
+        from cnngraph.pruning.candidates import in_network_order
+
+        return plan.model_copy(update={"removes": in_network_order(self._graph, plan.removes)})
 
     def annotate(self, plan: Plan) -> Plan:
         """The plan with parameters, MACs and estimated latency in each step of its schedule."""

@@ -1,4 +1,4 @@
-"""How many layers an allowed drop in accuracy lets go: the trials that ``pruning.accuracy_drop`` asks for."""
+"""How much an allowed drop in accuracy lets go: the trials that ``pruning.accuracy_drop`` asks for."""
 
 from __future__ import annotations
 
@@ -7,81 +7,95 @@ import hashlib
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cnngraph.chain.baseline import training_recipe
 from cnngraph.chain.subject import Subject
 from cnngraph.console import Progress
 from cnngraph.errors import PlanError
-from cnngraph.plan import Plan, Removal
+from cnngraph.plan import Plan
+
+if TYPE_CHECKING:
+    from cnngraph.pruning.accuracy_drop import Ladder
 
 __all__ = ["within_accuracy_drop"]
 
 # A trained net that starts anew at the full rate forgets more in one epoch than a missing layer costs.
 _EPOCHS, _GENTLY = 1, 0.1
+_OVERHEAD_SECONDS = 5.0  # of a step, beside its epoch: cut, refit, two evaluations
 
 
 def within_accuracy_drop(
     subject: Subject,
-    plan: Plan,
+    ladder: Ladder,
     points: float,
     *,
-    keep: dict[str, str],
+    steps: int,
     device: str,
     seed: int,
     work: Path,
     progress: Progress,
 ) -> Plan:
-    """``plan`` with as many layers removed, lowest theta first, as cost at most ``points`` of validation accuracy.
+    """The plan of the ladder that removes as much as costs at most ``points`` of validation accuracy.
 
-    Each trial cuts, joins and fine-tunes one epoch; the better accuracy of joined and tuned counts. Trials are kept in
-    ``work``, so that a search goes on after a kill.
+    Each step of a trial cuts, joins and fine-tunes one epoch; after the last one the better accuracy of joined and
+    tuned counts. Trials are kept in ``work``, so that a search goes on after a kill.
 
-    Args:
-        keep: layers that cannot go, with the reason.
+    Raises:
+        UsageError: ``points`` is out of range. PlanError: nothing can be removed at all.
     """
-    from cnngraph.datasets.registry import loader
     from cnngraph.pruning.accuracy_drop import within_drop
+    from cnngraph.training.evaluate import evaluate
+
+    recipe = training_recipe({}, seed=seed, base=subject.training)
+    recipe = replace(recipe, epochs=_EPOCHS, learning_rate=_GENTLY * recipe.highest_rate)
+    whole = evaluate(copy.deepcopy(subject.model), subject.data.validation, device=device)
+    identity = {
+        "weights": subject.sha256,
+        "data": subject.choice.model_dump(mode="json"),
+        "recipe": asdict(recipe),
+        "init": ladder.base.init,
+        "steps": steps,
+    }
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    known = subject.training.get("epoch_seconds")
+    return within_drop(
+        ladder,
+        points,
+        baseline=whole.accuracy,
+        accuracy_after=lambda plans: _accuracy_after(subject, plans, asdict(recipe), device, progress),
+        steps=steps,
+        seconds_a_step=_EPOCHS * float(known) + _OVERHEAD_SECONDS if known else None,
+        state=work / f"drop-{digest}.json",
+        identity=identity,
+        progress=progress,
+    )
+
+
+def _accuracy_after(
+    subject: Subject, plans: tuple[Plan, ...], recipe: dict[str, Any], device: str, progress: Progress
+) -> float | None:
+    """Validation accuracy after the plans, fine-tuned after each; ``None`` where such a net cannot be built."""
+    from cnngraph.datasets.registry import loader
+    from cnngraph.pruning.steps import in_steps
     from cnngraph.surgery.apply import apply
     from cnngraph.surgery.verify import train_failure
     from cnngraph.training.evaluate import evaluate
     from cnngraph.training.fit import fit
 
-    data = subject.data
-    recipe = training_recipe({}, seed=seed, base=subject.training)
-    recipe = replace(recipe, epochs=_EPOCHS, learning_rate=_GENTLY * recipe.highest_rate)
-
-    def accuracy_after(removed: tuple[str, ...]) -> float | None:
-        trial = plan.model_copy(update={"removes": tuple(Removal(layer=layer) for layer in removed)})
+    data, seed = subject.data, recipe["seed"]
+    slim, joined = subject.model, 0.0
+    for step in in_steps(plans):
+        before = slim
         try:
-            slim = apply(subject.model, trial, loader=loader(data.train, shuffle=True, seed=seed), seed=seed)
+            slim = apply(before, step, loader=loader(data.train, shuffle=True, seed=seed), seed=seed)
         except PlanError as error:
-            progress.note(f"without {', '.join(removed)}: {error.message}")
+            progress.note(f"This cannot be built: {error.message}")
             return None
-        broken = train_failure(subject.model, slim, subject.input_shape)
+        broken = train_failure(before, slim, subject.input_shape)
         if broken:
-            progress.note(f"without {', '.join(removed)}: {broken}")
+            progress.note(f"This cannot be trained: {broken}")
             return None
         joined = evaluate(slim, data.validation, device=device).accuracy
-        fit(slim, data.train, None, **asdict(recipe), device=device)
-        return max(joined, evaluate(slim, data.validation, device=device).accuracy)
-
-    whole = evaluate(copy.deepcopy(subject.model), data.validation, device=device)
-    identity = {
-        "weights": subject.sha256,
-        "data": subject.choice.model_dump(mode="json"),
-        "recipe": asdict(recipe),
-        "ranking": [row.layer for row in sorted(plan.layers, key=lambda row: row.theta)],
-    }
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-    known = subject.training.get("epoch_seconds")
-    return within_drop(
-        plan,
-        points,
-        baseline=whole.accuracy,
-        accuracy_after=accuracy_after,
-        keep=keep,
-        seconds_a_trial=_EPOCHS * float(known) + 5 if known else None,
-        state=work / f"drop-{digest}.json",
-        identity=identity,
-        progress=progress,
-    )
+        fit(slim, data.train, None, **recipe, device=device)
+    return max(joined, evaluate(slim, data.validation, device=device).accuracy)

@@ -10,40 +10,9 @@ from cnngraph.errors import PlanError
 from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.target import TOLERANCE, Approach, approach, lowest_first, smallest_ratio
 
-__all__ = ["candidates", "reach_by_layers", "reach_by_ratio"]
+__all__ = ["reach_by_layers", "reach_by_ratio"]
 
 Filters = tuple[tuple[str, tuple[int, ...]], ...]
-
-
-def candidates(bench: Bench, plan: Plan, keep: Mapping[str, str]) -> tuple[Removal, ...]:
-    """What may go, lowest theta first: every layer of the ranking that can go by itself, and blocks for the others.
-
-    A block that holds a layer which cannot go alone stands for it. Its theta is the highest of its layers, as a layer's
-    is the highest of its nodes.
-
-    Args:
-        keep: layers that cannot go by themselves, with the reason.
-    """
-    from cnngraph.network.blocks import find_blocks
-    from cnngraph.surgery.check import removable_blocks
-
-    theta = {row.layer: row.theta for row in plan.layers}
-    found = [(theta[row.layer], Removal(layer=row.layer)) for row in plan.layers if row.layer not in keep]
-    can_go = {block for block, reason in removable_blocks(bench.graph).items() if reason is None}
-    for block in find_blocks(bench.graph):
-        inside = [layer for layer in block.layers if layer in theta]
-        if block.name in can_go and any(layer in keep for layer in inside):
-            found.append((max(theta[layer] for layer in inside), Removal(layer=block.name, kind="block")))
-    found.sort(key=lambda one: one[0])  # equal ones stay in network order
-    return tuple(
-        removal.model_copy(update={"score": score, "reason": _reason(removal, score, number, len(found))})
-        for number, (score, removal) in enumerate(found, start=1)
-    )
-
-
-def _reason(removal: Removal, score: float, number: int, of: int) -> str:
-    highest = ", the highest of its layers" if removal.kind == "block" else ""
-    return f"Theta {score:.6g}{highest}: number {number} of {of} from the lowest."
 
 
 def reach_by_layers(bench: Bench, plan: Plan, keep: Mapping[str, str]) -> Plan:
@@ -56,7 +25,9 @@ def reach_by_layers(bench: Bench, plan: Plan, keep: Mapping[str, str]) -> Plan:
     Raises:
         PlanError: nothing can go, or not so much.
     """
-    order = candidates(bench, plan, keep)
+    from cnngraph.pruning.candidates import candidates, in_network_order
+
+    order = candidates(bench.graph, plan, keep)
     known: dict[tuple[Removal, ...], float | None] = {}
 
     def predict(removals: tuple[Removal, ...]) -> float | None:
@@ -69,8 +40,7 @@ def reach_by_layers(bench: Bench, plan: Plan, keep: Mapping[str, str]) -> Plan:
     bench.progress.start("Choosing layers, lowest score first")
     found = approach(bench.wanted, lambda aim: lowest_first(order, predict, aim), bench.measure, least=_least(bench))
     _require_in_reach(bench, found, len(found.what), f"removing {len(found.what)} layers and blocks", _of_others(keep))
-    places = {layer.layer: layer.index for layer in bench.graph.layers}
-    removes = tuple(sorted(found.what, key=lambda removal: places.get(removal.layer, len(places))))
+    removes = in_network_order(bench.graph, found.what)
     return _finished(bench, plan.model_copy(update={"removes": removes, "threshold": None}), found.what, found)
 
 

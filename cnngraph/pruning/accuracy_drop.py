@@ -1,17 +1,18 @@
-"""As many layers as an allowed drop in accuracy lets go: the ranking decides the order, trials decide how many.
+"""As much as an allowed drop in accuracy lets go: a ladder of plans says in which order, trials say how far.
 
-Our choice beside the thresholds of the ``multilayer`` paper. A trial cuts the lowest n layers out, refits and
-fine-tunes briefly, and looks at the validation accuracy; who can do that hands it in, so that this file knows no net.
-n is found by bisection, in log2 of the number of layers trials; that the accuracy falls as n grows is assumed, so the
-n that comes out is one that kept the accuracy in its own trial, and not surely the largest such.
+Our choice beside the thresholds of the ``multilayer`` paper. A trial carries a plan out, in one step or in several with
+short fine-tuning between, and looks at the validation accuracy; who can do that hands it in, so that this file knows no
+net. The rung is found by bisection, in log2 of the number of rungs trials; that the accuracy falls from rung to rung is
+assumed, so the one that comes out kept the accuracy in its own trial, and is not surely the highest such.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,61 @@ from typing import Any
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import PlanError, UsageError
 from cnngraph.files import write_text
-from cnngraph.measures.measure import LayerTheta
 from cnngraph.plan import Plan, Removal
-from cnngraph.pruning.decision import first_threshold, lowest
 
-__all__ = ["Trials", "check_drop", "most_trials", "within_drop"]
+__all__ = ["Ladder", "Trials", "check_drop", "layer_ladder", "most_trials", "ratio_ladder", "within_drop"]
 
-STATE_VERSION = 1
+STATE_VERSION = 2
+RATIO_STEP = 0.05  # of the filters, from rung to rung
+
+Trial = Callable[[tuple[Plan, ...]], float | None]
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Plans that remove more from rung to rung.
+
+    Attributes:
+        rungs: how many there are; rung 0, which removes nothing, is not counted.
+        plan_at: the plan of rung 1 to ``rungs``; raises PlanError where it cannot be had.
+        says: what goes at a rung, for a person.
+        base: the plan that is left where no rung keeps the accuracy.
+    """
+
+    rungs: int
+    plan_at: Callable[[int], Plan]
+    says: Callable[[int], str]
+    base: Plan
+
+    def climb(self, rung: int, steps: int) -> tuple[Plan, ...]:
+        """The plans on the way to ``rung`` in so many steps of about the same size, the last of them its own.
+
+        Raises:
+            PlanError: one of them cannot be had.
+        """
+        way = sorted({round(rung * step / steps) for step in range(1, steps + 1)} - {0})
+        return tuple(self.plan_at(one) for one in way)
+
+
+def layer_ladder(plan: Plan, order: Sequence[Removal]) -> Ladder:
+    """Rung n removes the first n of ``order`` (layers and blocks, lowest score first)."""
+
+    def plan_at(rung: int) -> Plan:
+        return plan.model_copy(update={"removes": tuple(order[:rung]), "threshold": None})
+
+    return Ladder(len(order), plan_at, lambda rung: f"{rung} of {len(order)} layers and blocks", plan)
+
+
+def ratio_ladder(plan_at_ratio: Callable[[float], Plan], base: Plan) -> Ladder:
+    """Rung n removes a ratio of n twentieths of the filters."""
+
+    def ratio(rung: int) -> float:
+        return round(rung * RATIO_STEP, 2)
+
+    rungs = round(1 / RATIO_STEP) - 1
+    return Ladder(
+        rungs, lambda rung: plan_at_ratio(ratio(rung)), lambda rung: f"a ratio of {ratio(rung)} of the filters", base
+    )
 
 
 @dataclass
@@ -34,8 +83,8 @@ class Trials:
 
     Attributes:
         path: the file; ``None`` keeps nothing.
-        identity: everything that decides a trial's outcome besides the layers that go; another identity starts anew.
-        accuracies: by the removed layers, joined with blanks; ``None`` where that net could not be built.
+        identity: everything that decides a trial's outcome besides what goes; another identity starts anew.
+        accuracies: by what goes; ``None`` where that net could not be built.
     """
 
     path: Path | None
@@ -56,9 +105,9 @@ class Trials:
                 trials.accuracies = content["accuracies"]
         return trials
 
-    def record(self, removed: tuple[str, ...], accuracy: float | None) -> None:
+    def record(self, key: str, accuracy: float | None) -> None:
         """Keep one trial; the file is replaced as a whole."""
-        self.accuracies[" ".join(removed)] = accuracy
+        self.accuracies[key] = accuracy
         if self.path is None:
             return
         content = {"version": STATE_VERSION, "identity": self.identity, "accuracies": self.accuracies}
@@ -76,37 +125,36 @@ def check_drop(points: float) -> float:
     return points
 
 
-def most_trials(layers: int) -> int:
-    """How many trials a search among ``layers`` removable layers takes at most.
+def most_trials(rungs: int) -> int:
+    """How many trials a search among ``rungs`` takes at most.
 
     >>> [most_trials(n) for n in (0, 1, 3, 12)]
     [0, 1, 2, 4]
     """
-    return math.ceil(math.log2(layers + 1))
+    return math.ceil(math.log2(rungs + 1))
 
 
 def within_drop(
-    plan: Plan,
+    ladder: Ladder,
     points: float,
     *,
     baseline: float,
-    accuracy_after: Callable[[tuple[str, ...]], float | None],
-    keep: Mapping[str, str] | None = None,
-    seconds_a_trial: float | None = None,
+    accuracy_after: Trial,
+    steps: int = 1,
+    seconds_a_step: float | None = None,
     state: Path | None = None,
     identity: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Plan:
-    """``plan`` with the longest start of its ranking removed that keeps the validation accuracy.
+    """The plan of the highest rung that a bisection finds to keep the validation accuracy.
 
     Args:
-        plan: a ranking; what it removes is replaced.
         points: the allowed drop, in percentage points.
         baseline: validation accuracy of the whole net, 0..1.
-        accuracy_after: the validation accuracy, 0..1, of the net without these layers (in network order) after refit
-            and short fine-tuning; ``None`` where it cannot be built.
-        keep: layers that cannot go, with the reason.
-        seconds_a_trial: an estimate, said before the first trial.
+        accuracy_after: the validation accuracy, 0..1, after these plans, each removing more than the one before, with
+            short fine-tuning after each; ``None`` where such a net cannot be built.
+        steps: how many plans a trial is made of.
+        seconds_a_step: an estimate, said before the first trial.
         state: a file in which the trials are kept; a search that was interrupted goes on from it.
         identity: what else decides a trial (data, seed, epochs), so that only equal trials are taken over.
         progress: told the expected time and each trial.
@@ -116,75 +164,79 @@ def within_drop(
 
     Raises:
         UsageError: ``points`` is out of range.
-        PlanError: no layer can be removed at all.
+        PlanError: nothing can be removed at all.
     """
     check_drop(points)
+    if ladder.rungs < 1:
+        raise PlanError("Nothing of this model can be removed.", "See why: cnngraph show NAME")
     told = progress or Quiet()
-    layers = [LayerTheta(row.layer, row.value, row.theta) for row in plan.layers]
-    kept = {layer: reason for layer, reason in (keep or {}).items() if layer in {row.layer for row in layers}}
-    most = min(len(layers) - len(kept), len(layers) - 1)
-    if most < 1:
-        reasons = "; ".join(f"{layer}: {reason}" for layer, reason in kept.items())
-        raise PlanError("No convolution of this model can be removed.", reasons or "It has only one.")
-    told.note(_expectation(most, seconds_a_trial))
-    fixed = {"model": plan.model, "measure": plan.measure, "run": plan.run, "init": plan.init, **(identity or {})}
-    trials = Trials.resume(state, fixed)
-    told.start("Trying how many layers can go", total=most_trials(most))
+    told.note(_expectation(ladder.rungs, steps, seconds_a_step))
+    base = ladder.base
+    fixed = {"model": base.model, "measure": base.measure, "run": base.run, "init": base.init, "steps": steps}
+    trials = Trials.resume(state, fixed | dict(identity or {}))
+    told.start("Trying how much can go", total=most_trials(ladder.rungs))
     least = baseline - points / 100
-    low, high = 0, most
+    low, high = 0, ladder.rungs
+    accuracy_at: dict[int, float] = {}
     while low < high:
-        count = (low + high + 1) // 2
-        accuracy = _trial(lowest(layers, count, kept), accuracy_after, trials, told)
+        rung = (low + high + 1) // 2
+        accuracy = _trial(ladder, rung, steps, accuracy_after, trials, told)
         if accuracy is not None and accuracy >= least:
-            low = count
+            low, accuracy_at[rung] = rung, accuracy
         else:
-            high = count - 1
+            high = rung - 1
         told.advance()
-    removed = lowest(layers, low, kept) if low else ()
-    return _with_removed(plan, removed, points, baseline, trials)
+    return _with_reached(ladder, low, points, baseline, accuracy_at.get(low), len(trials.accuracies), steps)
 
 
-def _expectation(most: int, seconds_a_trial: float | None) -> str:
-    number = most_trials(most)
-    said = f"At most {number} trials, each a cut, a refit and a short fine-tuning"
-    if seconds_a_trial is None:
+def _expectation(rungs: int, steps: int, seconds_a_step: float | None) -> str:
+    number = most_trials(rungs)
+    each = "a cut, a refit and a short fine-tuning" + (f", {steps} times" if steps > 1 else "")
+    said = f"At most {number} trials, each {each}"
+    if seconds_a_step is None:
         return f"{said}."
-    return f"{said} of about {seconds_a_trial:.0f} s: about {number * seconds_a_trial / 60:.1f} minutes."
+    seconds = steps * seconds_a_step
+    return f"{said}: about {seconds:.0f} s a trial, {number * seconds / 60:.1f} minutes in all."
 
 
 def _trial(
-    removed: tuple[str, ...],
-    accuracy_after: Callable[[tuple[str, ...]], float | None],
-    trials: Trials,
-    told: Progress,
+    ladder: Ladder, rung: int, steps: int, accuracy_after: Trial, trials: Trials, told: Progress
 ) -> float | None:
-    key = " ".join(removed)
+    try:
+        plans = ladder.climb(rung, steps)
+    except PlanError as error:
+        told.note(f"without {ladder.says(rung)}: {error.message}")
+        return None
+    key = _key(plans[-1])
     if key not in trials.accuracies:
         began = time.monotonic()
-        trials.record(removed, accuracy_after(removed))
+        trials.record(key, accuracy_after(plans))
         found = trials.accuracies[key]
         outcome = "cannot be built" if found is None else f"accuracy {found:.4f}"
-        told.note(f"without {len(removed)} layers: {outcome} ({time.monotonic() - began:.0f} s)")
+        told.note(f"without {ladder.says(rung)}: {outcome} ({time.monotonic() - began:.0f} s)")
     return trials.accuracies[key]
 
 
-def _with_removed(plan: Plan, removed: tuple[str, ...], points: float, baseline: float, trials: Trials) -> Plan:
-    by_name = {row.layer: row for row in plan.layers}
-    accuracy = trials.accuracies.get(" ".join(removed))
-    found = f"validation accuracy {accuracy:.4f}, {baseline:.4f} before" if accuracy is not None else ""
-    removes = tuple(
-        Removal(
-            layer=layer,
-            score=by_name[layer].theta,
-            threshold=first_threshold(by_name[layer].theta),
-            reason=f"One of the {len(removed)} of lowest theta ({by_name[layer].theta:.6g}); without them {found}.",
-        )
-        for layer in removed
-    )
+def _key(plan: Plan) -> str:
+    """Names what goes: layers and blocks in full, filters by a hash."""
+    filters = sorted(plan.filters.items())
+    digest = hashlib.sha256(json.dumps(filters).encode()).hexdigest()[:16]
+    return " ".join([*plan.removed, *([f"filters:{digest}"] if filters else [])])
+
+
+def _with_reached(
+    ladder: Ladder, rung: int, points: float, baseline: float, accuracy: float | None, trials: int, steps: int
+) -> Plan:
+    if rung == 0 or accuracy is None:
+        base = ladder.base
+        note = f"Nothing goes: every trial lost more than {points:g} points of the validation accuracy {baseline:.4f}."
+        return base.model_copy(update={"removes": (), "threshold": None, "notes": (*base.notes, note)})
+    plan = ladder.plan_at(rung)
+    gradually = f", each in {steps} steps with fine-tuning between" if steps > 1 else ""
     note = (
-        f"Layers removed within a drop of {points:g} points: {len(removed)} of {len(plan.layers)} "
-        f"({len(trials.accuracies)} trials); {found}."
-        if removed
-        else f"No layer goes: every trial lost more than {points:g} points of the validation accuracy {baseline:.4f}."
+        f"Within a drop of {points:g} points goes {ladder.says(rung)} ({trials} trials{gradually}): "
+        f"validation accuracy {accuracy:.4f}, {baseline:.4f} before."
     )
-    return plan.model_copy(update={"removes": removes, "threshold": None, "notes": (*plan.notes, note)})
+    found = {"points": points, "steps": steps, "baseline": baseline, "accuracy": accuracy}
+    settings = plan.settings | {"max_accuracy_drop": found}
+    return plan.model_copy(update={"settings": settings, "notes": (*plan.notes, note)})

@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 from cnngraph.chain.bench import Bench, Timing
-from cnngraph.chain.target import candidates, reach_by_layers
+from cnngraph.chain.target import reach_by_layers
 from cnngraph.errors import PlanError
 from cnngraph.network.graph import follow
 from cnngraph.plan import LayerScore, Plan
@@ -18,7 +18,6 @@ from cnngraph.pruning.target import Target
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.latency_table import LatencyTable, write_table
 from cnngraph.training.latency import Latency
-from tests.toynets import toy, toy_shape
 
 SHAPE = (4, 6, 6)
 KEEP = {"0": "glued to the input"}
@@ -30,9 +29,9 @@ def net() -> nn.Module:
     return nn.Sequential(*(layer for _ in range(12) for layer in (nn.Conv2d(4, 4, 3, padding=1), nn.ReLU())))
 
 
-def ranking(model: nn.Module, shape: tuple[int, int, int] = SHAPE) -> Plan:
+def ranking(model: nn.Module) -> Plan:
     """Theta grows from the input to the output."""
-    convs = follow(model, shape).convs
+    convs = follow(model, SHAPE).convs
     return Plan(layers=tuple(LayerScore(layer=conv.layer, theta=i / 10, value=1.0) for i, conv in enumerate(convs)))
 
 
@@ -122,17 +121,6 @@ def test_a_miss_is_said_loudly() -> None:
     assert any(note.startswith("MISSED: 6.0% of the MACs") for note in found.notes)
     with pytest.raises(PlanError, match="Nothing goes: whatever could go first overshoots"):
         reach_by_layers(bench(model, Target("macs", 0.7)), ranked, {})
-
-
-def test_blocks_stand_for_layers_that_cannot_go_alone() -> None:
-    model, shape = toy("residual"), toy_shape("residual")
-    made = Bench(model, shape, Target("macs", 0.5))
-    order = candidates(made, ranking(model, shape), {"layer1.0.conv1": "glued"})
-    block = next(removal for removal in order if removal.kind == "block")
-    theta = {row.layer: row.theta for row in ranking(model, shape).layers}
-    assert (block.layer, block.score) == ("layer1.0", max(theta["layer1.0.conv1"], theta["layer1.0.conv2"]))
-    assert "layer1.0.conv1" not in [removal.layer for removal in order]
-    assert [removal.score for removal in order] == sorted(removal.score or 0 for removal in order)
 
 
 def test_a_table_of_another_device_is_reckoned_with(net: nn.Module, tmp_path: Path) -> None:

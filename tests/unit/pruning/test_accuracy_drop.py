@@ -1,36 +1,44 @@
-"""How many layers an allowed drop lets go: trials are counted, resumed and explained."""
+"""How much an allowed drop lets go: trials are counted, resumed and explained."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cnngraph.console import Quiet
 from cnngraph.errors import PlanError, UsageError
-from cnngraph.measures.measure import LayerTheta, MeasureResult
-from cnngraph.plan import Plan
-from cnngraph.pruning.accuracy_drop import most_trials, within_drop
-from cnngraph.pruning.multilayer import decide
+from cnngraph.plan import Plan, Removal
+from cnngraph.pruning.accuracy_drop import Ladder, layer_ladder, most_trials, ratio_ladder, within_drop
 
 
-def ranked(count: int) -> Plan:
-    """conv1 has the highest theta, the last conv the lowest."""
-    rows = tuple(LayerTheta(f"conv{i}", 0.1 * (count - i), 0.1 * (count - i)) for i in range(1, count + 1))
-    return decide(MeasureResult("run", "degree", 1.0, rows, model="me/net"))
+def ladder(count: int) -> Ladder:
+    """conv1 goes last, the last conv first."""
+    order = [Removal(layer=f"conv{i}", score=0.1 * (count + 1 - i)) for i in range(count, 0, -1)]
+    return layer_ladder(Plan(model="me/net", measure="degree", notes=("a ranking",)), order)
+
+
+def filters(ratio: float) -> Plan:
+    """Of twenty filters."""
+    if ratio > 0.8:
+        raise PlanError("a layer would be empty")
+    gone = tuple(range(round(20 * ratio)))
+    return Plan(method="filters", removes=(Removal(layer="conv", kind="filters", filters=gone),))
 
 
 class Net:
-    """Loses ``loss`` accuracy with each layer; counts its trials."""
+    """Loses ``loss`` accuracy with each layer or filter; keeps what its trials removed, step by step."""
 
     def __init__(self, loss: float) -> None:
         self.loss = loss
-        self.trials: list[tuple[str, ...]] = []
+        self.trials: list[list[int]] = []
 
-    def __call__(self, removed: tuple[str, ...]) -> float:
-        self.trials.append(removed)
-        return 0.9 - self.loss * len(removed)
+    def __call__(self, plans: tuple[Plan, ...]) -> float | None:
+        sizes = [len(plan.removed) + sum(map(len, plan.filters.values())) for plan in plans]
+        self.trials.append(sizes)
+        return 0.9 - self.loss * sizes[-1]
 
 
 class Notes(Quiet):
@@ -41,80 +49,106 @@ class Notes(Quiet):
         self.said.append(text)
 
 
-@pytest.mark.parametrize(("points", "count"), [(0.0, 0), (1.0, 1), (5.5, 5), (50.0, 12)])
+@pytest.mark.parametrize(("points", "count"), [(0.0, 0), (1.0, 1), (5.5, 5), (50.0, 13)])
 def test_as_many_go_as_keep_the_accuracy(points: float, count: int) -> None:
     net = Net(0.01)
-    plan = within_drop(ranked(13), points + 1e-9, baseline=0.9, accuracy_after=net)
-    assert plan.removed == [f"conv{i}" for i in range(14 - count, 14)]
-    assert len(net.trials) <= most_trials(12) == 4
+    plan = within_drop(ladder(13), points + 1e-9, baseline=0.9, accuracy_after=net)
+    assert plan.removed == [f"conv{i}" for i in range(13, 13 - count, -1)]
+    assert len(net.trials) <= most_trials(13) == 4
     assert plan.threshold is None
-    assert plan.schedule == ranked(13).schedule
+    assert plan.notes[0] == "a ranking"
+
+
+def test_the_ratio_of_filters_is_bisected() -> None:
+    net = Net(0.01)
+    plan = within_drop(ratio_ladder(filters, Plan()), 7.5, baseline=0.9, accuracy_after=net)
+    assert plan.filters == {"conv": tuple(range(7))}
+    assert len(net.trials) <= most_trials(19) == 5
+    assert "goes a ratio of 0.35 of the filters" in plan.notes[-1]
+    assert plan.settings["max_accuracy_drop"]["accuracy"] == pytest.approx(0.83)
+
+
+def test_ratios_that_cannot_be_had_are_too_much() -> None:
+    plan = within_drop(ratio_ladder(filters, Plan()), 100, baseline=0.9, accuracy_after=Net(0.0))
+    assert plan.filters == {"conv": tuple(range(16))}
+
+
+@pytest.mark.parametrize(("rung", "steps", "sizes"), [(12, 3, [4, 8, 12]), (2, 5, [1, 2]), (7, 1, [7]), (7, 2, [4, 7])])
+def test_a_trial_climbs_in_steps(rung: int, steps: int, sizes: list[int]) -> None:
+    assert [len(plan.removed) for plan in ladder(12).climb(rung, steps)] == sizes
+
+
+def test_a_search_in_steps_tunes_on_the_way() -> None:
+    net = Net(0.01)
+    plan = within_drop(ladder(13), 5.5, baseline=0.9, accuracy_after=net, steps=3)
+    assert net.trials[0] == [2, 5, 7]
+    assert len(plan.removed) == 5
+    assert "each in 3 steps with fine-tuning between" in plan.notes[-1]
 
 
 def test_the_expected_time_is_said_before_the_first_trial() -> None:
     notes = Notes()
 
-    def trial(removed: tuple[str, ...]) -> float:
-        assert "At most 4 trials" in notes.said[0]
-        assert "about 30 s: about 2.0 minutes" in notes.said[0]
+    def trial(plans: tuple[Plan, ...]) -> float:
+        assert "At most 4 trials, each a cut, a refit and a short fine-tuning, 2 times" in notes.said[0]
+        assert "about 60 s a trial, 4.0 minutes in all" in notes.said[0]
         return 0.0
 
-    within_drop(ranked(13), 1, baseline=0.9, accuracy_after=trial, seconds_a_trial=30, progress=notes)
+    within_drop(ladder(13), 1, baseline=0.9, accuracy_after=trial, steps=2, seconds_a_step=30, progress=notes)
     assert len(notes.said) > 1
 
 
-def test_a_removal_gives_the_accuracy_that_its_trial_found() -> None:
-    plan = within_drop(ranked(3), 1.5, baseline=0.9, accuracy_after=Net(0.01))
+def test_the_plan_says_what_its_trial_found() -> None:
+    plan = within_drop(ladder(3), 1.5, baseline=0.9, accuracy_after=Net(0.01))
     assert plan.removed == ["conv3"]
-    assert "accuracy 0.8900, 0.9000 before" in plan.removes[0].reason
-    assert plan.removes[0].threshold == 0.05
-    assert "within a drop of 1.5 points: 1 of 3 (2 trials)" in plan.notes[-1]
+    assert plan.removes[0].score == pytest.approx(0.1)
+    assert "a drop of 1.5 points goes 1 of 3 layers and blocks (2 trials): validation accuracy 0.8900" in plan.notes[-1]
 
 
 def test_nothing_goes_where_every_trial_loses_too_much() -> None:
-    plan = within_drop(ranked(5), 1, baseline=0.9, accuracy_after=lambda removed: None)
+    plan = within_drop(ladder(5), 1, baseline=0.9, accuracy_after=lambda plans: None)
     assert plan.removes == ()
-    assert "No layer goes" in plan.notes[-1]
+    assert "Nothing goes" in plan.notes[-1]
 
 
-def test_layers_that_cannot_go_are_passed_over() -> None:
-    plan = within_drop(ranked(4), 100, baseline=0.9, accuracy_after=Net(0.01), keep={"conv4": "glued"})
-    assert plan.removed == ["conv1", "conv2", "conv3"]
-    with pytest.raises(PlanError, match="No convolution"):
-        within_drop(ranked(1), 1, baseline=0.9, accuracy_after=Net(0.01))
+def test_what_has_no_rung_is_refused() -> None:
+    with pytest.raises(PlanError, match="Nothing of this model can be removed"):
+        within_drop(ladder(0), 1, baseline=0.9, accuracy_after=Net(0.01))
 
 
-def test_an_interrupted_search_goes_on_with_its_trials(tmp_path: Path) -> None:
+@pytest.mark.parametrize("make", [lambda: ladder(13), lambda: ratio_ladder(filters, Plan())])
+def test_an_interrupted_search_goes_on_with_its_trials(tmp_path: Path, make: Callable[[], Ladder]) -> None:
     class Interrupted(Net):
-        def __call__(self, removed: tuple[str, ...]) -> float:
+        def __call__(self, plans: tuple[Plan, ...]) -> float | None:
             if len(self.trials) == 2:
                 raise KeyboardInterrupt
-            return super().__call__(removed)
+            return super().__call__(plans)
 
     state, first, second = tmp_path / "trials.json", Interrupted(0.01), Net(0.01)
     with pytest.raises(KeyboardInterrupt):
-        within_drop(ranked(13), 5.5, baseline=0.9, accuracy_after=first, state=state, identity={"seed": 0})
-    plan = within_drop(ranked(13), 5.5, baseline=0.9, accuracy_after=second, state=state, identity={"seed": 0})
-    assert len(plan.removed) == 5
-    assert not set(first.trials) & set(second.trials)
-    assert len(first.trials) + len(second.trials) <= 4
+        within_drop(make(), 5.5, baseline=0.9, accuracy_after=first, state=state, identity={"seed": 0})
+    plan = within_drop(make(), 5.5, baseline=0.9, accuracy_after=second, state=state, identity={"seed": 0})
+    assert len(plan.removed) + sum(map(len, plan.filters.values())) == 5
+    assert not [trial for trial in second.trials if trial in first.trials]
+    assert len(first.trials) + len(second.trials) <= 5
     assert [path.name for path in tmp_path.iterdir()] == ["trials.json"]
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"version": 99}'])
 def test_trials_of_other_inputs_or_a_broken_file_are_made_again(tmp_path: Path, content: str) -> None:
     state = tmp_path / "trials.json"
-    within_drop(ranked(5), 1, baseline=0.9, accuracy_after=Net(0.01), state=state, identity={"seed": 0})
-    again = Net(0.01)
-    within_drop(ranked(5), 1, baseline=0.9, accuracy_after=again, state=state, identity={"seed": 1})
+    within_drop(ladder(5), 1, baseline=0.9, accuracy_after=Net(0.01), state=state, identity={"seed": 0})
+    again, once_more, in_steps = Net(0.01), Net(0.01), Net(0.01)
+    within_drop(ladder(5), 1, baseline=0.9, accuracy_after=again, state=state, identity={"seed": 1})
     assert again.trials
+    within_drop(ladder(5), 1, baseline=0.9, accuracy_after=in_steps, state=state, identity={"seed": 1}, steps=2)
+    assert in_steps.trials
     state.write_text(content)
-    once_more = Net(0.01)
-    within_drop(ranked(5), 1, baseline=0.9, accuracy_after=once_more, state=state, identity={"seed": 1})
+    within_drop(ladder(5), 1, baseline=0.9, accuracy_after=once_more, state=state, identity={"seed": 1})
     assert once_more.trials == again.trials
 
 
 @pytest.mark.parametrize("points", [math.nan, -0.1, 101, math.inf])
 def test_a_drop_out_of_range_is_wrong_usage(points: float) -> None:
     with pytest.raises(UsageError, match="accuracy drop"):
-        within_drop(ranked(3), points, baseline=0.9, accuracy_after=Net(0.01))
+        within_drop(ladder(3), points, baseline=0.9, accuracy_after=Net(0.01))
