@@ -112,6 +112,15 @@ class Plan(_Strict):
         """The filters that go, by layer."""
         return {removal.layer: removal.filters for removal in self.removes if removal.kind == "filters"}
 
+    @property
+    def in_words(self) -> str:
+        """What goes, in a few words: the layers and blocks by name, the filters counted."""
+        parts = self.removed
+        if self.filters:
+            count, layers = sum(map(len, self.filters.values())), len(self.filters)
+            parts.append(f"{count:,} filter{'s' * (count > 1)} of {layers:,} layer{'s' * (layers > 1)}")
+        return ", ".join(parts) or "nothing"
+
     @field_validator("version")
     @classmethod
     def _known_version(cls, value: int) -> int:

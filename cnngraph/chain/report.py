@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,7 @@ def pruning_of(db: Database, key: str) -> tuple[Plan, dict[str, Any]]:
         "new_model": key,
         "run": parent["run"],
         "removed": plan.removed,
+        "filters": plan.filters,
         "verified": json.loads(after["verified"]),
         "before": next(row for row in old if not row["control"]),
         "after": after,
@@ -70,7 +72,7 @@ def write_report(db: Database, key: str, out: Path, commands: Sequence[str] = ()
     sentence = verdict(result)
     write_page(
         out,
-        title=f"{key}: {len(plan.removed)} removed from {result['model']}",
+        title=f"{key}: {result['model']} without {textwrap.shorten(plan.in_words, 120, placeholder=' ...')}",
         plan=plan,
         result=result,
         sentence=sentence,

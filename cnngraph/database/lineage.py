@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import neo4j
@@ -16,9 +16,10 @@ from pydantic import ValidationError
 
 from cnngraph.database import catalogue, cypher
 from cnngraph.database.connection import Database
+from cnngraph.database.removals import removal_rows, removals_of
 from cnngraph.database.rows import camel, snake
 from cnngraph.errors import ConflictError, NotFoundError, PlanError, nearest
-from cnngraph.plan import Plan, Removal
+from cnngraph.plan import Plan
 
 __all__ = ["lineage", "read_pruning_run", "store_evaluation", "store_produced", "store_pruning_run"]
 
@@ -29,7 +30,7 @@ def store_pruning_run(db: Database, plan: Plan) -> str:
     """Store a decision; returns its key, which is the same for the same plan of the same model.
 
     A plan that was read from a run, a person's say, and not changed since is that run. A block is stored as REMOVES to
-    each of its layers, with the block's name on the relationship.
+    each of its layers, with the block's name on the relationship, and to its Block node where the model has one.
 
     Raises:
         PlanError: the plan names a layer that its model does not have.
@@ -39,14 +40,17 @@ def store_pruning_run(db: Database, plan: Plan) -> str:
     if _is_stored(db, plan):
         db.write(cypher.load("lineage/mark_removed"), key=plan.run)
         return str(plan.run)
-    rows = _removal_rows(db, plan)
+    layers, filters = removal_rows(db, plan)
     parameters = plan.model_dump_json(exclude=_EXECUTED_BY_RUN)
+    rows = {"layers": layers, "filters": filters}
     key = f"{plan.model}/{plan.method}/{_short_hash([parameters, rows])}"
 
     def store(tx: neo4j.ManagedTransaction) -> None:
         run = {"model": plan.model, "key": key, "method": plan.method, "owner": db.owner, "parameters": parameters}
         tx.run(cypher.load("lineage/store_pruning_run"), run).consume()
-        tx.run(cypher.load("lineage/store_removals"), model=plan.model, key=key, rows=rows).consume()
+        tx.run(cypher.load("lineage/store_removals"), {"model": plan.model, "key": key, **rows}).consume()
+        blocks = [row for row in layers if row["block"]]
+        tx.run(cypher.load("lineage/store_block_removals"), model=plan.model, key=key, rows=blocks).consume()
         tx.run(cypher.load("lineage/mark_removed"), key=key).consume()
 
     db.transact(store)
@@ -56,11 +60,12 @@ def store_pruning_run(db: Database, plan: Plan) -> str:
 def read_pruning_run(db: Database, key: str) -> Plan:
     """The plan of a PruningRun, also of one that a person made or changed in Cypher.
 
-    Such a run needs a ``key``, ``(run)-[:OF]->(:Model)`` and ``(run)-[:REMOVES]->(:Layer)``; all else has defaults.
+    Such a run needs a ``key``, ``(run)-[:OF]->(:Model)`` and ``(run)-[:REMOVES]->(:Layer|:Block|:FeatureMap)``, the
+    last a filter; all else has defaults.
 
     Raises:
         NotFoundError: there is no such run; the hint names the nearest.
-        PlanError: it is of no model, removes nothing, or layers of another model.
+        PlanError: it is of no model, removes nothing, or something of another model.
     """
     rows = db.read(cypher.load("lineage/read_pruning_run"), key=key)
     if not rows:
@@ -68,20 +73,21 @@ def read_pruning_run(db: Database, key: str) -> Plan:
         raise NotFoundError(f"There is no PruningRun {key!r} in the database.", nearest(key, known))
     row = rows[0]
     model = _only_model(key, row["models"])
-    if row["maps"]:
-        raise PlanError(f"The PruningRun {key!r} removes feature maps.", "Only whole layers and blocks can go.")
-    strangers = sorted({removal["layer"] for removal in row["removals"] if removal["model"] != model})
+    removed = [*row["filters"], *row["removals"], *row["blocks"]]
+    strangers = sorted({removal["layer"] for removal in removed if removal["model"] != model})
     if strangers:
         raise PlanError(f"The PruningRun {key!r} of {model} removes {strangers[0]} of another model.")
-    if not row["removals"]:
+    if not removed:
         raise PlanError(
-            f"The PruningRun {key!r} removes nothing.", "CREATE (run)-[:REMOVES]->(:Layer) to say what goes."
+            f"The PruningRun {key!r} removes nothing.",
+            "CREATE (run)-[:REMOVES]->(:Layer), or to a :FeatureMap, to say what goes.",
         )
+    removes = removals_of([*row["removals"], *row["blocks"]], row["filters"])
     architecture = catalogue.properties(db, model).get("architecture", "")
     try:
         values = {"architecture": architecture, "method": row["method"] or "manual"}
         values |= json.loads(row["parameters"] or "{}")
-        return Plan.model_validate(values | {"model": model, "run": key, "removes": _removals(row["removals"])})
+        return Plan.model_validate(values | {"model": model, "run": key, "removes": removes})
     except (ValueError, TypeError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise PlanError(
@@ -145,7 +151,8 @@ def lineage(db: Database, key: str) -> dict[str, Any]:
     """Where a model comes from, what came of it, and what was found out about it.
 
     Returns:
-        ``model``; ``ancestors`` (nearest first) and ``descendants`` with the run and the removed layers between;
+        ``model``; ``ancestors`` (nearest first) and ``descendants`` with the run between, its ``removed`` layers and
+        its ``filters`` (channels by layer);
         ``measure_runs``; ``pruning_runs`` of this model; ``evaluations``.
 
     Raises:
@@ -155,10 +162,17 @@ def lineage(db: Database, key: str) -> dict[str, Any]:
         raise NotFoundError(f"There is no model {key} in the database.")
     found: dict[str, Any] = {"model": key}
     for part in ("ancestors", "descendants", "measure_runs", "pruning_runs"):
-        found[part] = db.read(cypher.load(f"lineage/{part}"), key=key)
+        found[part] = [_by_layer(row) for row in db.read(cypher.load(f"lineage/{part}"), key=key)]
     evaluations = [row["evaluation"] for row in db.read(cypher.load("lineage/evaluations"), key=key)]
     found["evaluations"] = [{snake(name): value for name, value in row.items()} for row in evaluations]
     return found
+
+
+def _by_layer(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with its filters, where it has some, as channels by layer."""
+    if "filters" not in row:
+        return row
+    return row | {"filters": {entry["layer"]: entry["filters"] for entry in row["filters"]}}
 
 
 def _is_stored(db: Database, plan: Plan) -> bool:
@@ -169,44 +183,6 @@ def _is_stored(db: Database, plan: Plan) -> bool:
         return read_pruning_run(db, plan.run) == plan
     except PlanError:  # somebody has changed it meanwhile
         return False
-
-
-def _removal_rows(db: Database, plan: Plan) -> list[dict[str, Any]]:
-    """What REMOVES says, one row a layer: a block is spelt out."""
-    layers = db.read(cypher.load("lineage/layer_modules"), model=plan.model)
-    known = {row["layer"] for row in layers}
-    rows = []
-    for removal in plan.removes:
-        why = {"score": removal.score, "threshold": removal.threshold, "reason": removal.reason}
-        if removal.kind == "block":
-            inside = [row["layer"] for row in layers if (row["module"] or "").startswith(f"{removal.layer}.")]
-            if not inside:
-                blocks = {row["module"].rpartition(".")[0] for row in layers if "." in (row["module"] or "")}
-                raise PlanError(f"{plan.model} has no block {removal.layer!r}.", nearest(removal.layer, blocks))
-            rows += [{"layer": layer, "block": removal.layer, **why} for layer in inside]
-        elif removal.layer not in known:
-            raise PlanError(f"{plan.model} has no layer {removal.layer!r}.", nearest(removal.layer, known))
-        else:
-            rows.append({"layer": removal.layer, "block": None, **why})
-    return rows
-
-
-def _removals(rows: Iterable[Mapping[str, Any]]) -> list[Removal]:
-    """The inverse of :func:`_removal_rows`; a layer that is named twice counts once."""
-    removals: dict[str, Removal] = {}
-    for row in rows:
-        name = row["block"] or row["layer"]
-        removals.setdefault(
-            name,
-            Removal(
-                layer=name,
-                kind="block" if row["block"] else "layer",
-                score=row["score"],
-                threshold=row["threshold"],
-                reason=row["reason"] or "",
-            ),
-        )
-    return list(removals.values())
 
 
 def _only_model(key: str, models: list[str]) -> str:

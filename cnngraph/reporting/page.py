@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnngraph.files import write_text
 from cnngraph.plan import Plan
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["FIGURES", "figures_table", "verdict", "write_page"]
 
@@ -22,6 +25,10 @@ FIGURES: tuple[tuple[str, str, str], ...] = (
     ("parameters", "parameters", "{:,}"),
     ("macs", "MACs", "{:,}"),
 )
+
+
+_GOES, _STAYS = "#c0392b", "#2471a3"
+_NAMED = 40  # more layers than that would write their names over each other
 
 
 def figures_table(result: Mapping[str, Any]) -> list[list[str]]:
@@ -92,32 +99,56 @@ def write_page(
         commands=commands,
         queries=queries,
         browser=browser,
-        plot=_theta_plot(plan),
+        plot=_plot(plan),
     )
     return write_text(path, page)
 
 
-def _theta_plot(plan: Plan) -> str:
-    """Theta by layer as an SVG element; removed layers in another colour, the threshold as a line."""
-    if not plan.layers:
-        return ""
+def _plot(plan: Plan) -> str:
+    """As an SVG element: filters that stay and go by layer, else theta by layer; "" where neither is known."""
+    widths: Mapping[str, int] = plan.settings.get("widths", {})
+    if plan.filters and widths:
+        return _drawn(lambda axes: _draw_filters(axes, plan.filters, widths))
+    return _drawn(lambda axes: _draw_thetas(axes, plan)) if plan.layers else ""
+
+
+def _drawn(draw: Callable[[Axes], None]) -> str:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     with mpl.rc_context({"svg.hashsalt": "cnngraph", "svg.fonttype": "none"}):
         figure = Figure(figsize=(9, 3.2), layout="constrained")
-        axes = figure.subplots()
-        gone = set(plan.removed)
-        names = [score.layer for score in plan.layers]
-        thetas = [score.theta for score in plan.layers]
-        axes.bar(range(len(names)), thetas, color=["#c0392b" if name in gone else "#2471a3" for name in names])
-        if min(thetas) > 0:
-            axes.set_yscale("log")
-        if plan.threshold is not None:
-            axes.axhline(plan.threshold, color="#555", linestyle="--", linewidth=1)
-        axes.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=8)
-        axes.set_ylabel("theta = max / reference")
+        draw(figure.subplots())
         text = StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
     svg = text.getvalue()
     return svg[svg.index("<svg") :]
+
+
+def _draw_thetas(axes: Axes, plan: Plan) -> None:
+    """A bar a layer, removed ones in another colour, the threshold as a line."""
+    gone = set(plan.removed)
+    names = [score.layer for score in plan.layers]
+    thetas = [score.theta for score in plan.layers]
+    axes.bar(range(len(names)), thetas, color=[_GOES if name in gone else _STAYS for name in names])
+    if min(thetas) > 0:
+        axes.set_yscale("log")
+    if plan.threshold is not None:
+        axes.axhline(plan.threshold, color="#555", linestyle="--", linewidth=1)
+    axes.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=8)
+    axes.set_ylabel("theta = max / reference")
+
+
+def _draw_filters(axes: Axes, filters: Mapping[str, Sequence[int]], widths: Mapping[str, int]) -> None:
+    """A bar a layer: what stays, and on it what goes."""
+    gone = [len(filters.get(layer, ())) for layer in widths]
+    left = [width - count for width, count in zip(widths.values(), gone, strict=True)]
+    places = range(len(widths))
+    axes.bar(places, left, color=_STAYS, label="stay")
+    axes.bar(places, gone, bottom=left, color=_GOES, label="go")
+    if len(widths) <= _NAMED:
+        axes.set_xticks(places, list(widths), rotation=60, ha="right", fontsize=8)
+    else:
+        axes.set_xlabel("layers in network order")
+    axes.set_ylabel("filters")
+    axes.legend()

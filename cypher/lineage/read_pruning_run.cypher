@@ -1,4 +1,5 @@
-// A PruningRun, ours or one that a person made, with what it removes in network order. Parameters: $key.
+// A PruningRun, ours or one that a person made, with what it removes in network order; a block that goes is
+// there as its layers and, where the model has such nodes, as itself. Parameters: $key.
 MATCH (run:PruningRun {key: $key})
 RETURN run.method AS method, run.parameters AS parameters,
        COLLECT { MATCH (run)-[:OF]->(m:Model) RETURN m.key } AS models,
@@ -7,4 +8,14 @@ RETURN run.method AS method, run.parameters AS parameters,
          RETURN {model: l.model, layer: l.layer, block: r.block, score: r.score, threshold: r.threshold, reason: r.reason}
          ORDER BY l.index
        } AS removals,
-       COUNT { (run)-[:REMOVES]->(:FeatureMap) } AS maps
+       COLLECT {
+         MATCH (run)-[r:REMOVES]->(b:Block)
+         RETURN {model: b.model, layer: b.name, block: b.name, score: r.score, threshold: r.threshold, reason: r.reason}
+         ORDER BY b.index
+       } AS blocks,
+       COLLECT {
+         MATCH (run)-[r:REMOVES]->(f:FeatureMap)<-[:HAS_FEATURE_MAP]-(l:Layer)
+         RETURN {model: f.model, layer: coalesce(l.sharedWith, l.layer), channel: f.channel, score: r.score,
+                 threshold: r.threshold, reason: r.reason}
+         ORDER BY l.index, f.channel
+       } AS filters

@@ -78,6 +78,29 @@ def test_a_block_is_stored_as_its_layers(database: Database, plan: Plan, parent:
     assert read_pruning_run(database, key).removes == (block,)
 
 
+def test_a_block_that_is_no_module_is_removed_with_its_node(database: Database, plan: Plan, parent: str) -> None:
+    block = Removal(layer="add", kind="block", score=0.5, reason="by hand")
+    key = store_pruning_run(database, plan.model_copy(update={"removes": (block,)}))
+    rows = database.read(
+        "MATCH (:PruningRun {key: $key})-[r:REMOVES]->(one) "
+        "RETURN coalesce(one.layer, one.name + ' (block)') AS gone, r.score AS score ORDER BY one:Layer, one.index",
+        key=key,
+    )
+    assert [row["gone"] for row in rows] == ["add (block)", "block.conv2", "relu#2", "add"]
+    assert {row["score"] for row in rows} == {0.5}
+    assert read_pruning_run(database, key).removes == (block,)
+    assert store_pruning_run(database, plan.model_copy(update={"removes": (block,)})) == key
+
+
+def test_a_person_may_say_a_block(database: Database, parent: str) -> None:
+    database.write(
+        "MATCH (m:Model {key: $model}), (b:Block {model: $model, name: 'inner'}) "
+        "CREATE (r:PruningRun {key: 'a-block'})-[:OF]->(m), (r)-[:REMOVES]->(b)",
+        model=parent,
+    )
+    assert read_pruning_run(database, "a-block").removes == (Removal(layer="inner", kind="block"),)
+
+
 def test_a_run_made_by_a_person_is_a_plan(database: Database, parent: str) -> None:
     database.write(
         "MATCH (m:Model {key: $model}), (l:Layer {model: $model, layer: 'block.conv2'}) "
@@ -94,6 +117,58 @@ def test_a_run_made_by_a_person_is_a_plan(database: Database, parent: str) -> No
     with pytest.raises(NotFoundError, match="by-hnd") as missing:
         read_pruning_run(database, "by-hnd")
     assert "by-hand" in missing.value.hint
+
+
+FILTERS = (
+    Removal(layer="conv1", kind="filters", filters=(0, 3), scores=(0.5, 0.25), score=0.5, threshold=0.75, reason="low"),
+    Removal(layer="block.conv2", kind="filters", filters=(1,), reason="by hand"),
+)
+
+
+def test_filters_are_stored_as_their_feature_maps(database: Database, plan: Plan, parent: str) -> None:
+    mixed = plan.model_copy(update={"method": "filters", "removes": (*FILTERS, *plan.removes)})
+    key = store_pruning_run(database, mixed)
+    rows = database.read(
+        "MATCH (:PruningRun {key: $key})-[r:REMOVES]->(f:FeatureMap) "
+        "RETURN f.layer AS layer, f.channel AS channel, r.score AS score, r.threshold AS threshold, r.reason AS reason "
+        "ORDER BY layer DESC, channel",
+        key=key,
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("conv1", 0, 0.5, 0.75, "low"),
+        ("conv1", 3, 0.25, 0.75, "low"),
+        ("block.conv2", 1, None, None, "by hand"),
+    ]
+    assert read_pruning_run(database, key) == mixed.model_copy(update={"run": key})
+    assert store_pruning_run(database, mixed) == key
+    assert removed(database, parent) == ["block.conv3"]  # the label is for whole layers
+    (run,) = [row for row in lineage(database, parent)["pruning_runs"] if row["key"] == key]
+    assert (run["removed"], run["filters"]) == (["block.conv3"], {"conv1": [0, 3], "block.conv2": [1]})
+
+
+def test_filters_that_a_person_names_are_a_plan(database: Database, parent: str) -> None:
+    database.write(
+        "MATCH (m:Model {key: $model}) CREATE (r:PruningRun {key: 'maps-by-hand'})-[:OF]->(m) WITH r "
+        "MATCH (f:FeatureMap {model: $model, layer: 'conv1'}) WHERE f.channel IN [1, 2] "
+        "CREATE (r)-[:REMOVES {reason: 'twins'}]->(f)",
+        model=parent,
+    )
+    plan = read_pruning_run(database, "maps-by-hand")
+    assert plan.removes == (Removal(layer="conv1", kind="filters", filters=(1, 2), reason="twins"),)
+    assert plan.filters == {"conv1": (1, 2)}
+    assert store_pruning_run(database, plan) == "maps-by-hand"
+
+
+def test_filters_that_are_not_there_are_refused(database: Database, plan: Plan) -> None:
+    def store(layer: str) -> None:
+        gone = Removal(layer=layer, kind="filters", filters=(1, 9))
+        store_pruning_run(database, plan.model_copy(update={"removes": (gone,)}))
+
+    with pytest.raises(PlanError, match="no filter 9") as refused:
+        store("conv1")
+    assert "0 to 3" in refused.value.hint
+    with pytest.raises(PlanError, match="has no feature maps"):
+        store("pool")
 
 
 def test_what_a_person_changes_counts(database: Database, plan: Plan) -> None:
@@ -117,10 +192,10 @@ def test_what_a_person_changes_counts(database: Database, plan: Plan) -> None:
         ),
         (
             (
-                "MATCH (m:Model {key: $model}), (l:FeatureMap {model: $model, layer: 'conv1', channel: 0}) "
-                "CREATE (r:PruningRun {key: 'odd'})-[:OF]->(m), (r)-[:REMOVES]->(l)"
+                "MATCH (m:Model {key: $model}), (f:FeatureMap {model: $child, layer: 'conv1', channel: 0}) "
+                "CREATE (r:PruningRun {key: 'odd'})-[:OF]->(m), (r)-[:REMOVES]->(f)"
             ),
-            "feature maps",
+            "conv1 of another model",
         ),
         (
             (
@@ -169,6 +244,7 @@ def test_lineage_tells_the_story(database: Database, plan: Plan, parent: str, ch
             "run": run,
             "method": "multilayer",
             "removed": ["block.conv3"],
+            "filters": {},
         }
     ]
     assert [row["model"] for row in lineage(database, parent)["descendants"]] == [child]

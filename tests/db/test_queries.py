@@ -208,7 +208,7 @@ def test_what_the_queries_say(database: Database, pruned: tuple[str, str]) -> No
             "run_key": "",
             "method": "multilayer",
             "layer": "features.28",
-            "channel": None,
+            "filters": [],
             "score": 0.07,
             "threshold": 0.3,
             "reason": "theta 0.07 < 0.3",

@@ -1,0 +1,108 @@
+"""What a plan removes, as the REMOVES relationships of its PruningRun, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.database import cypher
+from cnngraph.errors import PlanError, nearest
+from cnngraph.plan import Plan, Removal
+
+if TYPE_CHECKING:
+    from cnngraph.database.connection import Database
+
+__all__ = ["removal_rows", "removals_of"]
+
+Rows = list[dict[str, Any]]
+
+
+def removal_rows(db: Database, plan: Plan) -> tuple[Rows, Rows]:
+    """The rows of what REMOVES says: one a layer (a block is spelt out), and one a filter.
+
+    Raises:
+        PlanError: the plan names a layer, block or filter that its model does not have in the graph.
+    """
+    layers = db.read(cypher.load("lineage/layer_modules"), model=plan.model)
+    known = {row["layer"]: row["maps"] for row in layers}
+    whole: Rows = []
+    filters: Rows = []
+    for removal in plan.removes:
+        why = {"score": removal.score, "threshold": removal.threshold, "reason": removal.reason}
+        if removal.kind == "block":
+            inside = _layers_of(db, plan.model, removal.layer, layers)
+            whole += [{"layer": layer, "block": removal.layer, **why} for layer in inside]
+        elif removal.layer not in known:
+            raise PlanError(f"{plan.model} has no layer {removal.layer!r}.", nearest(removal.layer, known))
+        elif removal.kind == "filters":
+            _require_maps(plan.model, removal, known[removal.layer])
+            scores = removal.scores or (removal.score,) * len(removal.filters)
+            filters += [
+                {"layer": removal.layer, "channel": channel, **why, "score": score}
+                for channel, score in zip(removal.filters, scores, strict=True)
+            ]
+        else:
+            whole.append({"layer": removal.layer, "block": None, **why})
+    return whole, filters
+
+
+def removals_of(layers: Iterable[Mapping[str, Any]], filters: Iterable[Mapping[str, Any]]) -> list[Removal]:
+    """The inverse of :func:`removal_rows`: filters first; a layer or filter that is named twice counts once.
+
+    Args:
+        layers, filters: rows in network order, those of filters by channel.
+    """
+    found = [_filter_removal(layer, list(rows)) for layer, rows in groupby(filters, key=lambda row: row["layer"])]
+    removals: dict[str, Removal] = {}
+    for row in layers:
+        name = row["block"] or row["layer"]
+        removals.setdefault(
+            name,
+            Removal(
+                layer=name,
+                kind="block" if row["block"] else "layer",
+                score=row["score"],
+                threshold=row["threshold"],
+                reason=row["reason"] or "",
+            ),
+        )
+    return [*found, *removals.values()]
+
+
+def _filter_removal(layer: str, rows: list[Mapping[str, Any]]) -> Removal:
+    by_channel = {row["channel"]: row for row in rows}
+    scores = [row["score"] for row in by_channel.values() if row["score"] is not None]
+    first = rows[0]
+    return Removal(
+        layer=layer,
+        kind="filters",
+        filters=tuple(by_channel),
+        scores=tuple(scores) if len(scores) == len(by_channel) else (),
+        score=max(scores, default=None),
+        threshold=first["threshold"],
+        reason=first["reason"] or "",
+    )
+
+
+def _layers_of(db: Database, model: str, block: str, layers: list[dict[str, Any]]) -> list[str]:
+    """The layers of a block: those that its node contains, else those of the module of that name."""
+    inside = [row["layer"] for row in db.read(cypher.load("lineage/block_layers"), model=model, block=block)]
+    inside = inside or [row["layer"] for row in layers if (row["module"] or "").startswith(f"{block}.")]
+    if not inside:
+        blocks = {row["module"].rpartition(".")[0] for row in layers if "." in (row["module"] or "")}
+        raise PlanError(f"{model} has no block {block!r}.", nearest(block, blocks))
+    return inside
+
+
+def _require_maps(model: str, removal: Removal, maps: int) -> None:
+    if not maps:
+        raise PlanError(
+            f"{removal.layer} of {model} has no feature maps in the graph, so its filters cannot be named there.",
+            "Ingest the model with --view channels or --view both.",
+        )
+    if max(removal.filters) >= maps:
+        raise PlanError(
+            f"{removal.layer} of {model} has no filter {max(removal.filters)}.",
+            f"Its filters are numbered from 0 to {maps - 1}.",
+        )
