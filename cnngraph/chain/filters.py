@@ -1,0 +1,95 @@
+"""A stored model -> the filters that go at a ratio: opened and scored once, decided for as many ratios as needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from cnngraph.chain.stored import OtherData, Stored
+from cnngraph.chain.subject import ModelChoice, open_subject
+from cnngraph.console import Progress
+from cnngraph.errors import UsageError, nearest
+from cnngraph.plan import Plan
+
+if TYPE_CHECKING:
+    from cnngraph.chain.decide import Decision
+    from cnngraph.database.connection import Database
+    from cnngraph.surgery.coupling import Coupling
+    from cnngraph.surgery.filter_scores import FilterScores
+    from cnngraph.surgery.saved import Saved
+
+__all__ = ["SCORES", "filter_planner"]
+
+FROM_NET = ("magnitude", "taylor", "bn", "random")
+FROM_GRAPH = ("strength", "redundancy", "pagerank")
+SCORES = (*FROM_NET, *FROM_GRAPH)
+
+
+def filter_planner(
+    db: Database, model: Stored, decision: Decision, *, data: OtherData, progress: Progress
+) -> Callable[[float], Plan]:
+    """What gives the filter plan of a ratio; the net is opened, and its filters are scored, here and once.
+
+    Args:
+        decision: score, scope, round_to, at_least, engine, seed and device count.
+        data: instead of the data that the model was ingested with (``taylor`` reads images).
+
+    Raises:
+        UsageError: there is no such score.
+        ModelError: the model has no saved net.
+        PlanError: it has no feature maps, so that nothing could be said in the graph of what goes.
+    """
+    from cnngraph.measures.database_scores import ranked_sizes
+    from cnngraph.measures.registry import MEASURES
+    from cnngraph.pruning.filters import plan_filters
+    from cnngraph.surgery.coupling import coupled
+    from cnngraph.surgery.saved import read_saved
+
+    if decision.score not in SCORES:
+        raise UsageError(f"There is no score {decision.score!r}.", nearest(decision.score, SCORES))
+    ranked_sizes(db, model.key, MEASURES["magnitude"])  # refused before anything is computed
+    saved = read_saved(model.folder)
+    progress.start("Finding the filters that go together")
+    coupling = coupled(saved.model, saved.input_shape)
+    run = None
+    if decision.score in FROM_GRAPH:
+        from cnngraph.measures.filters import filter_scores
+
+        run, scores = filter_scores(db, model.key, decision.score, engine=decision.engine, progress=progress)
+    else:
+        progress.start(f"Scoring filters by {decision.score}")
+        scores = _from_net(saved, coupling, model, decision, data)
+
+    def plan_at(ratio: float) -> Plan:
+        made = plan_filters(
+            coupling,
+            scores,
+            ratio=ratio,
+            scope=decision.scope,
+            round_to=decision.round_to,
+            at_least=decision.at_least,
+            score_name=decision.score,
+            model=model.key,
+            architecture=model.properties.get("architecture") or "",
+            run=run,
+        )
+        return made.model_copy(update={"notes": (*coupling.notes, *made.notes)})
+
+    return plan_at
+
+
+def _from_net(saved: Saved, coupling: Coupling, model: Stored, decision: Decision, data: OtherData) -> FilterScores:
+    from cnngraph.surgery import filter_scores
+
+    if decision.score == "magnitude":
+        return filter_scores.magnitude(saved.model, coupling)
+    if decision.score == "bn":
+        return filter_scores.norm_scale(saved.model, coupling)
+    if decision.score == "random":
+        return filter_scores.seeded_order(coupling, decision.seed)
+    from cnngraph.datasets.registry import loader
+    from cnngraph.training.execution import pick_device
+
+    subject = open_subject(ModelChoice(name=str(model.folder)), model.data(data))
+    batches = loader(subject.data.train, seed=decision.seed, shuffle=True)
+    return filter_scores.taylor(saved.model, coupling, batches, device=pick_device(decision.device))
