@@ -146,5 +146,6 @@ def _scores(found: Evaluation) -> dict[str, Any]:
         "accuracy": found.accuracy,
         "precision": found.precision,
         "recall": found.recall,
+        "near_chance": useless is not None,
         "per_class": list(found.per_class),
     }

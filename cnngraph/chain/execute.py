@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.training.own_trainer import OwnTrainer
 
-__all__ = ["carry_out", "require_free"]
+__all__ = ["carry_out", "preview", "require_free"]
 
 _NAME = "name.txt"  # in the work folder: what is being stored, so that a prune that goes on keeps its name
 
@@ -56,20 +56,23 @@ def carry_out(
         PlanError: the plan does not fit. VerificationError: the rebuilt net failed its proof; nothing was stored.
         ConflictError: ``as_name`` or ``out`` exists.
     """
+    from cnngraph.database.removals import removal_rows
+
     model = stored(db, name)
     require_free(db, settings, as_name, out)
     if not plan.removes:
         raise PlanError(
             "The plan removes nothing, so there is no new model to make.",
-            f"See which thresholds do: cnngraph plan {name} --schedule",
+            f"See what does: cnngraph plan {name} --schedule, or a larger --ratio.",
         )
+    removal_rows(db, plan)  # what the graph could not say afterwards is refused before hours of training
     subject = open_subject(ModelChoice(name=str(model.folder)), model.data(data), progress)
     recipe = training_recipe(typed, seed=seed, base=subject.training) if retrain else None
     retraining = Retraining(recipe, control=control and retrain, device=device, seed=seed, trainer=trainer)
     folder = work_folder(settings.home / "work", subject, plan, retraining)
     new_name = _new_name(db, model.key, as_name, folder)
     if dry_run:
-        return _preview(subject, plan, split_key(new_name, settings.owner))
+        return preview(subject, plan, split_key(new_name, settings.owner))
     with work_lock.held(folder):
         pruned = prune(subject, plan, retraining, folder=folder, progress=progress)
         new_name = _new_name(db, model.key, as_name, folder)  # while the net was trained somebody may have taken it
@@ -135,7 +138,7 @@ def _store(
     return names | pruned.result | {"artifact": str(folder), "joins": pruned.joins}
 
 
-def _preview(subject: Subject, plan: Plan, new_key: str) -> dict[str, Any]:
+def preview(subject: Subject, plan: Plan, new_name: str) -> dict[str, Any]:
     """What a prune would write, counted on the net that it would make; nothing is trained."""
     from cnngraph.network.graph import follow
     from cnngraph.network.sizes import estimate
@@ -143,8 +146,9 @@ def _preview(subject: Subject, plan: Plan, new_key: str) -> dict[str, Any]:
 
     slim = cut(subject.model, plan)
     return {
-        "new_model": new_key,
+        "new_model": new_name,
         "removed": plan.removed,
+        "filters": plan.filters,
         "would_write": estimate(follow(slim, subject.input_shape)),
         "dry_run": True,
     }

@@ -11,6 +11,7 @@ from cnngraph.chain import ingest as ingesting
 from cnngraph.chain import pruned_bundle, work_lock
 from cnngraph.chain.baseline import training_recipe
 from cnngraph.chain.decide import init_of, named
+from cnngraph.chain.execute import preview
 from cnngraph.chain.prune import Retraining, prune, work_folder
 from cnngraph.chain.stored import OtherData
 from cnngraph.chain.subject import DataChoice, ModelChoice, open_subject
@@ -83,8 +84,13 @@ def plan_for(
     Raises:
         NotFoundError: a layer, block or file that is not there. PlanError: no valid plan.
     """
+    from cnngraph.surgery.saved import read_saved
+
     made = read_plan(file) if file is not None else named(source.folder, layers or [], blocks or [])
-    return made if init is None else made.model_copy(update={"init": init_of(init)})
+    changes: dict[str, Any] = {"architecture": made.architecture or read_saved(source.folder).origin.architecture}
+    if init is not None:
+        changes["init"] = init_of(init)
+    return made.model_copy(update=changes)
 
 
 def prune_to_bundle(
@@ -100,6 +106,7 @@ def prune_to_bundle(
     data: OtherData,
     device: str,
     seed: int,
+    dry_run: bool,
     progress: Progress,
 ) -> dict[str, Any]:
     """Rebuild, verify, retrain, evaluate, map, and write the bundle; no database is asked for anything.
@@ -119,6 +126,8 @@ def prune_to_bundle(
         raise PlanError("The plan removes nothing, so there is no new model to make.", "Name a layer: --remove-layer L")
     progress.start("Opening the model and the data")
     subject = open_subject(ModelChoice(name=str(source.folder)), source.data(data), progress)
+    if dry_run:
+        return {"model": source.typed, "bundle": str(to_bundle)} | preview(subject, plan, str(to_bundle))
     recipe = training_recipe(typed, seed=seed, base=subject.training) if retrain else None
     retraining = Retraining(recipe, control=control and retrain, device=device, seed=seed, trainer=trainer)
     folder = work_folder(work, subject, plan, retraining)

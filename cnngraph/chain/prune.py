@@ -38,6 +38,7 @@ FIGURES = (
     "accuracy",
     "precision",
     "recall",
+    "near_chance",
     "images",
     "epoch_seconds",
     "latency_ms",
@@ -121,6 +122,7 @@ def prune(
     _latencies(subject, slim, before, after, control, retraining.device, progress)
     result = {
         "removed": plan.removed,
+        "filters": plan.filters,
         "verified": report["verified"],
         "before": before,
         "after": after,
@@ -151,6 +153,7 @@ def figures(model: nn.Module, subject: Subject, device: str, progress: Progress,
         "accuracy": found.accuracy,
         "precision": found.precision,
         "recall": found.recall,
+        "near_chance": useless is not None,
         "images": found.images,
         "epoch_seconds": None,
         "latency_ms": None,

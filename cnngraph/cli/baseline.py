@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cnngraph.cli.options import DataRoot, Device, ImagesPerClass, Json, Seed, Size
 from cnngraph.console import emit_json, progress, say, table
 
-__all__ = ["BatchSize", "Epochs", "LearningRate", "register"]
+if TYPE_CHECKING:
+    from cnngraph.training.own_trainer import OwnTrainer
+
+__all__ = ["BatchSize", "Epochs", "LearningRate", "Trainer", "own_trainer", "register"]
 
 Epochs = Annotated[int | None, typer.Option(min=1, max=10_000, help="Passes over the training images.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, max=65_536, help="Images a step.")]
 LearningRate = Annotated[float | None, typer.Option(min=1e-9, max=100, help="Peak learning rate.")]
+Trainer = Annotated[
+    str | None,
+    typer.Option(help="Train by your own package.module:fit(model, train_loader, validation_loader, ...) instead."),
+]
 Model = Annotated[
     str,
     typer.Argument(
@@ -38,6 +45,7 @@ def train(
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
+    trainer: Trainer = None,
     images_per_class: ImagesPerClass = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -62,6 +70,7 @@ def train(
             ),
             training_recipe({"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}, seed=seed),
             out,
+            trainer=own_trainer(trainer),
             device=device,
             progress=bars,
         )
@@ -112,6 +121,13 @@ def evaluate(
     table(("figure", "value"), [(name, result[name]) for name in ("accuracy", "precision", "recall")])
     headers = list(result["per_class"][0]) if result["per_class"] else []
     table(headers, [list(row.values()) for row in result["per_class"]], title="\nper class")
+
+
+def own_trainer(name: str | None) -> OwnTrainer | None:
+    """The function that was typed as ``--trainer``; raises as :func:`~cnngraph.training.own_trainer.find_trainer`."""
+    from cnngraph.training.own_trainer import find_trainer
+
+    return find_trainer(name) if name is not None else None
 
 
 def register(app: typer.Typer) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from cnngraph.cli import connection
+from cnngraph.cli.baseline import own_trainer
 from cnngraph.cli.decide_options import ByHand, Choice, Training
-from cnngraph.cli.decide_tables import as_json, gone, print_plan
+from cnngraph.cli.decide_tables import as_json, print_plan, print_pruned
+from cnngraph.cli.elsewhere import ModelOrFolder, ToBundle, prune_file, require_of_database
+from cnngraph.cli.latency import TargetLatency
 from cnngraph.cli.option_groups import spread
 from cnngraph.cli.options import Data, DataRoot, Device, DryRun, Json, ModelName, Seed
-from cnngraph.console import emit_json, progress, say, table
+from cnngraph.console import emit_json, progress, say
 
 __all__ = ["register"]
 
@@ -20,6 +23,7 @@ __all__ = ["register"]
 def plan(
     name: ModelName,
     choice: Choice,
+    speed: TargetLatency,
     schedule: Annotated[
         bool, typer.Option("--schedule", help="List every threshold at which the set changes.")
     ] = False,
@@ -35,13 +39,18 @@ def plan(
     Example: cnngraph plan demo --method multilayer --measure degree --schedule
 
     Example: cnngraph plan demo --measure degree --threshold 0.3 --out plan.json
+
+    Example: cnngraph plan demo --ratio 0.3 --score strength --round-to 8
+
+    Example: cnngraph plan demo --target-speedup 1.5 --runtime onnxruntime --batch 1
     """
     from cnngraph.chain import decide as chain
     from cnngraph.chain.stored import other_data
     from cnngraph.plan import write_plan
 
     method = choice.resolved(limit_needed=False)
-    decision = choice.decision(seed=seed, device=device)
+    timing = speed.timing_for(choice.target())
+    decision = choice.decision(seed=seed, device=device, timing=timing)
     with connection.graph() as graph, progress() as bars:
         other = other_data(data, data_root)
         made = chain.decide(graph.database, graph.settings, name, decision, data=other, progress=bars)
@@ -50,7 +59,7 @@ def plan(
     if json:
         emit_json(as_json(made))
         return
-    limited = choice.threshold or choice.remove or choice.max_accuracy_drop
+    limited = choice.threshold or choice.remove or choice.max_accuracy_drop or choice.target()
     print_plan(made, schedule=bool(made.schedule) and (schedule or not limited))
     if out is not None:
         say(f"Wrote {out}. Next: cnngraph prune {name} --plan {out}")
@@ -59,8 +68,9 @@ def plan(
 
 
 def prune(
-    name: ModelName,
+    name: ModelOrFolder,
     choice: Choice,
+    speed: TargetLatency,
     by_hand: ByHand,
     training: Training,
     as_: Annotated[
@@ -70,6 +80,7 @@ def prune(
     data_root: DataRoot = None,
     device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="Also write the saved model there.")] = None,
+    to_bundle: ToBundle = None,
     dry_run: DryRun = False,
     seed: Seed = 0,
     json: Json = False,
@@ -78,63 +89,96 @@ def prune(
 
     Example: cnngraph prune demo --method multilayer --measure degree --threshold 0.3 --as demo-slim
 
+    Example: cnngraph prune demo --ratio 0.3 --round-to 8
+
+    Example: cnngraph prune demo --target-macs 0.6 --no-retrain
+
     Example: cnngraph prune demo --remove-layer features.24 --no-retrain
+
+    Example: cnngraph prune runs/vgg16 --plan plan.json --to-bundle slim
     """
     from cnngraph.chain import decide as chain
-    from cnngraph.chain.execute import carry_out
+    from cnngraph.chain.execute import carry_out, require_free
     from cnngraph.chain.stored import other_data
     from cnngraph.settings import check_name
 
     if as_ is not None:
         check_name(as_)
+    training.require_consistent()
     method = choice.resolved(limit_needed=True)
     chosen = by_hand.chosen(method)
     if not method:
         choice.require_unused(chosen)
-    decision = choice.decision(seed=seed, device=device)
-    with connection.graph() as graph, progress() as bars:
-        other = other_data(data, data_root)
-        if method:
-            made = chain.decide(graph.database, graph.settings, name, decision, data=other, progress=bars, costs=False)
-        else:
-            made = chain.given(
-                graph.database,
+    timing = speed.timing_for(choice.target())
+    decision = choice.decision(seed=seed, device=device, timing=timing)
+    other = other_data(data, data_root)
+    if to_bundle is not None:
+        with progress() as bars:
+            made, result = prune_file(
                 name,
-                layers=by_hand.remove_layer,
-                blocks=by_hand.remove_block,
-                file=by_hand.plan_file,
-                run=by_hand.run,
+                to_bundle,
+                chosen,
+                by_hand,
+                training,
+                forbidden={"--as": as_, "--out": out},
                 init=choice.init,
+                data=other,
+                device=device,
+                seed=seed,
+                dry_run=dry_run,
+                progress=bars,
             )
-        result = carry_out(
-            graph.database,
-            graph.settings,
-            name,
-            made,
-            as_name=as_,
-            retrain=not training.no_retrain,
-            control=not training.no_control,
-            typed=training.typed,
-            data=other,
-            device=device,
-            seed=seed,
-            out=out,
-            dry_run=dry_run,
-            progress=bars,
-        )
+    else:
+        require_of_database(name)
+        trainer = own_trainer(training.trainer)
+        with connection.graph() as graph, progress() as bars:
+            require_free(graph.database, graph.settings, as_, out)
+            if method:
+                made = chain.decide(
+                    graph.database, graph.settings, name, decision, data=other, progress=bars, costs=False
+                )
+            else:
+                made = chain.given(
+                    graph.database,
+                    name,
+                    layers=by_hand.remove_layer,
+                    blocks=by_hand.remove_block,
+                    file=by_hand.plan_file,
+                    run=by_hand.run,
+                    init=choice.init,
+                )
+            result = carry_out(
+                graph.database,
+                graph.settings,
+                name,
+                made,
+                as_name=as_,
+                retrain=not training.no_retrain,
+                control=not training.no_control,
+                typed=training.typed,
+                trainer=trainer,
+                data=other,
+                device=device,
+                seed=seed,
+                out=out,
+                dry_run=dry_run,
+                progress=bars,
+            )
     if json:
         emit_json(result)
         return
-    from cnngraph.reporting.page import figures_table
+    print_pruned(made, result)
+    if not dry_run:
+        say(f"Next: {_next(result, out, untrained=training.no_retrain)}")
 
-    for note in made.notes:
-        say(note)
-    if dry_run:
-        say(f"Would remove {gone(made)} and store {result['new_model']}: {result['would_write']}.")
-        return
-    table(("", "before", "after", "change", "control"), figures_table(result))
-    print(f"\nremoved: {gone(made)}\nstored:  {result['new_model']}")
-    say(f"Next: cnngraph lineage {result['new_model'].split('/')[-1]}")
+
+def _next(result: dict[str, Any], out: Path | None, *, untrained: bool) -> str:
+    if "bundle" in result:
+        return f"where the database is, cnngraph ingest {result['bundle']} --name NAME"
+    new = result["new_model"].split("/")[-1]
+    if untrained:
+        return f"train {out or result['artifact']} elsewhere, then cnngraph adopt {new} --weights FILE"
+    return f"cnngraph lineage {new}"
 
 
 def register(app: typer.Typer) -> None:

@@ -6,26 +6,39 @@ rather than ignored; what it then means stands in its help and in :class:`cnngra
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnngraph.cli.baseline import BatchSize, Epochs, LearningRate
+from cnngraph.cli.baseline import BatchSize, Epochs, LearningRate, Trainer
 from cnngraph.cli.compute import AGGREGATES, REFERENCES, Engine
 from cnngraph.cli.options import MEASURE_NAMES, finite, known
 
 if TYPE_CHECKING:
     from cnngraph.chain.decide import Decision
+    from cnngraph.pruning.target import Target
 
-__all__ = ["ByHand", "Choice", "Training"]
+__all__ = ["SCORES", "ByHand", "Choice", "Training"]
 
 INITS = ("least-squares", "inherit", "reset", "scratch")
+SCOPES = ("layer", "global")
+# cnngraph.chain.filters knows them too (a test holds the two together), but costs more to import than --help may take.
+SCORES = ("magnitude", "strength", "redundancy", "pagerank", "taylor", "bn", "random")
+
+ROUND_FOR_SPEED = 8  # kernels compute channels by the eight: a layer of nine takes as long as one of sixteen
+
 # By method: the options of which one says how much goes, and those that say by what.
-LIMITS = {"multilayer": ("threshold", "remove", "max_accuracy_drop")}
+TARGETS = ("target_speedup", "target_macs", "target_parameters")
+LIMITS = {
+    "multilayer": ("threshold", "remove", "max_accuracy_drop", *TARGETS),
+    "filters": ("ratio", "max_accuracy_drop", *TARGETS),
+}
 DETAILS = {
     "multilayer": ("measure", "aggregate", "reference"),
+    "filters": ("scope", "score", "round_to", "at_least"),
 }
 
 
@@ -43,6 +56,12 @@ def _points(value: float | None) -> float | None:
     return value
 
 
+def _share(value: float | None) -> float | None:
+    if value is not None and not (math.isfinite(value) and 0 < value < 1):
+        raise typer.BadParameter(f"{value} is not a share between 0 and 1, such as 0.3")
+    return value
+
+
 @dataclass(frozen=True)
 class Choice:
     """What goes, and by what it is chosen."""
@@ -50,7 +69,7 @@ class Choice:
     method: Annotated[
         str | None,
         typer.Option(
-            help="multilayer: layers whose every node is weak.",
+            help="multilayer: layers whose every node is weak. filters: a share of the filters, implied by --ratio.",
             callback=lambda v: known(v, tuple(LIMITS), "method"),
         ),
     ] = None
@@ -68,12 +87,58 @@ class Choice:
     ] = None
     threshold: Annotated[float | None, typer.Option(help="Layers go whose theta is below it.", callback=finite)] = None
     remove: Annotated[int | None, typer.Option(min=1, help="This many layers go, lowest theta first.")] = None
+    ratio: Annotated[
+        float | None, typer.Option(help="This share of the filters goes, lowest score first.", callback=_share)
+    ] = None
+    scope: Annotated[
+        str | None,
+        typer.Option(
+            help="The share is that of every layer (layer, the default) or of the net (global).",
+            callback=lambda v: known(v, SCOPES, "scope"),
+        ),
+    ] = None
+    score: Annotated[
+        str | None,
+        typer.Option(
+            help=f"What ranks the filters: {', '.join(SCORES)} (default: magnitude).",
+            callback=lambda v: known(v, SCORES, "score"),
+        ),
+    ] = None
+    round_to: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Layers that lose filters keep a multiple of this many (default: 1; for --target-speedup 8)."
+        ),
+    ] = None
+    at_least: Annotated[
+        int | None, typer.Option(min=1, help="Every layer keeps at least this many filters (default: 1).")
+    ] = None
     max_accuracy_drop: Annotated[
         float | None,
         typer.Option(
             help="As many go as cost at most this much validation accuracy, in points of percent; trains on the way.",
             callback=_points,
         ),
+    ] = None
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1000,
+            help="With --max-accuracy-drop: each trial removes in this many steps, fine-tuned between (default: 1).",
+        ),
+    ] = None
+    target_speedup: Annotated[
+        float | None, typer.Option(help="So many times faster, measured; see --latency-on, --runtime and --batch.")
+    ] = None
+    target_macs: Annotated[
+        float | None,
+        typer.Option(
+            "--target-macs", help="The multiply-accumulates that are left: a share such as 0.5, or a count above 1."
+        ),
+    ] = None
+    target_parameters: Annotated[
+        float | None, typer.Option(help="The parameters that are left: a share such as 0.5, or a count above 1.")
     ] = None
     reference: Annotated[
         str | None,
@@ -101,20 +166,31 @@ class Choice:
             typer.BadParameter: options of two methods, or two limits; or none where one is needed.
             UsageError: the measure does not aggregate so.
         """
-        method = self.method or ""
+        method = self._method()
         for other in LIMITS:
             strange = self._typed(LIMITS[other] + DETAILS[other], besides=LIMITS.get(method, ()))
             if method and other != method and strange:
                 raise typer.BadParameter(f"{strange[0]} belongs to --method {other}, not to {method}")
-        one_of(
-            {flag(name): getattr(self, name) for name in LIMITS[method or "multilayer"]},
-            at_least=int(limit_needed and bool(method)),
-        )
+        needed = method == "filters" or (limit_needed and bool(method))
+        one_of({flag(name): getattr(self, name) for name in LIMITS[method or "multilayer"]}, at_least=int(needed))
         if method != "filters":
             from cnngraph.measures.registry import find_measure
 
             find_measure(self.measure or "degree", aggregate=self.aggregate or "mean")
+        if self.steps is not None and self.max_accuracy_drop is None:
+            raise typer.BadParameter("--steps belongs to --max-accuracy-drop")
         return method
+
+    def target(self) -> Target | None:
+        """What is to be reached, if anything.
+
+        Raises:
+            UsageError: it asks for nothing: a speed-up of 1, a share of 1, NaN.
+        """
+        from cnngraph.pruning.target import KINDS, Target
+
+        typed = [(kind, getattr(self, f"target_{kind}")) for kind in KINDS]
+        return next((Target(kind, value) for kind, value in typed if value is not None), None)
 
     def require_unused(self, chosen: str) -> None:
         """Refuse the options of every method: what goes is said by ``chosen``."""
@@ -127,7 +203,19 @@ class Choice:
         """The same for the chain; what was not typed is its default there."""
         from cnngraph.chain.decide import Decision
 
-        return Decision(**{name: value for name, value in vars(self).items() if value is not None}, **more)
+        typed = {name: value for name, value in vars(self).items() if value is not None and name not in TARGETS}
+        typed["method"] = self._method() or "multilayer"
+        if self.target_speedup is not None:
+            typed.setdefault("round_to", ROUND_FOR_SPEED)
+        return Decision(**typed, target=self.target(), **more)
+
+    def _method(self) -> str:
+        """The method that was typed, or that an option of it implies; "" where nothing says."""
+        if self.method:
+            return self.method
+        if self._typed(("ratio", *DETAILS["filters"])):
+            return "filters"
+        return "multilayer" if self._typed(TARGETS) else ""
 
     def _typed(self, names: tuple[str, ...], besides: tuple[str, ...] = ()) -> list[str]:
         return [flag(name) for name in names if name not in besides and getattr(self, name) is not None]
@@ -152,7 +240,7 @@ class ByHand:
         """
         named = (self.remove_layer or []) + (self.remove_block or []) or None
         ways = {
-            "--method": method or None,
+            "--method or --ratio": method or None,
             "--remove-layer or --remove-block": named,
             "--plan": self.plan_file,
             "--run": self.run,
@@ -169,6 +257,12 @@ class Training:
     epochs: Epochs = None
     batch_size: BatchSize = None
     learning_rate: LearningRate = None
+    trainer: Trainer = None
+
+    def require_consistent(self) -> None:
+        """Refuse a trainer where nothing is trained."""
+        if self.no_retrain and self.trainer is not None:
+            raise typer.BadParameter("--trainer and --no-retrain exclude each other")
 
     @property
     def typed(self) -> dict[str, int | float | None]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.console import table
+from cnngraph.console import say, table
 
 if TYPE_CHECKING:
     from cnngraph.plan import Plan
 
-__all__ = ["as_json", "gone", "print_plan", "print_schedule"]
+__all__ = ["as_json", "print_plan", "print_pruned", "print_schedule"]
 
 
 def as_json(made: Plan) -> dict[str, Any]:
@@ -17,13 +17,17 @@ def as_json(made: Plan) -> dict[str, Any]:
     return made.model_dump(mode="json") | {"removed": made.removed, "filters": made.filters}
 
 
-def gone(made: Plan) -> str:
-    """What a plan removes, in a few words."""
-    filters = made.filters
-    parts = list(made.removed)
-    if filters:
-        parts.append(f"{sum(map(len, filters.values())):,} filters of {len(filters)} layers")
-    return ", ".join(parts) or "nothing"
+def print_pruned(made: Plan, result: dict[str, Any]) -> None:
+    """What came of a prune, or what would; ``result`` is its JSON."""
+    from cnngraph.reporting.page import figures_table
+
+    for note in made.notes:
+        say(note)
+    if result.get("dry_run"):
+        say(f"Would remove {made.in_words} and store {result['new_model']}: {result['would_write']}.")
+        return
+    table(("", "before", "after", "change", "control"), figures_table(result))
+    print(f"\nremoved: {made.in_words}\nstored:  {result['new_model']}")
 
 
 def print_plan(made: Plan, *, schedule: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,10 @@ from cnngraph.cli.options import (
     known,
 )
 from cnngraph.console import emit_json, number, progress, say
+
+if TYPE_CHECKING:
+    from cnngraph.api import Graph
+    from cnngraph.chain.ingest import Prepared
 
 __all__ = ["register"]
 
@@ -87,6 +91,12 @@ def ingest(
     correlations: Annotated[
         str, typer.Option(help="on or off: which maps resemble each other.", callback=_switch)
     ] = "on",
+    kernels: Annotated[
+        bool,
+        typer.Option(
+            "--kernels", help="Keep every weight in the graph too (all connections): cnngraph rebuild needs them."
+        ),
+    ] = False,
     images_per_class: ImagesPerClass = None,
     only_classes: OnlyClasses = None,
     seed: Seed = 0,
@@ -94,6 +104,9 @@ def ingest(
     to_bundle: Annotated[
         Path | None, typer.Option(help="Write a bundle there instead; `cnngraph ingest DIR --name N` reads it.")
     ] = None,
+    without_parent: Annotated[
+        bool, typer.Option("--without-parent", help="Of a pruned bundle: store it where its parent is not, alone.")
+    ] = False,
     replace: Annotated[bool, typer.Option(help="Replace a model of that name.")] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -103,14 +116,24 @@ def ingest(
 
     Example: cnngraph ingest runs/vgg16 --data digits --name mine
 
+    Example: cnngraph ingest slim-bundle --name slim
+
     Example: cnngraph ingest torchvision:resnet18 --weights pretrained --data folder:photos --new-head --name photos
     """
     from cnngraph.chain import ingest as chain
+    from cnngraph.chain.pruned_bundle import is_pruned_bundle
     from cnngraph.chain.subject import DataChoice, ModelChoice
     from cnngraph.settings import check_name
 
-    if name is None and to_bundle is None:
+    pruned = data is None and is_pruned_bundle(model)
+    if without_parent and not pruned:
+        raise typer.BadParameter("--without-parent is for a bundle that cnngraph prune --to-bundle wrote")
+    if pruned and replace:
+        raise typer.BadParameter("--replace is not for the bundle of a prune: choose another --name")
+    if name is None and to_bundle is None and not pruned:
         raise typer.BadParameter("--name NAME is needed, or --to-bundle DIR")
+    if kernels:
+        connections = _all_connections(connections, view, data)
     if name is not None:
         check_name(name)
     with progress() as bars:
@@ -140,11 +163,13 @@ def ingest(
                     view=view,
                     connections=connections,
                     correlations=correlations == "on",
+                    kernels=kernels,
                     only_classes=tuple(part.strip() for part in only_classes.split(",")) if only_classes else None,
                     seed=seed,
                     device=device,
                 ),
                 progress=bars,
+                yes=yes,
             )
         if to_bundle is not None:
             chain.write_bundle(prepared, to_bundle)
@@ -153,11 +178,13 @@ def ingest(
             else:
                 say(f"Wrote the bundle {to_bundle}. Next: cnngraph ingest {to_bundle} --name NAME")
             return
-    assert name is not None
     with connection.graph() as graph, progress() as bars:
-        counts = chain.store(
-            graph.database, graph.settings, prepared, name, replace=replace, dry_run=dry_run, yes=yes, progress=bars
-        )
+        how: dict[str, Any] = {"dry_run": dry_run, "yes": yes, "progress": bars}
+        if pruned:
+            counts = _store_pruned(graph, prepared, Path(model), name, without_parent, **how)
+        else:
+            assert name is not None
+            counts = chain.store(graph.database, graph.settings, prepared, name, replace=replace, **how)
     if json:
         emit_json(counts | {"dry_run": dry_run})
         return
@@ -166,8 +193,34 @@ def ingest(
         for what in ("layers", "feature_maps", "connections", "positions", "arcs", "classes")
     )
     say(f"{'Would hold' if dry_run else 'Holds'} {counts['model']}: {sizes}.")
+    name = counts["model"].split("/")[-1]
+    if pruned:
+        parent = counts["pruned_from"]
+        say(f"Pruned from {parent}." if parent else "Its parent is not in the database: it has no lineage.")
     if not dry_run:
-        say(f"Next: cnngraph plan {name} --method multilayer --measure degree")
+        say(f"Next: cnngraph {f'lineage {name}' if pruned else f'plan {name} --method multilayer --measure degree'}")
+
+
+def _all_connections(connections: str, view: str, data: str | None) -> str:
+    """The policy that --kernels implies."""
+    if data is None:
+        raise typer.BadParameter("--kernels belongs where the bundle is written")
+    if view == "positions":
+        raise typer.BadParameter("--kernels needs --view channels or both")
+    if connections not in ("auto", "all"):
+        raise typer.BadParameter(f"--kernels keeps all connections, not {connections}")
+    return "all"
+
+
+def _store_pruned(
+    graph: Graph, prepared: Prepared, folder: Path, name: str | None, without_parent: bool, **how: Any
+) -> dict[str, Any]:
+    from cnngraph.chain import pruned_bundle
+
+    card = pruned_bundle.read_card(folder, prepared)
+    return pruned_bundle.store(
+        graph.database, graph.settings, prepared, card, name=name, without_parent=without_parent, **how
+    )
 
 
 def _floats(text: str | None, option: str) -> tuple[float, ...] | None:

@@ -1,0 +1,115 @@
+"""``prune FILE --to-bundle DIR``: the machine that prunes has no database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cnngraph.cli import connection
+
+if TYPE_CHECKING:
+    from cnngraph.chain.stored import OtherData
+    from cnngraph.cli.decide_options import ByHand, Training
+    from cnngraph.console import Progress
+    from cnngraph.plan import Plan
+
+__all__ = ["ModelOrFolder", "ToBundle", "prune_file", "require_of_database"]
+
+_CARDS = ("model.json", "network.json")  # of a saved model and of a bundle
+
+
+def _is_folder(name: str) -> bool:
+    return any((Path(name) / card).is_file() for card in _CARDS)
+
+
+def _name_or_folder(value: str) -> str:
+    from cnngraph.settings import split_key
+
+    if not _is_folder(value) and not value.startswith((".", "/", "~")):
+        split_key(value, "owner")
+    return value
+
+
+ModelOrFolder = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="NAME of one's own model, or OWNER/NAME; with --to-bundle the folder of a saved model or a bundle.",
+        callback=_name_or_folder,
+    ),
+]
+ToBundle = Annotated[
+    Path | None,
+    typer.Option(help="Ask no database: prune a saved model, write a bundle there; `cnngraph ingest DIR` stores it."),
+]
+
+
+def require_of_database(name: str) -> None:
+    """Refuse what can only be the path of a saved model where a model of the database is meant (exit 2)."""
+    from cnngraph.errors import UsageError
+    from cnngraph.settings import split_key
+
+    try:
+        split_key(name, "owner")
+    except UsageError as error:
+        if not _is_folder(name):
+            raise
+        raise typer.BadParameter(f"{name} is a folder: add --to-bundle DIR, or ingest it first") from error
+
+
+def prune_file(
+    name: str,
+    to_bundle: Path,
+    chosen: str,
+    by_hand: ByHand,
+    training: Training,
+    *,
+    forbidden: dict[str, Any],
+    init: str | None,
+    data: OtherData,
+    device: str,
+    seed: int,
+    dry_run: bool,
+    progress: Progress,
+) -> tuple[Plan, dict[str, Any]]:
+    """The executed plan and the JSON of ``prune``; no connection to a database is opened.
+
+    Args:
+        chosen: the option that says what goes. forbidden: values of options that need a database.
+
+    Raises:
+        typer.BadParameter: an option needs a database.
+    """
+    from cnngraph.chain import offline
+    from cnngraph.cli.baseline import own_trainer
+
+    if chosen not in ("--plan", "--remove-layer or --remove-block"):
+        raise typer.BadParameter(
+            f"{chosen} needs a database; with --to-bundle give --plan, --remove-layer or --remove-block"
+        )
+    wrong = [option for option, value in forbidden.items() if value is not None]
+    if wrong:
+        raise typer.BadParameter(f"{wrong[0]} and --to-bundle exclude each other: the bundle holds all there is")
+    trainer = own_trainer(training.trainer)
+    source = offline.open_source(name, to_bundle)
+    plan = offline.plan_for(
+        source, layers=by_hand.remove_layer, blocks=by_hand.remove_block, file=by_hand.plan_file, init=init
+    )
+    result = offline.prune_to_bundle(
+        source,
+        plan,
+        to_bundle,
+        work=connection.settings().home / "work",
+        retrain=not training.no_retrain,
+        control=not training.no_control,
+        typed=training.typed,
+        trainer=trainer,
+        data=data,
+        device=device,
+        seed=seed,
+        dry_run=dry_run,
+        progress=progress,
+    )
+    return plan, result

@@ -1,0 +1,138 @@
+"""The user's own recipe on two machines: a training of one's own, and a prune where no database is."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.db
+
+Run = Callable[..., Any]
+NOWHERE = {"NEO4J_URI": "bolt://127.0.0.1:1", "NEO4J_USERNAME": "neo4j", "NEO4J_PASSWORD": "none"}
+PAGE = (ROOT / "docs" / "own-recipe.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the trainer of the documentation."""
+    folder = tmp_path_factory.mktemp("recipe")
+    shutil.copy(ROOT / "tests" / "examples" / "my_trainer.py", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(command: Run, place: Path) -> Path:
+    """A net, trained and pruned by that trainer where no database answers."""
+    for line in (
+        "train cnngraph:vgg11 --width 0.125 --data digits --epochs 1 --trainer my_trainer:fit --out vgg11",
+        "prune vgg11 --remove-layer features.8 --to-bundle slim --epochs 1 --trainer my_trainer:fit --json",
+    ):
+        done = command(*line.split(), cwd=place, env=NOWHERE)
+        assert done.code == 0, done.err
+    result = done.json
+    assert result["removed"] == ["features.8"]
+    assert result["verified"] == {"max_abs_diff": None, "train_forward": True, "save_load": True, "export": True}
+    assert result["control"]["parameters"] == result["before"]["parameters"] > result["after"]["parameters"]
+    assert done.err.count("epoch 1: ") == 2  # the pruned net and the control, by the user's own function
+    training = json.loads((place / "slim" / "model" / "model.json").read_text())["training"]
+    assert training["trainer"] == "my_trainer:fit"
+    assert len(training["trainer_sha256"]) == 64
+    return place / "slim"
+
+
+def test_what_needs_a_database_is_refused_before_anything_is_opened(command: Run, bundle: Path, place: Path) -> None:
+    def refused(*arguments: str) -> str:
+        done = command("prune", "vgg11", *arguments, "--to-bundle", "other", cwd=place, env=NOWHERE)
+        assert done.code == 2, done.err
+        return str(done.err)
+
+    assert "--run needs a database" in refused("--run", "by-hand")
+    assert "--as and --to-bundle exclude each other" in refused("--remove-layer", "features.8", "--as", "x")
+    assert "--trainer and --no-retrain" in refused("--remove-layer", "features.8", "--no-retrain", "--trainer", "a:b")
+    taken = command("prune", "vgg11", "--remove-layer", "features.8", "--to-bundle", "slim", cwd=place, env=NOWHERE)
+    assert (taken.code, "slim exists" in taken.err) == (1, True)
+    path = command("prune", place / "vgg11", "--remove-layer", "features.8", cwd=place, env=NOWHERE)
+    assert (path.code, "is a folder: add --to-bundle DIR" in path.err) == (2, True)
+
+
+def test_a_bundle_brings_its_lineage_once(command: Run, database: Any, bundle: Path, place: Path) -> None:
+    early = command("ingest", bundle, "--name", "own-slim")
+    assert early.code == 3
+    assert "The net that this one was pruned from is not in the database (weights sha256 " in early.err
+    alone = command("ingest", bundle, "--name", "own-alone", "--without-parent", "--json")
+    assert alone.code == 0, alone.err
+    assert (alone.json["pruned_from"], alone.json["run"]) == (None, None)
+    assert len(command("lineage", "own-alone", "--json").json["evaluations"]) == 1
+
+    done = command("ingest", place / "vgg11", "--data", "digits", "--name", "own", "--view", "channels")
+    assert done.code == 0, done.err
+    dry = command("ingest", bundle, "--name", "own-slim", "--dry-run", "--json")
+    assert (dry.code, dry.json["pruned_from"]) == (0, "tester/own")
+    assert command("show", "own-slim").code == 3
+    first = command("ingest", bundle, "--name", "own-slim", "--json")
+    assert first.code == 0, first.err
+    assert first.json["pruned_from"] == "tester/own"
+    (parent,) = command("lineage", "own-slim", "--json").json["ancestors"]
+    assert (parent["model"], parent["relation"], parent["run"]) == ("tester/own", "PRUNED_FROM", first.json["run"])
+    assert parent["removed"] == ["features.8"]
+    report = command("report", "own-slim", "--out", place / "page.html")
+    assert report.code == 0, report.err
+
+    def everything() -> Any:
+        return database.read("MATCH (n) OPTIONAL MATCH (n)-[r]->() RETURN count(DISTINCT n) AS n, count(r) AS r")
+
+    written = everything()
+    again = command("ingest", bundle, "--name", "own-slim", "--json")
+    assert (again.code, again.json["action"], again.json["run"]) == (0, "nothing", first.json["run"])
+    assert everything() == written
+    taken = command("ingest", bundle, "--name", "own")
+    assert (taken.code, "with other weights or data" in taken.err) == (1, True)
+
+
+def test_a_damaged_card_is_refused(command: Run, bundle: Path, tmp_path: Path) -> None:
+    broken = shutil.copytree(bundle, tmp_path / "broken")
+    card = json.loads((broken / "pruning.json").read_text())
+    for content, said in (
+        ("{", "it is not JSON"),
+        (json.dumps(card | {"sha256": "0"}), "is the card of another net"),
+        (json.dumps(card | {"version": 9}), "written by a newer cnngraph"),
+        (json.dumps({**card, "after": 3}), "is damaged: after: "),
+    ):
+        (broken / "pruning.json").write_text(content)
+        done = command("ingest", broken, "--name", "own-broken")
+        assert (done.code, said in done.err) == (1, True), done.err
+
+
+def test_the_commands_of_the_page(command: Run, server: Any, tmp_path: Path) -> None:
+    for example in ("my_trainer.py", "train_elsewhere.py"):
+        shutil.copy(ROOT / "tests" / "examples" / example, tmp_path)
+    blocks = re.findall(r"^```sh\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    assert len(lines) == 10
+    for line in lines:
+        program, *arguments = shlex.split(line)
+        if program == "python":
+            done = subprocess.run(
+                [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stderr
+            continue
+        ran = command(*arguments, cwd=tmp_path)
+        assert ran.code == 0, (line, ran.err)
+        if "--no-retrain" in line:
+            assert "Next: train slim elsewhere, then cnngraph adopt net-slim --weights FILE" in ran.err
+    told = {name: command("lineage", name, "--json").json["ancestors"] for name in ("net-tuned", "net-mine", "net-gpu")}
+    assert [row["relation"] for row in told["net-tuned"]] == ["ADOPTED_FROM", "PRUNED_FROM"]
+    assert [(row["model"], row["method"]) for row in told["net-mine"]] == [("tester/net", "manual")]
+    assert [(row["model"], row["method"]) for row in told["net-gpu"]] == [("tester/net", "multilayer")]
