@@ -7,7 +7,7 @@ A size that ``forward`` reads off a tensor follows by itself. One that a module 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,20 +20,25 @@ Labels = npt.NDArray[np.int64]
 _PLAIN = (nn.Linear.__module__.rpartition(".")[0],)  # torch's own layers: surgery knows their sizes by name
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class Stored:
-    """An attribute of the module at path ``owner``; ``index`` where it is a tuple or list of numbers."""
+    """An attribute of the module at path ``owner``; ``index`` where it is a tuple or list of numbers.
+
+    ``spent``: the number was also reckoned with, as a scale or the like, and not only as a size.
+    """
 
     owner: str
     attribute: str
     index: int | None = None
+    spent: bool = field(default=False, compare=False)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Measured:
     """A size read off a tensor while the net runs; ``labels`` of the channels along that axis (0: no channel)."""
 
     labels: Labels
+    spent: bool = False
 
 
 class Count(int):
@@ -62,8 +67,29 @@ class Count(int):
         """Whether it is the source's own number, not one reckoned from it."""
         return self.function is _same
 
+    def spend(self) -> None:
+        """Note that the number itself matters: it may not change."""
+        self.source.spent = True
+
+    def __float__(self) -> float:
+        self.spend()
+        return super().__float__()
+
+    def __truediv__(self, other: Any) -> Any:
+        self.spend()
+        return super().__truediv__(other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        self.spend()
+        return super().__rtruediv__(other)
+
+    def __pow__(self, other: Any, modulo: Any = None) -> Any:
+        self.spend()
+        return super().__pow__(other, modulo)
+
     def _combined(self, other: object, result: Any, act: Callable[[int, int], Any]) -> Any:
         if type(result) is not int:
+            self.spend()
             return result
         mine = self.function
         if isinstance(other, Count) and other.source is self.source:

@@ -136,6 +136,7 @@ def coupled(model: nn.Module, input_shape: tuple[int, int, int]) -> Coupling:
     notes: tuple[str, ...] = ()
     if any(id(parameter) not in first.reached for parameter in model.parameters()):
         notes = _train_branches(model, input_shape, ledger)
+    ledger.close()
     classes = ledger.classes()
     reasons = ledger.reasons(classes)
     layers = {

@@ -47,13 +47,14 @@ class LayerLabels:
         assert isinstance(module, nn.LayerNorm | nn.RMSNorm)
         return self._layer_norm(path, module, labels)
 
-    def own(self, owner: str, name: str, axis: int, size: int) -> Labels:
+    def own(self, owner: str, name: str, axis: int, tensor: Tensor) -> Labels:
         """The labels of a parameter's own elements along ``axis``, the same at every use."""
-        known = self.ledger.axes.get((owner, name, axis))
-        if known is None:
-            self.ledger.carved(owner, name, axis, self.ledger.fresh(size))
-            known = self.ledger.axes[owner, name, axis]
-        return known.labels
+        if (owner, name, axis) not in self.ledger.axes:
+            self.ledger.carved(owner, name, axis, self.ledger.fresh(tensor.shape[axis]))
+        labels = self.ledger.axes[owner, name, axis].labels
+        if self._owners[id(tensor)] > 1:
+            self.ledger.fix(labels, f"{owner} shares a parameter with another module")
+        return labels
 
     def prelu(self, path: str, module: nn.PReLU, labels: Tensor) -> Tensor:
         """One slope a channel, or one for all."""
@@ -85,18 +86,16 @@ class LayerLabels:
     def _grouped(self, path: str, conv: nn.modules.conv._ConvNd, read: Labels, given: Labels) -> None:
         """Whole groups go, or the same place in every group: whichever leaves the finer choice."""
         ins, outs = read.reshape(conv.groups, -1), given.reshape(conv.groups, -1)
-        by_place = min(ins.shape[1], outs.shape[1]) > conv.groups
-        stacked, single = (read, 1) if isinstance(conv, _TRANSPOSED) else (given, 1)
-        if by_place:
+        transposed = isinstance(conv, _TRANSPOSED)
+        self.ledger.carved(path, "weight", 0, read if transposed else given, reads=transposed)
+        if min(ins.shape[1], outs.shape[1]) > conv.groups:
             self.ledger.tie(ins, ins[:1])
             self.ledger.tie(outs, outs[:1])
-            inner = outs[0] if isinstance(conv, _TRANSPOSED) else ins[0]
-            self.ledger.carved(path, "weight", single, inner, reads=not isinstance(conv, _TRANSPOSED))
+            self.ledger.carved(path, "weight", 1, outs[0] if transposed else ins[0], reads=not transposed)
         else:
             self.ledger.tie(ins, ins[:, :1])
             self.ledger.tie(outs, ins[:, :1])
             self.ledger.sized(Stored(path, "groups"), outs[:, 0])
-        self.ledger.carved(path, "weight", 0, stacked, reads=isinstance(conv, _TRANSPOSED))
 
     def _dense(self, path: str, dense: nn.Linear, labels: Tensor, shape: tuple[int, ...]) -> Tensor:
         axis = labels.dim() - 1

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from cnngraph.surgery.counts import Labels, Stored
+from cnngraph.surgery.counts import Labels, Measured, Stored
 
 __all__ = ["Axis", "Ledger", "Size"]
 
@@ -50,6 +50,7 @@ class Ledger:
         axes: by (tensor, axis). sizes: numbers to keep true.
         across: weights of norms that reckon over several channels: path of the tensor.
         described: (index in timm's ``feature_info``, labels of the channels that it counts).
+        measured: sizes that the code read off tensors.
         count: of labels so far, with 0.
     """
 
@@ -62,6 +63,7 @@ class Ledger:
     sizes: dict[Stored, list[Size]] = field(default_factory=lambda: defaultdict(list))
     across: set[tuple[str, str]] = field(default_factory=set)
     described: list[tuple[int, Labels]] = field(default_factory=list)
+    measured: list[Measured] = field(default_factory=list)
     count: int = 1
     _ties: list[tuple[Labels, Labels]] = field(default_factory=list)
     _fixes: list[tuple[Labels, str]] = field(default_factory=list)
@@ -116,6 +118,12 @@ class Ledger:
         found = found[found > 0]
         if len(found):
             self._fixes.append((found, reason))
+
+    def close(self) -> None:
+        """Fix the channels whose number the code reckons with."""
+        stored = [size.labels for sizes in self.sizes.values() for size in sizes if size.where.spent]
+        for labels in (*stored, *(read.labels for read in self.measured if read.spent)):
+            self.fix(labels, "the code reckons with their number")
 
     def classes(self) -> npt.NDArray[np.int64]:
         """By label, the number of the class of labels that go together; 0 is the class of label 0 alone."""

@@ -11,6 +11,7 @@ from math import gcd, prod
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from cnngraph.surgery.counts import Count, Labels, Measured, Stored
@@ -50,18 +51,27 @@ def varies(labels: Tensor, axis: int) -> bool:
     return not bool((labels == labels.narrow(axis, 0, 1)).all())
 
 
-def apart(ledger: Ledger, labels: Tensor, axis: int, parts: int) -> None:
-    """Tie the equal places of ``parts`` equal parts of ``axis``; fix all where it has no such parts."""
+def apart(ledger: Ledger, labels: Tensor, axis: int, parts: int) -> Tensor:
+    """Tie the equal places of ``parts`` equal parts of ``axis``; fix all where it has no such parts.
+
+    Returns the labels, those of the first part in all parts: what is tied may as well have one label.
+    """
     size = labels.shape[axis]
     if parts < 1 or size % parts:
         ledger.fix(flat(labels), _UNEVEN)
-        return
-    cut = compact(labels, (axis,)).movedim(axis, 0).reshape(parts, size // parts, -1).numpy()
-    ledger.tie(cut, cut[:1], _UNEVEN)
+        return labels
+    cut = torch.unflatten(compact(labels, (axis,)), axis, (parts, size // parts))
+    first = cut.narrow(axis, 0, 1)
+    ledger.tie(cut.numpy(), first.numpy(), _UNEVEN)
+    return first.expand(cut.shape).flatten(axis, axis + 1).expand(labels.shape)
 
 
-def reshaped(ledger: Ledger, before: Tensor, after: Tensor, sizes: Sequence[int]) -> None:
-    """See that a view of ``before`` as ``sizes`` gives what is left of ``after`` once channels are gone."""
+def reshaped(ledger: Ledger, before: Tensor, after: Tensor, sizes: Sequence[int]) -> Tensor:
+    """See that a view of ``before`` as ``sizes`` gives what is left of ``after`` once channels are gone.
+
+    Returns the labels after it.
+    """
+    found = after
     for axes in _factors(tuple(before.shape), tuple(after.shape)):
         axes = [axis for axis in axes if after.shape[axis] > 1]
         if not any(varies(after, axis) for axis in axes):
@@ -72,11 +82,13 @@ def reshaped(ledger: Ledger, before: Tensor, after: Tensor, sizes: Sequence[int]
             continue
         for axis in axes:
             if axis != moving:
-                cut = compact(after, (axis, moving))
+                cut = compact(found, (axis, moving))
                 ledger.tie(cut.numpy(), cut.narrow(axis, 0, 1).numpy(), _UNEVEN)
+                found = cut.narrow(axis, 0, 1).expand(found.shape)
         size = sizes[moving]
         if isinstance(size, Count) and isinstance(size.source, Stored):
-            _follow(ledger, after, moving, size)
+            _follow(ledger, found, moving, size)
+    return found
 
 
 def _moving(axes: list[int], sizes: Sequence[int]) -> int | None:
@@ -119,35 +131,32 @@ def _factors(before: tuple[int, ...], after: tuple[int, ...]) -> Iterator[list[i
     assert prod(before) == prod(after)
 
 
-def pieces(ledger: Ledger, labels: Tensor, axis: int, size: Any, *, number: bool = False) -> None:
-    """See to a split of ``axis`` into ``size`` equal parts (``number``), parts of one size, or parts of given sizes."""
-    if not varies(labels, axis):
-        return
+def pieces(ledger: Ledger, labels: Tensor, axis: int, size: Any) -> Tensor:
+    """See to a split of ``axis`` into parts of one size (a number) or of given sizes; returns the labels to split."""
     total = labels.shape[axis]
-    if number:
-        apart(ledger, labels, axis, int(size))
-    elif isinstance(size, int):
-        if size >= total:
-            return
+    if not varies(labels, axis) or (isinstance(size, int) and size >= total):
+        return labels
+    if isinstance(size, int):
         if not isinstance(size, Count):
             ledger.fix(flat(labels), _WRITTEN)
-            return
-        apart(ledger, labels, axis, total // size if total % size == 0 else 0)
+            return labels
+        labels = apart(ledger, labels, axis, total // size if total % size == 0 else 0)
         if isinstance(size.source, Stored) and total % size == 0:
             _follow(ledger, labels.narrow(axis, 0, int(size)), axis, size)
-    else:
-        start = 0
-        for part in size:
-            piece = labels.narrow(axis, start, int(part))
-            start += int(part)
-            if isinstance(part, Count) and isinstance(part.source, Stored):
-                _follow(ledger, piece, axis, part)
-            elif isinstance(part, Count) and part.is_source and len(part.source.labels) == int(part):  # type: ignore[union-attr]
-                _tie_rows(ledger, piece, axis, part.source.labels)  # type: ignore[union-attr]
-            elif isinstance(part, Count):
-                apart(ledger, labels, axis, total // gcd(total, *(int(each) for each in size)))
-            else:
-                ledger.fix(flat(piece), _WRITTEN)
+        return labels
+    start = 0
+    for part in size:
+        piece = labels.narrow(axis, start, int(part))
+        start += int(part)
+        if not isinstance(part, Count):
+            ledger.fix(flat(piece), _WRITTEN)
+        elif isinstance(part.source, Stored):
+            _follow(ledger, piece, axis, part)
+        elif part.is_source and len(part.source.labels) == int(part):
+            _tie_rows(ledger, piece, axis, part.source.labels)
+        else:
+            apart(ledger, labels, axis, total // gcd(total, *(int(each) for each in size)))
+    return labels
 
 
 def _tie_rows(ledger: Ledger, labels: Tensor, axis: int, other: Labels) -> None:
@@ -190,7 +199,8 @@ def joined(ledger: Ledger, parts: Sequence[Tensor], axis: int) -> list[Tensor]:
     return [first.expand(part.shape) for part in parts]
 
 
-def stacked(ledger: Ledger, parts: Sequence[Tensor]) -> None:
-    """Tie what a stack demands to be equal."""
+def stacked(ledger: Ledger, parts: Sequence[Tensor]) -> list[Tensor]:
+    """Tie what a stack demands to be equal; returns the parts to stack."""
     for part in parts[1:]:
         ledger.tie(compact(parts[0]).numpy(), compact(part).numpy())
+    return [parts[0] for _ in parts]
