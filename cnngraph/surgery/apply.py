@@ -12,11 +12,10 @@ from torch import nn
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import PlanError
-from cnngraph.network.graph import follow
 from cnngraph.network.symbolic import unwrapped
 from cnngraph.origin import Origin, get_origin, set_origin
 from cnngraph.plan import Plan
-from cnngraph.surgery.anatomy import Body
+from cnngraph.surgery.anatomy import read
 from cnngraph.surgery.carry_out import carry_out, renew, renew_everything
 from cnngraph.surgery.check import architectures_of, resolve
 from cnngraph.surgery.filters import Carved, carved_by
@@ -56,6 +55,8 @@ class Report:
         resized: surviving layers with other widths: (inputs, outputs).
         notes: sentences for a person. seconds: how long it took.
         filters: those that are gone, by layer, with what is coupled to the plan's.
+        adapters: 1x1 convs in the place of what is gone: (inputs, outputs).
+        regions, gates: other modules that are gone. left_out: convs whose branch is left out of its sum.
     """
 
     removed: tuple[str, ...]
@@ -67,6 +68,10 @@ class Report:
     notes: tuple[str, ...]
     seconds: float
     filters: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    adapters: dict[str, tuple[int, int]] = field(default_factory=dict)
+    regions: tuple[str, ...] = ()
+    gates: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def errors(self) -> dict[str, float]:
@@ -159,13 +164,15 @@ def _carried_out(
     if plan.filters and not plan.removed:
         return carved, None, carved.model
     removes = tuple(removal for removal in plan.removes if removal.kind != "filters")
-    incision = resolve(Body(follow(carved.model, shape).graph_module), removes)
+    incision = resolve(read(carved.model, shape), removes)
     return carved, incision, carry_out(carved.model, incision, seed)
 
 
 def _notes(incision: Incision | None) -> list[str]:
-    stays = incision.stays if incision else ()
-    return [f"{name} stays without its conv: it is a function or serves other layers too." for name in stays]
+    if incision is None:
+        return []
+    stays = [f"{name} stays without its conv: it is a function or serves other layers too." for name in incision.stays]
+    return [*incision.notes, *stays]
 
 
 def _set_origin(model: nn.Module, slim: nn.Module, plan: Plan) -> None:
@@ -198,4 +205,8 @@ def _report(incision: Incision | None, joins: list[JoinReport], notes: list[str]
         resized={path: (resize.inputs, resize.outputs) for path, resize in incision.resized.items()},
         notes=tuple(notes),
         seconds=seconds,
+        adapters={adapter.layer: (adapter.inputs, adapter.outputs) for adapter in incision.adapters.values()},
+        regions=incision.regions,
+        gates=incision.gates,
+        left_out=tuple(incision.left_out),
     )

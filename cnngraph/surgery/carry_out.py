@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cnngraph.randomness import seeded
-from cnngraph.surgery.incision import Filling, Incision, Resize
+from cnngraph.surgery.incision import Filling, Incision, Renorm, Resize
 from cnngraph.surgery.passage import Adapter, Copy, Nothing, Open
 from cnngraph.surgery.residual import Residual
 
@@ -26,6 +26,8 @@ def carry_out(model: nn.Module, incision: Incision, seed: int) -> nn.Module:
             fitting = model.get_submodule(resize.norm_of or resize.norm)
             norm = copy.deepcopy(fitting) if resize.norm_of else _fresh_norm(fitting, resize.outputs)
             _put(slim, resize.norm, norm)
+    for path, renorm in incision.renormed.items():
+        _put(slim, path, _renormed(model.get_submodule(path), renorm))
     for path, passage in incision.passages.items():
         old = model.get_submodule(path)
         _put(slim, path, _in_the_place(path, old, copy.deepcopy(passage), incision))
@@ -146,6 +148,24 @@ def _fresh_norm(norm: nn.Module, width: int) -> nn.Module:
         if hasattr(twin, attribute):
             setattr(twin, attribute, width)
     twin.reset_parameters()  # type: ignore[operator]
+    return twin
+
+
+def _renormed(norm: nn.Module, renorm: Renorm) -> nn.Module:
+    """``norm`` for other channels: those of each piece that are still there keep theirs, new ones start fresh."""
+    twin = _fresh_norm(norm, renorm.channels)
+    old = dict((*norm.named_parameters(recurse=False), *norm.named_buffers(recurse=False)))
+    new = dict((*twin.named_parameters(recurse=False), *twin.named_buffers(recurse=False)))
+    with torch.no_grad():
+        for name, tensor in new.items():
+            if tensor.dim() != 1:
+                tensor.copy_(old[name])
+                continue
+            before = after = 0
+            for was, now in renorm.pieces:
+                kept = min(was, now)
+                tensor[after : after + kept] = old[name][before : before + kept]
+                before, after = before + was, after + now
     return twin
 
 

@@ -80,6 +80,9 @@ class Costs:
             if resize.norm is not None:
                 norm = module.get_submodule(resize.norm)
                 total += sum(p.numel() // len(p) * resize.outputs for p in norm.parameters()) - _numel(norm)
+        for path, renorm in incision.renormed.items():
+            norm = module.get_submodule(path)
+            total += sum(renorm.channels - len(parameter) for parameter in norm.parameters())
         return total + sum((adapter.inputs + 1) * adapter.outputs for adapter in incision.adapters.values())
 
     def _latency(self, incision: Incision, macs: dict[str, int]) -> float | None:

@@ -16,7 +16,7 @@ from cnngraph.surgery.passage import Copy, conv_size, passage, region_passage
 from cnngraph.surgery.steps import is_product, step_name
 from cnngraph.surgery.wound import Gap, Wound
 
-__all__ = ["Fitter", "MisfitError"]
+__all__ = ["Fitter", "MisfitError", "can_follow"]
 
 _CONCATS = {"cat", "concat", "concatenate"}
 _ELEMENTWISE = {"add", "iadd", "add_", "sub", "isub", "mul", "imul", "mul_", "truediv", "div", "maximum", "minimum"}
@@ -51,6 +51,7 @@ class Fitter(fx.Interpreter):
         self.passages: dict[str, nn.Module] = {}
         self.read: dict[str, int] = {}
         self.widths: dict[fx.Node, tuple[int, int]] = {}
+        self.norms: dict[fx.Node, tuple[int, int]] = {}
         self._called: dict[str, tuple[int, int]] = {}
 
     def run_all(self) -> None:
@@ -147,6 +148,7 @@ class Fitter(fx.Interpreter):
         if self.read.setdefault(gap.path, x.shape[1]) != x.shape[1]:
             raise MisfitError(f"{gap.path} is called more than once and would get other widths", gap.node, [gap.source])
         if gap.path in self.wound.opened:
+            self.passages[gap.path] = nn.Identity()
             return x.new_empty((x.shape[0], 1, 1, 1))
         kept = gap.path in self.wound.adapters or gap.path in extent.left_out
         made = self._passage(gap, (x.shape[2], x.shape[3]), exact=self.exact or kept)
@@ -183,7 +185,10 @@ class Fitter(fx.Interpreter):
             return x.new_empty((*x.shape[:-1], module.out_features))
         width = getattr(module, "num_features", None) or getattr(module, "num_channels", None)
         if self.wound.body.is_norm(node) and isinstance(width, int):
-            if width != x.shape[1] and node not in self.wound.norms:
+            follows = self.wound.extent.norms_follow and can_follow(module, self.wound.body.calls(node))
+            if width != x.shape[1] and follows:
+                self.norms[node] = (width, x.shape[1])
+            elif width != x.shape[1] and node not in self.wound.norms:
                 reason = f"the norm {node.target} would get {x.shape[1]} channels instead of {width}"
                 raise MisfitError(reason, node, [node.all_input_nodes[0]])
             return x.clone()
@@ -235,7 +240,13 @@ class Fitter(fx.Interpreter):
         """Operands that had one shape must still have one; broadcasting must not hide a gap."""
         operands = [source for source in node.all_input_nodes if source in self.shapes]
         name = getattr(node.target, "__name__", node.target)
-        if len(operands) < 2 or name in _CONCATS:
+        gate = self.wound.body.gate_of.get(node)
+        opened = (
+            gate is not None
+            and gate.product is node
+            and any(str(conv.target) in self.wound.opened for conv in gate.convs)
+        )
+        if len(operands) < 2 or name in _CONCATS or opened:
             return
         before = [source.meta["shape"] for source in operands]
         now = [self.shapes[source] for source in operands]
@@ -257,6 +268,11 @@ class Fitter(fx.Interpreter):
         batch = self.wound.body.nodes[0].meta["shape"][:1]
         if isinstance(before, tuple) and before[:1] == batch and tuple(value.shape[:1]) != batch:
             raise self._misfit(_stored_size(node), node)
+
+
+def can_follow(norm: nn.Module | None, calls: int) -> bool:
+    """Whether a norm can get another number of channels: a batch norm, for others have groups or shapes to keep."""
+    return isinstance(norm, nn.modules.batchnorm._NormBase) and calls == 1
 
 
 def _still_meet(before: list[tuple[int, ...]], now: list[tuple[int, ...]], axis: int) -> bool:

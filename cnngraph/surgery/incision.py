@@ -17,13 +17,13 @@ from torch import fx, nn
 from cnngraph.errors import PlanError
 from cnngraph.surgery.anatomy import Body
 from cnngraph.surgery.fitter import Fitter, MisfitError
-from cnngraph.surgery.joints import Filling, Join, Resize, find_joins
+from cnngraph.surgery.joints import Filling, Join, Renorm, Resize, find_joins
 from cnngraph.surgery.mending import StuckError, mend, wider
 from cnngraph.surgery.passage import Copy
 from cnngraph.surgery.residual import Branch, Residual
 from cnngraph.surgery.wound import Extent, Wound, open_wound
 
-__all__ = ["Filling", "Incision", "Join", "Resize", "incise"]
+__all__ = ["Filling", "Incision", "Join", "Renorm", "Resize", "incise"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Incision:
             for a branch that is left out of its sum. opened: last convs of gates that now always let through.
         silenced: norms and activations that become identities.
         rectified: blocks whose last activation is idle, since their input has been through the same one.
-        resized, joins: surviving layers that change. stays: activations that stay without their conv.
+        resized, joins: surviving layers that change. renormed: batch norms that get another width.
+        stays: activations that stay without their conv.
         shapes: of every surviving value for a batch of images, by name of the fx node.
         notes: why something goes that nobody asked for.
     """
@@ -54,6 +55,7 @@ class Incision:
     silenced: tuple[str, ...]
     rectified: frozenset[str]
     resized: dict[str, Resize]
+    renormed: dict[str, Renorm]
     joins: tuple[Join, ...]
     stays: tuple[str, ...]
     shapes: dict[str, tuple[int, ...]]
@@ -156,6 +158,7 @@ def _close(wound: Wound, fitter: Fitter) -> Incision:
             and body.is_rectified(block.entry, block.tail[0], wound.quiet)
         ),
         resized=resized,
+        renormed={str(node.target): _renorm(wound, fitter, node) for node in fitter.norms},
         joins=find_joins(wound, resized, adapters),
         stays=wound.stays,
         shapes={node.name: shape for node, shape in fitter.shapes.items() if node not in wound.quiet},
@@ -201,6 +204,12 @@ def _resize(wound: Wound, fitter: Fitter, node: fx.Node, widths: tuple[int, int]
         norm=None if norm is None else str(norm.target),
         norm_of=None if norm_of is None or norm_of.path not in wound.silenced else norm_of.path,
     )
+
+
+def _renorm(wound: Wound, fitter: Fitter, node: fx.Node) -> Renorm:
+    before, now = fitter.norms[node]
+    pieces = tuple(_pieces(wound, fitter, wound.body.sources(node)[0]))
+    return Renorm(now, pieces if sum(width for _, width in pieces) == now else ((before, now),))
 
 
 def _pieces(wound: Wound, fitter: Fitter, node: fx.Node) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ from cnngraph.errors import PlanError
 from cnngraph.surgery.anatomy import Body
 from cnngraph.surgery.wound import Gap, Wound
 
-__all__ = ["Filling", "Join", "Resize", "find_joins"]
+__all__ = ["Filling", "Join", "Renorm", "Resize", "find_joins"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,14 @@ class Resize:
     pieces: tuple[tuple[int, int], ...] = ()
     norm: str | None = None
     norm_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Renorm:
+    """New width of a surviving batch norm; ``pieces`` as in :class:`Resize`, at least one."""
+
+    channels: int
+    pieces: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)

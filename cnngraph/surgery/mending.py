@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from torch import fx, nn
 
 from cnngraph.errors import PlanError
-from cnngraph.surgery.anatomy import Gate
-from cnngraph.surgery.fitter import Fitter, MisfitError
+from cnngraph.surgery.anatomy import Body, Gate
+from cnngraph.surgery.fitter import Fitter, MisfitError, can_follow
 from cnngraph.surgery.steps import is_sum
 from cnngraph.surgery.wound import Extent, Gap, Wound
 
@@ -65,13 +65,16 @@ def wider(wound: Wound, stuck: StuckError) -> Iterator[Extent]:
     home = _home(wound, gap.path)
     if before is not None and str(before[0].target).startswith(home):
         yield _with_producer(extent, gap, *before)
-    if _behind(wound, gap) > 1:
+    if len(_behind(wound, gap)) > 1:
         yield replace(extent, kept_width=extent.kept_width | {gap.path})
     if is_sum(node) and gap.conv is not None and _can_be_left_out(wound, gap, node):
         note = f"What {gap.path} gave is left out of the sum {node.name}."
         yield replace(extent, left_out=extent.left_out | {gap.path}, notes=(*extent.notes, note))
     if before is not None and not str(before[0].target).startswith(home):
         yield _with_producer(extent, gap, *before)
+    if body.is_norm(node) and can_follow(module, body.calls(node)) and not extent.norms_follow:
+        note = f"The norms behind {gap.path} take the width that comes in."
+        yield replace(extent, norms_follow=True, notes=(*extent.notes, note))
     around = [block for block in body.blocks.values() if gap.node in block.branch and not block.reason]
     if around:
         block = min(around, key=lambda block: len(block.branch))
@@ -104,11 +107,14 @@ def _to_blame(fitter: Fitter, sides: list[fx.Node]) -> list[Gap]:
 
 
 def _would_change_nothing(fitter: Fitter, gap: Gap) -> bool:
-    """Whether an adapter would be the conv that was there."""
-    conv = gap.conv
-    if conv is None or gap.path in fitter.wound.extent.kept_width:
+    """Whether an adapter would be a 1x1 conv that was there, in this gap or behind it."""
+    if gap.path in fitter.wound.extent.kept_width:
         return False
-    return tuple(conv.kernel_size) == (1, 1) and conv.groups == 1 and fitter.read[gap.path] == conv.in_channels
+    return any(
+        (conv.in_channels, conv.out_channels) == (fitter.read[gap.path], gap.width)
+        for conv in _behind(fitter.wound, gap)
+        if tuple(conv.kernel_size) == (1, 1) and conv.groups == 1
+    )
 
 
 def _widen(wound: Wound, side: fx.Node) -> str:
@@ -175,9 +181,9 @@ def _home(wound: Wound, path: str) -> str:
     return ""
 
 
-def _behind(wound: Wound, gap: Gap) -> int:
-    """How many convs go that an adapter in ``gap`` would take the place of, with no layer between that stays."""
-    found: set[str] = set()
+def _behind(wound: Wound, gap: Gap) -> list[nn.Conv2d]:
+    """The convs that go that an adapter in ``gap`` would take the place of, with no layer between that stays."""
+    found: dict[str, nn.Conv2d] = {}
     seen: set[fx.Node] = set()
     waiting = [gap.node]
     while waiting:
@@ -186,17 +192,20 @@ def _behind(wound: Wound, gap: Gap) -> int:
             continue
         seen.add(node)
         there = wound.gaps.get(node)
-        if there is not None:
-            if there is not gap and there.path in wound.adapters:
-                continue
-            found.add(there.path)
+        block = next((block for block in wound.blocks if block.total is node), None)
+        if there is not None and (there is gap or there.path not in wound.adapters):
+            found |= _convs(wound.body, wound.regions[there.path] if there.conv is None else [node])
             waiting.append(there.source)
         elif node in wound.bypassed:
-            found |= {str(conv.target) for block in wound.blocks if block.total is node for conv in block.branch_convs}
+            found |= _convs(wound.body, block.branch_convs if block is not None else ())
             waiting.append(wound.bypassed[node])
-        elif not wound.body.is_weighted(node):
+        elif there is None and not wound.body.is_weighted(node):
             waiting.extend(wound.body.sources(node))
-    return len(found)
+    return list(found.values())
+
+
+def _convs(body: Body, nodes: Iterable[fx.Node]) -> dict[str, nn.Conv2d]:
+    return {str(node.target): conv for node in nodes if isinstance(conv := body.module(node), nn.Conv2d)}
 
 
 def _can_be_left_out(wound: Wound, gap: Gap, total: fx.Node) -> bool:

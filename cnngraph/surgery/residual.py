@@ -49,17 +49,20 @@ class Branch:
 
 
 def branch_of(steps: Steps, total: fx.Node) -> Branch | None:
-    """The branch of the sum ``total`` whose other side has no conv, in whatever module; ``None`` if there is none."""
-    for side, other in (total.all_input_nodes, total.all_input_nodes[::-1]):
-        fork: fx.Node | None = other
-        while fork is not None:
-            inside = steps.upstream(side, fork)
-            if inside is not None:
-                convs = tuple(node for node in inside if steps.is_conv(node))
-                last = tuple(node for node in convs if _leads_to(steps, node, total))
-                return Branch(convs, last) if last else None
-            plain = len(steps.sources(fork)) == 1 and not steps.is_weighted(fork)
-            fork = steps.sources(fork)[0] if plain else None
+    """The side of the sum ``total`` with more convs, in whatever module; ``None`` where the sides meet nowhere before.
+
+    Nobody else may read what is inside of it.
+    """
+    for fork in reversed(steps.nodes[: steps.order[total]]):
+        sides = [steps.upstream(side, fork) for side in total.all_input_nodes]
+        if fork not in steps.of_image or sides[0] is None or sides[1] is None:
+            continue
+        counts = [sum(steps.is_conv(node) for node in side) for side in sides if side is not None]
+        inside = {total, *sides[counts.index(max(counts))]}  # type: ignore[misc]
+        if counts[0] == counts[1] or any(not inside.issuperset(node.users) for node in inside - {total}):
+            return None
+        convs = tuple(node for node in steps.nodes if node in inside and steps.is_conv(node))
+        return Branch(convs, tuple(node for node in convs if _leads_to(steps, node, total)))
     return None
 
 

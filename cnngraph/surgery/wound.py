@@ -24,6 +24,7 @@ class Extent:
         left_out: convs whose branch is left out of its sum. kept_width: gaps that get an adapter although it is of
             the size of the conv that was there, since more goes with that conv.
         along: those of ``convs`` that were not asked for.
+        norms_follow: whether batch norms behind the gaps take other widths, as convs do.
         notes: why something goes that nobody asked for, a sentence each.
     """
 
@@ -35,6 +36,7 @@ class Extent:
     left_out: frozenset[str] = frozenset()
     kept_width: frozenset[str] = frozenset()
     along: frozenset[str] = frozenset()
+    norms_follow: bool = False
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -78,8 +80,9 @@ class Wound:
 
     Attributes:
         gaps: by the node whose value they give. blocks: residual blocks that go as a whole.
-        skipped: nodes inside of what goes, which are no longer reached. bypassed: sums and products, by what stays of
-            them. opened: paths of the convs that are the last of gates without a module of their own.
+        regions: the convs of each region, by its path. skipped: nodes inside of what goes, no longer reached.
+        bypassed: sums and products, by what stays of them.
+        opened: paths of the convs that are the last of gates without a module of their own.
         closed: modules of gates that become identities, by their products.
         silent: nodes of norms and activations that go. silenced: their modules. stays: names of those that cannot go.
         adapters: paths of gaps that get an adapter.
@@ -92,6 +95,7 @@ class Wound:
     blocks: tuple[Residual, ...]
     skipped: set[fx.Node]
     bypassed: dict[fx.Node, fx.Node]
+    regions: dict[str, tuple[fx.Node, ...]]
     opened: set[str]
     closed: dict[fx.Node, str]
     silent: set[fx.Node] = field(default_factory=set)
@@ -151,7 +155,8 @@ def open_wound(body: Body, extent: Extent) -> Wound:
         else:
             opened.add(_last_conv(body, extent, gate))
             convs |= {str(conv.target) for conv in gate.convs}
-    wound = Wound(body, extent, {}, blocks, skipped, bypassed, opened, closed)
+    inside = {region.name: region.convs for region in regions}
+    wound = Wound(body, extent, {}, blocks, skipped, bypassed, inside, opened, closed)
     nodes = [node for node in body.convs if str(node.target) in convs and node not in skipped]
     nodes = [node for node in nodes if not any(node is region.leaving for region in regions)]
     targets = _silence(wound, nodes)
