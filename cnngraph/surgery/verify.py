@@ -26,6 +26,7 @@ from cnngraph.surgery import saved
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.filters import carved_by
 from cnngraph.surgery.masked import masked, norms_across
+from cnngraph.surgery.passage import Adapter
 from cnngraph.surgery.sameness import Difference, difference
 from cnngraph.surgery.sample import input_shape_of
 
@@ -200,7 +201,7 @@ def _attempt(failures: list[str], what: str, check: Any) -> bool:
 def _check_eval(model: nn.Module, slim: nn.Module, plan: Plan, images: Tensor) -> None:
     for removal in plan.removes:
         there = dict(slim.named_modules()).get(removal.layer)
-        if removal.kind == "layer" and isinstance(there, nn.Conv2d):
+        if removal.kind == "layer" and isinstance(there, nn.Conv2d) and not isinstance(there, Adapter):
             raise _FailedError(f"{removal.layer} is still a conv")
     with torch.no_grad(), evaluation_mode(model), evaluation_mode(slim):
         wanted, found = _logits(model(images)), _logits(slim(images))
