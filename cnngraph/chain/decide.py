@@ -243,16 +243,23 @@ def init_of(name: str) -> Init:
 def named(folder: Path, layers: list[str], blocks: list[str]) -> Plan:
     """The plan that layers and blocks of a saved model go, which were typed on the command line.
 
+    Layers that go along, since half of a unit makes no sense, are in it too, with that reason.
+
     Raises:
         NotFoundError: one is not there; the hint has the nearest names. PlanError: one cannot go.
     """
     from cnngraph.network.graph import follow
-    from cnngraph.surgery.check import check
+    from cnngraph.surgery.check import check, units
     from cnngraph.surgery.saved import read_saved
 
     saved = read_saved(folder)
+    graph = follow(saved.model.eval(), saved.input_shape)
     removes = [Removal(layer=layer, reason="named by hand") for layer in dict.fromkeys(layers)]
     removes += [Removal(layer=block, kind="block", reason="named by hand") for block in dict.fromkeys(blocks)]
-    made = Plan(removes=tuple(removes))
-    check(follow(saved.model.eval(), saved.input_shape), made, unknown=NotFoundError)
-    return made
+    check(graph, Plan(removes=tuple(removes)), unknown=NotFoundError)
+    along = {other: layer for layer, others in units(graph, layers).items() for other in others if other not in layers}
+    removes += [
+        Removal(layer=other, reason=f"goes with {layer}: half of what they do together makes no sense")
+        for other, layer in along.items()
+    ]
+    return Plan(removes=tuple(removes))

@@ -74,5 +74,7 @@ def _print_filters(made: Plan) -> None:
             left = width - go if width is not None else None
             lowest, highest = min(removal.scores, default=None), max(removal.scores, default=None)
             rows.append((removal.layer, width, go, left, lowest, highest))
-    title = f"{made.model}: filters that go" + (f", lowest {made.measure} first" if made.measure else "")
+    title = f"{made.model}: {sum(map(len, made.filters.values())):,} filters go"
+    title += f", of {sum(widths.values()):,}" if widths else ""
+    title += f", lowest {made.measure} first" if made.measure else ""
     table(("layer", "filters", "go", "left", "lowest score", "highest score"), rows, title=title)

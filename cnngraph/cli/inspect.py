@@ -51,7 +51,18 @@ def show(
     if blocks:
         _list_blocks(found["model"], found["blocks"])
         return
+    if found.get("recipe"):
+        found["recipe"] = _recipe(found["recipe"])
     table(("property", "value"), [(key, _flat(value)) for key, value in found.items()])
+
+
+def _recipe(recipe: dict[str, Any]) -> str:
+    """A model's recipe in one line: its architecture, and what each plan removed from it."""
+    from cnngraph.plan import Plan
+
+    options = ", ".join(f"{name} {value}" for name, value in recipe.get("options", {}).items())
+    plans = [Plan.model_validate(plan).in_words for plan in recipe.get("plans", [])]
+    return "; then without ".join([f"{recipe['architecture']} ({options})", *plans])
 
 
 def _list_blocks(model: str, blocks: list[dict[str, Any]]) -> None:
@@ -82,7 +93,11 @@ def lineage(name: ModelName, json: Json = False) -> None:
     for key, value in found.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             headers = list(value[0])
-            table(headers, [[_flat(row.get(header)) for header in headers] for row in value], title=f"\n{key}")
+            rows = [
+                [_counted(row[name]) if name == "filters" else _flat(row.get(name)) for name in headers]
+                for row in value
+            ]
+            table(headers, rows, title=f"\n{key}")
         else:
             print(f"{key}: {_flat(value)}")
 
@@ -126,6 +141,11 @@ def report(
         emit_json({"page": str(page), "sentence": sentence})
     else:
         say(f"{sentence}\nWrote {page}.")
+
+
+def _counted(filters: dict[str, list[int]]) -> str:
+    """How many filters went; which ones stands in the JSON."""
+    return f"{sum(map(len, filters.values())):,} of {len(filters)} layers" if filters else ""
 
 
 def _flat(value: Any) -> Any:

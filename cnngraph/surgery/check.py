@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from cnngraph.errors import NotFoundError, PlanError, nearest
 from cnngraph.network.blocks import find_blocks
 from cnngraph.network.graph import LayerGraph
@@ -42,11 +44,16 @@ def removable_blocks(graph: LayerGraph) -> dict[str, str | None]:
     return {name: _reason(body, Removal(layer=name, kind="block")) for name in names}
 
 
-def units(graph: LayerGraph) -> dict[str, tuple[str, ...]]:
-    """For each conv that can go, in network order, the convs that go with it because half makes no sense."""
+def units(graph: LayerGraph, layers: Collection[str] | None = None) -> dict[str, tuple[str, ...]]:
+    """For each conv that can go, in network order, the convs that go with it because half makes no sense.
+
+    ``layers``: look at these convs alone.
+    """
     body = Body(graph.graph_module)
     found: dict[str, tuple[str, ...]] = {}
     for conv in graph.convs:
+        if layers is not None and conv.layer not in layers:
+            continue
         try:
             incision = resolve(body, (Removal(layer=conv.layer),))
         except PlanError:
