@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnngraph.chain.stored import OtherData, Stored
-from cnngraph.chain.subject import ModelChoice, open_subject
+from cnngraph.chain.subject import DataChoice, ModelChoice, open_subject
 from cnngraph.console import Progress
 from cnngraph.errors import UsageError, nearest
 from cnngraph.plan import Plan
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from cnngraph.surgery.filter_scores import FilterScores
     from cnngraph.surgery.saved import Saved
 
-__all__ = ["SCORES", "filter_planner"]
+__all__ = ["SCORES", "filter_planner", "filters_of_file"]
 
 FROM_NET = ("magnitude", "taylor", "bn", "random")
 FROM_GRAPH = ("strength", "redundancy", "pagerank")
@@ -41,7 +42,6 @@ def filter_planner(
     """
     from cnngraph.measures.database_scores import ranked_sizes
     from cnngraph.measures.registry import MEASURES
-    from cnngraph.pruning.filters import plan_filters
     from cnngraph.surgery.coupling import coupled
     from cnngraph.surgery.saved import read_saved
 
@@ -58,27 +58,58 @@ def filter_planner(
         run, scores = filter_scores(db, model.key, decision.score, engine=decision.engine, progress=progress)
     else:
         progress.start(f"Scoring filters by {decision.score}")
-        scores = _from_net(saved, coupling, model, decision, data)
+        scores = _from_net(saved, coupling, decision, model.folder, lambda: model.data(data))
 
     def plan_at(ratio: float) -> Plan:
-        made = plan_filters(
-            coupling,
-            scores,
-            ratio=ratio,
-            scope=decision.scope,
-            round_to=decision.round_to,
-            at_least=decision.at_least,
-            score_name=decision.score,
-            model=model.key,
-            architecture=model.properties.get("architecture") or "",
-            run=run,
-        )
-        return made.model_copy(update={"notes": (*coupling.notes, *made.notes)})
+        made = _plan(coupling, scores, decision, ratio)
+        changes = {"model": model.key, "architecture": model.properties.get("architecture") or "", "run": run}
+        return made.model_copy(update=changes)
 
     return plan_at
 
 
-def _from_net(saved: Saved, coupling: Coupling, model: Stored, decision: Decision, data: OtherData) -> FilterScores:
+def filters_of_file(folder: Path, decision: Decision, data: Callable[[], DataChoice], *, progress: Progress) -> Plan:
+    """The filter plan of a saved model that no database needs to know, by a score that the net itself gives.
+
+    Args:
+        decision: ratio, score, scope, round_to, at_least, seed and device count.
+        data: what ``taylor`` reads images from.
+
+    Raises:
+        UsageError: the score comes from the graph, or there is no such score.
+    """
+    from cnngraph.chain.decide import init_of
+    from cnngraph.surgery.coupling import coupled
+    from cnngraph.surgery.saved import read_saved
+
+    if decision.score not in FROM_NET or decision.ratio is None:
+        known = f"{', '.join(FROM_NET[:-1])} and {FROM_NET[-1]}"
+        raise UsageError(f"The score {decision.score} needs a database.", f"Without one there are {known}.")
+    saved = read_saved(folder)
+    progress.start(f"Scoring filters by {decision.score}")
+    coupling = coupled(saved.model, saved.input_shape)
+    made = _plan(coupling, _from_net(saved, coupling, decision, folder, data), decision, decision.ratio)
+    return made.model_copy(update={"architecture": saved.origin.architecture, "init": init_of(decision.init)})
+
+
+def _plan(coupling: Coupling, scores: FilterScores, decision: Decision, ratio: float) -> Plan:
+    from cnngraph.pruning.filters import plan_filters
+
+    made = plan_filters(
+        coupling,
+        scores,
+        ratio=ratio,
+        scope=decision.scope,
+        round_to=decision.round_to,
+        at_least=decision.at_least,
+        score_name=decision.score,
+    )
+    return made.model_copy(update={"notes": (*coupling.notes, *made.notes)})
+
+
+def _from_net(
+    saved: Saved, coupling: Coupling, decision: Decision, folder: Path, data: Callable[[], DataChoice]
+) -> FilterScores:
     from cnngraph.surgery import filter_scores
 
     if decision.score == "magnitude":
@@ -90,6 +121,6 @@ def _from_net(saved: Saved, coupling: Coupling, model: Stored, decision: Decisio
     from cnngraph.datasets.registry import loader
     from cnngraph.training.execution import pick_device
 
-    subject = open_subject(ModelChoice(name=str(model.folder)), model.data(data))
+    subject = open_subject(ModelChoice(name=str(folder)), data())
     batches = loader(subject.data.train, seed=decision.seed, shuffle=True)
     return filter_scores.taylor(saved.model, coupling, batches, device=pick_device(decision.device))

@@ -9,6 +9,7 @@ A machine without a database writes it (``prune FILE --to-bundle``), ``ingest BU
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,11 +62,13 @@ class Card(BaseModel):
 
 def write(prepared: ingesting.Prepared, card: Card, folder: Path) -> None:
     """Write the bundle, whole or not at all; ``folder`` must not be there."""
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    ingesting.write_bundle(prepared, part)
-    write_text(part / _CARD, card.model_dump_json(indent=2) + "\n")
-    part.replace(folder)
+    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    try:
+        ingesting.write_bundle(prepared, part)
+        write_text(part / _CARD, card.model_dump_json(indent=2) + "\n")
+        part.replace(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def is_pruned_bundle(folder: str | Path) -> bool:

@@ -117,14 +117,12 @@ def prune(
             made, result = prune_file(
                 name,
                 to_bundle,
-                chosen,
+                choice,
+                decision,
                 by_hand,
                 training,
                 forbidden={"--as": as_, "--out": out},
-                init=choice.init,
                 data=other,
-                device=device,
-                seed=seed,
                 dry_run=dry_run,
                 progress=bars,
             )

@@ -10,8 +10,9 @@ import typer
 from cnngraph.cli import connection
 
 if TYPE_CHECKING:
+    from cnngraph.chain.decide import Decision
     from cnngraph.chain.stored import OtherData
-    from cnngraph.cli.decide_options import ByHand, Training
+    from cnngraph.cli.decide_options import ByHand, Choice, Training
     from cnngraph.console import Progress
     from cnngraph.plan import Plan
 
@@ -62,41 +63,46 @@ def require_of_database(name: str) -> None:
 def prune_file(
     name: str,
     to_bundle: Path,
-    chosen: str,
+    choice: Choice,
+    decision: Decision,
     by_hand: ByHand,
     training: Training,
     *,
     forbidden: dict[str, Any],
-    init: str | None,
     data: OtherData,
-    device: str,
-    seed: int,
     dry_run: bool,
     progress: Progress,
 ) -> tuple[Plan, dict[str, Any]]:
     """The executed plan and the JSON of ``prune``; no connection to a database is opened.
 
     Args:
-        chosen: the option that says what goes. forbidden: values of options that need a database.
+        decision: ``choice`` as the chain wants it. forbidden: values of other options that need a database.
 
     Raises:
         typer.BadParameter: an option needs a database.
     """
     from cnngraph.chain import offline
+    from cnngraph.chain.filters import filters_of_file
     from cnngraph.cli.baseline import own_trainer
+    from cnngraph.cli.decide_options import LIMITS, TARGETS, flag
 
-    if chosen not in ("--plan", "--remove-layer or --remove-block"):
-        raise typer.BadParameter(
-            f"{chosen} needs a database; with --to-bundle give --plan, --remove-layer or --remove-block"
-        )
-    wrong = [option for option, value in forbidden.items() if value is not None]
+    searched = {flag(name): getattr(choice, name) for name in (*LIMITS["multilayer"], *TARGETS)}
+    ranked = {"--method multilayer": True if decision.method == "multilayer" and choice.method else None}
+    values = forbidden | {"--run": by_hand.run} | searched | ranked
+    wrong = [option for option, value in values.items() if value is not None]
     if wrong:
-        raise typer.BadParameter(f"{wrong[0]} and --to-bundle exclude each other: the bundle holds all there is")
+        raise typer.BadParameter(
+            f"{wrong[0]} and --to-bundle exclude each other: without a database there are --plan, --ratio, "
+            "--remove-layer and --remove-block"
+        )
     trainer = own_trainer(training.trainer)
     source = offline.open_source(name, to_bundle)
-    plan = offline.plan_for(
-        source, layers=by_hand.remove_layer, blocks=by_hand.remove_block, file=by_hand.plan_file, init=init
-    )
+    if decision.ratio is not None:
+        plan = filters_of_file(source.folder, decision, lambda: source.data(data), progress=progress)
+    else:
+        plan = offline.plan_for(
+            source, layers=by_hand.remove_layer, blocks=by_hand.remove_block, file=by_hand.plan_file, init=choice.init
+        )
     result = offline.prune_to_bundle(
         source,
         plan,
@@ -107,8 +113,8 @@ def prune_file(
         typed=training.typed,
         trainer=trainer,
         data=data,
-        device=device,
-        seed=seed,
+        device=decision.device,
+        seed=decision.seed,
         dry_run=dry_run,
         progress=progress,
     )

@@ -23,6 +23,6 @@ def near_chance(found: Evaluation) -> str | None:
         return None
     return (
         f"the accuracy of {found.accuracy:.1%} is near chance: always answering the most frequent class has "
-        f"{chance:.1%} of these {found.images:,} images right. The net is untrained, or its classes, images or "
-        "preprocessing are not those of its training."
+        f"{chance:.1%} of these {found.images:,} images right. The net is untrained or was cut too deep, or its "
+        "classes, images or preprocessing are not those of its training."
     )

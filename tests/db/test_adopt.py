@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,3 +137,31 @@ def test_a_useless_net_is_said_loudly(command: Run, tuned: dict[str, torch.Tenso
     done = command("adopt", "adopt-slim", "--weights", tmp_path / "zero.pt", "--dry-run")
     assert done.code == 0, done.err
     assert "warning: the adopted net: the accuracy of 10" in done.err
+
+
+MIXED = {
+    "removes": [
+        {"layer": "layer1.0.conv1", "kind": "filters", "filters": [0, 2]},
+        {"layer": "layer2.1.conv1"},
+        {"layer": "layer3.1", "kind": "block"},
+    ]
+}
+
+
+def test_filters_a_layer_and_a_block_are_handed_out_and_adopted(command: Run, server: Any, tmp_path: Path) -> None:
+    (tmp_path / "mixed.json").write_text(json.dumps(MIXED))
+    for line in (
+        "train cnngraph:resnet20 --width 0.25 --data digits --images-per-class 8 --epochs 1 --out net",
+        "ingest net --data digits --images-per-class 8 --name adopt-res --view channels",
+        "prune adopt-res --plan mixed.json --no-retrain --as adopt-res-slim --out slim",
+    ):
+        done = command(*line.split(), cwd=tmp_path)
+        assert done.code == 0, done.err
+    assert "Next: train slim elsewhere, then cnngraph adopt adopt-res-slim --weights FILE" in done.err
+    slim = cg.load(tmp_path / "slim")
+    assert slim.layer1[0].conv1.out_channels == 2
+    save_file({name: value * 1.01 for name, value in slim.state_dict().items()}, tmp_path / "tuned.safetensors")
+    done = command("adopt", "adopt-res-slim", "--weights", "tuned.safetensors", "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    again = cg.load(done.json["artifact"])
+    assert torch.equal(again.layer1[0].conv1.weight, slim.layer1[0].conv1.weight * 1.01)

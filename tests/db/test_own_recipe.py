@@ -57,7 +57,10 @@ def test_what_needs_a_database_is_refused_before_anything_is_opened(command: Run
         assert done.code == 2, done.err
         return str(done.err)
 
-    assert "--run needs a database" in refused("--run", "by-hand")
+    assert "--run and --to-bundle exclude each other" in refused("--run", "by-hand")
+    assert "--remove and --to-bundle" in refused("--method", "multilayer", "--remove", "1")
+    assert "--target-macs and --to-bundle" in refused("--target-macs", "0.6")
+    assert "The score strength needs a database" in refused("--ratio", "0.3", "--score", "strength")
     assert "--as and --to-bundle exclude each other" in refused("--remove-layer", "features.8", "--as", "x")
     assert "--trainer and --no-retrain" in refused("--remove-layer", "features.8", "--no-retrain", "--trainer", "a:b")
     taken = command("prune", "vgg11", "--remove-layer", "features.8", "--to-bundle", "slim", cwd=place, env=NOWHERE)
