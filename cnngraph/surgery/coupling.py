@@ -102,6 +102,9 @@ class Coupling:
             if gone[row].all():
                 named = " with what is coupled to them" if name not in filters else ""
                 raise PlanError(f"The plan removes all {len(row)} filters of {name}{named}.", "Leave one at least.")
+        for name, row in self.ledger.inputs.items():
+            if gone[row].all():
+                raise PlanError(f"The plan removes all that {name} reads.", "Leave one at least.")
         return gone
 
     def _class_of(self, name: str, number: int) -> int:
@@ -142,9 +145,10 @@ def coupled(model: nn.Module, input_shape: tuple[int, int, int]) -> Coupling:
     layers = {
         name: len(row) for name, row in ledger.outputs.items() if name in ledger.convs or name in ledger.over_places
     }
-    for name, row in ledger.outputs.items():
-        if len(set(classes[row].tolist())) == 1:
-            reasons.setdefault(int(classes[row[0]]), f"they are all that {name} has")
+    for verb, rows in (("has", ledger.outputs), ("reads", ledger.inputs)):
+        for name, row in rows.items():
+            if len(set(classes[row].tolist())) == 1:
+                reasons.setdefault(int(classes[row[0]]), f"they are all that {name} {verb}")
     return Coupling(layers, notes, ledger, classes, reasons)
 
 

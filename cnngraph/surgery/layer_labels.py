@@ -19,7 +19,7 @@ __all__ = ["LayerLabels"]
 _CONV = nn.modules.conv._ConvNd
 _TRANSPOSED = nn.modules.conv._ConvTransposeNd
 _BY_CHANNEL = (nn.modules.batchnorm._NormBase, FrozenBatchNorm2d)
-_KNOWN = (_CONV, nn.Linear, *_BY_CHANNEL, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+_KNOWN = (_CONV, nn.Linear, *_BY_CHANNEL, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.PReLU)
 
 
 class LayerLabels:
@@ -44,6 +44,8 @@ class LayerLabels:
             return self._norm(path, module, labels)
         if isinstance(module, nn.GroupNorm):
             return self._group_norm(path, module, labels)
+        if isinstance(module, nn.PReLU):
+            return self._slopes(path, module, labels)
         assert isinstance(module, nn.LayerNorm | nn.RMSNorm)
         return self._layer_norm(path, module, labels)
 
@@ -54,15 +56,6 @@ class LayerLabels:
         labels = self.ledger.axes[owner, name, axis].labels
         if self._owners[id(tensor)] > 1:
             self.ledger.fix(labels, f"{owner} shares a parameter with another module")
-        return labels
-
-    def prelu(self, path: str, module: nn.PReLU, labels: Tensor) -> Tensor:
-        """One slope a channel, or one for all."""
-        if module.num_parameters > 1:
-            row = self._row(labels, 1, path)
-            self.ledger.carved(path, "weight", 0, row)
-            self.ledger.sized(Stored(path, "num_parameters"), row)
-            self._guard(path, module, row)
         return labels
 
     def _conv(self, path: str, conv: nn.modules.conv._ConvNd, labels: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -118,6 +111,15 @@ class LayerLabels:
         self._scale(path, norm, row)
         if hasattr(norm, "num_features"):
             self.ledger.sized(Stored(path, "num_features"), row)
+        return labels
+
+    def _slopes(self, path: str, prelu: nn.PReLU, labels: Tensor) -> Tensor:
+        """One slope a channel, or one for all."""
+        if prelu.num_parameters > 1:
+            row = self._row(labels, 1, path)
+            self.ledger.carved(path, "weight", 0, row)
+            self.ledger.sized(Stored(path, "num_parameters"), row)
+            self._guard(path, prelu, row)
         return labels
 
     def _group_norm(self, path: str, norm: nn.GroupNorm, labels: Tensor) -> Tensor:

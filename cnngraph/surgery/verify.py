@@ -132,8 +132,8 @@ def _check_filters(
     reference = masked(model, done.coupling, done.filters)
     norms = norms_across(done.coupling, done.filters)
     if norms:
-        more = f" and {len(norms) - 1} more" if norms[1:] else ""
-        notes.append(f"In the masked net {norms[0]}{more} see the surviving channels only: they run across channels.")
+        named = f"{norms[0]} and {len(norms) - 1} more see" if norms[1:] else f"{norms[0]} sees"
+        notes.append(f"In the masked net {named} the surviving channels only, as a norm across channels must.")
     for_training = [_for_training(model, batch) for batch in batches]
     if plan.init == "scratch":
         notes.append("The filters were checked before all weights were renewed.")

@@ -160,13 +160,24 @@ def test_a_closure_names_everything_that_goes(sums: Coupling) -> None:
         ({"bb": [0]}, "The net has no layer 'bb' with filters. Did you mean b?"),
         ({"fc": [0]}, "The net has no layer 'fc' with filters."),
         ({"a": [0, 1, 2]}, "The plan removes all 3 filters of a."),
-        ({"a": [0], "b": [1, 2]}, "The plan removes all 3 filters of a"),
+        ({"a": [0], "b": [1, 2]}, "The plan removes all 3 filters of a."),
     ],
 )
 def test_bad_filters(sums: Coupling, filters: dict[str, list[int]], message: str) -> None:
     with pytest.raises(PlanError) as caught:
         sums.closure(filters)
     assert str(caught.value).startswith(message)
+
+
+def test_what_a_layer_reads_never_goes_as_a_whole() -> None:
+    coupling = coupled(nets.Written(), SHAPE)
+    assert coupling.closure({"a": [2, 3, 4]}) == {"a": (2, 3, 4)}
+    net = Net(lambda net, x: net.b(net.a(x).split((1, 2), 1)[1]), 2, a=conv(1, 3), b=conv(2, 2))
+    assert groups(net) == ["a0!", "a1!", "a2!", "b0", "b1"]
+    net = Net(lambda net, x: net.b(net.a(x)[:, net.start :]), 2, a=conv(1, 3), b=conv(2, 2))
+    net.start = 1  # type: ignore[assignment]
+    with pytest.raises(PlanError, match="all that b reads"):
+        coupled(net, SHAPE).closure({"a": [1, 2]})
 
 
 def test_a_fixed_filter_is_refused_with_the_reason() -> None:
