@@ -29,6 +29,15 @@ WRONG = [
     (["query", "-", "--model", "x y"], "no valid model name"),
     (["delete", "ada/x", "--yes"], "ada's"),
     (["--owner", "a b", "list"], "no valid owner"),
+    (["export", "x", "--format", "onx", "--out", "new"], "onnx"),
+    (["export", "x", "--format", "onnx", "--class", "3", "--out", "new"], "part of the graph"),
+    (["export", "a b", "--format", "pt2", "--out", "new"], "no valid model name"),
+    (["adopt", "x y", "--weights", "w"], "no valid model name"),
+    (["adopt", "x", "--weights", "w", "--as", "a/b"], "no valid model name"),
+    (["prune", "x", "--remove-layer", "a", "--no-retrain", "--trainer", "m:f"], "exclude each other"),
+    (["prune", "x", "--remove-layer", "a", "--trainer", "m"], "m names no trainer"),
+    (["prune", "/x/y/z", "--remove-layer", "a"], "OWNER/NAME"),
+    (["ingest", "x", "--name", "x", "--without-parent"], "--without-parent is for a bundle"),
 ]
 
 
