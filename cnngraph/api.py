@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from cnngraph.plan import Init, Plan, Removal, read_plan, write_plan
     from cnngraph.shipping.export import export
     from cnngraph.surgery.apply import apply
+    from cnngraph.surgery.coupling import coupled
     from cnngraph.surgery.saved import load, save
     from cnngraph.surgery.verify import Verification, verify
 
@@ -48,6 +49,7 @@ __all__ = [
     "Verification",
     "apply",
     "connect",
+    "coupled",
     "export",
     "load",
     "read_plan",
@@ -66,6 +68,7 @@ _HOMES = {
     "Removal": "cnngraph.plan",
     "Verification": "cnngraph.surgery.verify",
     "apply": "cnngraph.surgery.apply",
+    "coupled": "cnngraph.surgery.coupling",
     "export": "cnngraph.shipping.export",
     "load": "cnngraph.surgery.saved",
     "read_plan": "cnngraph.plan",

@@ -79,6 +79,8 @@ def resolve(
     regions: set[str] = set()
     branches: dict[str, Branch] = {}
     for removal in removes:
+        if removal.kind == "filters":
+            continue  # these went before: cnngraph.surgery.filters
         if removal.kind != "block":
             convs.add(_conv(body, removal.layer, unknown))
         elif removal.layer in body.blocks and not body.blocks[removal.layer].reason:
