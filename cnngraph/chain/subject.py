@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from cnngraph.console import Progress, warn
-from cnngraph.errors import ModelError
+from cnngraph.errors import ModelError, UsageError
 from cnngraph.origin import Preprocessing, get_origin
 
 if TYPE_CHECKING:
@@ -85,13 +85,16 @@ def open_subject(model: ModelChoice, data: DataChoice, progress: Progress | None
 
     Raises:
         NotFoundError, ModelError: the model cannot be had. NotFoundError, DataError: the data cannot.
-        ModelError: a saved model's classes are not the data's.
+        ModelError: a saved model's classes are not the data's, or the weights do not fit it.
+        UsageError: a saved model is to be of another width or size, or to have pretrained weights.
     """
     from cnngraph.models.registry import build, default_preprocessing
+    from cnngraph.models.weights import load_weights
     from cnngraph.surgery.saved import is_saved, read_saved
 
     if is_saved(model.name):
         saved = read_saved(model.name)
+        _require_own(model, saved.preprocessing)
         opened = _open_data(data, saved.preprocessing, progress)
         if saved.classes and list(saved.classes) != list(opened.classes):
             raise ModelError(
@@ -99,6 +102,8 @@ def open_subject(model: ModelChoice, data: DataChoice, progress: Progress | None
                 f"the data {data.name} has {len(opened.classes)} ({_few(opened.classes)}).",
                 "Give the data that it was trained on.",
             )
+        if model.weights is not None:
+            load_weights(saved.model, model.weights, new_head=model.new_head)
         origin = get_origin(saved.model)
         architecture = origin.architecture if origin else model.name
         return Subject(
@@ -107,8 +112,8 @@ def open_subject(model: ModelChoice, data: DataChoice, progress: Progress | None
             saved.preprocessing,
             opened,
             data,
-            saved.trained,
-            dict(saved.training),
+            saved.trained if model.weights is None else not model.new_head,
+            dict(saved.training) if model.weights is None else {},
             Path(model.name),
         )
     wanted = default_preprocessing(model.name, weights=model.weights, size=model.size)
@@ -128,6 +133,18 @@ def open_subject(model: ModelChoice, data: DataChoice, progress: Progress | None
     return Subject(
         net.eval(), model.name, wanted, opened, data, model.weights is not None and not model.new_head, {}, None
     )
+
+
+def _require_own(model: ModelChoice, preprocessing: Preprocessing) -> None:
+    """A saved model is what it is: only its weights can be others."""
+    if model.weights == "pretrained":
+        raise UsageError(f"The saved model {model.name} has its own weights.", "Give a file, or name an architecture.")
+    if model.width != 1.0:
+        raise UsageError(f"The saved model {model.name} has its own width.", "Leave out --width.")
+    if model.size not in (None, preprocessing.size[0]):
+        raise UsageError(
+            f"The saved model {model.name} reads images of {preprocessing.size[0]} px.", "Leave out --size."
+        )
 
 
 def _open_data(choice: DataChoice, preprocessing: Preprocessing, progress: Progress | None) -> Data:

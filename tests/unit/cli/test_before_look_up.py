@@ -37,6 +37,18 @@ WRONG = [
     (["prune", "x", "--remove-layer", "a", "--no-retrain", "--trainer", "m:f"], "exclude each other"),
     (["prune", "x", "--remove-layer", "a", "--trainer", "m"], "m names no trainer"),
     (["prune", "/x/y/z", "--remove-layer", "a"], "OWNER/NAME"),
+    (["rebuild", "x y", "--from-graph", "--out", "new"], "no valid model name"),
+    (["rebuild", "x", "--out", "new"], "--from-graph"),
+    (
+        ["ingest", "x", "--data", "digits", "--name", "x", "--kernels", "--connections", "top:3"],
+        "keeps all connections",
+    ),
+    (["ingest", "x", "--data", "digits", "--name", "x", "--kernels", "--view", "positions"], "channels or both"),
+    (["ingest", "x", "--name", "x", "--kernels"], "where the bundle is written"),
+    (["prune", "x", "--run", "r", "--to-bundle", "b"], "--run and --to-bundle exclude each other"),
+    (["prune", "x", "--remove-layer", "a", "--as", "y", "--to-bundle", "b"], "--as and --to-bundle exclude"),
+    (["prune", "x", "--method", "multilayer", "--remove", "1", "--to-bundle", "b"], "--remove and --to-bundle"),
+    (["prune", "x", "--target-macs", "0.6", "--to-bundle", "b"], "--target-macs and --to-bundle"),
     (["ingest", "x", "--name", "x", "--without-parent"], "--without-parent is for a bundle"),
 ]
 
