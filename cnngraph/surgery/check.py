@@ -138,8 +138,8 @@ def _branch(body: Body, name: str, unknown: type[PlanError] | type[NotFoundError
         )
     if node is not None or name in body.paths:
         raise PlanError(
-            f"The block {name} cannot go: no module reads one map and gives one in its place, "
-            "and it is no branch of a sum whose other side has no conv.",
+            f"The block {name} cannot go: it has no module of its own that could be replaced, "
+            "and no side of a sum with fewer convs than the other that could stay.",
             "Remove layers inside it.",
         )
     known = [*body.blocks, *body.gates] or [path for path in body.paths if body.region(path) is not None]

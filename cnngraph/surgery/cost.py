@@ -73,9 +73,10 @@ class Costs:
         total = sum(parameter.numel() for parameter in stays.values())
         for path, resize in incision.resized.items():
             layer = module.get_submodule(path)
-            assert isinstance(layer, nn.Conv2d | nn.Linear)
-            kernel = math.prod(layer.kernel_size) if isinstance(layer, nn.Conv2d) else 1
-            total += resize.inputs * resize.outputs * kernel + (resize.outputs if layer.bias is not None else 0)
+            assert isinstance(layer.weight, torch.Tensor)
+            kernel = math.prod(layer.weight.shape[2:])
+            total += resize.inputs * resize.outputs * kernel
+            total += resize.outputs if getattr(layer, "bias", None) is not None else 0
             total -= _numel(layer)
             if resize.norm is not None:
                 norm = module.get_submodule(resize.norm)
@@ -127,7 +128,7 @@ def _macs(layer: Layer, incision: Incision, adapter: Filling | None) -> int:
     elements = math.prod(shape[1:])
     if layer.kind not in ("Conv", "Linear"):
         return elements
-    resize = incision.resized.get(layer.module or "")
+    resize = incision.resized.get(layer.module or layer.caller)
     inputs = resize.inputs if resize else (layer.in_channels or 0)
     return elements * inputs * math.prod(layer.kernel or (1,)) // (layer.groups or 1)
 

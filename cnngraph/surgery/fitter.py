@@ -121,7 +121,7 @@ class Fitter(fx.Interpreter):
                 self.changed.add(node)
 
     def _step(self, node: fx.Node) -> Any:
-        if node.op == "call_module":
+        if self.wound.body.module(node) is not None:
             (x, *_), _ = self.fetch_args_kwargs_from_env(node)
             if isinstance(x, Tensor):
                 known = self._call(node, x)
@@ -208,19 +208,21 @@ class Fitter(fx.Interpreter):
         """Note the (input, output) widths of a conv or dense layer; ``after`` is ``None`` where they are as before."""
         sides = [source for source in node.all_input_nodes if source in self.changed] or node.all_input_nodes[:1]
         after = after or before
-        if self._called.setdefault(str(node.target), after) != after:
-            sides = [*sides, *(other.all_input_nodes[0] for other in self.widths if other.target == node.target)]
-            raise MisfitError(f"{node.target} is called more than once and would get other widths", node, sides)
+        name = self.wound.body.path(node)
+        if self._called.setdefault(name, after) != after:
+            others = [other for other in self.widths if self.wound.body.path(other) == name]
+            sides = [*sides, *(other.all_input_nodes[0] for other in others)]
+            raise MisfitError(f"{name} is called more than once and would get other widths", node, sides)
         if after == before:
             return
         if isinstance(module, nn.Conv2d) and module.groups != 1:
-            reason = f"{node.target} is a grouped conv and would get {after[0]} channels instead of {before[0]}"
+            reason = f"{name} is a grouped conv and would get {after[0]} channels instead of {before[0]}"
             raise MisfitError(reason, node, sides)
         if self.wound.body.shares_weights(node):
-            reason = f"{node.target} shares its weights with another layer and would get other widths"
+            reason = f"{name} shares its weights with another layer and would get other widths"
             raise MisfitError(reason, node, sides)
         if parametrize.is_parametrized(module):
-            raise MisfitError(f"{node.target} is parametrized and cannot be resized", node, sides)
+            raise MisfitError(f"{name} is parametrized and cannot be resized", node, sides)
         self.widths[node] = after
 
     def _needs_copy(self, gap: fx.Node) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from torch import fx, nn
 
 from cnngraph.errors import PlanError
-from cnngraph.surgery.anatomy import Body
+from cnngraph.surgery.anatomy import Body, Gate
 from cnngraph.surgery.fitter import Fitter, MisfitError
 from cnngraph.surgery.joints import Filling, Join, Renorm, Resize, find_joins
 from cnngraph.surgery.mending import StuckError, mend, wider
@@ -136,15 +136,14 @@ def _close(wound: Wound, fitter: Fitter) -> Incision:
             raise PlanError(
                 f"{wound.name} cannot go: the net's output would have another shape.", "The classifier stays."
             )
-    resized = {str(node.target): _resize(wound, fitter, node, widths) for node, widths in fitter.widths.items()}
+    resized = {body.path(node): _resize(wound, fitter, node, widths) for node, widths in fitter.widths.items()}
     adapters = _adapters(wound, fitter)
     order = {name: place for place, name in enumerate(dict.fromkeys(str(node.target) for node in body.convs))}
     return Incision(
         removed=tuple(sorted(set(removed), key=order.__getitem__)),
         blocks=wound.blocks,
         regions=tuple(gap.path for gap in wound.gaps.values() if gap.conv is None),
-        gates=tuple(gate.name for gate in body.gates.values() if gate.product in wound.closed)
-        + tuple(sorted(wound.opened)),
+        gates=tuple(gate.name for gate in body.gates.values() if gate.product in wound.closed or _is_open(wound, gate)),
         passages=fitter.passages,
         adapters=adapters,
         left_out={gap.path: gap.width for gap in wound.gaps.values() if gap.path in extent.left_out},
@@ -162,8 +161,23 @@ def _close(wound: Wound, fitter: Fitter) -> Incision:
         joins=find_joins(wound, resized, adapters),
         stays=wound.stays,
         shapes={node.name: shape for node, shape in fitter.shapes.items() if node not in wound.quiet},
-        notes=extent.notes,
+        notes=(*extent.notes, *_gate_notes(wound)),
     )
+
+
+def _gate_notes(wound: Wound) -> list[str]:
+    """That a gate goes as a whole because one of its convs was to go."""
+    gates = [gate for gate in wound.body.gates.values() if gate.product in wound.closed or _is_open(wound, gate)]
+    return [
+        f"The whole gate {gate.name} goes with {conv.target}."
+        for gate in gates
+        for conv in gate.convs
+        if str(conv.target) in wound.extent.convs and gate.name not in wound.extent.gates
+    ]
+
+
+def _is_open(wound: Wound, gate: Gate) -> bool:
+    return any(str(conv.target) in wound.opened for conv in gate.convs)
 
 
 def _leaving_conv(body: Body, node: fx.Node) -> list[str]:

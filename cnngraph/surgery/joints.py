@@ -110,7 +110,7 @@ def _adapter(body: Body, gap: Gap, filling: Filling) -> Join:
 
 def _survivor(wound: Wound, node: fx.Node, resized: Mapping[str, Resize], *, first: bool) -> Join:
     body = wound.body
-    name = str(node.target)
+    name = body.path(node)
     target, obstacle = name, _obstacle(body, node)
     if node in wound.widened:
         stood_in = wound.widened[node][1]

@@ -60,11 +60,11 @@ class Steps:
         self.nodes = list(graph_module.graph.nodes)
         self.order = {node: place for place, node in enumerate(self.nodes)}
         self._modules = dict(graph_module.named_modules())
+        self._dense = {node: made for node in self.nodes if (made := _dense_module(node, graph_module)) is not None}
         self.calls_of: dict[int, list[fx.Node]] = {}
         for node in self.nodes:
-            module = self.module(node)
-            if module is not None:
-                self.calls_of.setdefault(id(module), []).append(node)
+            if node.op == "call_module":
+                self.calls_of.setdefault(id(self.module(node)), []).append(node)
         self._owners = Counter(
             id(parameter) for module in self._modules.values() for parameter in module.parameters(recurse=False)
         )
@@ -88,13 +88,23 @@ class Steps:
         return [source for source in node.all_input_nodes if source in self.of_image]
 
     def module(self, node: fx.Node) -> nn.Module | None:
-        """The module that ``node`` calls, if it calls one."""
+        """The module that ``node`` calls, if it calls one.
+
+        For the one call inside of a dense layer that has a forward of its own, a layer of its sizes without values.
+        """
+        if node in self._dense:
+            return self._dense[node][1]
         return self._modules[str(node.target)] if node.op == "call_module" else None
+
+    def path(self, node: fx.Node) -> str:
+        """The path of the module that ``node`` calls, or of the dense layer that makes the call."""
+        return self._dense[node][0] if node in self._dense else str(node.target)
 
     def calls(self, node: fx.Node) -> int:
         """How often the module of ``node`` is called in one forward pass."""
-        module = self.module(node)
-        return 0 if module is None else len(self.calls_of[id(module)])
+        if node in self._dense:
+            return sum(path == self._dense[node][0] for path, _ in self._dense.values())
+        return len(self.calls_of[id(self.module(node))]) if node.op == "call_module" else 0
 
     def shares_weights(self, node: fx.Node) -> bool:
         """Whether a parameter of the module of ``node`` is another module's too (tied weights)."""
@@ -170,6 +180,20 @@ class Steps:
             found.add(here)
             waiting.extend(here.all_input_nodes)
         return sorted(found, key=self.order.__getitem__)
+
+
+def _dense_module(node: fx.Node, module: nn.Module) -> tuple[str, nn.Linear] | None:
+    """Path and sizes of the dense layer that makes the call ``node`` of ``F.linear`` in a forward of its own."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    if node.op != "call_function" or node.target is not F.linear or not stack:
+        return None
+    path, kind = stack[-1]
+    weight = next((source for source in node.all_input_nodes if source.target == f"{path}.weight"), None)
+    if weight is None or not (isinstance(kind, type) and issubclass(kind, nn.Linear)):
+        return None
+    outputs, inputs = weight.meta["shape"]
+    bias = getattr(module.get_submodule(path), "bias", None)
+    return path, nn.Linear(inputs, outputs, bias=bias is not None, device="meta")
 
 
 def is_sum(node: fx.Node) -> bool:

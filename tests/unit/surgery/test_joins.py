@@ -13,7 +13,7 @@ from cnngraph.surgery.check import removable, removable_blocks
 from cnngraph.surgery.cost import Costs
 from cnngraph.surgery.passage import Adapter, Nothing
 
-from .joint_nets import Auxiliary, Composite, Dense, Joined, Squeeze, Sum, Twice, image
+from .joint_nets import Auxiliary, Composite, Dense, DenseHead, Joined, Squeeze, Sum, Twice, image
 from .nets import plan
 
 SHAPE = (1, 2, 2)
@@ -138,6 +138,14 @@ def test_a_norm_with_an_activation_inside_goes_as_a_whole() -> None:
     slim, report = without(Composite(), "second")
     assert logits(slim) == torch.tensor([[2.5]])
     assert [(join.layer, join.target) for join in report.joins] == [("second", "norm2")]
+
+
+def test_a_dense_layer_with_a_forward_of_its_own_is_resized() -> None:
+    assert logits(DenseHead()) == torch.tensor([[8.5]])
+    slim, report = without(DenseHead(), "last")
+    assert report.resized == {"fc": (1, 1)}
+    assert [join.layer for join in report.joins] == ["fc"]
+    assert logits(slim) == torch.tensor([[3.5]])
 
 
 def test_a_fire_module_goes_as_a_block() -> None:

@@ -63,6 +63,7 @@ def test_a_gate_goes_with_any_of_its_convs() -> None:
         slim, report = without(Mobile(gate=True), layer)
         assert report.gates == ("blocks.0.gate",)
         assert report.removed == ("blocks.0.gate.reduce", "blocks.0.gate.grow")
+        assert report.notes == (f"The whole gate blocks.0.gate goes with {layer}.",)
         assert next(slim.blocks[0].gate.parameters(), None) is None
         assert logits(slim) == torch.tensor([[1134.0]])
     slim, report = without(Mobile(gate=True), blocks=("blocks.0.gate",))
@@ -81,6 +82,7 @@ def test_a_gate_without_a_module_is_opened() -> None:
     for layer in ("reduce", "grow"):
         slim, report = without(Gated(), layer)
         assert report.removed == ("reduce", "grow")
+        assert report.gates == ("mul",)
         assert isinstance(slim.grow, Open)
         assert isinstance(slim.reduce, Copy)  # a functional ReLU reads it
         assert logits(slim) == torch.tensor([[7.5]])
