@@ -44,7 +44,8 @@ def place(db: Database, base: str, as_name: str | None, *, sha256: str, data: Ma
         key = f"{db.owner}/{name}"
         found = catalogue.properties(db, key)
         inputs = json.loads(found.get("inputs") or "{}")
-        if not found or (found.get("sha256") == sha256 and inputs.get("data") == data):
+        empty = found.get("status") in (None, "loading") and "fingerprint" not in found  # not even begun, or just so
+        if empty or (found.get("sha256") == sha256 and inputs.get("data") == data):
             return Place(name, key, found.get("status") == "complete")
     raise ConflictError(
         f"There is a model {names[0]} already, with other weights or data.",

@@ -122,11 +122,17 @@ def store(
         What ``ingest`` returns, and ``pruned_from`` and ``run`` (both ``None`` without the parent).
 
     Raises:
-        NotFoundError: the parent is not in the database. ConflictError: ``name`` is another model.
+        NotFoundError: the parent is not in the database. PlanError: it lacks what the plan removes (filters, where it
+            was ingested without feature maps). ConflictError: ``name`` is another model.
     """
+    from cnngraph.database.removals import removal_rows
+
     parent = _parent(db, card)
     if parent is None and not without_parent:
         raise _missing(db, card)
+    plan = card.plan.model_copy(update={"model": parent or ""})
+    if parent is not None:
+        removal_rows(db, plan)  # what the graph cannot say is refused before anything is written
     origin = parent or card.plan.model or f"{db.owner}/{prepared.network.details.architecture.rpartition(':')[2]}"
     data = prepared.network.details.inputs.get("data")
     chosen = place(db, f"{origin.split('/')[-1][:90]}-pruned", name, sha256=prepared.sha256, data=data)
@@ -135,7 +141,6 @@ def store(
     if not dry_run and parent is None:
         record_alone(db, chosen.key, card.model_dump(), seed=card.seed, device=card.device)
     elif not dry_run:
-        plan = card.plan.model_copy(update={"model": parent})
         run = record(db, plan, chosen.key, prepared.layers, card.model_dump(), seed=card.seed, device=card.device)
     return counts | {"pruned_from": parent, "run": run}
 
