@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,25 +23,21 @@ from cnngraph.plan import Plan, read_plan
 if TYPE_CHECKING:
     from cnngraph.training.own_trainer import OwnTrainer
 
-__all__ = ["Source", "open_source", "plan_for", "prune_to_bundle"]
+__all__ = ["Source", "open_source", "plan_for", "prune_to_bundle", "require_new"]
 
 
+@dataclass(frozen=True)
 class Source:
-    """A saved model, alone or in a bundle, with what is known of its data and of how it was mapped."""
+    """A saved model, alone or in a bundle.
 
-    def __init__(self, typed: str) -> None:
-        """Raises NotFoundError where there is nothing, ModelError where it is neither."""
-        from cnngraph.network.bundle import is_bundle, model_folder, read_bundle
-        from cnngraph.surgery.saved import is_saved
+    Attributes:
+        typed: as it was named. folder: of the saved model.
+        inputs: what decided how the net of the bundle was mapped ({} for a saved model alone).
+    """
 
-        path = Path(typed)
-        if not path.exists():
-            raise NotFoundError(f"There is no saved model {typed}.", "Give the folder of a saved model, or a bundle.")
-        inside = model_folder(path) if is_bundle(path) else path
-        if inside is None or not is_saved(inside):
-            raise ModelError(f"{typed} is no saved model and no bundle with one.", "Write one: cnngraph train --out.")
-        self.typed, self.folder = typed, inside
-        self.inputs: dict[str, Any] = dict(read_bundle(path).details.inputs) if is_bundle(path) else {}
+    typed: str
+    folder: Path
+    inputs: dict[str, Any]
 
     @property
     def mapping(self) -> ingesting.Mapping:
@@ -65,15 +62,32 @@ class Source:
         return DataChoice.model_validate(known).model_copy(update=changes)
 
 
-def open_source(typed: str, to_bundle: Path) -> Source:
-    """The saved model as typed.
+def open_source(typed: str) -> Source:
+    """The saved model, or the bundle with one, of that path.
 
     Raises:
-        NotFoundError, ModelError: it is not there, or no saved model. ConflictError: ``to_bundle`` exists.
+        NotFoundError: there is nothing. ModelError: it is neither. SpecError: the bundle is damaged.
+    """
+    from cnngraph.network.bundle import is_bundle, model_folder, read_bundle
+    from cnngraph.surgery.saved import is_saved
+
+    path = Path(typed)
+    if not path.exists():
+        raise NotFoundError(f"There is no saved model {typed}.", "Give the folder of a saved model, or a bundle.")
+    inside = model_folder(path) if is_bundle(path) else path
+    if inside is None or not is_saved(inside):
+        raise ModelError(f"{typed} is no saved model and no bundle with one.", "Write one: cnngraph train --out.")
+    return Source(typed, inside, dict(read_bundle(path).details.inputs) if is_bundle(path) else {})
+
+
+def require_new(to_bundle: Path) -> None:
+    """Return unless ``to_bundle`` is there: said before anything long begins.
+
+    Raises:
+        ConflictError: it is.
     """
     if to_bundle.exists():
         raise ConflictError(f"{to_bundle} exists.", "Choose another --to-bundle: a bundle is never overwritten.")
-    return Source(typed)
 
 
 def plan_for(

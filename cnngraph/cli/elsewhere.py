@@ -95,8 +95,9 @@ def prune_file(
             f"{wrong[0]} and --to-bundle exclude each other: without a database there are --plan, --ratio, "
             "--remove-layer and --remove-block"
         )
+    offline.require_new(to_bundle)
     trainer = own_trainer(training.trainer)
-    source = offline.open_source(name, to_bundle)
+    source = offline.open_source(name)
     if decision.ratio is not None:
         plan = filters_of_file(source.folder, decision, lambda: source.data(data), progress=progress)
     else:

@@ -11,7 +11,7 @@ import pytest
 from cnngraph.chain import offline, pruned_bundle, work_lock
 from cnngraph.chain import prune as pruning
 from cnngraph.chain.ingest import Mapping, from_bundle, prepare, write_bundle
-from cnngraph.chain.offline import Source, open_source, plan_for, prune_to_bundle
+from cnngraph.chain.offline import Source, open_source, plan_for, prune_to_bundle, require_new
 from cnngraph.chain.stored import OtherData
 from cnngraph.chain.subject import DataChoice, ModelChoice
 from cnngraph.errors import ConflictError, ModelError, NotFoundError, PlanError
@@ -56,7 +56,7 @@ def run(source: Source, plan: Plan, to: Path, **changes: Any) -> dict[str, Any]:
 
 
 def test_a_bundle_is_pruned_to_a_bundle_that_is_mapped_alike(bundle: Path, tmp_path: Path, quick: None) -> None:
-    source = open_source(str(bundle), tmp_path / "slim")
+    source = open_source(str(bundle))
     dry = run(source, PLAN, tmp_path / "slim", dry_run=True)
     assert dry["would_write"]["nodes"] > 0
     assert not (tmp_path / "slim").exists()
@@ -73,35 +73,35 @@ def test_a_bundle_is_pruned_to_a_bundle_that_is_mapped_alike(bundle: Path, tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["slim", "work"]
     assert list((tmp_path / "work").iterdir()) == []
     with pytest.raises(ConflictError, match="slim exists"):
-        open_source(str(bundle), tmp_path / "slim")
+        require_new(tmp_path / "slim")
 
 
 def test_the_second_of_two_identical_prunes_is_told(bundle: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    source = open_source(str(bundle), tmp_path / "slim")
+    source = open_source(str(bundle))
     monkeypatch.setattr(offline, "work_folder", lambda *_: tmp_path / "job")
     with work_lock.held(tmp_path / "job"), pytest.raises(ConflictError, match="The same job is running now"):
         run(source, PLAN, tmp_path / "slim")
 
 
 def test_a_saved_model_alone_takes_the_data_that_it_names(bundle: Path, tmp_path: Path) -> None:
-    source = Source(str(bundle / "model"))
+    source = open_source(str(bundle / "model"))
     assert source.data(OtherData()) == DataChoice(name="digits")
     assert source.data(OtherData("mnist", "/data")) == DataChoice(name="mnist", root="/data")
     assert source.mapping == Mapping()
     save(load(bundle / "model"), tmp_path / "nameless", input_shape=(3, 32, 32))
     with pytest.raises(ModelError, match="It is not known which data"):
-        Source(str(tmp_path / "nameless")).data(OtherData())
+        open_source(str(tmp_path / "nameless")).data(OtherData())
 
 
 def test_what_is_no_model_or_no_plan(bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="There is no saved model"):
-        Source(str(tmp_path / "nothing"))
+        open_source(str(tmp_path / "nothing"))
     with pytest.raises(ModelError, match="is no saved model and no bundle"):
-        Source(str(tmp_path))
+        open_source(str(tmp_path))
     bare = shutil.copytree(bundle, tmp_path / "bare", ignore=shutil.ignore_patterns("model"))
     with pytest.raises(ModelError, match="no bundle with one"):
-        Source(str(bare))
-    source = Source(str(bundle))
+        open_source(str(bare))
+    source = open_source(str(bundle))
     with pytest.raises(NotFoundError, match=r"features\.88"):
         plan_for(source, layers=["features.88"], blocks=None, file=None, init=None)
     named = plan_for(source, layers=["features.8"], blocks=None, file=None, init="inherit")
