@@ -116,8 +116,6 @@ def _finished(bench: Bench, plan: Plan, what: tuple[Removal, ...], found: Approa
     """``plan`` with what was reached: numbers in its settings, sentences in its notes. ``what``: goes, as measured."""
     speeds = bench.speeds(what)
     notes = _notes(bench, found, speeds, bench.costs_of(bench.model), bench.costs_of(bench.built(what)))
-    for note in notes:
-        bench.progress.note(note)
     target, timing = bench.target, bench.timing
     settings = {
         "target": {

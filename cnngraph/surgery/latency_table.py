@@ -71,7 +71,8 @@ class LatencyTable:
 
     def sentence(self) -> str:
         """What was measured and how far the sum is off, for a person."""
-        where = f"{self.runtime} on {self.device}, batch {self.batch_size}"
+        measured = f"{self.runtime} on {self.device}, batch {self.batch_size}"
+        where = self.device if self.runtime == "file" else measured
         if self.whole_ms is None or self.error is None:
             return f"Latency table ({where}): the layers add up to {self.sum_ms:.3g} ms; the whole net is not in it."
         if self.scaled_from_ms is not None:

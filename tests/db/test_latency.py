@@ -1,0 +1,79 @@
+"""Targets of speed and size in the database, and the commands of docs/latency.md."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.db
+
+Run = Callable[..., Any]
+
+
+def doc_commands() -> list[list[str]]:
+    """The lines of the page's shell blocks, in order, without ``cnngraph``."""
+    text = (ROOT / "docs" / "latency.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    lines = [line.partition("  #")[0] for block in blocks for line in block.splitlines()]
+    return [shlex.split(line)[1:] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def folder(command: Run, server: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first two commands of the page were run: a trained resnet20, in the database as ``fast``."""
+    folder = tmp_path_factory.mktemp("latency")
+    for arguments in doc_commands()[:2]:
+        done = command(*arguments, cwd=folder)
+        assert done.code == 0, done.err
+    return folder
+
+
+def test_the_commands_of_the_page(command: Run, folder: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    for arguments in doc_commands()[2:]:
+        done = command(*arguments, cwd=folder)
+        assert done.code == 0, (arguments, done.err)
+    assert (folder / "table.csv").read_text().startswith("layer,milliseconds\nconv1,")
+    plan = json.loads((folder / "faster.json").read_text())
+    assert plan["settings"]["target"]["kind"] == "speedup"
+    assert len(plan["settings"]["target"]["measured"]) >= 2
+    found = {row["name"]: row for row in command("list", "--json").json["models"]}
+    assert found["fast-macs"]["macs"] / found["fast"]["macs"] == pytest.approx(0.6, rel=0.15)
+    assert found["fast-filters"]["parameters"] / found["fast"]["parameters"] == pytest.approx(0.5, rel=0.15)
+
+
+def test_a_speed_up_of_filters_makes_its_statement(command: Run, folder: Path) -> None:
+    done = command("plan", "fast", "--target-speedup", 1.1, "--score", "random", "--round-to", 2, "--json", cwd=folder)
+    if done.code == 1:  # a net this narrow may gain nothing on this machine; then the most is said
+        assert "out of reach: the most is a speed-up of" in done.err
+        return
+    assert done.code == 0, done.err
+    plan = done.json
+    assert plan["settings"]["target"]["value"] == 1.1
+    assert plan["settings"]["latency"]["runtime"] == "eager"
+    assert any("wanted was a speed-up of 1.10" in note for note in plan["notes"])
+    assert any(re.search(r"Latency .* ms -> .* ms", note) for note in plan["notes"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"), [("conv9,1\nlayer9,2\n", "conv9, layer9"), ("conv1,fast\n", "row 2: 'conv1,fast'")]
+)
+def test_a_table_that_does_not_fit_is_exit_1(command: Run, folder: Path, tmp_path: Path, rows: str, said: str) -> None:
+    (tmp_path / "t.csv").write_text(f"layer,milliseconds\n{rows}")
+    done = command("plan", "fast", "--target-speedup", 2, "--latency-table", tmp_path / "t.csv", cwd=folder)
+    assert done.code == 1
+    assert said in done.err
+
+
+def test_more_than_can_be_reached_is_exit_1(command: Run, folder: Path) -> None:
+    done = command("prune", "fast", "--target-macs", 0.0001, "--no-retrain", cwd=folder)
+    assert done.code == 1
+    assert "out of reach: the most is" in done.err
