@@ -49,6 +49,7 @@ def follow_symbolically(
     input_shape: tuple[int, int, int],
     *,
     training: bool = False,
+    unread: bool = False,
     prepare: Callable[[nn.Module], None] | None = None,
 ) -> fx.GraphModule:
     """Follow ``model`` for images of ``input_shape`` (channels, height, width).
@@ -59,6 +60,7 @@ def follow_symbolically(
 
     Args:
         training: follow what train mode does (auxiliary heads) instead of eval mode.
+        unread: keep steps whose value nothing reads; the net runs them all the same.
         prepare: called with ``model`` just before it is followed; attributes that it sets are put back with the rest.
 
     Raises:
@@ -74,7 +76,8 @@ def follow_symbolically(
             prepare(model)
         module = fx.GraphModule(model, _traced(model), type(model).__name__)
         _rewire_in_place(module)
-        module.graph.eliminate_dead_code()
+        if not unread:
+            module.graph.eliminate_dead_code()
         module.recompile()
         _propagate(module, (BATCH, *input_shape), device, dtype)
     return module

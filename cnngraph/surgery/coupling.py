@@ -169,9 +169,9 @@ def _train_branches(model: nn.Module, input_shape: tuple[int, int, int], ledger:
 def _followed(model: nn.Module, input_shape: tuple[int, int, int], *, training: bool) -> fx.GraphModule:
     """The followed net, its stored sizes remembered where its code bears that."""
     try:
-        return follow_symbolically(model, input_shape, training=training, prepare=remember_sizes)
+        return follow_symbolically(model, input_shape, training=training, unread=True, prepare=remember_sizes)
     except TraceError:
-        return follow_symbolically(model, input_shape, training=training)
+        return follow_symbolically(model, input_shape, training=training, unread=True)
 
 
 def _by_class(rows: Mapping[str, Labels], classes: npt.NDArray[np.int64]) -> dict[int, Channels]:

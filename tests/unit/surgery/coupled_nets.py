@@ -194,3 +194,18 @@ class Tied(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(self.c(torch.relu(self.a(x)) * self.b(x)).mean((2, 3)))
+
+
+class Unread(nn.Module):
+    """A conv whose maps nothing reads; it is called all the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = conv(1, 3)
+        self.idle = conv(3, 2)
+        self.fc = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x)
+        self.idle(x)
+        return self.fc(x.mean((2, 3)))
