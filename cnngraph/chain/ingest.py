@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnngraph.chain.subject import DataChoice, ModelChoice, Subject, open_subject
 from cnngraph.console import Progress, Quiet
-from cnngraph.errors import ModelError, NotFoundError
+from cnngraph.errors import ModelError, NotFoundError, UsageError
 from cnngraph.network.tables import Network
 from cnngraph.settings import Settings, split_key
 
@@ -29,6 +29,7 @@ class Mapping:
     view: str = "both"
     connections: str = "auto"
     correlations: bool = True
+    kernels: bool = False
     only_classes: tuple[str, ...] | None = None
     seed: int = 0
     device: str = "auto"
@@ -57,11 +58,14 @@ class Prepared:
         return frozenset(self.network.layers.column("layer").to_pylist())
 
 
-def prepare(model: ModelChoice, data: DataChoice, mapping: Mapping, progress: Progress | None = None) -> Prepared:
+def prepare(
+    model: ModelChoice, data: DataChoice, mapping: Mapping, progress: Progress | None = None, *, yes: bool = False
+) -> Prepared:
     """Open model and data, map the net over the training images.
 
     Raises:
         NotFoundError, ModelError, DataError: see :func:`open_subject`. TraceError: the net cannot be followed.
+        UsageError: with its kernels the net would take more than 2 GB in the database, without ``yes``.
     """
     progress = progress or Quiet()
     progress.start("Opening the model and the data")
@@ -71,10 +75,30 @@ def prepare(model: ModelChoice, data: DataChoice, mapping: Mapping, progress: Pr
             f"{model.name} is untrained: its weights are new, from seed {model.seed}. "
             f"Train it: cnngraph train {model.name} --data {data.name} --out DIR"
         )
+    if mapping.kernels and not yes:
+        _require_small(subject, mapping)
     network = map_subject(subject, mapping, progress)
     folder = Path(tempfile.mkdtemp(prefix="cnngraph-")) / "model"
     save_subject(subject, folder)
     return Prepared(network, folder, subject.sha256)
+
+
+def _require_small(subject: Subject, mapping: Mapping) -> None:
+    """Say the size of a net with all its weights before the images are looked at."""
+    from cnngraph.network.graph import follow
+    from cnngraph.network.sizes import LARGE_GB, estimate
+
+    size = estimate(
+        follow(subject.model, (subject.preprocessing.channels, *subject.preprocessing.size)),
+        classes=len(subject.data.classes),
+        **{name: getattr(mapping, name) for name in ("view", "connections", "correlations", "kernels")},
+    )
+    if size["gigabytes"] > LARGE_GB:
+        raise UsageError(
+            f"With its kernels the net would take about {size['gigabytes']:.1f} GB in the database "
+            f"({size['connections']:,} connections) and {size['minutes']:.0f} minutes.",
+            "Add --yes to write it all the same, or leave --kernels out.",
+        )
 
 
 def map_subject(subject: Subject, mapping: Mapping, progress: Progress) -> Network:

@@ -77,10 +77,26 @@ def _register() -> None:
         exchange,
         ingest,
         inspect,
+        latency,
         query,
+        rebuild,
     )
 
-    for module in (demo, db, doctor, baseline, ingest, exchange, compute, decide, adopt, inspect, query):
+    for module in (
+        demo,
+        db,
+        doctor,
+        baseline,
+        ingest,
+        exchange,
+        compute,
+        decide,
+        latency,
+        adopt,
+        rebuild,
+        inspect,
+        query,
+    ):
         module.register(app)
 
 

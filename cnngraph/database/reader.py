@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.database import catalogue, cypher
@@ -20,7 +21,7 @@ from cnngraph.network.tables import KERNEL, SCHEMAS, Network
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["frames", "read_network"]
+__all__ = ["connections_into", "frames", "read_network", "read_tensors"]
 
 _POSITIONS = 20_000
 _TENSORS = 50
@@ -41,8 +42,7 @@ def read_network(db: Database, key: str, *, progress: Progress | None = None) ->
     shown.start("Read the model")
     layers = _table("layers", (row["row"] for row in db.read(cypher.load("read/layers"), key=key)))
     places = {name: place for place, name in enumerate(layers.column("layer").to_pylist())}
-    sizes = catalogue.counts(db, key)
-    numbers = sizes["positions"]
+    numbers = catalogue.counts(db, key)["positions"]
     tables = {
         "layers": layers,
         "feeds": pa.Table.from_pylist(db.read(cypher.load("read/feeds"), key=key), schema=SCHEMAS["feeds"]),
@@ -53,7 +53,7 @@ def read_network(db: Database, key: str, *, progress: Progress | None = None) ->
         "arcs": _arcs(db, key, numbers),
         "classes": _table("classes", (row["row"] for row in db.read(cypher.load("read/classes"), key=key))),
         "blocks": _table("blocks", (row["row"] for row in db.read(cypher.load("read/blocks"), key=key))),
-        "tensors": _tensors(db, key, sizes["tensors"]),
+        "tensors": read_tensors(db, key),
     }
     return check(Network(details=details_of(catalogue.properties(db, key)), **tables))
 
@@ -99,8 +99,25 @@ def _resembles(db: Database, key: str, places: dict[str, int]) -> pa.Table:
 
 
 def _connects(db: Database, key: str, places: dict[str, int]) -> pa.Table:
-    """The rows come a pair of target map and source layer at a time; they are unfolded and sorted as a whole."""
-    rows = list(_by_layer(db, "read/connects", key, places))
+    table = _unfolded(_by_layer(db, "read/connects", key, places))
+    order = pa.array(list(places))
+
+    def places_of(column: str) -> Any:
+        return pc.index_in(table.column(column), value_set=order).to_numpy()
+
+    keys = [
+        table.column("source_channel").to_numpy(),
+        places_of("source_layer"),
+        table.column("channel").to_numpy(),
+        table.column("target_channel").to_numpy(),
+        places_of("target_layer"),
+    ]
+    return table.take(pa.array(np.lexsort(keys)))
+
+
+def _unfolded(found: Iterable[dict[str, Any]]) -> pa.Table:
+    """Connections, of which rows come a pair of target map and source layer at a time, one a row; in no order."""
+    rows = list(found)
     sizes = [len(row["channel"]) for row in rows]
     columns: dict[str, Any] = {
         name: list(chain.from_iterable(repeat(row[name], size) for row, size in zip(rows, sizes, strict=True)))
@@ -115,15 +132,7 @@ def _connects(db: Database, key: str, places: dict[str, int]) -> pa.Table:
             chain.from_iterable(row["kernel"] or [None] * size for row, size in zip(rows, sizes, strict=True))
         )
         schema = schema.append(KERNEL)
-    table = pa.table({field.name: pa.array(columns[field.name], field.type) for field in schema}, schema=schema)
-    keys = [
-        table.column("source_channel").to_numpy(),
-        np.array([places[name] for name in columns["source_layer"]], np.int64),
-        table.column("channel").to_numpy(),
-        table.column("target_channel").to_numpy(),
-        np.array([places[name] for name in columns["target_layer"]], np.int64),
-    ]
-    return table.take(pa.array(np.lexsort(keys)))
+    return pa.table({field.name: pa.array(columns[field.name], field.type) for field in schema}, schema=schema)
 
 
 def _positions(db: Database, key: str, numbers: int) -> pa.Table:
@@ -147,13 +156,20 @@ def _arcs(db: Database, key: str, numbers: int) -> pa.Table:
     return pa.table({"source": source[order], "target": target[order]}, schema=SCHEMAS["arcs"])
 
 
-def _tensors(db: Database, key: str, count: int) -> pa.Table:
+def read_tensors(db: Database, key: str) -> pa.Table:
+    """The table ``tensors`` of a model; empty where it was ingested without its kernels."""
+    count = catalogue.counts(db, key)["tensors"]
     rows = (
         row["row"]
         for first in range(0, count, _TENSORS)
         for row in db.read(cypher.load("read/tensors"), key=key, first=first, last=first + _TENSORS - 1)
     )
     return _table("tensors", rows)
+
+
+def connections_into(db: Database, key: str, layer: str) -> pa.Table:
+    """The connections into the maps of one layer, in no order."""
+    return _unfolded(db.read(cypher.load("read/connects"), key=key, layers=[layer]))
 
 
 def _by_layer(db: Database, query: str, key: str, places: dict[str, int]) -> Iterator[dict[str, Any]]:

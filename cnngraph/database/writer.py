@@ -22,6 +22,7 @@ from cnngraph.database.fingerprint import fingerprint, model_properties
 from cnngraph.database.lease import Lease, lease
 from cnngraph.database.schema import require_current
 from cnngraph.errors import ConflictError, UsageError
+from cnngraph.network import sizes
 from cnngraph.network.spec import check
 from cnngraph.network.tables import Network
 from cnngraph.settings import split_key
@@ -30,7 +31,6 @@ __all__ = ["write_network"]
 
 Intent = Literal["new", "resume", "replace", "nothing"]
 
-_LARGE_GB = 2.0
 # phase, query, rows, elements (of tensors KiB) a batch; constraints exist, so the order is: ends before edges
 _PHASES: tuple[tuple[str, str, Callable[[Network, str], rows.Rows], int], ...] = (
     ("layers", "write/classes", rows.class_rows, 5_000),
@@ -207,10 +207,8 @@ def _deleted(db: Database, key: str, intent: Intent) -> dict[str, Any]:
 
 
 def _require_small(network: Network) -> None:
-    from cnngraph.network.sizes import estimate  # imports torch: not before something is really written
-
-    size = float(estimate(network)["gigabytes"])
-    if size > _LARGE_GB:
+    size = float(sizes.estimate(network)["gigabytes"])
+    if size > sizes.LARGE_GB:
         raise UsageError(
             f"The model would take about {size:.1f} GB in the database.",
             "Add --yes to write it; --only-classes, --view or --connections make it smaller.",

@@ -8,7 +8,7 @@ whose connections are not all there) is kept tensor by tensor, byte for byte.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from cnngraph.network.graph import LayerGraph
 from cnngraph.network.symbolic import unwrapped
 from cnngraph.network.tables import KERNEL, SCHEMAS, Network
 
-__all__ = ["kernels_of", "regular_places", "state_of", "tensors_table"]
+__all__ = ["connections_of_network", "kernels_of", "regular_places", "state_of", "tensors_table"]
 
 Integers = npt.NDArray[np.int64]
 Kernels = npt.NDArray[np.float32]
@@ -79,24 +79,32 @@ def tensors_table(model: nn.Module, graph: LayerGraph, held: Collection[str]) ->
     return pa.Table.from_pylist(rows, schema=SCHEMAS["tensors"])
 
 
-def state_of(network: Network) -> dict[str, Tensor]:
-    """The state dict that the tables hold, in its order, types and shapes exact.
+def state_of(tensors: pa.Table, connections_into: Callable[[str], pa.Table]) -> dict[str, Tensor]:
+    """The state dict that a net's tables hold, in its order, types and shapes exact.
+
+    Args:
+        tensors: ``SCHEMAS["tensors"]``.
+        connections_into: the rows of ``SCHEMAS["connects"]`` with kernels whose target is the layer of that name.
 
     Raises:
         SpecError: there are no tensors (the net was mapped without kernels), or connections or values are missing.
     """
-    if not network.tensors.num_rows:
+    if not tensors.num_rows:
         raise SpecError("The network holds no weights.", _HINT)
-    rows = network.tensors.to_pylist()
-    kernels = _kernels_by_layer(network, {row["layer"] for row in rows if row["data"] is None})
     state = {}
-    for row in rows:
+    for row in tensors.to_pylist():
         dtype: torch.dtype = getattr(torch, row["dtype"])
         if row["data"] is None:
-            state[row["name"]] = _from_kernels(row["name"], row["shape"], kernels[row["layer"]]).to(dtype)
+            found = _from_kernels(row["name"], row["shape"], connections_into(row["layer"])).to(dtype)
         else:
-            state[row["name"]] = _from_bytes(row["name"], row["data"], dtype, row["shape"])
+            found = _from_bytes(row["name"], row["data"], dtype, row["shape"])
+        state[row["name"]] = found
     return state
+
+
+def connections_of_network(network: Network) -> Callable[[str], pa.Table]:
+    """``connections_into`` of a network in memory."""
+    return lambda layer: network.connects.filter(pc.equal(network.connects["target_layer"], layer))
 
 
 def _bytes(tensor: Tensor) -> bytes:
@@ -110,19 +118,13 @@ def _from_bytes(name: str, data: bytes, dtype: torch.dtype, shape: list[int]) ->
     return flat.view(dtype).reshape(shape)
 
 
-def _kernels_by_layer(network: Network, layers: set[str]) -> Mapping[str, pa.Table]:
-    """The connections into each of ``layers``."""
-    table = network.connects
-    if layers and KERNEL.name not in table.column_names:
-        raise SpecError("The connections have no kernels.", _HINT)
-    return {layer: table.filter(pc.equal(table["target_layer"], layer)) for layer in layers}
-
-
 def _from_kernels(name: str, shape: list[int], connects: pa.Table) -> Tensor:
     """A weight put together from the connections into its layer: each kernel at its target and input channel.
 
     An input channel counts from the first of all groups; a weight has those of one group.
     """
+    if KERNEL.name not in connects.column_names:
+        raise SpecError(f"The kernels of {name} are not all there.", _HINT)
     values = math.prod(shape)
     kernels = connects[KERNEL.name]
     size = len(kernels[0]) if len(kernels) and kernels[0].is_valid else 0

@@ -31,7 +31,7 @@ from cnngraph.surgery.apply import cut
 from cnngraph.surgery.description import FORMAT, Description, parse
 from cnngraph.surgery.sample import input_shape_of
 
-__all__ = ["Saved", "describe", "is_saved", "load", "open_model", "read_saved", "rebuilt", "save"]
+__all__ = ["Saved", "describe", "fill", "is_saved", "load", "open_model", "read_saved", "rebuilt", "save"]
 
 _DESCRIPTION = "model.json"
 _WEIGHTS = "weights.safetensors"
@@ -206,9 +206,7 @@ def _filled(known: Description, weights: Path) -> Saved:
         raise ModelError(
             f"The net of {weights} cannot be built again: {error.message}", error.hint or "Save it again."
         ) from error
-    tensors = _with_aliases(model, tensors)
-    _take_precision(model, tensors)
-    fit_weights(model, tensors, where=str(weights))
+    fill(model, tensors, where=str(weights))
     return Saved(
         model=model.eval(),
         **{name: getattr(known, name) for name in Saved.model_fields if name != "model"},
@@ -227,6 +225,17 @@ def rebuilt(origin: Origin, input_shape: tuple[int, int, int] | None = None) -> 
         model = cut(model, plan.model_copy(update={"architecture": ""}), input_shape=input_shape)
     set_origin(model, origin)
     return model
+
+
+def fill(model: nn.Module, tensors: Mapping[str, torch.Tensor], *, where: str) -> None:
+    """Give a rebuilt net its weights, in the precision that they have; tied ones may be there once.
+
+    Raises:
+        ModelError: names or shapes do not fit, or a value is NaN or infinite; ``where`` names the tensors.
+    """
+    tensors = _with_aliases(model, dict(tensors))
+    _take_precision(model, tensors)
+    fit_weights(model, tensors, where=where)
 
 
 def is_saved(path: str | Path) -> bool:

@@ -280,7 +280,7 @@ def test_bad_input_writes_nothing(database: Database, name: str) -> None:
 
 
 def test_a_large_store_asks_for_yes(database: Database, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cnngraph.database.writer._LARGE_GB", 0.0)
+    monkeypatch.setattr("cnngraph.network.sizes.LARGE_GB", 0.0)
     with pytest.raises(UsageError, match="GB") as refused:
         write_network(database, small_network(), name)
     assert "--yes" in refused.value.hint

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from cnngraph.errors import SpecError
 from cnngraph.network.spec import check
 from cnngraph.network.tables import KERNEL, Network
-from cnngraph.network.tensors import state_of
+from cnngraph.network.tensors import connections_of_network
+from cnngraph.network.tensors import state_of as state_of_tables
 from cnngraph.network.trace import trace
 from tests.toynets import TOYS, toy, toy_shape
 
@@ -22,6 +23,10 @@ def network_of(net: nn.Module, shape: tuple[int, ...], **options: object) -> Net
     images = torch.randn(4, *shape, generator=torch.Generator().manual_seed(0)).to(dtype)
     options = {"connections": "all", "view": "channels", "correlations": False, "kernels": True} | options
     return check(trace(net, [(images, torch.tensor([0, 1, 0, 1]))], **options))  # type: ignore[arg-type]
+
+
+def state_of(network: Network) -> dict[str, Tensor]:
+    return state_of_tables(network.tensors, connections_of_network(network))
 
 
 def in_bytes(network: Network) -> list[str]:

@@ -1,0 +1,141 @@
+"""Net -> graph -> net: a saved model whose weights come out of the graph alone, compared with the stored one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.chain.stored import Stored, stored
+from cnngraph.console import Progress, Quiet
+from cnngraph.errors import ConflictError, ModelError, VerificationError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from cnngraph.database.connection import Database
+    from cnngraph.network.tables import Details
+
+__all__ = ["rebuild_from_graph"]
+
+_IMAGES = 4  # random ones, by which the rebuilt and the stored net are compared
+
+
+def rebuild_from_graph(
+    db: Database, name: str, out: Path, *, changed: bool = False, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Build a model's architecture, carry out the plans of its recipe, fill in the weights of the graph, and save it.
+
+    Args:
+        out: folder of the saved model; must not be there.
+        changed: keep the net although its weights in the graph are not those that were ingested.
+
+    Returns:
+        ``model, path, sha256, tensors`` (how many), ``changed`` (names of the tensors that differ from the stored
+        model's), ``identical`` and ``max_abs_diff`` (of the logits; ``None`` where there is no stored model here).
+
+    Raises:
+        NotFoundError: there is no such model. ConflictError: it is still loading, or ``out`` is there.
+        ModelError: it was ingested without its weights, or without a recipe.
+        SpecError: weights are missing in the graph.
+        VerificationError: its weights in the graph are not those that were ingested; nothing was saved.
+    """
+    if out.exists():
+        raise ConflictError(f"{out} exists.", "Choose another --out: a saved model is never overwritten.")
+    model = stored(db, name)
+    progress = progress or Quiet()
+    progress.start("Reading the weights")
+    state = _state(db, model)
+    from cnngraph.database.fingerprint import details_of
+    from cnngraph.network.trace import weights_sha256
+    from cnngraph.surgery import saved
+
+    details = details_of(model.properties)
+    progress.start("Building the net")
+    net = _built(model, details, state)
+    compared = _compared(model, net)
+    same = weights_sha256(net) == details.inputs.get("weights_sha256")
+    if not changed and (compared["changed"] or compared["identical"] is False or not same):
+        first = f" (first {compared['changed'][0]})" if compared["changed"] else ""
+        raise VerificationError(
+            f"The weights of {model.key} in the graph are not those that were ingested{first}.",
+            "Somebody changed them: add --changed to keep the net that the graph has now.",
+        )
+    _save(db, model, net, details, out)
+    written = saved.read_saved(out)
+    return {
+        "model": model.key,
+        "path": str(out),
+        "sha256": written.sha256,
+        "tensors": len(state),
+        **compared,
+    }
+
+
+def _state(db: Database, model: Stored) -> dict[str, Tensor]:
+    from cnngraph.database.reader import connections_into, read_tensors
+
+    tensors = read_tensors(db, model.key)
+    if not tensors.num_rows:
+        raise ModelError(f"{model.key} was ingested without its weights.", _how_to_ingest(model))
+    from cnngraph.network.tensors import state_of
+
+    return state_of(tensors, lambda layer: connections_into(db, model.key, layer))
+
+
+def _how_to_ingest(model: Stored) -> str:
+    """The command that writes the weights too."""
+    source = model.properties.get("artifact") or "MODEL"
+    data = json.loads(model.properties.get("inputs") or "{}").get("data", {}).get("name", "DATA")
+    name = model.key.partition("/")[2]
+    return f"Write them: cnngraph ingest {source} --data {data} --name {name} --kernels --replace"
+
+
+def _built(model: Stored, details: Details, state: dict[str, Tensor]) -> nn.Module:
+    from cnngraph.origin import Origin
+    from cnngraph.surgery import saved
+
+    if details.recipe is None:
+        raise ModelError(
+            f"It is not known how {model.key} is built: it has no recipe.", "Ingest it from a saved model or by name."
+        )
+    net = saved.rebuilt(Origin.model_validate(details.recipe), details.input_shape)
+    saved.fill(net, state, where=f"The graph of {model.key}")
+    return net.eval()
+
+
+def _compared(model: Stored, net: nn.Module) -> dict[str, Any]:
+    """The rebuilt net beside the stored one: tensors that differ, and the logits of random images."""
+    import torch
+
+    from cnngraph.surgery import saved
+
+    try:
+        other = saved.read_saved(model.folder)
+    except ModelError:  # the net was ingested on another machine, or live
+        return {"changed": [], "identical": None, "max_abs_diff": None}
+    theirs = other.model.state_dict()
+    changed = [name for name, tensor in net.state_dict().items() if not torch.equal(tensor, theirs[name])]
+    dtype = next((p.dtype for p in net.parameters() if p.is_floating_point()), torch.float32)
+    images = torch.randn(_IMAGES, *other.input_shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+    with torch.no_grad():
+        mine, stored_logits = net(images), other.model(images)
+    difference = float((mine.double() - stored_logits.double()).abs().max())
+    return {"changed": changed, "identical": bool(torch.equal(mine, stored_logits)), "max_abs_diff": difference}
+
+
+def _save(db: Database, model: Stored, net: nn.Module, details: Details, out: Path) -> None:
+    from cnngraph.database import cypher
+    from cnngraph.origin import Preprocessing
+    from cnngraph.surgery import saved
+
+    names = [row["row"]["name"] for row in db.read(cypher.load("read/classes"), key=model.key)]
+    saved.save(
+        net,
+        out,
+        input_shape=details.input_shape,
+        preprocessing=Preprocessing.model_validate(details.preprocessing) if details.preprocessing else None,
+        classes=() if details.inputs.get("only_classes") else names,
+        dataset=details.dataset,
+        trained=details.trained,
+    )
