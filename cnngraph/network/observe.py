@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, fx
 
 from cnngraph.console import Progress
-from cnngraph.errors import ModelError
+from cnngraph.errors import ModelError, TraceError
 from cnngraph.network.images import LabelledImages
 
 __all__ = ["MAPS_AT_ONCE", "Observed", "Probe", "observe"]
@@ -171,8 +171,14 @@ class _Pass(fx.Interpreter):
             self._act(after, value)
         return value
 
-    @staticmethod
-    def _act(actions: list[tuple[Probe, Callable[[Probe, Tensor], None]]], value: Tensor) -> None:
+    def _act(self, actions: list[tuple[Probe, Callable[[Probe, Tensor], None]]], value: Tensor) -> None:
+        rows, images = value.shape[0], self._members.shape[1]
+        if rows != images:
+            raise TraceError(
+                f"{actions[0][0].layer} has {rows} rows for {images} images: it lays places beside images, "
+                "as attention in windows does.",
+                "Such a net cannot be mapped; it can be cut by hand: cg.apply(model, plan).",
+            )
         # Half precision holds neither a sum over a map nor a mean of it.
         value = value.float() if value.element_size() < 4 else value
         for probe, action in actions:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cnngraph.console import Quiet
-from cnngraph.errors import ModelError
+from cnngraph.errors import ModelError, TraceError
 from cnngraph.modes import evaluation_mode
 from cnngraph.network.graph import follow
 from cnngraph.network.images import LabelledImages
@@ -123,3 +123,21 @@ def test_half_precision_is_summed_in_float() -> None:
     images[:, :, 0, 0] = 3.0
     found = seen(net, images, [Probe("conv", follow(net, (1, 40, 40)).convs[0].node)])
     assert found.activation["conv"].tolist() == [[pytest.approx(1 + 2 / 1600, rel=1e-6)]]
+
+
+class Windows(nn.Module):
+    """Cuts its map into windows that lie beside the images of the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Conv2d(1, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x.view(-1, 1, 2, 4)).view(-1, 1, 4, 4)
+
+
+def test_places_that_lie_beside_images_are_refused() -> None:
+    net = Windows()
+    with pytest.raises(TraceError, match="inner has 4 rows for 2 images") as caught:
+        seen(net, torch.ones(2, 1, 4, 4), [Probe("inner", follow(net, (1, 4, 4)).convs[0].node)])
+    assert "\n" not in caught.value.message

@@ -31,7 +31,9 @@ def lenet(folder: Path) -> Path:
 
 
 def pruned_resnet() -> nn.Module:
-    plan = Plan(removes=(Removal(layer="layer1.0.conv1"), Removal(layer="layer2.1", kind="block")))
+    """Filters, a layer and a block are gone."""
+    filters = Removal(layer="layer3.0.conv1", kind="filters", filters=(0, 5))
+    plan = Plan(removes=(filters, Removal(layer="layer1.0.conv1"), Removal(layer="layer2.1", kind="block")))
     return apply(build("cnngraph:resnet20", classes=3, width=0.25, seed=1), plan).eval()
 
 
