@@ -222,6 +222,16 @@ class Graph:
 
         return lineage.lineage(self.database, self.key(name))
 
+    def rebuild(
+        self, name: str, out: Path, *, changed: bool = False, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Save the net whose structure and weights the graph holds (``trace(..., kernels=True)``), compared with the
+        stored one; ``changed`` keeps weights that somebody changed in the graph.
+        """
+        from cnngraph.chain.rebuild import rebuild_from_graph
+
+        return rebuild_from_graph(self.database, name, Path(out), changed=changed, progress=progress)
+
     def delete(self, name: str, *, dry_run: bool = False, progress: Progress | None = None) -> dict[str, Any]:
         """Delete one model's nodes, in batches, and return what went."""
         from cnngraph.database import catalogue

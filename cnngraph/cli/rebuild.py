@@ -33,10 +33,8 @@ def rebuild(
     """
     if not from_graph:
         raise typer.BadParameter("say where the weights come from: --from-graph")
-    from cnngraph.chain.rebuild import rebuild_from_graph
-
     with connection.graph() as graph, progress() as bars:
-        result = rebuild_from_graph(graph.database, name, out, changed=changed, progress=bars)
+        result = graph.rebuild(name, out, changed=changed, progress=bars)
     if json:
         emit_json(result)
         return

@@ -4,7 +4,7 @@ CALL (m) {
   MATCH (n:Layer {model: m.key}) WHERE n.layer IS NOT NULL
   RETURN n
   UNION
-  MATCH (n:Block {model: m.key}) WHERE n.index IS NOT NULL
+  MATCH (n:Block {model: m.key}) WHERE n.name IS NOT NULL
   RETURN n
   UNION
   MATCH (m)-[:HAS_TENSOR]->(n:Tensor)

@@ -3,7 +3,7 @@
 // number after the last), with the layers that each CONTAINS. `parent` is the block around a nested one.
 :params {"model": "OWNER/NAME", "from": 0};
 MATCH (b:Block {model: $model})
-WHERE b.index >= toInteger($from)
+WHERE b.name IS NOT NULL AND b.index >= toInteger($from)
 WITH b, COUNT { (b)-[:CONTAINS]->() } AS size ORDER BY b.index
 WITH collect({block: b, size: size}) AS blocks
 UNWIND range(0, size(blocks) - 1) AS place

@@ -1,5 +1,5 @@
 // Weights, in the order of the state dict. Parameters: $key, $first, $last (places in that order).
 MATCH (t:Tensor {model: $key})
-WHERE $first <= t.index <= $last
+WHERE t.name IS NOT NULL AND $first <= t.index <= $last
 RETURN properties(t) AS row
 ORDER BY t.index
