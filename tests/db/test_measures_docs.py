@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cnngraph.chain.filters import SCORES
 from cnngraph.console import Quiet
 from cnngraph.database.connection import Database
 from cnngraph.database.writer import write_network
@@ -37,5 +38,10 @@ def test_the_documented_measure_works(database: Database, monkeypatch: pytest.Mo
 
 
 def test_the_docs_name_every_measure() -> None:
-    text = DOCS.read_text(encoding="utf-8")
-    assert re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE) == list(MEASURES)
+    listed, _, _ = DOCS.read_text(encoding="utf-8").partition("\n## Scores of filters")
+    assert re.findall(r"^\| `([\w-]+)` \|", listed, flags=re.MULTILINE) == list(MEASURES)
+
+
+def test_the_docs_name_every_score_of_filters() -> None:
+    _, _, text = DOCS.read_text(encoding="utf-8").partition("\n## Scores of filters")
+    assert set(re.findall(r"^\| `(\w+)`", text, flags=re.MULTILINE)) == set(SCORES)

@@ -22,7 +22,7 @@ USAGE = [
     (["measure", "x", "--aggregate", "meen"], "Did you mean mean"),
     (["measure", "x", "--engine", "gpu"], "engine"),
     (["plan", "x", "--method", "multilayr"], "Did you mean multilayer?"),
-    (["plan", "x", "-m", "pagerak"], "Did you mean pagerank?"),
+    (["plan", "x", "-m", "pagerak"], "Did you mean pagerank or map-pagerank?"),
     (["plan", "x", "--threshold", "nan"], "finite"),
     (["plan", "x", "--threshold", "-1"], "finite"),
     (["plan", "x", "--threshold", "inf"], "finite"),
