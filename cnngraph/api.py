@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from cnngraph.network.tables import Network
     from cnngraph.network.trace import trace
     from cnngraph.plan import Init, Plan, Removal, read_plan, write_plan
+    from cnngraph.pruning.filters import plan_filters
     from cnngraph.shipping.export import export
     from cnngraph.surgery.apply import apply
     from cnngraph.surgery.coupling import coupled
+    from cnngraph.surgery.filter_scores import score_filters
     from cnngraph.surgery.saved import load, save
     from cnngraph.surgery.verify import Verification, verify
 
@@ -52,8 +54,10 @@ __all__ = [
     "coupled",
     "export",
     "load",
+    "plan_filters",
     "read_plan",
     "save",
+    "score_filters",
     "trace",
     "verify",
     "write_plan",
@@ -71,8 +75,10 @@ _HOMES = {
     "coupled": "cnngraph.surgery.coupling",
     "export": "cnngraph.shipping.export",
     "load": "cnngraph.surgery.saved",
+    "plan_filters": "cnngraph.pruning.filters",
     "read_plan": "cnngraph.plan",
     "save": "cnngraph.surgery.saved",
+    "score_filters": "cnngraph.surgery.filter_scores",
     "trace": "cnngraph.network.trace",
     "verify": "cnngraph.surgery.verify",
     "write_plan": "cnngraph.plan",

@@ -110,17 +110,19 @@ def _plan(coupling: Coupling, scores: FilterScores, decision: Decision, ratio: f
 def _from_net(
     saved: Saved, coupling: Coupling, decision: Decision, folder: Path, data: Callable[[], DataChoice]
 ) -> FilterScores:
-    from cnngraph.surgery import filter_scores
-
-    if decision.score == "magnitude":
-        return filter_scores.magnitude(saved.model, coupling)
-    if decision.score == "bn":
-        return filter_scores.norm_scale(saved.model, coupling)
-    if decision.score == "random":
-        return filter_scores.seeded_order(coupling, decision.seed)
     from cnngraph.datasets.registry import loader
+    from cnngraph.surgery.filter_scores import score_filters
     from cnngraph.training.execution import pick_device
 
-    subject = open_subject(ModelChoice(name=str(folder)), data())
-    batches = loader(subject.data.train, seed=decision.seed, shuffle=True)
-    return filter_scores.taylor(saved.model, coupling, batches, device=pick_device(decision.device))
+    batches = None
+    if decision.score == "taylor":
+        subject = open_subject(ModelChoice(name=str(folder)), data())
+        batches = loader(subject.data.train, seed=decision.seed, shuffle=True)
+    return score_filters(
+        saved.model,
+        coupling,
+        decision.score,
+        loader=batches,
+        seed=decision.seed,
+        device=pick_device(decision.device),
+    )

@@ -16,15 +16,58 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cnngraph.errors import DataError, PlanError
+from cnngraph.errors import DataError, PlanError, UsageError, nearest
 from cnngraph.modes import evaluation_mode
 from cnngraph.surgery.coupling import Coupling
 
-__all__ = ["TAYLOR_IMAGES", "FilterScores", "magnitude", "norm_scale", "seeded_order", "taylor"]
+__all__ = [
+    "NET_SCORES",
+    "TAYLOR_IMAGES",
+    "FilterScores",
+    "magnitude",
+    "norm_scale",
+    "score_filters",
+    "seeded_order",
+    "taylor",
+]
 
 FilterScores = dict[str, tuple[float, ...]]
 
+NET_SCORES = ("magnitude", "taylor", "bn", "random")
 TAYLOR_IMAGES = 256
+
+
+def score_filters(
+    model: nn.Module,
+    coupling: Coupling,
+    score: str = "magnitude",
+    *,
+    loader: Iterable[Any] | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> FilterScores:
+    """The score of that name of every filter of ``model``, for :func:`cnngraph.pruning.filters.plan_filters`.
+
+    Args:
+        coupling: what :func:`cnngraph.surgery.coupling.coupled` found in the net.
+        score: one of :data:`NET_SCORES`.
+        loader: batches of (images, labels), training data, which ``taylor`` needs.
+        seed: decides ``random``.
+        device: where ``taylor`` is computed.
+
+    Raises:
+        UsageError: there is no such score, or ``taylor`` is given no images.
+        PlanError: ``bn`` of a net without norms.
+    """
+    if score not in NET_SCORES:
+        raise UsageError(f"The net itself gives no score {score!r}.", nearest(score, NET_SCORES))
+    if score == "taylor":
+        if loader is None:
+            raise UsageError("The score taylor needs training images.", "Give a loader of (images, labels).")
+        return taylor(model, coupling, loader, device=device)
+    if score == "random":
+        return seeded_order(coupling, seed)
+    return magnitude(model, coupling) if score == "magnitude" else norm_scale(model, coupling)
 
 
 def magnitude(model: nn.Module, coupling: Coupling) -> FilterScores:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cnngraph.errors import DataError, PlanError
+from cnngraph.errors import DataError, PlanError, UsageError
 from cnngraph.pruning.filters import plan_filters
 from cnngraph.surgery.coupling import Coupling, coupled
-from cnngraph.surgery.filter_scores import magnitude, norm_scale, seeded_order, taylor
+from cnngraph.surgery.filter_scores import magnitude, norm_scale, score_filters, seeded_order, taylor
 
 
 class Sum(nn.Module):
@@ -103,6 +103,16 @@ def test_taylor_stops_at_the_images_that_were_asked_for(net: Sum, coupling: Coup
     assert taylor(net, coupling, batches(), images=8) == taylor(net, coupling, [batch, batch])
     with pytest.raises(DataError, match="no image"):
         taylor(net, coupling, [])
+
+
+def test_a_score_by_its_name(net: Sum, coupling: Coupling) -> None:
+    assert score_filters(net, coupling) == magnitude(net, coupling)
+    assert score_filters(net, coupling, "random", seed=3) == seeded_order(coupling, 3)
+    assert score_filters(net, coupling, "bn")["stem"] == (0.5, 1.5)
+    with pytest.raises(UsageError, match="needs training images"):
+        score_filters(net, coupling, "taylor")
+    with pytest.raises(UsageError, match="no score 'strength'"):
+        score_filters(net, coupling, "strength")
 
 
 def test_random_follows_from_the_seed(coupling: Coupling) -> None:
