@@ -36,6 +36,7 @@ class Anything(dict[str, Any]):
     def __init__(self) -> None:
         names = ("model", "key", "owner", "name", "token", "host", "method", "parameters", "run", "child", "parent")
         names += ("measure", "fingerprint", "property", "rule", "engine", "prefix", "program", "file", "sha256")
+        names += ("block",)
         values: dict[str, Any] = dict.fromkeys(names, "x") | dict.fromkeys((*NUMBERS, "tolerance", "reference"), 1)
         values |= {"pid": 1, "started": 1.0, "atLeast": 0.9, "distance": False}
         super().__init__(values | {name: [] for name in LISTS} | {name: {} for name in MAPS})
@@ -57,7 +58,7 @@ def scans(db: Database, text: str, params: dict[str, Any]) -> list[tuple[str, st
 @pytest.fixture(scope="module", autouse=True)
 def models(database: Database) -> Iterator[None]:
     """Some models: where there is but one node of a label, to look at all of them costs the least."""
-    keys = [write_network(database, small_network(seed), f"indexed-{seed}")["model"] for seed in range(8)]
+    keys = [write_network(database, small_network(seed, kernels=True), f"indexed-{seed}")["model"] for seed in range(8)]
     for measured in keys:
         measure(database, measured, "depth")
         store_evaluation(database, measured, {"accuracy": 0.5})
