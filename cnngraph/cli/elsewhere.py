@@ -25,20 +25,11 @@ def _is_folder(name: str) -> bool:
     return any((Path(name) / card).is_file() for card in _CARDS)
 
 
-def _name_or_folder(value: str) -> str:
-    from cnngraph.settings import split_key
-
-    if not _is_folder(value) and not value.startswith((".", "/", "~")):
-        split_key(value, "owner")
-    return value
-
-
 ModelOrFolder = Annotated[
     str,
     typer.Argument(
         metavar="NAME",
         help="NAME of one's own model, or OWNER/NAME; with --to-bundle the folder of a saved model or a bundle.",
-        callback=_name_or_folder,
     ),
 ]
 ToBundle = Annotated[
