@@ -25,6 +25,7 @@ __all__ = ["Bench", "Speeds", "Timing"]
 
 _SECONDS = 2.0  # of measuring two nets in turns: long enough that a busy moment of the machine is a small part of it
 _LEAST, _MOST = 7, 301  # passes of each, whatever they take
+_TRIES = 3  # while they scatter
 
 Measure = Callable[..., "Latency"]
 
@@ -41,11 +42,14 @@ class Timing:
 
 @dataclass(frozen=True)
 class Speeds:
-    """Milliseconds of the whole net and of one cut from it, medians of passes taken in turns, and how they were run."""
+    """Milliseconds of the whole net and of one cut from it, medians of passes taken in turns, how they were run, and
+    by what share of the median the passes scattered.
+    """
 
     before_ms: float
     after_ms: float
     how: str
+    scatter: float = 0.0
 
     @property
     def speedup(self) -> float:
@@ -142,8 +146,9 @@ class Bench:
         if removals not in self._measured:
             self._time(removals, self.built(removals))
         taken = sorted(self._measured[removals], key=lambda one: one.speedup)
+        scatter = max(one.scatter for one in taken)
         low, high = taken[(len(taken) - 1) // 2], taken[len(taken) // 2]
-        return Speeds((low.before_ms + high.before_ms) / 2, (low.after_ms + high.after_ms) / 2, low.how)
+        return Speeds((low.before_ms + high.before_ms) / 2, (low.after_ms + high.after_ms) / 2, low.how, scatter)
 
     def _time(self, removals: tuple[Removal, ...], slim: nn.Module) -> Speeds:
         """Both nets in turns, in the runtime, on the device and with the batch that were asked for."""
@@ -156,10 +161,11 @@ class Bench:
             repeats=self._repeats,
             device=self.timing.device,
             runtime=self.timing.runtime,
+            tries=_TRIES,
         )
         threads = f", {found.threads} thread{'s' if found.threads > 1 else ''}" if found.device == "cpu" else ""
         how = f"{found.runtime} on {found.device}{threads}, batch {found.batch_size}"
-        speeds = Speeds(found.median_ms["before"], found.median_ms["after"], how)
+        speeds = Speeds(found.median_ms["before"], found.median_ms["after"], how, found.scatter)
         self._measured.setdefault(removals, []).append(speeds)
         return speeds
 

@@ -12,6 +12,7 @@ from cnngraph.pruning.target import TOLERANCE, Approach, approach, lowest_first,
 
 __all__ = ["reach_by_layers", "reach_by_ratio"]
 
+BUSY = 0.3  # of the median between the quartiles
 Filters = tuple[tuple[str, tuple[int, ...]], ...]
 
 
@@ -134,6 +135,7 @@ def _finished(bench: Bench, plan: Plan, what: tuple[Removal, ...], found: Approa
             "table_error": bench.table.error if target.kind == "speedup" else None,
             "before_ms": speeds.before_ms,
             "after_ms": speeds.after_ms,
+            "scatter": speeds.scatter,
         },
     }
     return plan.model_copy(update={"settings": plan.settings | settings, "notes": (*plan.notes, *notes)})
@@ -154,12 +156,17 @@ def _notes(
     if not found.landed:
         notes.append(
             f"MISSED: {target.shown(found.share)} is more than {TOLERANCE:.0%} from {target.shown(found.wanted)}; "
-            "what can go goes in larger steps than that, and no other choice came nearer."
+            "no other choice that was built came nearer: what can go goes in steps."
         )
     notes.append(
         f"Latency {speeds.before_ms:.3g} ms -> {speeds.after_ms:.3g} ms ({speeds.speedup:.2f} times as fast; "
         f"{speeds.how}), MACs {before[1]:,} -> {after[1]:,}, parameters {before[0]:,} -> {after[0]:,}."
     )
+    if speeds.scatter > BUSY:
+        notes.append(
+            f"BUSY: passes of one net scattered by {speeds.scatter:.0%} of their median, so something else keeps this "
+            "machine busy and the latencies may be far off. Measure again when it is quiet."
+        )
     if table and target.kind == "speedup":
         notes.append("The table's own device was not measured: these milliseconds are of this machine.")
     return notes

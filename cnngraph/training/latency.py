@@ -15,9 +15,10 @@ from cnngraph.modes import evaluation_mode
 from cnngraph.training.execution import pick_device
 from cnngraph.training.runtimes import prepare
 
-__all__ = ["Latency", "device_name", "in_turns", "latency_ms", "measure_latency"]
+__all__ = ["STEADY", "Clock", "Latency", "device_name", "in_turns", "latency_ms", "measure_latency"]
 
 Clock = Callable[[], float]  # seconds, as time.perf_counter gives them
+STEADY = 0.1  # distance between the quartiles as a share of the median, up to which nobody else is at work
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class Latency:
     batch_size: int
     repeats: int
     runtime: str = "eager"
+
+    @property
+    def scatter(self) -> float:
+        """The largest spread of a net as a share of its median; on a quiet machine a few hundredths."""
+        return max(self.spread_ms[name] / self.median_ms[name] for name in self.median_ms if self.median_ms[name])
 
 
 def latency_ms(
@@ -66,6 +72,7 @@ def measure_latency(
     warmup: int = 5,
     device: str | torch.device = "cpu",
     runtime: str = "eager",
+    tries: int = 1,
     clock: Clock = time.perf_counter,
 ) -> Latency:
     """Time eval-mode forward passes on random images, one pass of each net in turn.
@@ -77,6 +84,8 @@ def measure_latency(
         repeats: timed passes a net (at least 2), after ``warmup`` that do not count.
         device: auto, cpu or cuda.
         runtime: eager, compile or onnxruntime; compiling and exporting happens before anything is timed.
+        tries: measure so often at most while the passes of a net scatter by more than a tenth, and keep the try that
+            scattered least: another job that takes the processor away makes a long pass look longer than it is.
 
     Raises:
         UsageError: an unknown device or runtime, or CUDA where there is none.
@@ -91,10 +100,10 @@ def measure_latency(
             torch.compiler.reset()  # nets of one class share the compiler's cache, which holds few of them
         passes = {name: _synchronised(prepare(model, images, runtime), place) for name, model in models.items()}
         with torch.inference_mode(runtime != "compile"):  # a net compiled outside of it would be compiled anew
-            times = in_turns(passes, repeats=max(repeats, 2), warmup=warmup, clock=clock)
-    quartiles = {name: statistics.quantiles(taken, n=4) for name, taken in times.items()}
+            found = _steadiest(lambda: in_turns(passes, repeats=max(repeats, 2), warmup=warmup, clock=clock), tries)
+    quartiles = {name: statistics.quantiles(taken, n=4) for name, taken in found.items()}
     return Latency(
-        median_ms={name: 1000 * statistics.median(taken) for name, taken in times.items()},
+        median_ms={name: 1000 * statistics.median(taken) for name, taken in found.items()},
         spread_ms={name: 1000 * (high - low) for name, (low, _, high) in quartiles.items()},
         device=device_name(place),
         threads=torch.get_num_threads(),
@@ -102,6 +111,25 @@ def measure_latency(
         repeats=max(repeats, 2),
         runtime=runtime,
     )
+
+
+def _steadiest(measure: Callable[[], dict[str, list[float]]], tries: int) -> dict[str, list[float]]:
+    """The first of ``tries`` measurements that is steady, else the one that scatters least."""
+    best: tuple[float, dict[str, list[float]]] | None = None
+    for _ in range(max(tries, 1)):
+        times = measure()
+        scatter = max(_scatter(taken) for taken in times.values())
+        if best is None or scatter < best[0]:
+            best = scatter, times
+        if scatter <= STEADY:
+            break
+    assert best is not None
+    return best[1]
+
+
+def _scatter(taken: list[float]) -> float:
+    low, middle, high = statistics.quantiles(taken, n=4)
+    return (high - low) / middle if middle else 0.0
 
 
 def in_turns(

@@ -38,14 +38,14 @@ def ranking(model: nn.Module) -> Plan:
 class Timer:
     """Takes two milliseconds for each conv (it has a ReLU), and ``overhead`` that no layer can be blamed for."""
 
-    def __init__(self, overhead: float = 0.0) -> None:
-        self.overhead = overhead
+    def __init__(self, overhead: float = 0.0, spread: float = 0.0) -> None:
+        self.overhead, self.spread = overhead, spread
         self.asked: list[dict[str, Any]] = []
 
     def __call__(self, models: Mapping[str, nn.Module], shape: tuple[int, int, int], **options: Any) -> Latency:
         self.asked.append(options)
         taken = {name: 2 * len(follow(model, shape).convs) + self.overhead for name, model in models.items()}
-        return Latency(taken, dict.fromkeys(taken, 0.0), "cpu", 1, options["batch_size"], 2, options["runtime"])
+        return Latency(taken, dict.fromkeys(taken, self.spread), "cpu", 1, options["batch_size"], 2, options["runtime"])
 
 
 def bench(model: nn.Module, target: Target, timer: Timer | None = None, **timing: Any) -> Bench:
@@ -86,6 +86,12 @@ def test_a_speed_up_is_measured_twice_and_corrected(net: nn.Module, overhead: fl
     assert found.settings["latency"]["table_error"] == pytest.approx(-1 / 25)
     assert "an error of" in found.notes[0]
     assert f"measured {len(reached['measured'])} times" in found.notes[1]
+
+
+def test_a_busy_machine_is_said(net: nn.Module) -> None:
+    found = reach_by_layers(bench(net, Target("speedup", 1.2), Timer(spread=20.0)), ranking(net), KEEP)
+    assert any(note.startswith("BUSY: passes of one net scattered by 100%") for note in found.notes)
+    assert found.settings["latency"]["scatter"] == pytest.approx(1.0)
 
 
 def test_what_goes_is_the_lowest_in_network_order_with_its_reason(net: nn.Module) -> None:

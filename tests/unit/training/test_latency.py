@@ -54,6 +54,17 @@ def test_the_median_is_in_milliseconds_and_warm_up_does_not_count() -> None:
     assert found.spread_ms == pytest.approx({"a": 2.0, "b": 2.0})
 
 
+def test_a_measurement_that_scatters_is_taken_again_and_the_steadiest_is_kept() -> None:
+    busy, less_busy, steady = [0.001, 0.009, 0.009], [0.001, 0.002, 0.002], [0.001, 0.001, 0.001]
+    found = measure_latency({"a": nn.Identity()}, (1, 4, 4), repeats=3, warmup=0, tries=3, clock=Ticks(*busy, *steady))
+    assert found.median_ms == pytest.approx({"a": 1.0})
+    assert found.scatter == pytest.approx(0.0)
+    again = Ticks(*busy, *less_busy, *busy)
+    found = measure_latency({"a": nn.Identity()}, (1, 4, 4), repeats=3, warmup=0, tries=3, clock=again)
+    assert found.median_ms == pytest.approx({"a": 2.0})
+    assert found.scatter == pytest.approx(0.5)
+
+
 def test_a_larger_net_takes_longer() -> None:
     large = nn.Sequential(*(nn.Conv2d(32, 32, 3, padding=1) for _ in range(8)))
     found = latency_ms({"small": nn.Conv2d(32, 32, 1), "large": large}, (32, 32, 32), repeats=7)
