@@ -95,7 +95,7 @@ class LabelPass(fx.Interpreter):
             return MOVES[step](
                 Move(self.ledger, n, module, args, kwargs, lambda: getattr(self, n.op)(n.target, args, kwargs))
             )
-        if step in _ELEMENTWISE:
+        if step in _ELEMENTWISE or (step in _REDUCTIONS and len(operands) > 1):
             return self._elementwise(n, operands, (args, kwargs))
         if step in _PLACEWISE:
             return over_places(args[0], n.meta["shape"])

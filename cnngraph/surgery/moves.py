@@ -125,6 +125,29 @@ def _split(move: Move) -> Any:
     return torch.split(labels, int(sizes) if isinstance(sizes, int) else [int(size) for size in sizes], axis)
 
 
+def _glu(move: Move) -> Tensor:
+    """A gated half: one half of the channels times a function of the other."""
+    axis = move.axis(1, -1)
+    if not shapes.varies(move.labels, axis):
+        raise UnknownError("it halves places")
+    return shapes.apart(move.ledger, move.labels, axis, 2).chunk(2, axis)[0]
+
+
+def _channel_shuffle(move: Move) -> Tensor:
+    groups = int(move.given("groups", 1))
+    labels = shapes.apart(move.ledger, move.labels, 1, groups)
+    return torch.unflatten(labels, 1, (groups, -1)).transpose(1, 2).flatten(1, 2)
+
+
+def _pixel_shuffle(move: Move) -> Tensor:
+    """As many channels as one becomes places of go together."""
+    factor = int(move.given("upscale_factor", 1)) ** 2
+    labels = move.labels
+    cut = torch.unflatten(labels, 1, (-1, factor))
+    cut = shapes.reshaped(move.ledger, labels, cut, [-1, -1, factor, -1, -1])
+    return over_places(cut[:, :, 0], move.node.meta["shape"])
+
+
 def _unbind(move: Move) -> Any:
     if shapes.varies(move.labels, move.axis(1, 0)):
         raise UnknownError("unbind takes them apart")
@@ -218,7 +241,7 @@ def _run(move: Move) -> Any:
 MOVES: dict[str, Callable[[Move], Any]] = {
     **dict.fromkeys(
         "flatten permute transpose swapaxes swapdims movedim moveaxis t unsqueeze squeeze flip expandas repeat tile "  # noqa: SIM905
-        "repeatinterleave pixelshuffle pixelunshuffle channelshuffle ravel dim ndimension numel".split(),
+        "repeatinterleave pixelunshuffle ravel dim ndimension numel".split(),
         _run,
     ),
     **dict.fromkeys(("view", "reshape"), _view),
@@ -227,6 +250,10 @@ MOVES: dict[str, Callable[[Move], Any]] = {
     "expand": _expand,
     "chunk": _chunk,
     "split": _split,
+    "glu": _glu,
+    "channelshuffle": _channel_shuffle,
+    "nativechannelshuffle": _channel_shuffle,
+    "pixelshuffle": _pixel_shuffle,
     "unbind": _unbind,
     "roll": _roll,
     "pad": _pad,

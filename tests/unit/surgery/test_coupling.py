@@ -53,6 +53,10 @@ def _spelt(group: Group) -> str:
         (lambda: chain(a=conv(1, 3), n=nn.LocalResponseNorm(2), b=conv(3, 2)), ["a0!", "a1!", "a2!", "b0", "b1"]),
         (lambda: chain(a=conv(1, 2), n=nn.Softmax(1), b=conv(2, 2)), ["a0!", "a1!", "b0", "b1"]),
         (nets.Tied, ["a0 b0!", "a1 b1!", "a2 b2!", "c0", "c1"]),
+        (lambda: chain(a=conv(1, 4), s=nn.ChannelShuffle(2), b=conv(4, 2)), ["a0 a2", "a1 a3", "b0", "b1"]),
+        (lambda: chain(a=conv(1, 8), s=nn.PixelShuffle(2), b=conv(2, 2)), ["a0 a1 a2 a3", "a4 a5 a6 a7", "b0", "b1"]),
+        (lambda: chain(a=conv(1, 4), s=nn.GLU(1), b=conv(2, 2)), ["a0 a2", "a1 a3", "b0", "b1"]),
+        (lambda: Net(lambda net, x: torch.max(net.a(x), net.b(x)), 2, a=conv(1, 2), b=conv(1, 2)), ["a0 b0", "a1 b1"]),
     ],
 )
 def test_groups(build: Callable[[], nn.Module], expected: list[str]) -> None:

@@ -98,6 +98,9 @@ def test_the_weights_that_stay_are_those_of_the_old_net() -> None:
         (nets.channels_last, {"a": [0], "up": [2]}, {"norm.weight": (3,), "up.weight": (2, 3), "fc.weight": (2, 2)}),
         (nets.Auxiliary, {"a": [0]}, {"b.weight": (2, 2, 1, 1), "aux.weight": (2, 2, 1, 1)}),
         (nets.Stored, {"a": [1, 5]}, {"a.weight": (4, 1, 1, 1), "b.weight": (3, 1, 1, 1), "c.weight": (6, 1, 1, 1)}),
+        (lambda: chain(a=conv(1, 4), s=nn.ChannelShuffle(2), b=conv(4, 2)), {"a": [0]}, {"b.weight": (2, 2, 1, 1)}),
+        (lambda: chain(a=conv(1, 8), s=nn.PixelShuffle(2), b=conv(2, 2)), {"a": [0]}, {"b.weight": (2, 1, 1, 1)}),
+        (lambda: chain(a=conv(1, 4), s=nn.GLU(1), b=conv(2, 2)), {"a": [0]}, {"b.weight": (2, 1, 1, 1)}),
         (nets.Unread, {"a": [0]}, {"a.weight": (2, 1, 1, 1), "idle.weight": (2, 2, 1, 1), "fc.weight": (2, 2)}),
         (nets.Written, {"a": [3, 4]}, {"a.weight": (3, 1, 1, 1), "b.weight": (3, 2, 1, 1)}),
         (
