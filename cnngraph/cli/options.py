@@ -64,7 +64,7 @@ def _measure_names(values: list[str] | None) -> list[str] | None:
 # The registry knows them too (a test holds the two together), but costs more to import than --help may take.
 MEASURE_NAMES = (
     "degree, entropy, single, pagerank, leiden, betweenness, strength, redundancy, map-redundancy, map-pagerank; "
-    "to compare with: depth, activation, magnitude, random"
+    "to compare with: depth, activation, magnitude, random, join"
 )
 
 

@@ -74,6 +74,7 @@ class Measure:
         reads: the names of the :class:`Options` that change the result.
         constants: everything else that decides the numbers; stored with each run.
         gds: True where the server needs the Graph Data Science library.
+        of_net: True where the saved model and its images are read, not the graph.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Measure:
     reads: tuple[str, ...] = ()
     constants: dict[str, Any] = field(default_factory=dict)
     gds: bool = False
+    of_net: bool = False
 
     def parameters(self, options: Options, engine: str = "database") -> dict[str, Any]:
         """What decides the scores, as JSON: its constants, the options that it reads, and for a GDS measure the engine.

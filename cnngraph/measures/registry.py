@@ -33,6 +33,7 @@ _FILES = (
     "activation",
     "magnitude",
     "random_order",
+    "join",
 )
 
 MEASURES: dict[str, Measure] = {
@@ -154,7 +155,11 @@ def preview(
     check_reference_rule(reference)
     where = find_engine(engine)
     _require_measurable(db, key, chosen, where)
-    if chosen.property is None:  # it only reads
+    if chosen.of_net:
+        from cnngraph.measures.database_scores import stored_conv_layers
+
+        scored, scores = len(stored_conv_layers(db, key)), 0
+    elif chosen.property is None:  # it only reads
         scored, scores = len(chosen.database(db, key, options, Quiet()).layers), 0
     else:
         sizes = ranked_sizes(db, key, chosen)

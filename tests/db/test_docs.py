@@ -65,7 +65,7 @@ def test_help_names_every_measure() -> None:
     from cnngraph.cli.options import MEASURE_NAMES
     from cnngraph.measures.registry import MEASURES
 
-    named = re.findall(r"[a-z]+", MEASURE_NAMES.replace("to compare with", ""))
+    named = re.findall(r"[a-z-]+", MEASURE_NAMES.replace("to compare with", ""))
     assert set(named) == set(MEASURES)
 
 

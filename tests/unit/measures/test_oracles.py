@@ -215,7 +215,7 @@ def test_random_is_seeded() -> None:
     assert scores("random", net, seed=3) == scores("random", net, seed=3) != scores("random", net, seed=4)
 
 
-@pytest.mark.parametrize("name", sorted(MEASURES))
+@pytest.mark.parametrize("name", sorted(name for name in MEASURES if not MEASURES[name].of_net))
 def test_every_measure_ranks_the_convs_of_a_small_network(name: str) -> None:
     result = measure_network(small_network(0), name, reference="mean")
     assert [row.layer for row in result.layers] == ["conv1", "block.conv2", "block.conv3"]
@@ -235,6 +235,8 @@ def test_every_measure_explains_itself(name: str) -> None:
 
 
 def test_what_a_model_lacks_is_named() -> None:
+    with pytest.raises(PlanError, match="join needs the net itself"):
+        measure_network(toy_4x4(), "join")
     with pytest.raises(PlanError, match="no feature maps"):
         measure_network(toy_4x4(), "strength")
     with pytest.raises(PlanError, match="no positions"):

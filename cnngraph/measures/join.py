@@ -1,0 +1,87 @@
+"""``join``: the relative error of the least-squares join of each conv: what the net loses without it, untrained.
+
+A peer that looks at the net and its images, not at the graph; the measures of the graph stand beside it. Each conv is
+cut out by itself, the layers at its gap are refitted (see :mod:`cnngraph.surgery.join_errors`), and the largest error
+of these is its score. Convs that cannot go have none.
+
+- Direction: from input to output. Weight: none; images are read. Normalisation: by the variation of what is fitted.
+- Low goes first: a conv whose neighbours can do its work by linear means alone.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cnngraph.errors import PlanError
+from cnngraph.measures.database_scores import stored_conv_layers
+from cnngraph.measures.measure import Measure, Options, Scores
+
+if TYPE_CHECKING:
+    from cnngraph.console import Progress
+    from cnngraph.database.connection import Database
+    from cnngraph.network.tables import Network
+
+__all__ = ["MEASURE"]
+
+_IMAGES = 256
+
+
+def _database(db: Database, key: str, options: Options, progress: Progress) -> Scores:
+    from cnngraph.database import catalogue
+    from cnngraph.datasets.registry import loader, open_data
+    from cnngraph.surgery.join_errors import join_errors
+    from cnngraph.surgery.saved import is_saved, read_saved
+
+    properties = catalogue.properties(db, key)
+    folder = properties.get("artifact")
+    chosen: dict[str, Any] = json.loads(properties.get("inputs") or "{}").get("data") or {}
+    if not folder or not is_saved(folder) or not chosen:
+        raise PlanError(
+            f"{key} has no saved model here, or it is not known which data it was ingested with: join needs both.",
+            "Ingest it from a saved model (cnngraph ingest DIR --data D), or call surgery.join_errors on the net.",
+        )
+    saved = read_saved(Path(folder))
+    progress.start(f"Opening {chosen['name']}")
+    data = open_data(
+        chosen["name"],
+        root=chosen.get("root"),
+        preprocessing=saved.preprocessing,
+        seed=chosen.get("seed", 0),
+        images_per_class=chosen.get("images_per_class"),
+        parts=("train",),
+        progress=progress,
+    )
+    errors = join_errors(
+        saved.model,
+        loader(data.train),
+        input_shape=saved.input_shape,
+        images=_IMAGES,
+        seed=options.seed,
+        progress=progress,
+    )
+    layers = tuple(layer for layer in stored_conv_layers(db, key) if layer in errors)
+    return Scores(layers, np.arange(len(layers)), np.array([errors[layer] for layer in layers], dtype=np.float64))
+
+
+def _oracle(network: Network, options: Options) -> Scores:  # noqa: ARG001
+    raise PlanError(
+        "join needs the net itself and its images: the graph alone does not hold them.",
+        "Measure a stored model without --engine local, or call surgery.join_errors on the net.",
+    )
+
+
+MEASURE = Measure(
+    name="join",
+    scores="layer",
+    summary="the error that a least-squares join leaves in a conv's place, without training",
+    database=_database,
+    oracle=_oracle,
+    property=None,
+    reads=("seed",),
+    constants={"images": _IMAGES},
+    of_net=True,
+)
