@@ -1,0 +1,52 @@
+"""The pages of the documentation, carried out: every shell line as a command, every script in a process of its own."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import ROOT
+
+__all__ = ["blocks", "carry_out"]
+
+# The session's server must go on running for the other tests; `db down` has tests of its own.
+_LEFT_OUT = {"cnngraph db down"}
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """The fenced blocks of ``page`` (a path below the project's root) in sh and python, in order: (language, text)."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(r"^```(sh|python)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def carry_out(page: str, folder: Path, command: Callable[..., Any], *, scripts: bool = True) -> list[str]:
+    """Run ``page`` from top to bottom in ``folder``; returns the commands. A script that does not name cnngraph runs
+    without it."""
+    ran = []
+    for language, text in blocks(page):
+        if language == "python":
+            if scripts:
+                _run_script(text, folder)
+            continue
+        for line in text.splitlines():
+            program, *arguments = shlex.split(line, comments=True) or [""]
+            if not program or line.partition("  #")[0].strip() in _LEFT_OUT:
+                continue
+            assert program == "cnngraph", line
+            done = command(*arguments, cwd=folder)
+            assert done.code == 0, (line, done.err)
+            ran.append(line)
+    return ran
+
+
+def _run_script(text: str, folder: Path) -> None:
+    alone = "" if "cnngraph" in text else "\nimport sys\nassert 'cnngraph' not in sys.modules\n"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", text + alone], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, (text, done.stderr)
