@@ -19,13 +19,12 @@ _OF_NETS = ("num_features", "head_hidden_size")
 
 def follow_attributes(model: nn.Module, module: fx.GraphModule, done: LabelPass, ledger: Ledger) -> None:
     """Enter the descriptive numbers of ``model`` into ``ledger``."""
-    for owner, _name, axis in list(ledger.axes):
-        if owner in ledger.outputs or owner in ledger.norms or axis != 0:
-            continue
-        row = ledger.axes[owner, _name, axis].labels
+    for found in list(ledger.axes.values()):
+        if not found.owner or found.owner in ledger.outputs or found.owner in ledger.norms:
+            continue  # the net itself, and layers whose numbers are known
         for attribute in _OF_NORMS:
-            if getattr(model.get_submodule(owner), attribute, None) == len(row):
-                ledger.sized(Stored(owner, attribute), row)
+            if getattr(model.get_submodule(found.owner), attribute, None) == len(found.labels):
+                ledger.sized(Stored(found.owner, attribute), found.labels)
     _feature_info(model, done, ledger)
     head = _classifier_inputs(module, ledger)
     for attribute in _OF_NETS:
