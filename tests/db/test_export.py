@@ -78,7 +78,11 @@ def test_parquet(database: Database, small: str, tmp_path: Path) -> None:
         "Position",
         "ARC",
         "Class",
+        "Block",
+        "Tensor",
     }
+    assert tables["Block"]["layers"].to_pylist() == network.blocks["layers"].to_pylist()
+    assert tables["Tensor"]["data"].to_pylist() == network.tensors["data"].to_pylist()
     assert tables["Position"]["activation"].to_pylist() == network.positions["activation"].to_pylist()
     assert tables["FeatureMap"]["strengthIn"].to_pylist() == network.feature_maps["strength_in"].to_pylist()
     assert tables["CONNECTS"]["kernel"].to_pylist() == network.connects["kernel"].to_pylist()

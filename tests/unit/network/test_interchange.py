@@ -10,12 +10,15 @@ from typing import Any
 import networkx as nx
 import pyarrow as pa
 import pytest
+import torch
 
 from cnngraph.errors import NotFoundError, UsageError
 from cnngraph.network.graph_files import WRITERS
 from cnngraph.network.interchange import elements, select_layers, select_view, to_frames, to_networkx
 from cnngraph.network.spec import check
 from cnngraph.network.tables import SCHEMAS, Details, Network, empty_table
+from cnngraph.network.trace import trace
+from tests.toynets import toy, toy_shape
 
 
 def table(name: str, *rows: tuple[Any, ...]) -> pa.Table:
@@ -163,3 +166,14 @@ def test_files_read_back(network: Network, tmp_path: Path, format_: str, view: s
 def test_no_classes_no_weights(network: Network) -> None:
     bare = Network(**network.tables() | {"details": network.details, "classes": empty_table("classes")})
     assert elements(bare).edges["weight"].to_pylist()[:2] == [None, None]
+
+
+def test_a_part_keeps_the_blocks_and_the_weights_that_are_whole_in_it() -> None:
+    images = torch.randn(4, *toy_shape("residual"), generator=torch.Generator().manual_seed(0))
+    network = trace(toy("residual"), [(images, torch.tensor([0, 1, 0, 1]))], kernels=True, correlations=False)
+    assert network.blocks["name"].to_pylist() == ["layer1.0", "layer1.1", "layer2.0"]
+    part = select_layers(network, "layer1.0.conv1..layer1.1.conv1")
+    assert part.blocks["name"].to_pylist() == ["layer1.0"]
+    names = part.tensors["name"].to_pylist()
+    assert names[0] == "layer1.0.conv1.weight" and names[-1] == "layer1.1.conv1.weight"
+    assert select_view(network, "positions").tensors.num_rows == 0
