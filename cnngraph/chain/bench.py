@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from cnngraph.surgery.latency_table import LatencyTable
     from cnngraph.training.latency import Latency
 
-__all__ = ["Bench", "Speeds", "Timing"]
+__all__ = ["Bench", "Scales", "Speeds", "Timing"]
 
 _SECONDS = 2.0  # of measuring two nets in turns: long enough that a busy moment of the machine is a small part of it
 _LEAST, _MOST = 7, 301  # passes of each, whatever they take
 _TRIES = 3  # while they scatter
+_BUSY = 0.3  # of the median between the quartiles: then it is said
 
 Measure = Callable[..., "Latency"]
 
@@ -58,16 +59,84 @@ class Speeds:
 
 
 @dataclass
-class Bench:
-    """One net, and what is asked of the nets cut from it. ``measure_latency`` stands for the real one in tests."""
+class Scales:
+    """One net, and what the nets that are cut out of it cost. ``measure_latency`` stands for the real one in tests."""
 
     model: nn.Module
     input_shape: tuple[int, int, int]
-    target: Target
     timing: Timing = field(default_factory=Timing)
     progress: Progress = field(default_factory=Quiet)
     measure_latency: Measure | None = None
     _measured: dict[tuple[Removal, ...], list[Speeds]] = field(default_factory=dict, init=False)
+
+    def built(self, removals: tuple[Removal, ...]) -> nn.Module:
+        """The structure without these; its weights do not matter here. Raises as :func:`cnngraph.surgery.apply.cut`."""
+        from cnngraph.surgery.apply import cut
+
+        return cut(self.model, Plan(removes=removals, init="inherit"), input_shape=self.input_shape)
+
+    def speeds(self, removals: tuple[Removal, ...]) -> Speeds:
+        """The whole net and the one without these, the median of all the times that this net was measured."""
+        if removals not in self._measured:
+            self.time(removals, self.built(removals))
+        scatter = max(one.scatter for one in self._measured[removals])
+        taken = sorted(self._measured[removals], key=lambda one: one.speedup)
+        low, high = taken[(len(taken) - 1) // 2], taken[len(taken) // 2]
+        return Speeds((low.before_ms + high.before_ms) / 2, (low.after_ms + high.after_ms) / 2, low.how, scatter)
+
+    def time(self, removals: tuple[Removal, ...], slim: nn.Module) -> Speeds:
+        """Both nets in turns, in the runtime, on the device and with the batch that were asked for."""
+        from cnngraph.training.latency import measure_latency
+
+        found = (self.measure_latency or measure_latency)(
+            {"before": self.model, "after": slim},
+            self.input_shape,
+            batch_size=self.timing.batch,
+            repeats=self.repeats,
+            device=self.timing.device,
+            runtime=self.timing.runtime,
+            tries=_TRIES,
+        )
+        threads = f", {found.threads} thread{'s' if found.threads > 1 else ''}" if found.device == "cpu" else ""
+        how = f"{found.runtime} on {found.device}{threads}, batch {found.batch_size}"
+        speeds = Speeds(found.median_ms["before"], found.median_ms["after"], how, found.scatter)
+        self._measured.setdefault(removals, []).append(speeds)
+        return speeds
+
+    @property
+    def repeats(self) -> int:
+        """Passes of each net."""
+        return 3 * _LEAST
+
+    def costs_of(self, slim: nn.Module) -> tuple[int, int]:
+        """Parameters and multiply-accumulates of a net of this input shape."""
+        from cnngraph.network.graph import follow
+
+        parameters = sum(parameter.numel() for parameter in slim.parameters())
+        return parameters, sum(layer.macs for layer in follow(slim, self.input_shape).layers)
+
+    def in_words(self, removals: tuple[Removal, ...]) -> list[str]:
+        """Latency, MACs and parameters before and after, for a person; and whether the machine was busy."""
+        speeds = self.speeds(removals)
+        (old_parameters, old_macs), (parameters, macs) = map(self.costs_of, (self.model, self.built(removals)))
+        costs = (
+            f"Latency {speeds.before_ms:.3g} ms -> {speeds.after_ms:.3g} ms ({speeds.speedup:.2f} times as fast; "
+            f"{speeds.how}), MACs {old_macs:,} -> {macs:,}, parameters {old_parameters:,} -> {parameters:,}."
+        )
+        if speeds.scatter <= _BUSY:
+            return [costs]
+        busy = (
+            f"BUSY: passes of one net scattered by {speeds.scatter:.0%} of their median, so something else keeps "
+            "this machine busy and the latencies may be far off. Measure again when it is quiet."
+        )
+        return [costs, busy]
+
+
+@dataclass
+class Bench(Scales):
+    """Scales with a target: what is left of the cost, as a share of the whole net's."""
+
+    target: Target = field(kw_only=True)
 
     @cached_property
     def graph(self) -> LayerGraph:
@@ -131,61 +200,21 @@ class Bench:
         """The share that is left, of the net that is built: counted, or measured in turns with the whole net."""
         self.progress.start(f"Building and measuring a net without {_short(removals)}")
         slim = self.built(removals)
-        share = self._share(slim) if self.counts else 1 / self._time(removals, slim).speedup
+        share = self._share(slim) if self.counts else 1 / self.time(removals, slim).speedup
         self.progress.note(f"without {_short(removals)}: {self.target.shown(share)}")
         return share
 
-    def built(self, removals: tuple[Removal, ...]) -> nn.Module:
-        """The structure without these; its weights do not matter here. Raises as :func:`cnngraph.surgery.apply.cut`."""
-        from cnngraph.surgery.apply import cut
-
-        return cut(self.model, Plan(removes=removals, init="inherit"), input_shape=self.input_shape)
-
-    def speeds(self, removals: tuple[Removal, ...]) -> Speeds:
-        """The whole net and the one without these, the median of all the times that this net was measured."""
-        if removals not in self._measured:
-            self._time(removals, self.built(removals))
-        taken = sorted(self._measured[removals], key=lambda one: one.speedup)
-        scatter = max(one.scatter for one in taken)
-        low, high = taken[(len(taken) - 1) // 2], taken[len(taken) // 2]
-        return Speeds((low.before_ms + high.before_ms) / 2, (low.after_ms + high.after_ms) / 2, low.how, scatter)
-
-    def _time(self, removals: tuple[Removal, ...], slim: nn.Module) -> Speeds:
-        """Both nets in turns, in the runtime, on the device and with the batch that were asked for."""
-        from cnngraph.training.latency import measure_latency
-
-        found = (self.measure_latency or measure_latency)(
-            {"before": self.model, "after": slim},
-            self.input_shape,
-            batch_size=self.timing.batch,
-            repeats=self._repeats,
-            device=self.timing.device,
-            runtime=self.timing.runtime,
-            tries=_TRIES,
-        )
-        threads = f", {found.threads} thread{'s' if found.threads > 1 else ''}" if found.device == "cpu" else ""
-        how = f"{found.runtime} on {found.device}{threads}, batch {found.batch_size}"
-        speeds = Speeds(found.median_ms["before"], found.median_ms["after"], how, found.scatter)
-        self._measured.setdefault(removals, []).append(speeds)
-        return speeds
-
-    def costs_of(self, slim: nn.Module) -> tuple[int, int]:
-        """Parameters and multiply-accumulates of a net of this input shape."""
-        from cnngraph.network.graph import follow
-
-        parameters = sum(parameter.numel() for parameter in slim.parameters())
-        return parameters, sum(layer.macs for layer in follow(slim, self.input_shape).layers)
+    @cached_property
+    def repeats(self) -> int:
+        """As many passes as fit into the time for a measurement."""
+        whole_ms = self.table.whole_ms if self.target.kind == "speedup" and self.timing.table is None else None
+        return max(_LEAST, min(_MOST, round(1000 * _SECONDS / (2 * whole_ms)))) if whole_ms else 3 * _LEAST
 
     @cached_property
     def _costs(self) -> Costs:
         from cnngraph.surgery.cost import Costs
 
         return Costs(self.graph, self.table.layers if self.target.kind == "speedup" else None)
-
-    @cached_property
-    def _repeats(self) -> int:
-        whole_ms = self.table.whole_ms if self.target.kind == "speedup" and self.timing.table is None else None
-        return max(_LEAST, min(_MOST, round(1000 * _SECONDS / (2 * whole_ms)))) if whole_ms else _LEAST * 3
 
     def _count(self, model: nn.Module) -> int:
         parameters, macs = self.costs_of(model)

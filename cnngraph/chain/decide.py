@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from cnngraph.chain.bench import Bench, Timing
+from cnngraph.chain.bench import Bench, Scales, Timing
 from cnngraph.chain.drop import within_accuracy_drop
 from cnngraph.chain.stored import OtherData, Stored, stored
 from cnngraph.chain.subject import ModelChoice, open_subject
@@ -70,16 +70,23 @@ def decide(
 
     Args:
         data: instead of the data that the model was ingested with.
-        costs: fill parameters, MACs and latency into the schedule.
+        costs: fill parameters, MACs and latency into the schedule; of filters say them of the net that is left.
     """
     model = stored(db, name)
     if decision.method == "filters":
-        return _filters(db, settings, model, decision, data=data, progress=progress)
+        return _filters(db, settings, model, decision, data=data, progress=progress, costs=costs)
     return _layers(db, settings, model, decision, data=data, progress=progress, costs=costs)
 
 
 def _filters(
-    db: Database, settings: Settings, model: Stored, decision: Decision, *, data: OtherData, progress: Progress
+    db: Database,
+    settings: Settings,
+    model: Stored,
+    decision: Decision,
+    *,
+    data: OtherData,
+    progress: Progress,
+    costs: bool,
 ) -> Plan:
     from cnngraph.chain.filters import filter_planner
 
@@ -97,6 +104,8 @@ def _filters(
         made = plan_at(decision.ratio)
     else:
         raise UsageError("It is not said how many filters go.", "Give --ratio, such as --ratio 0.3.")
+    if costs and decision.target is None:  # a target has measured it
+        made = _Anatomy(model).weighed(made, progress)
     return made.model_copy(update={"init": init})
 
 
@@ -161,20 +170,31 @@ class _Anatomy:
 
     def __init__(self, model: Stored) -> None:
         from cnngraph.network.graph import follow
-        from cnngraph.surgery.check import removable
-        from cnngraph.surgery.cost import layer_latencies
         from cnngraph.surgery.saved import read_saved
 
         saved = read_saved(model.folder)
         self._net, self._shape = saved.model, saved.input_shape
         self._graph = follow(saved.model, saved.input_shape)
-        self._latencies = partial(layer_latencies, saved.model, saved.input_shape)
-        self.fixed = {layer: reason for layer, reason in removable(self._graph).items() if reason}
+
+    @cached_property
+    def fixed(self) -> dict[str, str]:
+        """The layers that cannot go by themselves, with the reason."""
+        from cnngraph.surgery.check import removable
+
+        return {layer: reason for layer, reason in removable(self._graph).items() if reason}
 
     def bench(self, decision: Decision, progress: Progress) -> Bench:
         """Where nets that are cut out of this one are measured for the decision's target."""
         assert decision.target is not None
-        return Bench(self._net, self._shape, decision.target, decision.timing, progress)
+        return Bench(self._net, self._shape, decision.timing, progress, target=decision.target)
+
+    def weighed(self, plan: Plan, progress: Progress) -> Plan:
+        """The plan with a note of what the net costs before and after: latency, MACs, parameters."""
+        if not plan.removes:
+            return plan
+        progress.start("Measuring the net that the plan leaves")
+        words = Scales(self._net, self._shape).in_words(plan.removes)
+        return plan.model_copy(update={"notes": (*plan.notes, *words)})
 
     def candidates(self, plan: Plan) -> tuple[Removal, ...]:
         """What may go, lowest score first."""
@@ -191,8 +211,9 @@ class _Anatomy:
     def annotate(self, plan: Plan) -> Plan:
         """The plan with parameters, MACs and estimated latency in each step of its schedule."""
         from cnngraph.surgery.cost import Costs
+        from cnngraph.surgery.latency_table import measure_layers
 
-        return Costs(self._graph, self._latencies()).annotate(plan)
+        return Costs(self._graph, measure_layers(self._net, self._shape).layers).annotate(plan)
 
 
 def given(

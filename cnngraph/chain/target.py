@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from cnngraph.chain.bench import Bench, Speeds
+from cnngraph.chain.bench import Bench
 from cnngraph.errors import PlanError
 from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.target import TOLERANCE, Approach, approach, lowest_first, smallest_ratio
 
 __all__ = ["reach_by_layers", "reach_by_ratio"]
 
-BUSY = 0.3  # of the median between the quartiles
 Filters = tuple[tuple[str, tuple[int, ...]], ...]
 
 
@@ -116,7 +115,9 @@ def _require_in_reach(bench: Bench, found: Approach[Any], count: int, how: str, 
 def _finished(bench: Bench, plan: Plan, what: tuple[Removal, ...], found: Approach[Any]) -> Plan:
     """``plan`` with what was reached: numbers in its settings, sentences in its notes. ``what``: goes, as measured."""
     speeds = bench.speeds(what)
-    notes = _notes(bench, found, speeds, bench.costs_of(bench.model), bench.costs_of(bench.built(what)))
+    notes = [*_notes(bench, found), *bench.in_words(what)]
+    if bench.timing.table and bench.target.kind == "speedup":
+        notes.append("The table's own device was not measured: these milliseconds are of this machine.")
     target, timing = bench.target, bench.timing
     settings = {
         "target": {
@@ -141,10 +142,7 @@ def _finished(bench: Bench, plan: Plan, what: tuple[Removal, ...], found: Approa
     return plan.model_copy(update={"settings": plan.settings | settings, "notes": (*plan.notes, *notes)})
 
 
-def _notes(
-    bench: Bench, found: Approach[Any], speeds: Speeds, before: tuple[int, int], after: tuple[int, int]
-) -> list[str]:
-    """``before``, ``after``: parameters and multiply-accumulates."""
+def _notes(bench: Bench, found: Approach[Any]) -> list[str]:
     target, table = bench.target, bench.timing.table
     notes = [bench.table.sentence()] if target.kind == "speedup" else []
     number = "once" if len(found.measured) == 1 else f"{len(found.measured)} times"
@@ -158,15 +156,4 @@ def _notes(
             f"MISSED: {target.shown(found.share)} is more than {TOLERANCE:.0%} from {target.shown(found.wanted)}; "
             "no other choice that was built came nearer: what can go goes in steps."
         )
-    notes.append(
-        f"Latency {speeds.before_ms:.3g} ms -> {speeds.after_ms:.3g} ms ({speeds.speedup:.2f} times as fast; "
-        f"{speeds.how}), MACs {before[1]:,} -> {after[1]:,}, parameters {before[0]:,} -> {after[0]:,}."
-    )
-    if speeds.scatter > BUSY:
-        notes.append(
-            f"BUSY: passes of one net scattered by {speeds.scatter:.0%} of their median, so something else keeps this "
-            "machine busy and the latencies may be far off. Measure again when it is quiet."
-        )
-    if table and target.kind == "speedup":
-        notes.append("The table's own device was not measured: these milliseconds are of this machine.")
     return notes

@@ -24,7 +24,10 @@ def list_models(json: Json = False) -> None:
     if json:
         emit_json({"models": models})
         return
-    columns = ("name", "owner", "architecture", "dataset", "status", "pruned_from", "accuracy", "parameters", "macs")
+    columns = (
+        *("name", "owner", "architecture", "dataset", "status", "pruned_from", "accuracy"),
+        *("parameters", "macs", "latency_ms"),
+    )
     table(columns, [[model[column] for column in columns] for model in models])
     if not models:
         say("There is no model yet. Begin with: cnngraph demo")

@@ -113,6 +113,7 @@ def show(db: Database, key: str) -> dict[str, Any]:
         "connection_policy": found.get("connections"),
         "parameters": found.get("parameters"),
         "macs": found.get("macs"),
+        "latency_ms": next((row["latency_ms"] for row in db.read(cypher.load("catalogue/latency"), key=key)), None),
         "trained": found.get("trained"),
         "created_at": found.get("createdAt"),
         "artifact": found.get("artifact"),

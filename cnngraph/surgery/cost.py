@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import math
-import statistics
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import nn
 
 from cnngraph.errors import PlanError
-from cnngraph.modes import evaluation_mode
-from cnngraph.network.graph import Layer, LayerGraph, follow
+from cnngraph.network.graph import Layer, LayerGraph
 from cnngraph.plan import Plan, Removal, Step
 from cnngraph.surgery.anatomy import Body
 from cnngraph.surgery.check import resolve
 from cnngraph.surgery.incision import Filling, Incision
 
-__all__ = ["Cost", "Costs", "layer_latencies"]
+__all__ = ["Cost", "Costs"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class Costs:
     """Reckons what cuts of one net cost, without building them: for schedules of many steps.
 
     Args:
-        graph: the followed net. latencies: of its layers, as :func:`layer_latencies` measures them.
+        graph: the followed net. latencies: milliseconds of its layers, those of a LatencyTable.
     """
 
     def __init__(self, graph: LayerGraph, latencies: dict[str, float] | None = None) -> None:
@@ -131,35 +127,3 @@ def _macs(layer: Layer, incision: Incision, adapter: Filling | None) -> int:
     resize = incision.resized.get(layer.module or layer.caller)
     inputs = resize.inputs if resize else (layer.in_channels or 0)
     return elements * inputs * math.prod(layer.kernel or (1,)) // (layer.groups or 1)
-
-
-def layer_latencies(model: nn.Module, input_shape: tuple[int, int, int], *, repeats: int = 11) -> dict[str, float]:
-    """Milliseconds that each layer of ``model`` takes for one image, the median of ``repeats`` passes.
-
-    Every pass times every layer in its place, so that a drift of the machine's speed meets all of them alike.
-    """
-    graph = follow(model, input_shape)
-    module = graph.graph_module
-    timer = _Timer(module)
-    weight = next(module.parameters())
-    image = torch.zeros(1, *input_shape, device=weight.device, dtype=weight.dtype)
-    with evaluation_mode(module), torch.no_grad():
-        for _ in range(repeats + 2):  # the first two passes warm up
-            timer.run(image.clone())
-    layers = [layer for layer in graph.layers if layer.kind != "Input"]
-    return {layer.layer: 1000 * statistics.median(timer.seconds[layer.node][2:]) for layer in layers}
-
-
-class _Timer(fx.Interpreter):
-    def __init__(self, module: fx.GraphModule) -> None:
-        super().__init__(module)
-        self.seconds: dict[str, list[float]] = {}
-        self._cuda = any(parameter.is_cuda for parameter in module.parameters())
-
-    def run_node(self, n: fx.Node) -> Any:
-        began = time.perf_counter()
-        value = super().run_node(n)
-        if self._cuda:
-            torch.cuda.synchronize()
-        self.seconds.setdefault(n.name, []).append(time.perf_counter() - began)
-        return value

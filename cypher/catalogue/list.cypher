@@ -4,7 +4,7 @@ WHERE m.key = m.owner + '/' + m.name
 CALL (m) {
   OPTIONAL MATCH (e:Evaluation {split: 'test'})-[:OF]->(m)
   WHERE NOT coalesce(e.control, false)
-  RETURN e.accuracy AS accuracy ORDER BY e.createdAt DESC LIMIT 1
+  RETURN e.accuracy AS accuracy, e.latencyMs AS latency_ms ORDER BY e.createdAt DESC LIMIT 1
 }
 CALL (m) {
   OPTIONAL MATCH (m)-[:PRUNED_FROM]->(parent:Model)
@@ -15,5 +15,6 @@ CALL (m) {
   RETURN parent.key AS adopted_from ORDER BY adopted_from LIMIT 1
 }
 RETURN m.key AS model, m.name AS name, m.architecture AS architecture, m.dataset AS dataset, m.owner AS owner,
-       m.status AS status, pruned_from, adopted_from, accuracy, m.parameters AS parameters, m.macs AS macs
+       m.status AS status, pruned_from, adopted_from, accuracy,
+       m.parameters AS parameters, m.macs AS macs, latency_ms
 ORDER BY m.owner, m.name

@@ -51,8 +51,26 @@ def test_list_has_the_keys_that_scripts_rely_on(database: Database, key: str) ->
     (row,) = [row for row in catalogue.list_models(database) if row["model"] == key]
     assert set(row) >= {
         *("name", "architecture", "dataset", "owner", "status", "pruned_from", "accuracy", "parameters", "macs"),
+        "latency_ms",
     }
     assert (row["name"], row["parameters"], row["macs"]) == ("catalogued", 619, 23_456)
+
+
+def test_the_latest_latency_stands_beside_the_macs(database: Database, key: str) -> None:
+    assert catalogue.show(database, key)["latency_ms"] is None
+    database.write(
+        """
+        MATCH (m:Model {key: $key})
+        UNWIND [[1, 5.0, false], [2, 3.0, false], [3, 9.0, true]] AS row
+        CREATE (:Evaluation {key: $key + row[0], split: 'test', createdAt: datetime({year: 2000 + row[0]}),
+                             latencyMs: row[1], control: row[2]})-[:OF]->(m)
+        """,
+        key=key,
+    )
+    assert catalogue.show(database, key)["latency_ms"] == 3.0
+    (row,) = [row for row in catalogue.list_models(database) if row["model"] == key]
+    assert row["latency_ms"] == 3.0
+    database.write("MATCH (e:Evaluation)-[:OF]->(:Model {key: $key}) DETACH DELETE e", key=key)
 
 
 def test_delete_takes_all_of_it_in_batches_and_says_what(

@@ -50,7 +50,7 @@ class Timer:
 
 def bench(model: nn.Module, target: Target, timer: Timer | None = None, **timing: Any) -> Bench:
     """A bench whose latency table has a millisecond for every layer."""
-    made = Bench(model, SHAPE, target, Timing(**timing), measure_latency=timer or Timer())
+    made = Bench(model, SHAPE, Timing(**timing), measure_latency=timer or Timer(), target=target)
     if "table" not in timing:
         layers = {layer.layer: 1.0 for layer in made.graph.layers if layer.kind != "Input"}
         made.__dict__["table"] = LatencyTable(layers, whole_ms=len(layers) + 1.0)
