@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -20,6 +20,7 @@ from cnngraph.surgery.true_sizes import follow_attributes
 __all__ = ["Coupling", "Group", "coupled"]
 
 Channels = tuple[tuple[str, int], ...]
+Prepare = Callable[[nn.Module], None]
 
 _LARGER = (224, 299)  # where an auxiliary head takes no images of the given size, one of these may do
 
@@ -132,13 +133,13 @@ def coupled(model: nn.Module, input_shape: tuple[int, int, int]) -> Coupling:
     """
     model = unwrapped(model)
     ledger = Ledger()
-    module = _followed(model, input_shape, training=False)
+    module, prepare = _followed(model, input_shape)
     first = LabelPass(model, module, ledger)
     first.run(None)
     follow_attributes(model, module, first, ledger)
     notes: tuple[str, ...] = ()
     if any(id(parameter) not in first.reached for parameter in model.parameters()):
-        notes = _train_branches(model, input_shape, ledger)
+        notes = _train_branches(model, input_shape, ledger, prepare)
     ledger.close()
     classes = ledger.classes()
     reasons = ledger.reasons(classes)
@@ -152,26 +153,28 @@ def coupled(model: nn.Module, input_shape: tuple[int, int, int]) -> Coupling:
     return Coupling(layers, notes, ledger, classes, reasons)
 
 
-def _train_branches(model: nn.Module, input_shape: tuple[int, int, int], ledger: Ledger) -> tuple[str, ...]:
+def _followed(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[fx.GraphModule, Prepare | None]:
+    """The net followed in eval mode, its stored sizes remembered where its code bears that, and how it was prepared."""
+    try:
+        return follow_symbolically(model, input_shape, unread=True, prepare=remember_sizes), remember_sizes
+    except TraceError:
+        return follow_symbolically(model, input_shape, unread=True), None
+
+
+def _train_branches(
+    model: nn.Module, input_shape: tuple[int, int, int], ledger: Ledger, prepare: Prepare | None
+) -> tuple[str, ...]:
     """The label pass over what train mode does; auxiliary heads may need larger images than the net itself."""
     sizes = [input_shape, *((input_shape[0], size, size) for size in _LARGER if size > max(input_shape[1:]))]
     for size in sizes:
         try:
-            module = _followed(model, size, training=True)
+            module = follow_symbolically(model, size, training=True, unread=True, prepare=prepare)
         except TraceError as error:
             refused = error.message
         else:
             LabelPass(model, module, ledger).run(None)
             return ()
     return (f"Branches for training alone were not followed: {refused}",)
-
-
-def _followed(model: nn.Module, input_shape: tuple[int, int, int], *, training: bool) -> fx.GraphModule:
-    """The followed net, its stored sizes remembered where its code bears that."""
-    try:
-        return follow_symbolically(model, input_shape, training=training, unread=True, prepare=remember_sizes)
-    except TraceError:
-        return follow_symbolically(model, input_shape, training=training, unread=True)
 
 
 def _by_class(rows: Mapping[str, Labels], classes: npt.NDArray[np.int64]) -> dict[int, Channels]:
