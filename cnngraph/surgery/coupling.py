@@ -146,11 +146,30 @@ def coupled(model: nn.Module, input_shape: tuple[int, int, int]) -> Coupling:
     layers = {
         name: len(row) for name, row in ledger.outputs.items() if name in ledger.convs or name in ledger.over_places
     }
+    notes += _in_one(layers, ledger, classes, reasons)
     for verb, rows in (("has", ledger.outputs), ("reads", ledger.inputs)):
         for name, row in rows.items():
             if len(set(classes[row].tolist())) == 1:
                 reasons.setdefault(int(classes[row[0]]), f"they are all that {name} {verb}")
     return Coupling(layers, notes, ledger, classes, reasons)
+
+
+def _in_one(
+    layers: Mapping[str, int], ledger: Ledger, classes: npt.NDArray[np.int64], reasons: Mapping[int, str]
+) -> tuple[str, ...]:
+    """Say where all filters of a layer are one group, as where splits and shuffles follow each other (ShuffleNet)."""
+    whole = [
+        name
+        for name, width in layers.items()
+        if width > 1 and len(found := set(classes[ledger.outputs[name]].tolist())) == 1 and not found & reasons.keys()
+    ]
+    if not whole:
+        return ()
+    return (f"All filters of {_few(whole)} are coupled with each other, so that none of them can go.",)
+
+
+def _few(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and of {len(names) - 1} more layers"
 
 
 def _followed(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[fx.GraphModule, Prepare | None]:

@@ -83,6 +83,21 @@ def test_a_single_channel_that_scales_whole_maps_stays_and_couples_nothing() -> 
     assert groups(net) == ["a0", "a1", "a2", "gate0!"]
 
 
+def test_a_layer_whose_filters_are_all_coupled_is_named() -> None:
+    """A split and a shuffle, three times: every channel meets every other one in the end."""
+
+    def run(net: Net, x: Tensor) -> Tensor:
+        x = net.a(x)
+        for _ in range(3):
+            left, right = x.chunk(2, 1)
+            x = torch.stack([left, right], 2).flatten(1, 2)
+        return x
+
+    found = coupled(Net(run, 4, a=conv(1, 4)), SHAPE)
+    assert found.groups[0].fixed == "they are all that a has"
+    assert found.notes == ("All filters of a are coupled with each other, so that none of them can go.",)
+
+
 def test_a_count_that_is_reckoned_with_fixes_what_it_counts() -> None:
     class Counting(nn.Module):
         def __init__(self) -> None:
