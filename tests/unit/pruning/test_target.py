@@ -127,6 +127,27 @@ def test_measurements_that_scatter_are_taken_again() -> None:
     assert not found.landed
 
 
+def test_the_search_goes_on_while_a_net_could_come_nearer() -> None:
+    measure, built = counted(lambda what: 1.1 * what)
+    found = approach(0.5, anything, measure)
+    assert built == [0.5, 0.455, 0.455]
+    assert found.share == pytest.approx(0.5, rel=0.01)
+
+
+def test_the_nearest_net_is_measured_twice() -> None:
+    def steps(aim: float) -> Choice[str]:
+        return Choice("fast", 0.45) if aim < 0.5 else Choice("near", 0.5)
+
+    asked: list[str] = []
+
+    def measure(what: str) -> float:
+        asked.append(what)
+        return {"near": 0.54, "fast": 0.43}[what]
+
+    assert approach(0.5, steps, measure).what == "near"
+    assert asked.count("near") == 2
+
+
 def test_steps_too_coarse_for_the_target_end_in_the_nearer_net() -> None:
     def coarse(aim: float) -> Choice[str]:
         return Choice("small", 0.3) if aim < 0.5 else Choice("large", 0.8)

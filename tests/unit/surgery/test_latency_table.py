@@ -119,3 +119,11 @@ def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_an_unknown_runtime_is_wrong_usage() -> None:
     with pytest.raises(UsageError, match="no runtime"):
         measure_layers(toy("plain"), toy_shape("plain"), runtime="tensorrt")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_cuda_every_layer_lies_between_two_events() -> None:
+    table = measure_layers(Branches(), (3, 64, 64), device="cuda", repeats=5)
+    assert min(table.layers.values()) > 0
+    assert table.device == torch.cuda.get_device_name()
