@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from cnngraph.errors import CnngraphError, ModelError
 from cnngraph.modes import evaluation_mode
+from cnngraph.network.symbolic import unwrapped
 from cnngraph.plan import Plan
 from cnngraph.randomness import seeded
 from cnngraph.surgery import saved
@@ -87,6 +88,7 @@ def verify(
     began = time.perf_counter()
     failures: list[str] = []
     notes: list[str] = []
+    model, slim = unwrapped(model), unwrapped(slim)
     before = state_hash(model), state_hash(slim)
     try:
         shape = input_shape or input_shape_of(model)
@@ -230,7 +232,8 @@ def _gradients(net: nn.Module, images: Tensor) -> tuple[set[str], set[str]]:
     labels = torch.arange(len(images), device=images.device)
     rows = [out.reshape(len(images), -1) for out in found]  # maps that are handed out beside the logits count too
     loss = sum((nn.functional.cross_entropy(out, labels % out.shape[1]) for out in rows), images.new_zeros(()))
-    torch.autograd.backward(loss)
+    if loss.requires_grad:  # not where every parameter is frozen
+        torch.autograd.backward(loss)
     trainable = [(name, parameter) for name, parameter in twin.named_parameters() if parameter.requires_grad]
     missing = {name for name, parameter in trainable if parameter.grad is None}
     infinite = {name for name, p in trainable if p.grad is not None and not bool(torch.isfinite(p.grad).all())}
@@ -240,8 +243,10 @@ def _gradients(net: nn.Module, images: Tensor) -> tuple[set[str], set[str]]:
 def _check_saved(
     model: nn.Module, slim: nn.Module, plan: Plan, shape: tuple[int, int, int], images: Tensor, notes: list[str]
 ) -> None:
-    with torch.no_grad(), evaluation_mode(slim):
-        wanted = _logits(slim(images)).cpu()
+    # A file keeps no memory format, and the same sums in another one round otherwise.
+    plain = copy.deepcopy(slim).to(memory_format=torch.contiguous_format)
+    with torch.no_grad(), evaluation_mode(plain):
+        wanted = _logits(plain(images)).cpu()
     with TemporaryDirectory() as name:
         folder = Path(name)
         save_file({"images": images.cpu().contiguous()}, folder / "images.safetensors")
