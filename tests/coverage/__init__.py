@@ -1,0 +1,1 @@
+"""Every net that surgery promises to cut, and every kind of removal."""
