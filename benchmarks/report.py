@@ -1,0 +1,109 @@
+"""Where benchmarks keep what they measured, and how it gets into ``docs/results.md``.
+
+A benchmark that takes long appends one JSON line a finding to ``benchmarks/results/NAME.jsonl`` and skips what is
+there, so that it can be interrupted and taken up again. Its table stands in ``docs/results.md`` between two markers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+__all__ = ["RESULTS", "Findings", "machine", "markdown", "write_result", "write_section"]
+
+RESULTS = Path(__file__).resolve().parent / "results"
+_PAGE = Path(__file__).resolve().parent.parent / "docs" / "results.md"
+_PACKAGES = ("cnngraph", "torch", "torchvision", "timm", "torch-pruning", "onnxruntime")
+
+
+def machine() -> dict[str, Any]:
+    """The processor, the load, and the versions that a figure belongs to."""
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 2),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+    }
+
+
+def _processor() -> str:
+    source = Path("/proc/cpuinfo")
+    lines = source.read_text(encoding="utf-8").splitlines() if source.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+class Findings:
+    """Findings by key in a JSON-lines file; the later of two with one key holds.
+
+    Args:
+        name: of the file in ``benchmarks/results``. keys: the fields that make up the key.
+    """
+
+    def __init__(self, name: str, keys: Sequence[str]) -> None:
+        self.path, self.keys = RESULTS / f"{name}.jsonl", tuple(keys)
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
+        self._rows = {self._key(row): row for row in map(json.loads, lines)}
+
+    def _key(self, row: dict[str, Any]) -> tuple[Any, ...]:
+        return tuple(row[key] for key in self.keys)
+
+    def get(self, *key: Any) -> dict[str, Any] | None:
+        """The finding with this key, or ``None``."""
+        return self._rows.get(key)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Keep a finding, at once."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        self._rows[self._key(row)] = row
+
+    def all(self) -> list[dict[str, Any]]:
+        """Every finding, in the order in which they were found first."""
+        return list(self._rows.values())
+
+
+def write_result(name: str, result: dict[str, Any]) -> None:
+    """Write ``benchmarks/results/NAME.json``."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table: the first column text, the others right-aligned."""
+    lines = [f"| {' | '.join(header)} |", "|---" + "|--:" * (len(header) - 1) + "|"]
+    lines += [f"| {' | '.join(map(str, row))} |" for row in rows]
+    return "\n".join(lines)
+
+
+def write_section(name: str, text: str) -> None:
+    """Put ``text`` between the markers of ``name`` in ``docs/results.md``; everything else there stays.
+
+    Raises:
+        ValueError: the page has no such markers.
+    """
+    page = _PAGE.read_text(encoding="utf-8")
+    begin, end = f"<!-- {name}: written by benchmarks/{name}.py -->", f"<!-- end of {name} -->"
+    if begin not in page or end not in page:
+        raise ValueError(f"{_PAGE} has no section {name}.")
+    before, _, rest = page.partition(begin)
+    _PAGE.write_text(f"{before}{begin}\n\n{text.strip()}\n\n{end}{rest.partition(end)[2]}", encoding="utf-8")
