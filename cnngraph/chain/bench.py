@@ -178,11 +178,12 @@ class Bench(Scales):
 
     def predict(self, removals: tuple[Removal, ...]) -> float | None:
         """The share that is left without these layers and blocks, reckoned without building; ``None``: impossible."""
+        costs = self._costs  # outside of the try: a file that is no latency table is another matter
+        whole = costs.without(())
         try:
-            cost = self._costs.without(removals)
+            cost = costs.without(removals)
         except PlanError:
             return None
-        whole = self._costs.without(())
         if self.target.kind == "speedup":
             assert cost.latency_ms is not None
             assert whole.latency_ms is not None
@@ -192,9 +193,10 @@ class Bench(Scales):
     def predict_built(self, removals: tuple[Removal, ...]) -> float | None:
         """The same for removals of every kind, by building the net; ``None`` where that is impossible."""
         try:
-            return self._share(self.built(removals))
+            slim = self.built(removals)
         except PlanError:
             return None
+        return self._share(slim)
 
     def measure(self, removals: tuple[Removal, ...]) -> float:
         """The share that is left, of the net that is built: counted, or measured in turns with the whole net."""

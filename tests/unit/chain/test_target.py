@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ import pytest
 from torch import nn
 
 from cnngraph.chain.bench import Bench, Timing
-from cnngraph.chain.target import reach_by_layers
+from cnngraph.chain.target import reach_by_layers, reach_by_ratio
 from cnngraph.errors import PlanError
 from cnngraph.network.graph import follow
-from cnngraph.plan import LayerScore, Plan
+from cnngraph.plan import LayerScore, Plan, Removal
+from cnngraph.pruning.filters import plan_filters
 from cnngraph.pruning.target import Target
 from cnngraph.surgery.apply import cut
+from cnngraph.surgery.coupling import coupled
+from cnngraph.surgery.filter_scores import magnitude
 from cnngraph.surgery.latency_table import LatencyTable, write_table
 from cnngraph.training.latency import Latency
 
@@ -139,3 +143,25 @@ def test_a_table_of_another_device_is_reckoned_with(net: nn.Module, tmp_path: Pa
     assert found.settings["latency"]["table"] == str(path)
     assert any("Reckoned from the table" in note for note in found.notes)
     assert "own device was not measured" in found.notes[-1]
+
+
+@pytest.mark.parametrize("filters", [False, True])
+def test_a_table_that_does_not_fit_is_refused_as_such(net: nn.Module, tmp_path: Path, filters: bool) -> None:
+    path = write_table(LatencyTable({"conv9": 1.0}, whole_ms=None), tmp_path / "table.csv")
+    made = bench(net, Target("speedup", 1.5), table=path)
+    gone = Plan(removes=(Removal(layer="2", kind="filters", filters=(0,)),))
+    with pytest.raises(PlanError, match="the net does not have: conv9"):
+        reach_by_ratio(made, lambda ratio: gone) if filters else reach_by_layers(made, ranking(net), KEEP)
+
+
+def test_the_ratio_of_filters_lands_by_what_the_built_net_has(net: nn.Module) -> None:
+    coupling = coupled(net, SHAPE)
+    scores = magnitude(net, coupling)
+    found = reach_by_ratio(
+        bench(net, Target("parameters", 0.5)), lambda ratio: plan_filters(coupling, scores, ratio=ratio)
+    )
+    slim = cut(net, found, input_shape=SHAPE)
+    before, after = (sum(parameter.numel() for parameter in model.parameters()) for model in (net, slim))
+    assert found.filters
+    assert found.settings["target"]["reached"] == pytest.approx(after / before)
+    assert found.settings["target"]["landed"] == (abs(math.log(2 * after / before)) <= math.log(1.15))
