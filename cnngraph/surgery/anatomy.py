@@ -179,23 +179,29 @@ class Body(Steps):
 
 
 def read(model: nn.Module, input_shape: tuple[int, int, int]) -> Body:
-    """Follow ``model`` for surgery: in train mode where that reaches modules with weights that eval mode leaves out.
+    """Follow ``model`` for surgery: in train mode, and with what nothing reads, where that reaches more weights.
 
-    An auxiliary head must be cut along, or the net would no longer train.
+    An auxiliary head must be cut along, or the net would no longer train; a layer whose value nobody reads is run all
+    the same.
 
     Raises:
         ModelError, TraceError: as :func:`cnngraph.network.graph.follow`.
     """
     body = Body(follow(model, input_shape).graph_module)
-    reached = {id(parameter) for parameter in body.graph_module.parameters()}
+    reached = _used(body)
     if all(id(parameter) in reached for parameter in model.parameters()):
         return body
     try:
-        trained = Body(follow_symbolically(model, input_shape, training=True))
+        trained = Body(follow_symbolically(model, input_shape, training=True, unread=True))
     except TraceError:
         return body  # what train mode alone does cannot be followed, or not at this size: eval mode is what we have
-    there = {id(parameter) for parameter in trained.graph_module.parameters()}
-    return trained if reached < there else body
+    return trained if reached < _used(trained) else body
+
+
+def _used(body: Body) -> set[int]:
+    """Ids of the parameters of the modules that are called."""
+    called = [module for node in body.nodes if (module := body.module(node)) is not None]
+    return {id(parameter) for module in called for parameter in module.parameters()}
 
 
 def _stack(node: fx.Node) -> list[str]:
