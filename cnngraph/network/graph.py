@@ -17,7 +17,7 @@ from torch import fx, nn
 from cnngraph.errors import NotFoundError, TraceError, nearest
 from cnngraph.network.kinds import Window, image_operands, kind_of, module_of, operation_of, window_of
 from cnngraph.network.receptive import Places, locate
-from cnngraph.network.symbolic import follow_symbolically, unwrapped
+from cnngraph.network.symbolic import follow_symbolically, left_untouched, unwrapped
 
 __all__ = ["Feed", "Layer", "LayerGraph", "Unit", "follow"]
 
@@ -182,7 +182,8 @@ def follow(model: nn.Module, input_shape: tuple[int, int, int]) -> LayerGraph:
     """
     model = unwrapped(model)
     module = follow_symbolically(model, input_shape)
-    locate(module)
+    with left_untouched(model, training=False):  # steps of no known kind are run to see what they do
+        locate(module)
     nodes = [node for node in module.graph.nodes if node.meta["of_image"]]
     names = _names(nodes, {name for name, _ in model.named_modules()})
     parameters = _parameters(module)

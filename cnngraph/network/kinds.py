@@ -147,6 +147,9 @@ def _settings(node: fx.Node, step: str) -> dict[str, Any]:
         names = ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
         return {name: getattr(module, name) for name in names if hasattr(module, name)}
     given: dict[str, Any] = dict(zip(_PARAMETERS[step], node.args, strict=False)) | node.kwargs
+    # A size that the code reads off an image (a pool over ``x.size(2)``) is a step of its own, which has a value.
+    read = {name: part for name, part in given.items() if name not in ("input", "weight", "bias")}
+    given |= fx.node.map_arg(read, lambda part: part.meta.get("value", part))
     if step == "conv2d":
         weight = given["weight"]
         assert isinstance(weight, fx.Node)

@@ -25,7 +25,7 @@ from torch.nn.parameter import is_lazy
 
 from cnngraph.errors import ModelError, TraceError
 
-__all__ = ["BATCH", "fake_tensors", "follow_symbolically", "unwrapped"]
+__all__ = ["BATCH", "fake_tensors", "follow_symbolically", "left_untouched", "unwrapped"]
 
 BATCH = 2  # images in the shapes that are propagated: more than one, so that a batch is never taken for a broadcast
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
@@ -71,7 +71,7 @@ def follow_symbolically(
         raise TraceError("A scripted net cannot be followed.", "Give the nn.Module that it was scripted from.")
     _check_shape(input_shape)
     device, dtype = _check_weights(model)
-    with _left_untouched(model, training=training):
+    with left_untouched(model, training=training):
         if prepare is not None:
             prepare(model)
         module = fx.GraphModule(model, _traced(model), type(model).__name__)
@@ -110,7 +110,7 @@ def _check_weights(model: nn.Module) -> tuple[torch.device, torch.dtype]:
 
 
 @contextmanager
-def _left_untouched(model: nn.Module, *, training: bool) -> Iterator[None]:
+def left_untouched(model: nn.Module, *, training: bool) -> Iterator[None]:
     """One mode for all and no hooks inside; afterwards modes, hooks, attributes and buffers are as they were."""
     modules = list(model.modules())
     attributes = [dict(module.__dict__) for module in modules]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cnngraph.randomness import seeded
+from cnngraph.surgery.filters import copied
 from cnngraph.surgery.incision import Filling, Incision, Renorm, Resize
 from cnngraph.surgery.passage import Adapter, Copy, Nothing, Open
 from cnngraph.surgery.residual import Residual
@@ -19,7 +20,7 @@ __all__ = ["carry_out", "renew", "renew_everything"]
 
 def carry_out(model: nn.Module, incision: Incision, seed: int) -> nn.Module:
     """A copy of ``model`` after ``incision``; resized layers keep the slices of their weights that fit."""
-    slim = copy.deepcopy(model)
+    slim = copied(model)
     for path, resize in incision.resized.items():
         _put(slim, path, _resized(slim.get_submodule(path), resize, seed + crc32(path.encode())))
         if resize.norm is not None:

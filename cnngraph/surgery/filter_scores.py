@@ -158,18 +158,26 @@ def seeded_order(coupling: Coupling, seed: int) -> FilterScores:
 
 def _filters(model: nn.Module, layer: str) -> Tensor:
     """The weights of a layer's filters, float64, shape (filters, weights of one)."""
-    weight = model.get_submodule(layer).weight
-    assert isinstance(weight, Tensor)
-    return weight.detach().double().flatten(1)
+    module = model.get_submodule(layer)
+    assert isinstance(module.weight, Tensor)
+    return _by_filter(module, module.weight.detach().double())
+
+
+def _by_filter(module: nn.Module, weight: Tensor) -> Tensor:
+    """``weight`` of ``module`` as (filters, weights of one): a transposed conv has (inputs, outputs / groups, ...)."""
+    if not isinstance(module, nn.modules.conv._ConvTransposeNd):
+        return weight.flatten(1)
+    return torch.unflatten(weight, 0, (module.groups, -1)).transpose(1, 2).flatten(0, 1).flatten(1)
 
 
 def _saliency(module: nn.Module, width: int) -> Tensor:
-    """Sum of w * dL/dw over the parameters of each filter, shape (width,); what the loss does not reach has 0."""
+    """Sum of w * dL/dw over weight and bias of each filter, shape (width,); what the loss does not reach has 0."""
     total = torch.zeros(width, dtype=torch.float64)
     for parameter in module.parameters(recurse=False):
         if parameter.grad is not None:
             product = parameter.detach().double() * parameter.grad.double()
-            total += product.reshape(width, -1).sum(1).cpu()
+            rows = _by_filter(module, product) if parameter.dim() > 1 else product.unsqueeze(1)
+            total += rows.sum(1).cpu()
     return total
 
 

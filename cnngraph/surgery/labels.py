@@ -125,18 +125,30 @@ class LabelPass(fx.Interpreter):
         return _without_labels(n.meta["value"]) if shape is None else unlabelled(shape)
 
     def _parameter(self, path: str) -> Any:
-        """A parameter or buffer that the code uses itself: labels along its one axis that is longer than 1."""
+        """A parameter or buffer that the code uses itself: labels along its one axis that is longer than 1.
+
+        A tensor that is neither (a plain attribute, or what the code made of a buffer before any image met it) cannot
+        be cut: it belongs to no channel.
+        """
         value = self.fetch_attr(path)
         if not isinstance(value, Tensor):
             return value
         self.reached.add(id(value))
         long = [axis for axis, size in enumerate(value.shape) if size > 1]
-        if len(long) != 1:
-            return unlabelled(value.shape)
         owner, _, name = path.rpartition(".")
+        if len(long) != 1 or not self._holds(owner, name):
+            return unlabelled(value.shape)
         labels = self.layers.own(owner, name, long[0], value)
         line = [-1 if axis == long[0] else 1 for axis in range(value.dim())]
         return torch.from_numpy(labels).reshape(line)
+
+    def _holds(self, owner: str, name: str) -> bool:
+        """Whether the net keeps the tensor ``owner.name`` as a parameter or buffer of its own."""
+        try:
+            module = self.model.get_submodule(owner)
+        except AttributeError:
+            return False
+        return name in module._parameters or name in module._buffers
 
     def _elementwise(self, n: fx.Node, operands: Sequence[Tensor], arguments: Any = ()) -> Tensor:
         """Labels that meet are tied; a single channel that is spread over many stays and is tied to none."""

@@ -130,6 +130,7 @@ class LayerLabels:
         self.ledger.sized(Stored(path, "num_channels"), row)
         if groups.shape[1] > norm.num_groups:
             self.ledger.tie(groups, groups[:1])
+            self.ledger.carved(path, "weight", 0, row)  # also where it has none: the reference norm is known by it
             self.ledger.across.add((path, "weight"))
         else:
             self.ledger.tie(groups, groups[:, :1])

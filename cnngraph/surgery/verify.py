@@ -102,6 +102,7 @@ def verify(
             _attempt(failures, "filters", lambda: found.append(_check_filters(model, slim, plan, given, notes)))
             if found and not found[0].relative <= _TOLERANCE:
                 failures.append(f"filters: the logits differ from the masked net's by {found[0].relative:.3g} of them")
+        _attempt(failures, "structure", lambda: _check_structure(cut(model, plan, input_shape=shape), slim))
         forward = _attempt(failures, "eval forward", lambda: _check_eval(model, slim, plan, random))
         forward &= _attempt(failures, "train forward and backward", lambda: _check_train(model, slim, random))
         reloaded = _attempt(failures, "save and load", lambda: _check_saved(model, slim, plan, shape, random, notes))
@@ -173,15 +174,15 @@ def _images(slim: nn.Module, shape: tuple[int, int, int], seed: int) -> Tensor:
 
 
 def state_hash(model: nn.Module) -> str:
-    """sha256 over the net's weights and buffers, modes, hooks and structure: equal means untouched."""
+    """sha256 over the net's weights, all buffers, gradient flags, modes, hooks and structure: equal means untouched."""
     digest = hashlib.sha256(str(model).encode())
-    for name, tensor in model.state_dict().items():
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):  # also buffers that are not saved
+        digest.update(str(tensor.requires_grad).encode())
         content = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
         digest.update(content.numpy().data)
     for name, module in model.named_modules():
-        hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
-        digest.update(f"{name}{module.training}{[sorted(known) for known in hooks]}".encode())
+        digest.update(f"{name}{module.training}{[sorted(known) for known in _hooks(module)]}".encode())
     return digest.hexdigest()
 
 
@@ -198,6 +199,31 @@ def _attempt(failures: list[str], what: str, check: Any) -> bool:
         failures.append(f"{what}: {text}")
         return False
     return True
+
+
+def _check_structure(wanted: nn.Module, slim: nn.Module) -> None:
+    """``slim`` has the modules, sizes, tensors and hooks that the plan gives: logits alone do not tell all of that."""
+    expected, found = _described(wanted), _described(slim)
+    for path in dict.fromkeys((*expected, *found)):
+        if found.get(path) != expected.get(path):
+            named = path or "the net itself"
+            raise _FailedError(f"{named} is {found.get(path, 'missing')}, the plan gives {expected.get(path, 'none')}")
+
+
+def _described(net: nn.Module) -> dict[str, str]:
+    """By path of each module: its class and sizes, the shapes of its own tensors, its hooks if there are any."""
+    described: dict[str, str] = {}
+    for path, module in net.named_modules():
+        tensors = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
+        shapes = ", ".join(f"{name} {'x'.join(map(str, tensor.shape))}" for name, tensor in tensors)
+        hooks = sum(map(len, _hooks(module)))
+        described[path] = f"{type(module).__name__}({module.extra_repr()})" + (f" with {shapes}" if shapes else "")
+        described[path] += f" and {hooks} hooks" if hooks else ""
+    return described
+
+
+def _hooks(module: nn.Module) -> tuple[dict[int, Any], ...]:
+    return module._forward_hooks, module._forward_pre_hooks, module._backward_hooks
 
 
 def _check_eval(model: nn.Module, slim: nn.Module, plan: Plan, images: Tensor) -> None:

@@ -1,0 +1,162 @@
+"""Code that people do write and that surgery once went wrong on: right afterwards, or refused in one line."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cnngraph.errors import ModelError
+from cnngraph.network.graph import follow
+from cnngraph.plan import Plan, Removal
+from cnngraph.surgery.apply import apply
+from cnngraph.surgery.coupling import coupled
+from cnngraph.surgery.filter_scores import magnitude, taylor
+from cnngraph.surgery.filters import carve
+from cnngraph.surgery.masked import masked
+from cnngraph.surgery.sameness import difference
+from cnngraph.surgery.verify import state_hash, verify
+
+from .nets import images, seeded
+
+SHAPE = (3, 8, 8)
+
+
+def _conv(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+class _Body(nn.Module):
+    """Two convs and a dense layer; ``between`` is what a test does between the convs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.fc = _conv(3, 6), _conv(6, 4), nn.Linear(4, 5)
+
+    def between(self, x: Tensor) -> Tensor:
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.b(self.between(self.a(x))).mean((2, 3)))
+
+
+class _PoolOverSize(_Body):
+    def between(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(F.avg_pool2d(x, kernel_size=(x.size(2), x.size(3)), stride=x.size(2)))
+
+
+class _OverVolumes(_Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.volume, self.norm = nn.Conv3d(1, 2, 3, padding=1), nn.BatchNorm3d(2)
+
+    def between(self, x: Tensor) -> Tensor:
+        return x * self.norm(self.volume(x.unsqueeze(1))).mean((1, 2)).unsqueeze(1)
+
+
+class _Constants(_Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("shift", torch.rand(6), persistent=False)
+        self.mask = torch.rand(1, 4, 1, 1)
+
+    def between(self, x: Tensor) -> Tensor:
+        return x + self.shift[None, :, None, None]  # type: ignore[index]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc((self.b(self.between(self.a(x))) * self.mask).mean((2, 3)))
+
+
+class _PlainNorm(_Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(1, 6, affine=False)
+
+    def between(self, x: Tensor) -> Tensor:
+        return self.norm(x)
+
+
+class _Transposed(_Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(6, 4, 2, 2, groups=2, bias=False)
+        self.b = _conv(4, 4)
+
+    def between(self, x: Tensor) -> Tensor:
+        return self.up(x)
+
+
+def test_a_pool_over_a_size_read_off_the_image_is_followed() -> None:
+    pool = next(layer for layer in follow(_PoolOverSize(), SHAPE).layers if layer.kind == "Pool")
+    assert (pool.kernel, pool.stride) == ((8, 8), (8, 8))
+
+
+@pytest.mark.parametrize("made", [_PoolOverSize, _OverVolumes, _Constants, _PlainNorm])
+def test_looking_at_a_net_in_train_mode_leaves_its_statistics(made: Callable[[], nn.Module]) -> None:
+    net = seeded(made).train()
+    before = state_hash(net)
+    follow(net, SHAPE)
+    coupled(net, SHAPE)
+    apply(net, Plan(removes=(Removal(layer="b.0"),), init="inherit"), input_shape=SHAPE)
+    assert state_hash(net) == before
+
+
+def test_tensors_that_no_module_keeps_hold_their_channels() -> None:
+    coupling = coupled(seeded(_Constants), SHAPE)
+    assert {group.fixed for group in coupling.groups if group.filters} == {"they meet values that belong to no channel"}
+
+
+def test_a_norm_over_channels_without_weights_sees_the_survivors() -> None:
+    net = seeded(_PlainNorm)
+    coupling, gone, batch = coupled(net, SHAPE), {"a.0": [1, 4]}, [images(8, *SHAPE)]
+    assert difference(carve(net, coupling, gone), masked(net, coupling, gone), batch, batch).relative < 1e-9
+
+
+def test_the_filters_of_a_transposed_conv_lie_along_its_second_axis() -> None:
+    net = seeded(_Transposed)
+    with torch.no_grad():
+        net.up.weight.copy_(torch.zeros(6, 2, 2, 2))
+        net.up.weight[:3, 1] = 1.0  # group 0, its second output: 3 x 4 weights of 1
+        net.up.weight[3:, 0] = 2.0  # group 1, its first output
+    coupling = coupled(net, SHAPE)
+    assert magnitude(net, coupling)["up"] == pytest.approx((0.0, 12**0.5, 48**0.5, 0.0))
+    batch = [(images(8, *SHAPE), torch.arange(8) % 5)]
+    scores = taylor(net, coupling, batch)["up"]
+    assert scores[0] == scores[3] == 0.0
+    assert min(scores[1], scores[2]) > 0
+
+
+def test_a_net_that_cannot_be_copied_is_refused_for_layers_too() -> None:
+    net = seeded(_Body)
+    net.lock = threading.Lock()
+    with pytest.raises(ModelError, match="cannot be copied"):
+        apply(net, Plan(removes=(Removal(layer="b.0"),), init="inherit"), input_shape=SHAPE)
+
+
+def _forget_filters(slim: nn.Module, net: nn.Module, plan: Plan) -> nn.Module:
+    only = Plan(removes=tuple(removal for removal in plan.removes if removal.kind != "filters"), init="inherit")
+    return apply(net, only, input_shape=SHAPE)
+
+
+def _stale_size(slim: nn.Module, net: nn.Module, plan: Plan) -> nn.Module:
+    slim.get_submodule("a.1").num_features = 6
+    return slim
+
+
+def _hook(slim: nn.Module, net: nn.Module, plan: Plan) -> nn.Module:
+    slim.register_forward_hook(lambda module, given, value: None)
+    return slim
+
+
+@pytest.mark.parametrize(("spoil", "mixed"), [(_forget_filters, True), (_stale_size, False), (_hook, True)])
+def test_what_logits_do_not_tell_fails_the_proof(spoil: Callable[..., nn.Module], mixed: bool) -> None:
+    net = seeded(_Body)
+    layer = (Removal(layer="b.0"),) if mixed else ()
+    plan = Plan(removes=(Removal(layer="a.0", kind="filters", filters=(1,)), *layer), init="inherit")
+    slim = spoil(apply(net, plan, input_shape=SHAPE), net, plan)
+    found = verify(net, slim, plan, input_shape=SHAPE)
+    assert any(failure.startswith("structure: ") for failure in found.failures), found.failures
