@@ -26,6 +26,7 @@ from cnngraph.randomness import seeded
 from cnngraph.surgery import saved
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.filters import carved_by
+from cnngraph.surgery.likeness import executed, hooks_of, unlikeness
 from cnngraph.surgery.masked import masked, norms_across
 from cnngraph.surgery.passage import Adapter
 from cnngraph.surgery.sameness import Difference, difference
@@ -79,7 +80,8 @@ def verify(
     """Check that ``slim`` is a sound net in the place of ``model``; raises nothing itself, and changes neither.
 
     Where ``plan`` names filters alone, ``slim`` must equal the masked net. Where it names layers too, the net without
-    the filters must, and ``slim`` is that net's further cut.
+    the filters must. In every case ``slim`` must have the modules, sizes and hooks that the plan gives, and, until it
+    is trained, the user's own weights wherever no join was made: the proof comes before any training.
 
     Args:
         input_shape: (channels, height, width); by default what the net's origin says.
@@ -102,7 +104,7 @@ def verify(
             _attempt(failures, "filters", lambda: found.append(_check_filters(model, slim, plan, given, notes)))
             if found and not found[0].relative <= _TOLERANCE:
                 failures.append(f"filters: the logits differ from the masked net's by {found[0].relative:.3g} of them")
-        _attempt(failures, "structure", lambda: _check_structure(cut(model, plan, input_shape=shape), slim))
+        _attempt(failures, "structure", lambda: _check_likeness(model, slim, plan, shape))
         forward = _attempt(failures, "eval forward", lambda: _check_eval(model, slim, plan, random))
         forward &= _attempt(failures, "train forward and backward", lambda: _check_train(model, slim, random))
         reloaded = _attempt(failures, "save and load", lambda: _check_saved(model, slim, plan, shape, random, notes))
@@ -182,7 +184,7 @@ def state_hash(model: nn.Module) -> str:
         digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
         digest.update(content.numpy().data)
     for name, module in model.named_modules():
-        digest.update(f"{name}{module.training}{[sorted(known) for known in _hooks(module)]}".encode())
+        digest.update(f"{name}{module.training}{[sorted(known) for known in hooks_of(module)]}".encode())
     return digest.hexdigest()
 
 
@@ -201,29 +203,10 @@ def _attempt(failures: list[str], what: str, check: Any) -> bool:
     return True
 
 
-def _check_structure(wanted: nn.Module, slim: nn.Module) -> None:
-    """``slim`` has the modules, sizes, tensors and hooks that the plan gives: logits alone do not tell all of that."""
-    expected, found = _described(wanted), _described(slim)
-    for path in dict.fromkeys((*expected, *found)):
-        if found.get(path) != expected.get(path):
-            named = path or "the net itself"
-            raise _FailedError(f"{named} is {found.get(path, 'missing')}, the plan gives {expected.get(path, 'none')}")
-
-
-def _described(net: nn.Module) -> dict[str, str]:
-    """By path of each module: its class and sizes, the shapes of its own tensors, its hooks if there are any."""
-    described: dict[str, str] = {}
-    for path, module in net.named_modules():
-        tensors = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
-        shapes = ", ".join(f"{name} {'x'.join(map(str, tensor.shape))}" for name, tensor in tensors)
-        hooks = sum(map(len, _hooks(module)))
-        described[path] = f"{type(module).__name__}({module.extra_repr()})" + (f" with {shapes}" if shapes else "")
-        described[path] += f" and {hooks} hooks" if hooks else ""
-    return described
-
-
-def _hooks(module: nn.Module) -> tuple[dict[int, Any], ...]:
-    return module._forward_hooks, module._forward_pre_hooks, module._backward_hooks
+def _check_likeness(model: nn.Module, slim: nn.Module, plan: Plan, shape: tuple[int, int, int]) -> None:
+    different = unlikeness(slim, executed(model, plan, shape))
+    if different:
+        raise _FailedError(different)
 
 
 def _check_eval(model: nn.Module, slim: nn.Module, plan: Plan, images: Tensor) -> None:

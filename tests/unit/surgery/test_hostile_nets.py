@@ -152,11 +152,37 @@ def _hook(slim: nn.Module, net: nn.Module, plan: Plan) -> nn.Module:
     return slim
 
 
-@pytest.mark.parametrize(("spoil", "mixed"), [(_forget_filters, True), (_stale_size, False), (_hook, True)])
-def test_what_logits_do_not_tell_fails_the_proof(spoil: Callable[..., nn.Module], mixed: bool) -> None:
+def _other_filter(slim: nn.Module, net: nn.Module, plan: Plan) -> nn.Module:
+    others = Removal(layer="a.0", kind="filters", filters=(2,))
+    return apply(net, plan.model_copy(update={"removes": (others, *plan.removes[1:])}), input_shape=SHAPE)
+
+
+def _swapped(slim: nn.Module, net: nn.Module, plan: Plan) -> nn.Module:
+    weight = slim.get_parameter("a.0.weight")
+    with torch.no_grad():
+        weight.copy_(weight.flip(0))
+    return slim
+
+
+@pytest.mark.parametrize(
+    ("spoil", "mixed"),
+    [(_forget_filters, True), (_stale_size, False), (_hook, True), (_other_filter, True), (_swapped, True)],
+)
+def test_what_logits_do_not_tell_fails_the_proof(
+    spoil: Callable[..., nn.Module], mixed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cnngraph.surgery.verify._loaded_elsewhere", lambda folder: images(8, 5))  # saves a process
     net = seeded(_Body)
     layer = (Removal(layer="b.0"),) if mixed else ()
     plan = Plan(removes=(Removal(layer="a.0", kind="filters", filters=(1,)), *layer), init="inherit")
     slim = spoil(apply(net, plan, input_shape=SHAPE), net, plan)
     found = verify(net, slim, plan, input_shape=SHAPE)
     assert any(failure.startswith("structure: ") for failure in found.failures), found.failures
+
+
+def test_the_other_half_of_a_net_of_zeros_fails_the_proof() -> None:
+    net = seeded(_Body)
+    nn.init.zeros_(net.get_parameter("a.1.weight"))  # whichever filters go, the logits are the same
+    made = [Plan(removes=(Removal(layer="a.0", kind="filters", filters=(gone,)),)) for gone in (1, 2)]
+    found = verify(net, apply(net, made[0], input_shape=SHAPE), made[1], input_shape=SHAPE)
+    assert any(failure.startswith("structure: a.0.weight") for failure in found.failures), found.failures

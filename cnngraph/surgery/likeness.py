@@ -1,0 +1,85 @@
+"""Whether a net is what a plan gives, module by module: logits do not tell its sizes, its hooks or dead weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cnngraph.plan import Plan
+from cnngraph.surgery.anatomy import read
+from cnngraph.surgery.carry_out import carry_out
+from cnngraph.surgery.check import resolve
+from cnngraph.surgery.filters import carved_by
+
+__all__ = ["Executed", "executed", "hooks_of", "unlikeness"]
+
+
+@dataclass(frozen=True)
+class Executed:
+    """What a plan gives before joins are fitted.
+
+    Attributes:
+        model: the net. fitted: layers whose weights are no longer the user's alone; ``None`` where none need be.
+    """
+
+    model: nn.Module
+    fitted: frozenset[str] | None
+
+
+def executed(model: nn.Module, plan: Plan, input_shape: tuple[int, int, int]) -> Executed:
+    """Carry ``plan`` out anew, for images of ``input_shape`` (channels, height, width).
+
+    Raises:
+        PlanError: the plan does not fit the net. TraceError, ModelError: it cannot be followed or copied.
+    """
+    carved = carved_by(model, plan, input_shape).model
+    if plan.filters and not plan.removed:
+        return Executed(carved, None if plan.init == "scratch" else frozenset())
+    removes = tuple(removal for removal in plan.removes if removal.kind != "filters")
+    incision = resolve(read(carved, input_shape), removes)
+    fitted = frozenset(join.layer for join in incision.joins)
+    return Executed(carry_out(carved, incision, seed=0), None if plan.init == "scratch" else fitted)
+
+
+def unlikeness(net: nn.Module, wanted: Executed) -> str:
+    """The first thing in which ``net`` is not what was ``wanted``, in words, or ""."""
+    found, expected = _described(net), _described(wanted.model)
+    for path in dict.fromkeys((*expected, *found)):
+        if found.get(path) != expected.get(path):
+            named = path or "the net itself"
+            return f"{named} is {found.get(path, 'missing')}, the plan gives {expected.get(path, 'none')}"
+    if wanted.fitted is None:
+        return ""
+    own = dict(_tensors(wanted.model))
+    for name, tensor in _tensors(net):
+        if name.rpartition(".")[0] not in wanted.fitted and not _equal(tensor, own[name]):
+            return f"{name} does not hold what the plan leaves of the user's weights"
+    return ""
+
+
+def hooks_of(module: nn.Module) -> tuple[dict[int, Any], ...]:
+    """The hooks of a module, by kind."""
+    return module._forward_hooks, module._forward_pre_hooks, module._backward_hooks
+
+
+def _described(net: nn.Module) -> dict[str, str]:
+    """By path of each module: its class and sizes, the shapes of its own tensors, its hooks if there are any."""
+    described: dict[str, str] = {}
+    for path, module in net.named_modules():
+        tensors = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
+        shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in tensors)
+        hooks = sum(map(len, hooks_of(module)))
+        described[path] = f"{type(module).__name__}({module.extra_repr()})" + (f" with {shapes}" if shapes else "")
+        described[path] += f" and {hooks} hooks" if hooks else ""
+    return described
+
+
+def _tensors(net: nn.Module) -> list[tuple[str, Tensor]]:
+    return [*net.named_parameters(remove_duplicate=False), *net.named_buffers(remove_duplicate=False)]
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.dtype == other.dtype and torch.equal(one.detach().to(other.device), other.detach())
