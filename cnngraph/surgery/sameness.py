@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Any
@@ -67,7 +68,7 @@ def _gap(
     outputs: list[list[Tensor]] = []
     for one in (net, reference):
         twin = _prepared(one, dtype, training=training)
-        with torch.no_grad(), seeded(seed), _NoDropout():
+        with torch.no_grad(), seeded(seed), _default_dtype(dtype), _NoDropout():
             outputs.append(_tensors(twin(images.to(dtype))))
     absolute = relative = 0.0
     for found, wanted in zip(*outputs, strict=True):
@@ -76,6 +77,17 @@ def _gap(
             return inf, inf
         absolute, relative = max(absolute, gap), max(relative, gap / largest if largest else gap)
     return absolute, relative
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Constants that ``forward`` makes (``torch.eye(n)``) are of the type of the weights."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _prepared(net: nn.Module, dtype: torch.dtype, *, training: bool) -> nn.Module:

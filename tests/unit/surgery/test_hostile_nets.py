@@ -186,3 +186,15 @@ def test_the_other_half_of_a_net_of_zeros_fails_the_proof() -> None:
     made = [Plan(removes=(Removal(layer="a.0", kind="filters", filters=(gone,)),)) for gone in (1, 2)]
     found = verify(net, apply(net, made[0], input_shape=SHAPE), made[1], input_shape=SHAPE)
     assert any(failure.startswith("structure: a.0.weight") for failure in found.failures), found.failures
+
+
+class _MakesConstants(_Body):
+    def between(self, x: Tensor) -> Tensor:
+        return x * torch.ones(x.shape[-1]) + F.linear(x, torch.eye(x.shape[-1]))
+
+
+def test_constants_that_the_code_makes_are_compared_in_double_too() -> None:
+    net = seeded(_MakesConstants)
+    coupling, gone, batch = coupled(net, SHAPE), {"b.0": [1]}, [images(8, *SHAPE)]
+    assert difference(carve(net, coupling, gone), masked(net, coupling, gone), batch, batch).relative < 1e-9
+    assert torch.get_default_dtype() == torch.float32
