@@ -6,6 +6,8 @@ and, as ``architecture`` and ``recipe``, on the Model node: structure = architec
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -44,6 +46,13 @@ class Origin(BaseModel):
     architecture: str
     options: dict[str, Any] = Field(default_factory=dict)
     plans: tuple[Plan, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Names the structure: the same for nets that are built by the same options and lost the same, 12 digits."""
+        gone = [[[one.kind, one.layer, one.filters] for one in plan.removes] for plan in self.plans]
+        text = json.dumps([self.architecture, self.options, gone], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def get_origin(model: object) -> Origin | None:

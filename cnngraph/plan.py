@@ -79,7 +79,9 @@ class Removal(_Strict):
 class Plan(_Strict):
     """What goes out of one model, with the reasons; ``surgery.apply`` executes it.
 
-    ``model`` is the key ``owner/name`` (empty for a live net); ``architecture`` guards against another net's plan.
+    ``model`` is the key ``owner/name`` (empty for a live net); ``architecture`` guards against another net's plan,
+    ``recipe`` (:attr:`cnngraph.origin.Origin.digest`) against that of a net of this architecture which was built or
+    pruned otherwise, whose filters have other numbers; each is empty where it is not known.
     ``removes`` decides; ``layers`` and ``schedule`` are its explanation, ``settings`` what the method was asked for
     (ratio, scope, target). ``notes`` are sentences for a person.
     """
@@ -87,6 +89,7 @@ class Plan(_Strict):
     version: int = PLAN_VERSION
     model: str = ""
     architecture: str = ""
+    recipe: str = ""
     method: str = "manual"
     measure: str | None = None
     aggregate: str | None = None
@@ -167,5 +170,6 @@ def read_plan(path: str | Path) -> Plan:
         if isinstance(error, ValidationError):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "plan"
-            raise PlanError(f"{source} is not a valid plan: {where}: {first['msg']}.") from error
+            why = first["msg"].removeprefix("Value error, ")
+            raise PlanError(f"{source} is not a valid plan: {where}: {why}.") from error
         raise PlanError(f"{source} is not a valid plan: it is not JSON ({error}).") from error

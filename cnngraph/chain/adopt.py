@@ -74,7 +74,7 @@ def adopt(
         return known | {"dry_run": dry_run}
     result = {"model": parent.key, "new_model": chosen.key} | _judged(old, new, device, progress)
     if dry_run:
-        return result | {"action": "new", "would_write": _size(new), "dry_run": True}
+        return result | {"action": "new", "would_write": ingesting.expected_size(new, parent.mapping), "dry_run": True}
     artifact = _store(db, settings, parent, new, found, chosen, result, device, progress)
     return result | {"action": "new", "artifact": artifact, "dry_run": False}
 
@@ -155,10 +155,3 @@ def _stored_before(db: Database, parent: Stored, chosen: Place, sha256: str) -> 
             return None
         result[which] = {name: stored_here[-1].get(name) for name in FIGURES}
     return result
-
-
-def _size(subject: Subject) -> dict[str, Any]:
-    from cnngraph.network.graph import follow
-    from cnngraph.network.sizes import estimate
-
-    return dict(estimate(follow(subject.model, subject.input_shape)))

@@ -73,9 +73,9 @@ def decide(
         costs: fill parameters, MACs and latency into the schedule; of filters say them of the net that is left.
     """
     model = stored(db, name)
-    if decision.method == "filters":
-        return _filters(db, settings, model, decision, data=data, progress=progress, costs=costs)
-    return _layers(db, settings, model, decision, data=data, progress=progress, costs=costs)
+    way = _filters if decision.method == "filters" else _layers
+    made = way(db, settings, model, decision, data=data, progress=progress, costs=costs)
+    return made.model_copy(update={"recipe": model.recipe})
 
 
 def _filters(

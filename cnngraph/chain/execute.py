@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,7 @@ def carry_out(
     folder = work_folder(settings.home / "work", subject, plan, retraining)
     new_name = _new_name(db, model.key, as_name, folder)
     if dry_run:
-        return preview(subject, plan, split_key(new_name, settings.owner))
+        return {"model": model.key} | preview(subject, plan, model.mapping, split_key(new_name, settings.owner))
     with work_lock.held(folder):
         pruned = prune(subject, plan, retraining, folder=folder, progress=progress)
         new_name = _new_name(db, model.key, as_name, folder)  # while the net was trained somebody may have taken it
@@ -138,18 +139,20 @@ def _store(
     return names | pruned.result | {"artifact": str(folder), "joins": pruned.joins}
 
 
-def preview(subject: Subject, plan: Plan, new_name: str) -> dict[str, Any]:
-    """What a prune would write, counted on the net that it would make; nothing is trained."""
-    from cnngraph.network.graph import follow
-    from cnngraph.network.sizes import estimate
+def preview(subject: Subject, plan: Plan, mapping: ingesting.Mapping, new_name: str) -> dict[str, Any]:
+    """What a prune would write, counted on the net that it would make; nothing is trained.
+
+    Args:
+        mapping: of the old net; the new one is mapped the same way.
+    """
     from cnngraph.surgery.apply import cut
 
-    slim = cut(subject.model, plan)
+    slim = replace(subject, model=cut(subject.model, plan))
     return {
         "new_model": new_name,
         "removed": plan.removed,
         "filters": plan.filters,
-        "would_write": estimate(follow(slim, subject.input_shape)),
+        "would_write": ingesting.expected_size(slim, mapping),
         "dry_run": True,
     }
 

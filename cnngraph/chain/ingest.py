@@ -17,7 +17,17 @@ from cnngraph.settings import Settings, split_key
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
 
-__all__ = ["Mapping", "Prepared", "from_bundle", "map_subject", "prepare", "saved_folder", "store", "write_bundle"]
+__all__ = [
+    "Mapping",
+    "Prepared",
+    "expected_size",
+    "from_bundle",
+    "map_subject",
+    "prepare",
+    "saved_folder",
+    "store",
+    "write_bundle",
+]
 
 
 @dataclass(frozen=True)
@@ -85,20 +95,28 @@ def prepare(
 
 def _require_small(subject: Subject, mapping: Mapping) -> None:
     """Say the size of a net with all its weights before the images are looked at."""
-    from cnngraph.network.graph import follow
-    from cnngraph.network.sizes import LARGE_GB, estimate
+    from cnngraph.network.sizes import LARGE_GB
 
-    size = estimate(
-        follow(subject.model, (subject.preprocessing.channels, *subject.preprocessing.size)),
-        classes=len(subject.data.classes),
-        **{name: getattr(mapping, name) for name in ("view", "connections", "correlations", "kernels")},
-    )
+    size = expected_size(subject, mapping)
     if size["gigabytes"] > LARGE_GB:
         raise UsageError(
             f"With its kernels the net would take about {size['gigabytes']:.1f} GB in the database "
             f"({size['connections']:,} connections) and {size['minutes']:.0f} minutes.",
             "Add --yes to write it all the same, or leave --kernels out.",
         )
+
+
+def expected_size(subject: Subject, mapping: Mapping) -> dict[str, Any]:
+    """What the net will take in the database when it is mapped so: see :func:`cnngraph.network.sizes.estimate`."""
+    from cnngraph.network.graph import follow
+    from cnngraph.network.sizes import estimate
+
+    return estimate(
+        follow(subject.model, subject.input_shape),
+        classes=len(mapping.only_classes or subject.data.classes),
+        tensors=len(subject.model.state_dict()) if mapping.kernels else 0,
+        **{name: getattr(mapping, name) for name in ("view", "connections", "correlations", "kernels")},
+    )
 
 
 def map_subject(subject: Subject, mapping: Mapping, progress: Progress) -> Network:

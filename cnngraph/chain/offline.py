@@ -141,7 +141,9 @@ def prune_to_bundle(
     progress.start("Opening the model and the data")
     subject = open_subject(ModelChoice(name=str(source.folder)), source.data(data), progress)
     if dry_run:
-        return {"model": source.typed, "bundle": str(to_bundle)} | preview(subject, plan, str(to_bundle))
+        return {"model": source.typed, "bundle": str(to_bundle)} | preview(
+            subject, plan, source.mapping, str(to_bundle)
+        )
     recipe = training_recipe(typed, seed=seed, base=subject.training) if retrain else None
     retraining = Retraining(recipe, control=control and retrain, device=device, seed=seed, trainer=trainer)
     folder = work_folder(work, subject, plan, retraining)

@@ -58,6 +58,15 @@ class Stored:
         return Path(artifact)
 
     @property
+    def recipe(self) -> str:
+        """The digest of its origin: which structure a plan for it is for; "" where it has none (an import)."""
+        from cnngraph.database.fingerprint import details_of
+        from cnngraph.origin import Origin
+
+        recipe = details_of(self.properties).recipe
+        return Origin.model_validate(recipe).digest if recipe else ""
+
+    @property
     def mapping(self) -> Mapping:
         """How it was mapped: what is made of it is mapped the same way."""
         return Mapping.of(json.loads(self.properties.get("inputs") or "{}"))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cnngraph.cli import connection
+from cnngraph.cli.decide_tables import in_words
 from cnngraph.cli.options import Data, DataRoot, Device, DryRun, Json, ModelName
 from cnngraph.console import emit_json, progress, say, table
 
@@ -58,7 +59,7 @@ def adopt(
 
     table(("", "before", "after", "change"), [row[:4] for row in figures_table(result)])
     if dry_run and result["action"] != "nothing":
-        say(f"Would store {result['new_model']}: {result['would_write']}.")
+        say(f"Would store {result['new_model']}: {in_words(result['would_write'])}.")
         return
     print(f"\nstored: {result['new_model']}, adopted from {result['model']}")
     say(f"Next: cnngraph lineage {result['new_model'].split('/')[-1]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import say, table
@@ -9,12 +10,17 @@ from cnngraph.console import say, table
 if TYPE_CHECKING:
     from cnngraph.plan import Plan
 
-__all__ = ["as_json", "print_plan", "print_pruned", "print_schedule"]
+__all__ = ["as_json", "in_words", "print_plan", "print_pruned", "print_schedule"]
 
 
 def as_json(made: Plan) -> dict[str, Any]:
     """The plan with what goes in short: ``removed`` (layers and blocks) and ``filters`` (indices by layer)."""
     return made.model_dump(mode="json") | {"removed": made.removed, "filters": made.filters}
+
+
+def in_words(size: Mapping[str, Any]) -> str:
+    """What a model would take in the database: see :func:`cnngraph.network.sizes.estimate`."""
+    return f"{size['nodes']:,} nodes, about {size['relationships']:,} relationships, {size['gigabytes']:.2f} GB"
 
 
 def print_pruned(made: Plan, result: dict[str, Any]) -> None:
@@ -24,7 +30,7 @@ def print_pruned(made: Plan, result: dict[str, Any]) -> None:
     for note in made.notes:
         say(note)
     if result.get("dry_run"):
-        say(f"Would remove {made.in_words} and store {result['new_model']}: {result['would_write']}.")
+        say(f"Would remove {made.in_words} and store {result['new_model']}: {in_words(result['would_write'])}.")
         return
     table(("", "before", "after", "change", "control"), figures_table(result))
     print(f"\nremoved: {made.in_words}\nstored:  {result['new_model']}")

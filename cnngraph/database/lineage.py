@@ -90,6 +90,7 @@ def read_pruning_run(db: Database, key: str) -> Plan:
         return Plan.model_validate(values | {"model": model, "run": key, "removes": removes})
     except (ValueError, TypeError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        reason = reason.removeprefix("Value error, ")
         raise PlanError(
             f"The PruningRun {key!r} is no valid plan: {reason}.", "Correct or remove its parameters."
         ) from error

@@ -36,7 +36,7 @@ def removal_rows(db: Database, plan: Plan) -> tuple[Rows, Rows]:
         elif removal.layer not in known:
             raise PlanError(f"{plan.model} has no layer {removal.layer!r}.", nearest(removal.layer, known))
         elif removal.kind == "filters":
-            _require_maps(plan.model, removal, known[removal.layer])
+            _require_maps(plan.model, removal, known)
             scores = removal.scores or (removal.score,) * len(removal.filters)
             filters += [
                 {"layer": removal.layer, "channel": channel, **why, "score": score}
@@ -95,7 +95,11 @@ def _layers_of(db: Database, model: str, block: str, layers: list[dict[str, Any]
     return inside
 
 
-def _require_maps(model: str, removal: Removal, maps: int) -> None:
+def _require_maps(model: str, removal: Removal, known: Mapping[str, int]) -> None:
+    maps = known[removal.layer]
+    if not maps and any(known.values()):
+        with_filters = [layer for layer, count in known.items() if count]
+        raise PlanError(f"{removal.layer} of {model} has no filters.", nearest(removal.layer, with_filters))
     if not maps:
         raise PlanError(
             f"{removal.layer} of {model} has no feature maps in the graph, so its filters cannot be named there.",

@@ -36,12 +36,14 @@ def estimate(
     connections: str = "auto",
     correlations: bool = True,
     kernels: bool = False,
+    tensors: int = 0,
 ) -> dict[str, Any]:
     """Nodes, relationships, gigabytes and minutes that ``net`` will take in the database.
 
     Of a :class:`Network` everything is counted. Of a followed net, positions, arcs, maps and connections are exact too,
     without an image and without a look at the weights; ``resembles`` is an estimate. ``classes`` and the options are
-    those that the net would be traced with; a Network has its own. The size of its kernels is then an estimate too.
+    those that the net would be traced with, ``tensors`` with ``kernels`` those of its state; a Network has its own.
+    The size of its kernels is then an estimate too.
 
     Returns:
         ``nodes``, ``relationships`` (whole numbers), ``gigabytes`` and ``minutes`` (estimates), and the counts
@@ -50,7 +52,7 @@ def estimate(
     if isinstance(net, Network):
         counts, weights = _of_network(net), _weights_of_network(net)
     else:
-        counts = _of_graph(net, view, connections, correlations, classes)
+        counts = _of_graph(net, view, connections, correlations, classes) | {"tensors": tensors}
         weights = _weights_of_graph(net, counts["connections"]) if kernels else 0
     many = ("layers", "feature_maps", "positions", "classes", "blocks", "tensors")
     nodes = 1 + sum(counts[what] for what in many)
@@ -124,5 +126,5 @@ def _of_graph(graph: LayerGraph, view: str, connections: str, correlations: bool
         counts["connections"] = count_connections(graph, maps, wiring, connections)
         counts["resembles"] = _RESEMBLES_A_MAP * maps.total if correlations else 0
     blocks = find_blocks(graph)
-    counts |= {"blocks": len(blocks), "contained": sum(len(block.layers) for block in blocks), "tensors": 0}
+    counts |= {"blocks": len(blocks), "contained": sum(len(block.layers) for block in blocks)}
     return counts | {"layers": len(graph.layers), "feeds": len(graph.feeds), "classes": classes}

@@ -155,17 +155,27 @@ def _carried_out(
     model: nn.Module, plan: Plan, shape: tuple[int, int, int], seed: int
 ) -> tuple[Carved, Incision | None, nn.Module]:
     """The net without the plan's filters, what its layers and blocks come to in it, and the net without both."""
-    if plan.architecture and plan.architecture not in architectures_of(model):
-        raise PlanError(
-            f"The plan is for {plan.architecture}, the net is {sorted(architectures_of(model))[0]}.",
-            "Make a plan from this net.",
-        )
+    _require_meant(model, plan)
     carved = carved_by(model, plan, shape)
     if plan.filters and not plan.removed:
         return carved, None, carved.model
     removes = tuple(removal for removal in plan.removes if removal.kind != "filters")
     incision = resolve(read(carved.model, shape), removes)
     return carved, incision, carry_out(carved.model, incision, seed)
+
+
+def _require_meant(model: nn.Module, plan: Plan) -> None:
+    """Return unless the plan says that it was made for another net."""
+    origin = get_origin(model)
+    names = architectures_of(model)
+    if plan.architecture and plan.architecture not in names:
+        known = origin.architecture if origin else min(names)
+        raise PlanError(f"The plan is for {plan.architecture}, the net is {known}.", "Make a plan from this net.")
+    if plan.recipe and origin is not None and plan.recipe != origin.digest:
+        raise PlanError(
+            "The plan is for another net of this architecture: one of other options, or without what was pruned here.",
+            "Make a plan from this net: its layers and filters may have other names and numbers.",
+        )
 
 
 def _notes(incision: Incision | None) -> list[str]:

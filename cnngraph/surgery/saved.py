@@ -222,7 +222,7 @@ def rebuilt(origin: Origin, input_shape: tuple[int, int, int] | None = None) -> 
     model = registry.rebuild(origin.architecture, origin.options)
     for plan in origin.plans:
         # The plan was checked when it was first carried out; its guard knows names that a rebuilt net may not have.
-        model = cut(model, plan.model_copy(update={"architecture": ""}), input_shape=input_shape)
+        model = cut(model, plan.model_copy(update={"architecture": "", "recipe": ""}), input_shape=input_shape)
     set_origin(model, origin)
     return model
 

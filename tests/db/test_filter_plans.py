@@ -4,6 +4,7 @@ pruned without training, and a person's own choice of feature maps is carried ou
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,9 +100,19 @@ def test_prune_by_ratio_and_its_lineage(command: Run, name: str, database: Datab
     assert done.code == 0, done.err
     assert "filters go, of" in done.out
     assert "Narrower" not in done.out
-    done = command("prune", name, "--plan", tmp_path / "p.json", "--no-retrain", "--as", "filters-half", "--json")
+    prune = ("prune", name, "--plan", tmp_path / "p.json", "--no-retrain", "--as", "filters-half", "--json")
+    would = command(*prune, "--dry-run").json["would_write"]
+    done = command(*prune)
     assert done.code == 0, done.err
     result = done.json
+    held = catalogue.counts(database, "tester/filters-half")
+    for what in ("layers", "feature_maps", "connections", "positions", "arcs", "classes"):
+        assert would[what] == held[what], what  # mapped as its parent is, without positions
+    foreign = json.loads((tmp_path / "p.json").read_text()) | {"model": ""}
+    (tmp_path / "foreign.json").write_text(json.dumps(foreign))
+    again = command("prune", "filters-half", "--plan", tmp_path / "foreign.json", "--no-retrain")
+    assert again.code == 1
+    assert "has no filter" in again.err or "another net of this architecture" in again.err
     assert result["removed"] == []
     assert {layer: len(filters) for layer, filters in result["filters"].items()}["layer3.0.conv1"] == 8
     assert result["verified"]["max_abs_diff"] < 1e-9

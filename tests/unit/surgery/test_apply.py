@@ -7,9 +7,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from cnngraph.errors import DataError
+from cnngraph.errors import DataError, PlanError
 from cnngraph.models.registry import build
 from cnngraph.origin import get_origin
+from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.apply import apply, apply_with_report
 from cnngraph.surgery.verify import state_hash
 from tests.toynets import toy
@@ -179,3 +180,19 @@ def test_tied_weights_are_not_refitted_behind_the_other_layers_back() -> None:
     adapted = apply(model, plan("a"), input_shape=(3, 6, 6))  # b cannot take the image's three channels without d
     assert adapted.a.weight.shape == (4, 3, 1, 1)
     assert adapted.d.weight is adapted.b.weight
+
+
+def test_a_plan_for_a_net_that_was_pruned_since_is_refused() -> None:
+    """Filter 3 of the pruned net is not filter 3 of the net that the plan was made for."""
+    net = build("cnngraph:vgg11", classes=3, size=32, width=0.125)
+    origin = get_origin(net)
+    assert origin is not None
+    made = Plan(recipe=origin.digest, removes=(Removal(layer="features.3", kind="filters", filters=(3,)),))
+    slim = apply(net, made)
+    with pytest.raises(PlanError, match="another net of this architecture"):
+        apply(slim, made)
+    wider = build("cnngraph:vgg11", classes=3, size=32, width=0.25)
+    with pytest.raises(PlanError, match="another net of this architecture"):
+        apply(wider, made)
+    again = build("cnngraph:vgg11", classes=3, size=32, width=0.125, seed=5)
+    assert apply(again, made).features[3].out_channels == slim.features[3].out_channels
