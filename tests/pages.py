@@ -37,16 +37,21 @@ def carry_out(page: str, folder: Path, command: Callable[..., Any], *, scripts: 
             program, *arguments = shlex.split(line, comments=True) or [""]
             if not program or line.partition("  #")[0].strip() in _LEFT_OUT:
                 continue
-            assert program == "cnngraph", line
-            done = command(*arguments, cwd=folder)
-            assert done.code == 0, (line, done.err)
+            assert program in ("cnngraph", "python"), line
+            if program == "python":
+                _run_python(arguments, folder)
+            else:
+                done = command(*arguments, cwd=folder)
+                assert done.code == 0, (line, done.err)
             ran.append(line)
     return ran
 
 
 def _run_script(text: str, folder: Path) -> None:
     alone = "" if "cnngraph" in text else "\nimport sys\nassert 'cnngraph' not in sys.modules\n"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", text + alone], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, (text, done.stderr)
+    _run_python(["-W", "ignore", "-c", text + alone], folder)
+
+
+def _run_python(arguments: list[str], folder: Path) -> None:
+    done = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (arguments, done.stderr)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT
+from tests.pages import carry_out
 
 Run = Callable[..., Any]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 MYNET = """
 from torch import nn
@@ -29,12 +28,6 @@ def build(classes):
 """
 
 
-def readme_commands() -> list[str]:
-    """The lines of the README's shell blocks, in order."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-    return [line.partition("  #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
-
-
 @pytest.mark.db
 def test_every_command_of_the_readme(command: Run, server: Any, tmp_path: Path) -> None:
     (tmp_path / "mynet.py").write_text(MYNET)
@@ -42,14 +35,7 @@ def test_every_command_of_the_readme(command: Run, server: Any, tmp_path: Path) 
         file = tmp_path / "photos" / "abc"[i % 3] / f"{i}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (80, 60), (80 * (i % 3) + i, 10, 200 - 5 * i)).save(file)
-    commands = readme_commands()
-    assert len(commands) >= 15
-    # The session's server must go on running for the other tests; `db down` has tests of its own.
-    for line in [line for line in commands if line != "cnngraph db down"]:
-        program, *arguments = shlex.split(line)
-        assert program == "cnngraph"
-        done = command(*arguments, cwd=tmp_path)
-        assert done.code == 0, (line, done.err)
+    assert len(carry_out("README.md", tmp_path, command, scripts=False)) >= 14
     assert (tmp_path / "tour.html").is_file()
 
 

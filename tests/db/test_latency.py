@@ -4,43 +4,29 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.pages import carry_out
 
 pytestmark = pytest.mark.db
 
 Run = Callable[..., Any]
 
 
-def doc_commands() -> list[list[str]]:
-    """The lines of the page's shell blocks, in order, without ``cnngraph``."""
-    text = (ROOT / "docs" / "latency.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```sh\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    lines = [line.partition("  #")[0] for block in blocks for line in block.splitlines()]
-    return [shlex.split(line)[1:] for line in lines]
-
-
 @pytest.fixture(scope="module")
 def folder(command: Run, server: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the first two commands of the page were run: a trained resnet20, in the database as ``fast``."""
+    """Where the page was carried out: a trained resnet20, in the database as ``fast``, and what came of it."""
+    pytest.importorskip("onnxruntime")
     folder = tmp_path_factory.mktemp("latency")
-    for arguments in doc_commands()[:2]:
-        done = command(*arguments, cwd=folder)
-        assert done.code == 0, done.err
+    assert len(carry_out("docs/latency.md", folder, command)) >= 10
     return folder
 
 
 def test_the_commands_of_the_page(command: Run, folder: Path) -> None:
-    pytest.importorskip("onnxruntime")
-    for arguments in doc_commands()[2:]:
-        done = command(*arguments, cwd=folder)
-        assert done.code == 0, (arguments, done.err)
     assert (folder / "table.csv").read_text().startswith("layer,milliseconds\nconv1,")
     plan = json.loads((folder / "faster.json").read_text())
     assert plan["settings"]["target"]["kind"] == "speedup"

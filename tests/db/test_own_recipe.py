@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,12 +11,12 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
+from tests.pages import carry_out
 
 pytestmark = pytest.mark.db
 
 Run = Callable[..., Any]
 NOWHERE = {"NEO4J_URI": "bolt://127.0.0.1:1", "NEO4J_USERNAME": "neo4j", "NEO4J_PASSWORD": "none"}
-PAGE = (ROOT / "docs" / "own-recipe.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -110,21 +106,7 @@ def test_a_damaged_card_is_refused(command: Run, bundle: Path, tmp_path: Path) -
 def test_the_commands_of_the_page(command: Run, server: Any, tmp_path: Path) -> None:
     for example in ("my_trainer.py", "train_elsewhere.py"):
         shutil.copy(ROOT / "tests" / "examples" / example, tmp_path)
-    blocks = re.findall(r"^```sh\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
-    assert len(lines) == 10
-    for line in lines:
-        program, *arguments = shlex.split(line)
-        if program == "python":
-            done = subprocess.run(
-                [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
-            )
-            assert done.returncode == 0, done.stderr
-            continue
-        ran = command(*arguments, cwd=tmp_path)
-        assert ran.code == 0, (line, ran.err)
-        if "--no-retrain" in line:
-            assert "Next: train slim elsewhere, then cnngraph adopt net-slim --weights FILE" in ran.err
+    assert len(carry_out("docs/own-recipe.md", tmp_path, command)) == 10
     told = {name: command("lineage", name, "--json").json["ancestors"] for name in ("net-tuned", "net-mine", "net-gpu")}
     assert [row["relation"] for row in told["net-tuned"]] == ["ADOPTED_FROM", "PRUNED_FROM"]
     assert [(row["model"], row["method"]) for row in told["net-mine"]] == [("tester/net", "manual")]

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,31 +9,18 @@ from typing import Any
 import pytest
 import torch
 
-from tests.conftest import ROOT
+from tests.pages import carry_out
 
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 
 Run = Callable[..., Any]
-PAGE = (ROOT / "docs" / "shipping.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
 def shipped(command: Run, server: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the whole page was carried out, from top to bottom."""
     folder = tmp_path_factory.mktemp("shipping")
-    assert len(BLOCKS) >= 6
-    for language, text in BLOCKS:
-        if language == "python":
-            alone = "" if "cnngraph" in text else "\nimport sys\nassert 'cnngraph' not in sys.modules\n"
-            done = subprocess.run([sys.executable, "-c", text + alone], cwd=folder, capture_output=True, text=True)
-            assert done.returncode == 0, (text, done.stderr)
-            continue
-        for line in text.splitlines():
-            program, *arguments = shlex.split(line, comments=True)
-            assert program == "cnngraph"
-            finished = command(*arguments, cwd=folder)
-            assert finished.code == 0, (line, finished.err)
+    assert len(carry_out("docs/shipping.md", folder, command)) >= 8
     return folder
 
 
