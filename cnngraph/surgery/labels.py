@@ -64,7 +64,7 @@ class LabelPass(fx.Interpreter):
         if n.op == "placeholder":
             return unlabelled(n.meta["shape"])
         if n.op == "get_attr":
-            return self._parameter(str(n.target))
+            return self._parameter(n)
         args, kwargs = self.fetch_args_kwargs_from_env(n)
         operands = list(_tensors((args, kwargs)))
         if n.op == "output":
@@ -124,18 +124,21 @@ class LabelPass(fx.Interpreter):
             return [unlabelled(each) for each in shape]
         return _without_labels(n.meta["value"]) if shape is None else unlabelled(shape)
 
-    def _parameter(self, path: str) -> Any:
+    def _parameter(self, n: fx.Node) -> Any:
         """A parameter or buffer that the code uses itself: labels along its one axis that is longer than 1.
 
         A tensor that is neither (a plain attribute, or what the code made of a buffer before any image met it) cannot
         be cut: it belongs to no channel.
         """
+        path = str(n.target)
         value = self.fetch_attr(path)
         if not isinstance(value, Tensor):
             return value
         self.reached.add(id(value))
         long = [axis for axis, size in enumerate(value.shape) if size > 1]
         owner, _, name = path.rpartition(".")
+        if any(step_of(user) not in _WEIGHTED for user in n.users):
+            self.ledger.reckoned.add(owner)
         if len(long) != 1 or not self._holds(owner, name):
             return unlabelled(value.shape)
         labels = self.layers.own(owner, name, long[0], value)

@@ -50,7 +50,7 @@ class Ledger:
         axes: by (tensor, axis). sizes: numbers to keep true.
         across: weights of norms that reckon over several channels: path of the tensor.
         described: (index in timm's ``feature_info``, labels of the channels that it counts).
-        measured: sizes that the code read off tensors.
+        measured: sizes that the code read off tensors. reckoned: modules whose parameters it uses as numbers.
         count: of labels so far, with 0.
     """
 
@@ -64,6 +64,7 @@ class Ledger:
     across: set[tuple[str, str]] = field(default_factory=set)
     described: list[tuple[int, Labels]] = field(default_factory=list)
     measured: list[Measured] = field(default_factory=list)
+    reckoned: set[str] = field(default_factory=set)
     count: int = 1
     _ties: list[tuple[Labels, Labels]] = field(default_factory=list)
     _fixes: list[tuple[Labels, str]] = field(default_factory=list)
@@ -124,6 +125,9 @@ class Ledger:
         stored = [size.labels for sizes in self.sizes.values() for size in sizes if size.where.spent]
         for labels in (*stored, *(read.labels for read in self.measured if read.spent)):
             self.fix(labels, "the code reckons with their number")
+        for layer in sorted(self.reckoned & self.outputs.keys()):  # its weight's size, mean or the like would be another
+            self.fix(self.outputs[layer], f"the code reckons with the weights of {layer}")
+            self.fix(self.inputs[layer], f"the code reckons with the weights of {layer}")
 
     def classes(self) -> npt.NDArray[np.int64]:
         """By label, the number of the class of labels that go together; 0 is the class of label 0 alone."""

@@ -198,3 +198,14 @@ def test_constants_that_the_code_makes_are_compared_in_double_too() -> None:
     coupling, gone, batch = coupled(net, SHAPE), {"b.0": [1]}, [images(8, *SHAPE)]
     assert difference(carve(net, coupling, gone), masked(net, coupling, gone), batch, batch).relative < 1e-9
     assert torch.get_default_dtype() == torch.float32
+
+
+class _ScaledByFanIn(_Body):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.b(self.a(x)).mean((2, 3)) * self.b[0].weight.shape[1] ** -0.5)
+
+
+def test_a_size_read_off_a_weight_holds_its_channels() -> None:
+    coupling = coupled(seeded(_ScaledByFanIn), SHAPE)
+    reasons = {group.fixed for group in coupling.groups if group.filters}
+    assert reasons == {"the code reckons with the weights of b.0"}
