@@ -125,7 +125,7 @@ class Ledger:
         stored = [size.labels for sizes in self.sizes.values() for size in sizes if size.where.spent]
         for labels in (*stored, *(read.labels for read in self.measured if read.spent)):
             self.fix(labels, "the code reckons with their number")
-        for layer in sorted(self.reckoned & self.outputs.keys()):  # its weight's size, mean or the like would be another
+        for layer in sorted(self.reckoned & self.outputs.keys()):  # their size or mean would change
             self.fix(self.outputs[layer], f"the code reckons with the weights of {layer}")
             self.fix(self.inputs[layer], f"the code reckons with the weights of {layer}")
 
