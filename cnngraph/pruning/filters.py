@@ -110,7 +110,8 @@ def plan_filters(
     chosen = _take(candidates, room)
     notes += _rounding_notes(chosen, widths, narrow, round_to)
     if not chosen:
-        notes.append(f"No filter goes: {ratio:g} of no layer is a whole group of coupled filters.")
+        kept = f" beyond the {at_least} that each layer keeps" if at_least > 1 else ""
+        notes.append(f"No filter goes: {ratio:g} of no layer is a whole group of coupled filters{kept}.")
     return Plan(
         model=model,
         architecture=architecture,

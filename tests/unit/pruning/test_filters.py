@@ -158,6 +158,9 @@ def test_a_share_of_nothing_removes_nothing_and_says_so() -> None:
     made = plan(CHAIN, RISING, ratio=0.01)
     assert made.removes == ()
     assert "No filter goes" in made.notes[0]
+    kept = plan(CHAIN, RISING, ratio=0.5, at_least=99)
+    assert kept.removes == ()
+    assert "beyond the 99 that each layer keeps" in kept.notes[0]
 
 
 @pytest.mark.parametrize(
