@@ -21,9 +21,9 @@ from cnngraph.network.trace import trace
 from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.filters import plan_filters
 from cnngraph.surgery.apply import apply, cut
+from cnngraph.surgery.channels.coupling import Coupling, coupled
+from cnngraph.surgery.channels.filter_scores import FilterScores, magnitude, seeded_order, taylor
 from cnngraph.surgery.check import check
-from cnngraph.surgery.coupling import Coupling, coupled
-from cnngraph.surgery.filter_scores import FilterScores, magnitude, seeded_order, taylor
 
 __all__ = ["CONTENDERS", "GRAPH_MEASURES", "Cut", "Subject", "layer_cuts"]
 

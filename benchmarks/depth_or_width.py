@@ -27,9 +27,9 @@ from cnngraph.network.graph import follow
 from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.filters import plan_filters
 from cnngraph.surgery.apply import cut
+from cnngraph.surgery.channels.coupling import coupled
+from cnngraph.surgery.channels.filter_scores import magnitude
 from cnngraph.surgery.check import removable, removable_blocks
-from cnngraph.surgery.coupling import coupled
-from cnngraph.surgery.filter_scores import magnitude
 from cnngraph.training.latency import measure_latency
 
 SHAPE = (3, 32, 32)

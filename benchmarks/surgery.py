@@ -35,8 +35,8 @@ from cnngraph.models.registry import build, default_preprocessing  # noqa: E402
 from cnngraph.network.graph import follow  # noqa: E402
 from cnngraph.pruning.filters import plan_filters  # noqa: E402
 from cnngraph.surgery.apply import apply  # noqa: E402
-from cnngraph.surgery.coupling import coupled  # noqa: E402
-from cnngraph.surgery.filter_scores import magnitude  # noqa: E402
+from cnngraph.surgery.channels.coupling import coupled  # noqa: E402
+from cnngraph.surgery.channels.filter_scores import magnitude  # noqa: E402
 from cnngraph.surgery.verify import verify  # noqa: E402
 from cnngraph.training.latency import measure_latency  # noqa: E402
 from tests.coverage.nets import TORCHVISION, input_shape  # noqa: E402

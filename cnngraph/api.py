@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from cnngraph.pruning.filters import plan_filters
     from cnngraph.shipping.export import export
     from cnngraph.surgery.apply import apply
-    from cnngraph.surgery.coupling import coupled
-    from cnngraph.surgery.filter_scores import score_filters
+    from cnngraph.surgery.channels.coupling import coupled
+    from cnngraph.surgery.channels.filter_scores import score_filters
     from cnngraph.surgery.saved import load, save
     from cnngraph.surgery.verify import Verification, verify
 
@@ -72,13 +72,13 @@ _HOMES = {
     "Removal": "cnngraph.plan",
     "Verification": "cnngraph.surgery.verify",
     "apply": "cnngraph.surgery.apply",
-    "coupled": "cnngraph.surgery.coupling",
+    "coupled": "cnngraph.surgery.channels.coupling",
     "export": "cnngraph.shipping.export",
     "load": "cnngraph.surgery.saved",
     "plan_filters": "cnngraph.pruning.filters",
     "read_plan": "cnngraph.plan",
     "save": "cnngraph.surgery.saved",
-    "score_filters": "cnngraph.surgery.filter_scores",
+    "score_filters": "cnngraph.surgery.channels.filter_scores",
     "trace": "cnngraph.network.trace",
     "verify": "cnngraph.surgery.verify",
     "write_plan": "cnngraph.plan",

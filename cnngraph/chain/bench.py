@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from cnngraph.network.graph import LayerGraph
     from cnngraph.pruning.target import Target
     from cnngraph.surgery.cost import Costs
-    from cnngraph.surgery.latency_table import LatencyTable
     from cnngraph.training.latency import Latency
+    from cnngraph.training.latency_table import LatencyTable
 
 __all__ = ["Bench", "Scales", "Speeds", "Timing"]
 
@@ -148,7 +148,7 @@ class Bench(Scales):
     @cached_property
     def table(self) -> LatencyTable:
         """Milliseconds of each layer: from the file, or measured here."""
-        from cnngraph.surgery.latency_table import measure_layers, read_table
+        from cnngraph.training.latency_table import measure_layers, read_table
 
         layers = [layer.layer for layer in self.graph.layers]
         if self.timing.table is not None:

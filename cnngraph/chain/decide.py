@@ -211,7 +211,7 @@ class _Anatomy:
     def annotate(self, plan: Plan) -> Plan:
         """The plan with parameters, MACs and estimated latency in each step of its schedule."""
         from cnngraph.surgery.cost import Costs
-        from cnngraph.surgery.latency_table import measure_layers
+        from cnngraph.training.latency_table import measure_layers
 
         return Costs(self._graph, measure_layers(self._net, self._shape).layers).annotate(plan)
 

@@ -15,8 +15,8 @@ from cnngraph.plan import Plan
 if TYPE_CHECKING:
     from cnngraph.chain.decide import Decision
     from cnngraph.database.connection import Database
-    from cnngraph.surgery.coupling import Coupling
-    from cnngraph.surgery.filter_scores import FilterScores
+    from cnngraph.surgery.channels.coupling import Coupling
+    from cnngraph.surgery.channels.filter_scores import FilterScores
     from cnngraph.surgery.saved import Saved
 
 __all__ = ["SCORES", "filter_planner", "filters_of_file"]
@@ -42,7 +42,7 @@ def filter_planner(
     """
     from cnngraph.measures.database_scores import ranked_sizes
     from cnngraph.measures.registry import MEASURES
-    from cnngraph.surgery.coupling import coupled
+    from cnngraph.surgery.channels.coupling import coupled
     from cnngraph.surgery.saved import read_saved
 
     if decision.score not in SCORES:
@@ -79,7 +79,7 @@ def filters_of_file(folder: Path, decision: Decision, data: Callable[[], DataCho
         UsageError: the score comes from the graph, or there is no such score.
     """
     from cnngraph.chain.decide import init_of
-    from cnngraph.surgery.coupling import coupled
+    from cnngraph.surgery.channels.coupling import coupled
     from cnngraph.surgery.saved import read_saved
 
     if decision.score not in FROM_NET or decision.ratio is None:
@@ -111,7 +111,7 @@ def _from_net(
     saved: Saved, coupling: Coupling, decision: Decision, folder: Path, data: Callable[[], DataChoice]
 ) -> FilterScores:
     from cnngraph.datasets.registry import loader
-    from cnngraph.surgery.filter_scores import score_filters
+    from cnngraph.surgery.channels.filter_scores import score_filters
     from cnngraph.training.execution import pick_device
 
     batches = None

@@ -9,7 +9,7 @@ from cnngraph.chain.bench import Timing
 from cnngraph.console import Progress
 
 if TYPE_CHECKING:
-    from cnngraph.surgery.latency_table import LatencyTable
+    from cnngraph.training.latency_table import LatencyTable
 
 __all__ = ["tabulate"]
 
@@ -25,8 +25,8 @@ def tabulate(folder: Path, timing: Timing, progress: Progress, out: Path | None 
     """
     from cnngraph.network.blocks import find_blocks
     from cnngraph.network.graph import follow
-    from cnngraph.surgery.latency_table import measure_layers, write_table
     from cnngraph.surgery.saved import read_saved
+    from cnngraph.training.latency_table import measure_layers, write_table
 
     saved = read_saved(folder)
     progress.start(f"Timing each layer in its place ({timing.runtime} on {timing.device})")

@@ -36,8 +36,8 @@ def rebuild_from_graph(
 
     Raises:
         NotFoundError: there is no such model. ConflictError: it is still loading, or ``out`` is there.
-        ModelError: it was ingested without its weights, or without a recipe.
-        SpecError: weights are missing in the graph.
+        ModelError: it was ingested without its weights, or without a recipe; or the recipe cannot be read.
+        SpecError: weights are missing in the graph, or what it says of the net is not JSON.
         VerificationError: its weights in the graph are not those that were ingested; nothing was saved.
     """
     if out.exists():
@@ -92,14 +92,14 @@ def _how_to_ingest(model: Stored) -> str:
 
 
 def _built(model: Stored, details: Details, state: dict[str, Tensor]) -> nn.Module:
-    from cnngraph.origin import Origin
     from cnngraph.surgery import saved
 
-    if details.recipe is None:
+    origin = model.origin
+    if origin is None:
         raise ModelError(
             f"It is not known how {model.key} is built: it has no recipe.", "Ingest it from a saved model or by name."
         )
-    net = saved.rebuilt(Origin.model_validate(details.recipe), details.input_shape)
+    net = saved.rebuilt(origin, details.input_shape)
     saved.fill(net, state, where=f"The graph of {model.key}")
     return net.eval()
 
@@ -126,7 +126,6 @@ def _compared(model: Stored, net: nn.Module) -> dict[str, Any]:
 
 def _save(db: Database, model: Stored, net: nn.Module, details: Details, out: Path) -> None:
     from cnngraph.database import cypher
-    from cnngraph.origin import Preprocessing
     from cnngraph.surgery import saved
 
     names = [row["row"]["name"] for row in db.read(cypher.load("read/classes"), key=model.key)]
@@ -134,7 +133,7 @@ def _save(db: Database, model: Stored, net: nn.Module, details: Details, out: Pa
         net,
         out,
         input_shape=details.input_shape,
-        preprocessing=Preprocessing.model_validate(details.preprocessing) if details.preprocessing else None,
+        preprocessing=model.preprocessing,
         classes=() if details.inputs.get("only_classes") else names,
         dataset=details.dataset,
         trained=details.trained,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from cnngraph.chain.ingest import Mapping
 from cnngraph.chain.subject import DataChoice
@@ -13,6 +15,9 @@ from cnngraph.errors import ModelError
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
+    from cnngraph.origin import Origin, Preprocessing
+
+_Known = TypeVar("_Known", bound=BaseModel)
 
 __all__ = ["OtherData", "Stored", "other_data", "stored"]
 
@@ -58,13 +63,44 @@ class Stored:
         return Path(artifact)
 
     @property
-    def recipe(self) -> str:
-        """The digest of its origin: which structure a plan for it is for; "" where it has none (an import)."""
+    def origin(self) -> Origin | None:
+        """How it is built, by the recipe in the graph; ``None`` where it has none (an import).
+
+        Raises:
+            ModelError: the recipe was changed by hand, or a newer cnngraph wrote it. SpecError: it is no JSON object.
+        """
         from cnngraph.database.fingerprint import details_of
         from cnngraph.origin import Origin
 
         recipe = details_of(self.properties).recipe
-        return Origin.model_validate(recipe).digest if recipe else ""
+        return self._understood(Origin, "recipe", recipe) if recipe else None
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """How it wants its images; ``None`` where that is not known. Raises as :attr:`origin`."""
+        from cnngraph.database.fingerprint import details_of
+        from cnngraph.origin import Preprocessing
+
+        known = details_of(self.properties).preprocessing
+        return self._understood(Preprocessing, "preprocessing", known) if known else None
+
+    @property
+    def recipe(self) -> str:
+        """The digest of its origin: which structure a plan for it is for; "" where it has none. Raises as that."""
+        origin = self.origin
+        return origin.digest if origin else ""
+
+    def _understood(self, kind: type[_Known], name: str, value: object) -> _Known:
+        try:
+            return kind.model_validate(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            why = first["msg"].removeprefix("Value error, ")
+            raise ModelError(
+                f"The {name} of {self.key} in the graph cannot be read: {where}: {why}.",
+                "It was changed by hand, or a newer cnngraph wrote it: install that one, or ingest the model again.",
+            ) from error
 
     @property
     def mapping(self) -> Mapping:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +17,9 @@ from cnngraph.cli.latency import TargetLatency
 from cnngraph.cli.option_groups import spread
 from cnngraph.cli.options import Data, DataRoot, Device, DryRun, Json, ModelName, Seed
 from cnngraph.console import emit_json, progress, say
+
+if TYPE_CHECKING:
+    from cnngraph.plan import Plan
 
 __all__ = ["register"]
 
@@ -99,6 +103,7 @@ def prune(
     """
     from cnngraph.chain import decide as chain
     from cnngraph.chain.execute import carry_out, require_free
+    from cnngraph.chain.kept_plan import decided
     from cnngraph.chain.stored import other_data
     from cnngraph.settings import check_name
 
@@ -131,37 +136,41 @@ def prune(
         trainer = own_trainer(training.trainer)
         with connection.graph() as graph, progress() as bars:
             require_free(graph.database, graph.settings, as_, out)
+            deciding: AbstractContextManager[Plan]
             if method:
-                made = chain.decide(
-                    graph.database, graph.settings, name, decision, data=other, progress=bars, costs=False
+                deciding = decided(
+                    graph.database, graph.settings, name, decision, data=other, dry_run=dry_run, progress=bars
                 )
             else:
-                made = chain.given(
-                    graph.database,
-                    name,
-                    layers=by_hand.remove_layer,
-                    blocks=by_hand.remove_block,
-                    file=by_hand.plan_file,
-                    run=by_hand.run,
-                    init=choice.init,
+                deciding = nullcontext(
+                    chain.given(
+                        graph.database,
+                        name,
+                        layers=by_hand.remove_layer,
+                        blocks=by_hand.remove_block,
+                        file=by_hand.plan_file,
+                        run=by_hand.run,
+                        init=choice.init,
+                    )
                 )
-            result = carry_out(
-                graph.database,
-                graph.settings,
-                name,
-                made,
-                as_name=as_,
-                retrain=not training.no_retrain,
-                control=not training.no_control,
-                typed=training.typed,
-                trainer=trainer,
-                data=other,
-                device=device,
-                seed=seed,
-                out=out,
-                dry_run=dry_run,
-                progress=bars,
-            )
+            with deciding as made:
+                result = carry_out(
+                    graph.database,
+                    graph.settings,
+                    name,
+                    made,
+                    as_name=as_,
+                    retrain=not training.no_retrain,
+                    control=not training.no_control,
+                    typed=training.typed,
+                    trainer=trainer,
+                    data=other,
+                    device=device,
+                    seed=seed,
+                    out=out,
+                    dry_run=dry_run,
+                    progress=bars,
+                )
     if json:
         emit_json(result)
         return

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from cnngraph.database.rows import camel
+from cnngraph.errors import SpecError
 from cnngraph.network.tables import LATER, Details, Network
 
 __all__ = ["details_of", "fingerprint", "model_properties"]
@@ -45,15 +46,32 @@ def model_properties(network: Network, *, artifact: str | None, sha256: str | No
 
 
 def details_of(properties: dict[str, Any]) -> Details:
-    """The inverse of :func:`model_properties`."""
+    """The inverse of :func:`model_properties`.
+
+    Raises:
+        SpecError: a property is no JSON object: somebody changed it.
+    """
     values: dict[str, Any] = {}
     for entry in fields(Details):
         value = properties.get(camel(entry.name))
         if value is None:
             continue
-        values[entry.name] = json.loads(value) if entry.name in _AS_JSON else value
+        values[entry.name] = _object(properties, entry.name) if entry.name in _AS_JSON else value
     values["input_shape"] = tuple(values["input_shape"])
     return Details(**values)
+
+
+def _object(properties: dict[str, Any], name: str) -> dict[str, Any]:
+    try:
+        value = json.loads(properties[name])
+    except (TypeError, ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise SpecError(
+            f"The property {name} of the Model node {properties.get('key', '')} is no JSON object.",
+            "Somebody changed it: ingest the model again.",
+        )
+    return value
 
 
 def _json(value: Any) -> str:

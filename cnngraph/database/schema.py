@@ -31,6 +31,7 @@ LABELS = (
     *(f"Theta{size}" for size in range(1, 6)),
 )
 _FILE = re.compile(r"V(\d{3})__(\w+)")
+_CONSTRAINED = re.compile(r"FOR \(n:(\w+)\)")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class Migration:
     version: int
     name: str
     text: str
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """Labels whose nodes it constrains or indexes."""
+        return frozenset(_CONSTRAINED.findall(self.text))
 
 
 def migrations() -> list[Migration]:
@@ -80,12 +86,12 @@ def migrate(db: Database, *, share_database: bool = False) -> list[Migration]:
         share_database: allow other people's nodes with our labels; they are never read, changed or deleted.
 
     Raises:
-        ConflictError: before the first migration one of our labels is in use by somebody else.
+        ConflictError: a label that is new to this database's schema is in use by somebody else.
         DatabaseError: the schema is newer than this program, or the server refuses.
     """
     todo = pending(db)
-    if todo and todo[0].version == 1 and not share_database:
-        _refuse_strangers(db)
+    if not share_database:
+        _refuse_strangers(db, todo)
     for migration in todo:
         for statement in cypher.statements(migration.text):
             _run(db, statement)
@@ -103,7 +109,7 @@ def script(db: Database) -> str:
     if not todo:
         return "// The schema is up to date.\n"
     parts = [part for migration in todo for part in (migration.text, _record(migration))]
-    strangers = _strangers(db) if todo[0].version == 1 else ""
+    strangers = _strangers(db, todo)
     if strangers:
         parts.insert(0, f"// Labels that are in use by somebody else: {strangers}. Their nodes are never touched.\n")
     return "\n".join(parts)
@@ -131,8 +137,8 @@ def require_current(db: Database) -> None:
     migrate(db)
 
 
-def _refuse_strangers(db: Database) -> None:
-    strangers = _strangers(db)
+def _refuse_strangers(db: Database, todo: list[Migration]) -> None:
+    strangers = _strangers(db, todo)
     if strangers:
         raise ConflictError(
             f"The database holds nodes of somebody else under labels that cnngraph uses: {strangers}.",
@@ -140,9 +146,26 @@ def _refuse_strangers(db: Database) -> None:
         )
 
 
-def _strangers(db: Database) -> str:
-    """The labels of ours that are in use, with their counts; empty where there are none."""
-    return ", ".join(f"{row['nodes']} :{row['label']}" for row in db.read(cypher.load("schema/label_counts")))
+def _strangers(db: Database, todo: list[Migration]) -> str:
+    """The labels that ``todo`` brings in and that are in use, with their counts; empty where there are none.
+
+    Nodes under them cannot be ours: nothing of ours is written before the schema is current.
+    """
+    new = _new_labels(db, todo)
+    rows = db.read(cypher.load("schema/label_counts")) if new else []
+    return ", ".join(f"{row['nodes']} :{row['label']}" for row in rows if row["label"] in new)
+
+
+def _new_labels(db: Database, todo: list[Migration]) -> frozenset[str]:
+    """The labels that become ours by ``todo``; none by an upgrade of the embedded server, which is the user's own."""
+    if not todo:
+        return frozenset()
+    if todo[0].version == 1:
+        return frozenset(LABELS)
+    if db.embedded:
+        return frozenset()
+    before = [migration.labels for migration in migrations() if migration.version < todo[0].version]
+    return frozenset().union(*(migration.labels for migration in todo)).difference(*before)
 
 
 def _run(db: Database, statement: str) -> None:

@@ -1,8 +1,8 @@
 """``join``: the relative error of the least-squares join of each conv: what the net loses without it, untrained.
 
 A peer that looks at the net and its images, not at the graph; the measures of the graph stand beside it. Each conv is
-cut out by itself, the layers at its gap are refitted (see :mod:`cnngraph.surgery.join_errors`), and the largest error
-of these is its score. Convs that cannot go have none.
+cut out by itself, the layers at its gap are refitted (see :mod:`cnngraph.surgery.joins.join_errors`), and the largest
+error of these is its score. Convs that cannot go have none.
 
 - Direction: from input to output. Weight: none; images are read. Normalisation: by the variation of what is fitted.
 - Low goes first: a conv whose neighbours can do its work by linear means alone.
@@ -33,7 +33,7 @@ _IMAGES = 256
 def _database(db: Database, key: str, options: Options, progress: Progress) -> Scores:
     from cnngraph.database import catalogue
     from cnngraph.datasets.registry import loader, open_data
-    from cnngraph.surgery.join_errors import join_errors
+    from cnngraph.surgery.joins.join_errors import join_errors
     from cnngraph.surgery.saved import is_saved, read_saved
 
     properties = catalogue.properties(db, key)

@@ -46,16 +46,17 @@ def load_weights(model: nn.Module, path: str | Path, *, new_head: bool = False) 
         NotFoundError: there is no such file.
         ModelError: it is no weights file, a pickle, does not fit the net, or holds NaN or infinity.
     """
-    fit_weights(model, read_weights(path), where=str(path), new_head=new_head)
+    tensors = read_weights(path, hint="Give a path, or --weights pretrained.")
+    fit_weights(model, tensors, where=str(path), new_head=new_head)
 
 
-def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
-    """The tensors of a weights file by name, on the CPU."""
+def read_weights(path: str | Path, *, hint: str = "Give the path of one.") -> dict[str, torch.Tensor]:
+    """The tensors of a weights file by name, on the CPU; ``hint``: what to do where there is no such file."""
     source = Path(path)
     if source.is_dir():
         raise ModelError(f"{source} is a folder, not a weights file.", "Name the .safetensors or .pt file in it.")
     if not source.is_file():
-        raise NotFoundError(f"There is no weights file {source}.", "Give a path, or --weights pretrained.")
+        raise NotFoundError(f"There is no weights file {source}.", hint)
     if source.suffix == ".safetensors":
         return _read_safetensors(source)
     return _unwrap(_read_torch(source), source)

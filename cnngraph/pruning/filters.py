@@ -1,13 +1,13 @@
 """Method ``filters``: a share of the filters goes, those of the lowest score, in groups of coupled channels.
 
 Channels that a sum, a depthwise convolution or the like holds together go together or not at all (a *group* of
-:mod:`cnngraph.surgery.coupling`), so a group has one score: each layer's scores are divided by their mean, which makes
-those of different layers comparable, and the group's is the mean over its filters. That is the group importance of
-Torch-Pruning's default (reduction ``mean``, normaliser ``mean``; Fang et al., "DepGraph", CVPR 2023, section 3.3), but
-for the order: normalised by layer first, so that a wide layer does not outvote a narrow one.
+:mod:`cnngraph.surgery.channels.coupling`), so a group has one score: each layer's scores are divided by their mean,
+which makes those of different layers comparable, and the group's is the mean over its filters. That is the group
+importance of Torch-Pruning's default (reduction ``mean``, normaliser ``mean``; Fang et al., "DepGraph", CVPR 2023,
+section 3.3), but for the order: normalised by layer first, so that a wide layer does not outvote a narrow one.
 
-Pure: the scores come from :mod:`cnngraph.surgery.filter_scores` (the net) or :mod:`cnngraph.measures.filters` (the
-graph); nothing here reads a net, changes one, or trains.
+Pure: the scores come from :mod:`cnngraph.surgery.channels.filter_scores` (the net) or
+:mod:`cnngraph.measures.filters` (the graph); nothing here reads a net, changes one, or trains.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cnngraph.errors import PlanError, UsageError, nearest
 from cnngraph.plan import Plan, Removal
 
 if TYPE_CHECKING:
-    from cnngraph.surgery.coupling import Coupling, Group
+    from cnngraph.surgery.channels.coupling import Coupling, Group
 
 __all__ = ["SCOPES", "plan_filters"]
 

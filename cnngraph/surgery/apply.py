@@ -15,13 +15,13 @@ from cnngraph.errors import PlanError
 from cnngraph.network.symbolic import unwrapped
 from cnngraph.origin import Origin, get_origin, set_origin
 from cnngraph.plan import Plan
-from cnngraph.surgery.anatomy import read
-from cnngraph.surgery.carry_out import carry_out, renew, renew_everything
+from cnngraph.surgery.channels.filters import Carved, carved_by
 from cnngraph.surgery.check import architectures_of, resolve
-from cnngraph.surgery.filters import Carved, carved_by
-from cnngraph.surgery.incision import Incision, Join
-from cnngraph.surgery.passage import Copy
-from cnngraph.surgery.refit import Refitted, refit
+from cnngraph.surgery.joins.anatomy import read
+from cnngraph.surgery.joins.carry_out import carry_out, renew, renew_everything
+from cnngraph.surgery.joins.incision import Incision, Join
+from cnngraph.surgery.joins.passage import Copy
+from cnngraph.surgery.joins.refit import Refitted, refit
 from cnngraph.surgery.sample import fitting_images, input_shape_of
 
 __all__ = ["IMAGES", "JoinReport", "Report", "apply", "apply_with_report", "cut"]

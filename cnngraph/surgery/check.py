@@ -9,10 +9,10 @@ from cnngraph.network.blocks import find_blocks
 from cnngraph.network.graph import LayerGraph
 from cnngraph.origin import get_origin
 from cnngraph.plan import Plan, Removal
-from cnngraph.surgery.anatomy import Body
-from cnngraph.surgery.incision import Incision, incise
-from cnngraph.surgery.residual import Branch, branch_of
-from cnngraph.surgery.steps import is_sum
+from cnngraph.surgery.joins.anatomy import Body
+from cnngraph.surgery.joins.incision import Incision, incise
+from cnngraph.surgery.joins.residual import Branch, branch_of
+from cnngraph.surgery.joins.steps import is_sum
 
 __all__ = ["architectures_of", "check", "removable", "removable_blocks", "resolve", "units"]
 
@@ -80,7 +80,7 @@ def resolve(
     branches: dict[str, Branch] = {}
     for removal in removes:
         if removal.kind == "filters":
-            continue  # these went before: cnngraph.surgery.filters
+            continue  # these went before: cnngraph.surgery.channels.filters
         if removal.kind != "block":
             convs.add(_conv(body, removal.layer, unknown))
         elif removal.layer in body.blocks and not body.blocks[removal.layer].reason:

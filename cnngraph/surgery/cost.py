@@ -12,9 +12,9 @@ from torch import nn
 from cnngraph.errors import PlanError
 from cnngraph.network.graph import Layer, LayerGraph
 from cnngraph.plan import Plan, Removal, Step
-from cnngraph.surgery.anatomy import Body
 from cnngraph.surgery.check import resolve
-from cnngraph.surgery.incision import Filling, Incision
+from cnngraph.surgery.joins.anatomy import Body
+from cnngraph.surgery.joins.incision import Filling, Incision
 
 __all__ = ["Cost", "Costs"]
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from cnngraph.plan import Plan
-from cnngraph.surgery.anatomy import read
-from cnngraph.surgery.carry_out import carry_out
+from cnngraph.surgery.channels.filters import carved_by
 from cnngraph.surgery.check import resolve
-from cnngraph.surgery.filters import carved_by
+from cnngraph.surgery.joins.anatomy import read
+from cnngraph.surgery.joins.carry_out import carry_out
 
 __all__ = ["Executed", "executed", "hooks_of", "unlikeness"]
 

@@ -25,10 +25,10 @@ from cnngraph.plan import Plan
 from cnngraph.randomness import seeded
 from cnngraph.surgery import saved
 from cnngraph.surgery.apply import cut
-from cnngraph.surgery.filters import carved_by
+from cnngraph.surgery.channels.filters import carved_by
+from cnngraph.surgery.channels.masked import masked, norms_across
+from cnngraph.surgery.joins.passage import Adapter
 from cnngraph.surgery.likeness import executed, hooks_of, unlikeness
-from cnngraph.surgery.masked import masked, norms_across
-from cnngraph.surgery.passage import Adapter
 from cnngraph.surgery.sameness import Difference, difference
 from cnngraph.surgery.sample import input_shape_of
 

@@ -1,5 +1,5 @@
-// How many nodes bear each of our labels, from the counts that the server keeps: asked before our first migration, when none
-// of them can be ours.
+// How many nodes bear each of our labels, from the counts that the server keeps: asked before a migration, when none of those
+// whose labels it brings in can be ours.
 WITH {Model: COUNT { (:Model) }, Layer: COUNT { (:Layer) }, Input: COUNT { (:Input) }, Conv: COUNT { (:Conv) },
       Linear: COUNT { (:Linear) }, Norm: COUNT { (:Norm) }, Activation: COUNT { (:Activation) },
       Pool: COUNT { (:Pool) }, Add: COUNT { (:Add) }, Concat: COUNT { (:Concat) }, Flatten: COUNT { (:Flatten) },

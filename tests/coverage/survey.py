@@ -24,13 +24,13 @@ from cnngraph.network.graph import follow
 from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.filters import plan_filters
 from cnngraph.surgery import saved
-from cnngraph.surgery.anatomy import read
 from cnngraph.surgery.apply import cut
-from cnngraph.surgery.carry_out import carry_out
+from cnngraph.surgery.channels.coupling import Coupling, coupled
+from cnngraph.surgery.channels.filter_scores import magnitude
+from cnngraph.surgery.channels.masked import masked
 from cnngraph.surgery.check import removable, removable_blocks, resolve
-from cnngraph.surgery.coupling import Coupling, coupled
-from cnngraph.surgery.filter_scores import magnitude
-from cnngraph.surgery.masked import masked
+from cnngraph.surgery.joins.anatomy import read
+from cnngraph.surgery.joins.carry_out import carry_out
 from cnngraph.surgery.sameness import difference
 from cnngraph.surgery.verify import state_hash
 from tests.coverage.nets import CLASSES, build_net, input_shape

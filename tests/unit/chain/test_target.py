@@ -18,10 +18,10 @@ from cnngraph.plan import LayerScore, Plan, Removal
 from cnngraph.pruning.filters import plan_filters
 from cnngraph.pruning.target import Target
 from cnngraph.surgery.apply import cut
-from cnngraph.surgery.coupling import coupled
-from cnngraph.surgery.filter_scores import magnitude
-from cnngraph.surgery.latency_table import LatencyTable, write_table
+from cnngraph.surgery.channels.coupling import coupled
+from cnngraph.surgery.channels.filter_scores import magnitude
 from cnngraph.training.latency import Latency
+from cnngraph.training.latency_table import LatencyTable, write_table
 
 SHAPE = (4, 6, 6)
 KEEP = {"0": "glued to the input"}

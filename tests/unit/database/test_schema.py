@@ -61,6 +61,26 @@ def test_strangers_with_our_labels_are_counted_and_refused() -> None:
     assert schema.migrate(db, share_database=True)
 
 
+def test_an_upgrade_counts_the_labels_that_are_new_with_it() -> None:
+    labels = {"Block": 4, "Layer": 12, "Model": 3}
+    recorder, db = database(version=1, labels=labels)
+    with pytest.raises(ConflictError, match=r"uses: 4 :Block\.") as refused:
+        schema.migrate(db)
+    assert "--share-database" in refused.value.hint
+    assert recorder.ran == []
+    assert "in use by somebody else: 4 :Block." in schema.script(db)
+    assert [migration.version for migration in schema.migrate(db, share_database=True)] == [2]
+    assert schema.migrate(db) == []
+    recorder, db = database(version=1, labels={"Layer": 12, "Model": 3})
+    assert schema.migrate(db)
+
+
+def test_an_upgrade_of_the_embedded_server_refuses_nothing() -> None:
+    recorder, db = database(version=1, labels={"Block": 4}, embedded=True)
+    schema.require_current(db)
+    assert recorder.version == schema.migrations()[-1].version
+
+
 def test_the_script_for_an_administrator_is_all_that_migrate_runs() -> None:
     recorder, db = database(labels={"Layer": 12})
     text = schema.script(db)

@@ -16,7 +16,7 @@ from torch import nn
 
 from cnngraph.errors import ModelError, NotFoundError
 from cnngraph.models.registry import build
-from cnngraph.models.weights import heads, load_weights
+from cnngraph.models.weights import heads, load_weights, read_weights
 
 
 def small(classes: int = 10, seed: int = 0) -> nn.Module:
@@ -240,3 +240,12 @@ def test_values_that_are_not_finite_are_refused(tmp_path: Path, value: float) ->
 def test_the_head_is_found(name: str, expected: list[str]) -> None:
     with torch.device("meta"):
         assert heads(build(name, classes=10)) == expected
+
+
+def test_a_file_that_is_not_there_is_said_with_what_the_caller_takes(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError) as refused:
+        read_weights(tmp_path / "nofile")
+    assert "pretrained" not in refused.value.hint
+    with pytest.raises(NotFoundError) as refused:
+        load_weights(nn.Linear(1, 1), tmp_path / "nofile")
+    assert "--weights pretrained" in refused.value.hint

@@ -30,7 +30,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Coupling:
-    """As :class:`cnngraph.surgery.coupling.Coupling`, as far as a plan looks at it."""
+    """As :class:`cnngraph.surgery.channels.coupling.Coupling`, as far as a plan looks at it."""
 
     layers: dict[str, int]
     groups: tuple[Group, ...]

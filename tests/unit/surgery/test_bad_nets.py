@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from cnngraph.errors import CnngraphError, ModelError, PlanError, TraceError
 from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.apply import apply
-from cnngraph.surgery.coupling import coupled
+from cnngraph.surgery.channels.coupling import coupled
 from cnngraph.surgery.verify import state_hash, verify
 
 from .nets import seeded

@@ -14,10 +14,10 @@ from cnngraph.errors import ModelError
 from cnngraph.network.graph import follow
 from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.apply import apply
-from cnngraph.surgery.coupling import coupled
-from cnngraph.surgery.filter_scores import magnitude, taylor
-from cnngraph.surgery.filters import carve
-from cnngraph.surgery.masked import masked
+from cnngraph.surgery.channels.coupling import coupled
+from cnngraph.surgery.channels.filter_scores import magnitude, taylor
+from cnngraph.surgery.channels.filters import carve
+from cnngraph.surgery.channels.masked import masked
 from cnngraph.surgery.sameness import difference
 from cnngraph.surgery.verify import state_hash, verify
 

@@ -15,10 +15,10 @@ from cnngraph.errors import PlanError
 from cnngraph.network.graph import follow
 from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.apply import apply, apply_with_report
+from cnngraph.surgery.channels.coupling import coupled
+from cnngraph.surgery.channels.masked import masked
 from cnngraph.surgery.check import removable, removable_blocks
 from cnngraph.surgery.cost import Costs
-from cnngraph.surgery.coupling import coupled
-from cnngraph.surgery.masked import masked
 from cnngraph.surgery.sameness import difference
 from cnngraph.surgery.verify import state_hash, verify
 

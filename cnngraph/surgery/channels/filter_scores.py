@@ -1,0 +1,185 @@
+"""Scores of filters from the net alone: low goes first, none is negative, and the net stays as it is.
+
+Each gives, by layer of a :class:`~cnngraph.surgery.channels.coupling.Coupling`, one number a filter; a plan divides
+them by their mean in the layer, and joins coupled filters. The scores that need the graph are in
+:mod:`cnngraph.measures.filters`.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cnngraph.errors import DataError, PlanError, UsageError, nearest
+from cnngraph.modes import evaluation_mode
+from cnngraph.surgery.channels.coupling import Coupling
+
+__all__ = [
+    "NET_SCORES",
+    "TAYLOR_IMAGES",
+    "FilterScores",
+    "magnitude",
+    "norm_scale",
+    "score_filters",
+    "seeded_order",
+    "taylor",
+]
+
+FilterScores = dict[str, tuple[float, ...]]
+
+NET_SCORES = ("magnitude", "taylor", "bn", "random")
+TAYLOR_IMAGES = 256
+
+
+def score_filters(
+    model: nn.Module,
+    coupling: Coupling,
+    score: str = "magnitude",
+    *,
+    loader: Iterable[Any] | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> FilterScores:
+    """The score of that name of every filter of ``model``, for :func:`cnngraph.pruning.filters.plan_filters`.
+
+    Args:
+        coupling: what :func:`cnngraph.surgery.channels.coupling.coupled` found in the net.
+        score: one of :data:`NET_SCORES`.
+        loader: batches of (images, labels), training data, which ``taylor`` needs.
+        seed: decides ``random``.
+        device: where ``taylor`` is computed.
+
+    Raises:
+        UsageError: there is no such score, or ``taylor`` is given no images.
+        PlanError: ``bn`` of a net without norms.
+    """
+    if score not in NET_SCORES:
+        raise UsageError(f"The net itself gives no score {score!r}.", nearest(score, NET_SCORES))
+    if score == "taylor":
+        if loader is None:
+            raise UsageError("The score taylor needs training images.", "Give a loader of (images, labels).")
+        return taylor(model, coupling, loader, device=device)
+    if score == "random":
+        return seeded_order(coupling, seed)
+    return magnitude(model, coupling) if score == "magnitude" else norm_scale(model, coupling)
+
+
+def magnitude(model: nn.Module, coupling: Coupling) -> FilterScores:
+    """The L2 norm of each filter's weights, biases left out; as the measure ``magnitude`` of the graph.
+
+    Norm instead of L1 (Li et al., "Pruning Filters for Efficient ConvNets", ICLR 2017): our choice, since under the
+    usual initialisation its square does not depend on the filter's size.
+    """
+    return {layer: _listed(_filters(model, layer).norm(dim=1)) for layer in coupling.layers}
+
+
+def norm_scale(model: nn.Module, coupling: Coupling) -> FilterScores:
+    """|gamma| of the norms that scale a filter's channel (Liu et al., "Network Slimming", ICCV 2017).
+
+    Each norm's |gamma| are divided by their mean, and where several norms read a channel their mean counts. A filter
+    that no norm with a gamma reads has NaN, so no score.
+
+    Raises:
+        PlanError: the net has no such norm.
+    """
+    gammas = {
+        name: weight.detach().double().abs()
+        for name in dict.fromkeys(name for group in coupling.groups for name, _ in group.norms)
+        if isinstance(weight := getattr(model.get_submodule(name), "weight", None), Tensor)
+    }
+    if not gammas:
+        raise PlanError("The net has no norm with a scale, so there is no score bn.", "Use --score magnitude.")
+    relative = {name: (gamma / gamma.mean() if gamma.mean() > 0 else gamma).tolist() for name, gamma in gammas.items()}
+    scores = {layer: [math.nan] * width for layer, width in coupling.layers.items()}
+    for group in coupling.groups:
+        read = [relative[name][channel] for name, channel in group.norms if name in relative]
+        if read:
+            for layer, channel in group.filters:
+                scores[layer][channel] = math.fsum(read) / len(read)
+    return {layer: tuple(values) for layer, values in scores.items()}
+
+
+def taylor(
+    model: nn.Module,
+    coupling: Coupling,
+    batches: Iterable[Any],
+    *,
+    images: int = TAYLOR_IMAGES,
+    device: torch.device | str = "cpu",
+) -> FilterScores:
+    """|sum of w * dL/dw| over each filter's weights and bias: what the loss would change without it, to first order.
+
+    Molchanov et al., "Importance Estimation for Neural Network Pruning", CVPR 2019, equation 8 before its square, which
+    leaves the order as it is. L is the mean cross-entropy over the images, in eval mode, so norms use the statistics
+    that they have.
+
+    Args:
+        model: the net; it is copied.
+        coupling: of that net.
+        batches: (images, labels), training data; read until so many images were seen.
+        images: how many, about.
+        device: where it is computed.
+
+    Raises:
+        DataError: there is no image.
+    """
+    net = copy.deepcopy(model).to(device)
+    for parameter in net.parameters():
+        parameter.requires_grad_(True)
+        parameter.grad = None
+    seen = 0
+    with evaluation_mode(net), torch.enable_grad():
+        for inputs, labels in batches:
+            logits = net(inputs.to(device))
+            loss = nn.functional.cross_entropy(logits, labels.to(device), reduction="sum")
+            loss.backward()  # type: ignore[no-untyped-call]
+            seen += len(inputs)
+            if seen >= images:
+                break
+    if not seen:
+        raise DataError("There is no image to take the gradient on.", "Give batches of (images, labels).")
+    return {
+        layer: _listed(_saliency(net.get_submodule(layer), width).abs() / seen)
+        for layer, width in coupling.layers.items()
+    }
+
+
+def seeded_order(coupling: Coupling, seed: int) -> FilterScores:
+    """The null: numbers that follow from the seed alone, uniform in 0..1."""
+    rng = np.random.default_rng(seed)
+    return {layer: tuple(rng.random(width).tolist()) for layer, width in coupling.layers.items()}
+
+
+def _filters(model: nn.Module, layer: str) -> Tensor:
+    """The weights of a layer's filters, float64, shape (filters, weights of one)."""
+    module = model.get_submodule(layer)
+    assert isinstance(module.weight, Tensor)
+    return _by_filter(module, module.weight.detach().double())
+
+
+def _by_filter(module: nn.Module, weight: Tensor) -> Tensor:
+    """``weight`` of ``module`` as (filters, weights of one): a transposed conv has (inputs, outputs / groups, ...)."""
+    if not isinstance(module, nn.modules.conv._ConvTransposeNd):
+        return weight.flatten(1)
+    return torch.unflatten(weight, 0, (module.groups, -1)).transpose(1, 2).flatten(0, 1).flatten(1)
+
+
+def _saliency(module: nn.Module, width: int) -> Tensor:
+    """Sum of w * dL/dw over weight and bias of each filter, shape (width,); what the loss does not reach has 0."""
+    total = torch.zeros(width, dtype=torch.float64)
+    for parameter in module.parameters(recurse=False):
+        if parameter.grad is not None:
+            product = parameter.detach().double() * parameter.grad.double()
+            rows = _by_filter(module, product) if parameter.dim() > 1 else product.unsqueeze(1)
+            total += rows.sum(1).cpu()
+    return total
+
+
+def _listed(values: Tensor) -> tuple[float, ...]:
+    return tuple(values.tolist())

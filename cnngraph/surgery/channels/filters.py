@@ -1,0 +1,150 @@
+"""Takes filters out of a net: a deep copy of the user's own net whose tensors and numbers are those of what is left."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from cnngraph.errors import CnngraphError, ModelError, PlanError
+from cnngraph.plan import Plan
+from cnngraph.surgery.channels.counts import Stored
+from cnngraph.surgery.channels.coupling import Coupling, coupled
+from cnngraph.surgery.channels.ledger import Size
+
+__all__ = ["Carved", "carve", "carved_by", "copied"]
+
+Gone = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Carved:
+    """A net after the filters of a plan went, or the net itself where the plan names none.
+
+    Attributes:
+        filters: those that are gone, with what is coupled to the plan's. coupling: ``None`` where none went.
+        notes: which layers went along unnamed, and what could not be seen.
+    """
+
+    model: nn.Module
+    filters: dict[str, tuple[int, ...]]
+    coupling: Coupling | None
+    notes: tuple[str, ...]
+
+
+def carved_by(model: nn.Module, plan: Plan, input_shape: tuple[int, int, int]) -> Carved:
+    """Carry out the part of ``plan`` that names filters, for images of ``input_shape`` (channels, height, width).
+
+    Raises:
+        PlanError: as :func:`carve`. TraceError, ModelError: the net cannot be followed or copied.
+    """
+    if not plan.filters:
+        return Carved(model, {}, None, ())
+    coupling = coupled(model, input_shape)
+    filters = coupling.closure(plan.filters)
+    more = {layer: set(gone) - set(plan.filters.get(layer, ())) for layer, gone in filters.items()}
+    along = [f"{len(extra)} of {layer}" for layer, extra in more.items() if extra]
+    notes = [f"Filters that are coupled with those of the plan went along: {_listed(along)}."] if along else []
+    return Carved(carve(model, coupling, filters), filters, coupling, (*coupling.notes, *notes))
+
+
+def _listed(parts: list[str]) -> str:
+    shown = 5
+    rest = f" and of {len(parts) - shown} more layers" if len(parts) > shown else ""
+    return ", ".join(parts[:shown]) + rest
+
+
+def carve(model: nn.Module, coupling: Coupling, filters: Mapping[str, Iterable[int]]) -> nn.Module:
+    """A copy of ``model`` without ``filters`` and what is coupled with them; ``model`` stays as it is.
+
+    Args:
+        coupling: what :func:`cnngraph.surgery.channels.coupling.coupled` found for this net.
+        filters: output channels by layer, numbered from 0.
+
+    Raises:
+        PlanError: as ``coupling.closure``, or a number that a module stores cannot follow.
+        ModelError: the net cannot be copied.
+    """
+    gone = coupling.gone(filters)
+    sizes = {where: _new_size(model, where, uses, gone) for where, uses in coupling.ledger.sizes.items()}
+    slim = copied(model)
+    for axis in coupling.ledger.axes.values():
+        kept = np.flatnonzero(~gone[axis.labels])
+        if len(kept) < len(axis.labels):
+            _select(slim.get_submodule(axis.owner), axis.name, axis.axis, kept)
+    for where, value in sizes.items():
+        if value is not None:
+            _set(slim, where, value)
+    for index, labels in coupling.ledger.described:
+        slim.feature_info[index]["num_chs"] = int((~gone[labels]).sum())  # type: ignore[index]
+    return slim
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A deep copy.
+
+    Raises:
+        ModelError: the net holds something that cannot be copied.
+    """
+    try:
+        return copy.deepcopy(model)
+    except CnngraphError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise ModelError(
+            f"{type(model).__name__} cannot be copied: {reason}.", "Let copy.deepcopy(model) work, then try again."
+        ) from error
+
+
+def _select(module: nn.Module, name: str, axis: int, kept: npt.NDArray[np.int64]) -> None:
+    """Keep the entries ``kept`` of a parameter or buffer along ``axis``; its kind, gradient flag and strides stay."""
+    tensor = getattr(module, name)
+    if tensor is None:
+        return
+    with torch.no_grad():
+        smaller = tensor.detach().index_select(axis, torch.from_numpy(kept).to(tensor.device))
+        smaller = smaller.contiguous(memory_format=_format(tensor))
+    if isinstance(tensor, nn.Parameter):
+        module._parameters[name] = nn.Parameter(smaller, requires_grad=tensor.requires_grad)
+    else:
+        module._buffers[name] = smaller
+
+
+def _format(tensor: Tensor) -> torch.memory_format:
+    """How the tensor lies in memory: channels last, or as usual."""
+    if tensor.is_contiguous() or tensor.dim() != 4 or not tensor.is_contiguous(memory_format=torch.channels_last):
+        return torch.contiguous_format
+    return torch.channels_last
+
+
+def _new_size(model: nn.Module, where: Stored, uses: list[Size], gone: Gone) -> int | None:
+    """The number at ``where`` with which all its uses are right; ``None`` where it stays."""
+    wanted = [(use.function, int((~gone[use.labels]).sum()), len(use.labels)) for use in uses]
+    if all(left == before for _, left, before in wanted):
+        return None
+    held = getattr(model.get_submodule(where.owner), where.attribute)
+    before = int(held if where.index is None else held[where.index])
+    for value in range(before, -1, -1):
+        if all(function(value) == left for function, left, _ in wanted):
+            return value
+    name = ".".join(part for part in (where.owner, where.attribute) if part)
+    raise PlanError(
+        f"These filters cannot go: no value of {name} gives the sizes that they leave.",
+        "Remove other filters.",
+    )
+
+
+def _set(model: nn.Module, where: Stored, value: int) -> None:
+    module = model.get_submodule(where.owner)
+    if where.index is None:
+        setattr(module, where.attribute, value)
+        return
+    held = getattr(module, where.attribute)
+    parts = [value if index == where.index else part for index, part in enumerate(held)]
+    setattr(module, where.attribute, type(held)(parts))

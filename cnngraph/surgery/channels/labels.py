@@ -1,0 +1,249 @@
+"""The label pass: a followed net is run on labels of its channels instead of numbers.
+
+Every value of an image is a tensor of its real shape that holds, for each element, the label of the channel it belongs
+to. Operations that only move values (flatten, concat, split, shuffle) are run as they are. Layers with weights read
+the labels along their input axis and give new ones; element-wise operations tie labels; what is not known to keep
+channels apart fixes those that enter it, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from cnngraph.network.kinds import module_of, operation_of, step_of
+from cnngraph.surgery.channels import shapes
+from cnngraph.surgery.channels.counts import Count
+from cnngraph.surgery.channels.layer_labels import LayerLabels
+from cnngraph.surgery.channels.ledger import Ledger
+from cnngraph.surgery.channels.moves import MOVES, Move, UnknownError, over_places, unlabelled
+
+__all__ = ["LabelPass"]
+
+_ELEMENTWISE = frozenset(
+    "relu relu6 gelu silu hardswish hardsigmoid sigmoid tanh elu celu selu leakyrelu mish softplus hardtanh "  # noqa: SIM905
+    "logsigmoid rrelu softsign tanhshrink hardshrink softshrink threshold dropout dropout1d dropout2d dropout3d "
+    "alphadropout featurealphadropout featuredropout stochasticdepth identity clamp clampmin clampmax clip abs neg "
+    "sqrt rsqrt exp expm1 log log1p log2 pow square reciprocal sin cos erf round floor ceil sign float half double "
+    "bfloat16 to type cuda cpu detach clone contiguous add sub rsub mul div truediv multiply divide subtract "
+    "truedivide maximum minimum lerp addcmul addcdiv where fmod remainder zeroslike oneslike maskedfill".split()
+)
+_PLACEWISE = frozenset(
+    "maxpool1d maxpool2d maxpool3d avgpool1d avgpool2d avgpool3d lppool2d adaptiveavgpool1d adaptiveavgpool2d "  # noqa: SIM905
+    "adaptiveavgpool3d adaptivemaxpool1d adaptivemaxpool2d fractionalmaxpool2d interpolate upsample "
+    "upsamplingnearest2d upsamplingbilinear2d zeropad2d reflectionpad2d replicationpad2d constantpad2d circularpad2d "
+    "gridsample".split()
+)
+_REDUCTIONS = frozenset({"mean", "sum", "amax", "amin", "max", "min", "std", "var", "prod", "median", "logsumexp"})
+_SOFTMAX = frozenset({"softmax", "logsoftmax", "softmin"})
+_CHANNEL_NORMS = frozenset({"batchnorm", "instancenorm"})
+_WEIGHTED = frozenset({"linear", "conv1d", "conv2d", "conv3d"})
+
+
+class LabelPass(fx.Interpreter):
+    """One run over a followed net; findings go into ``ledger``.
+
+    Attributes:
+        reached: identities of the parameters that the net uses.
+        given: by module path, the labels of the channels of what its call last gave.
+    """
+
+    def __init__(self, model: nn.Module, module: fx.GraphModule, ledger: Ledger) -> None:
+        super().__init__(module, garbage_collect_values=True)
+        self.model = model
+        self.ledger = ledger
+        self.layers = LayerLabels(model, ledger)
+        self.reached: set[int] = set()
+        self.given: dict[str, Tensor] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        """The labels of one step's value."""
+        if n.op == "placeholder":
+            return unlabelled(n.meta["shape"])
+        if n.op == "get_attr":
+            return self._parameter(n)
+        args, kwargs = self.fetch_args_kwargs_from_env(n)
+        operands = list(_tensors((args, kwargs)))
+        if n.op == "output":
+            self._fix(operands, "they are what the net gives")
+            return None
+        try:
+            value = self._through(n, args, kwargs, operands)
+        except UnknownError as error:
+            value = self._stop(n, operands, str(error))
+        except Exception as error:  # noqa: BLE001 (whatever labels cannot go through is only no place to cut)
+            value = self._stop(n, operands, f"{operation_of(n)} cannot be read ({type(error).__name__})")
+        if _shape(value) != n.meta["shape"]:
+            value = self._stop(n, operands, f"{operation_of(n)} does not keep them apart")
+        for path, _ in n.meta.get("nn_module_stack", {}).values():
+            if isinstance(value, Tensor):
+                self.given[path] = value
+        return value
+
+    def _through(self, n: fx.Node, args: Any, kwargs: Any, operands: list[Tensor]) -> Any:
+        step, module = step_of(n), module_of(n)
+        if module is not None:
+            self.reached.update(id(parameter) for parameter in module.parameters())
+        if not operands:
+            return _without_labels(getattr(self, n.op)(n.target, args, kwargs))
+        if module is not None and self.layers.knows(module):
+            return self.layers(str(n.target), module, args[0], n.meta["shape"])
+        if step in MOVES:
+            return MOVES[step](
+                Move(self.ledger, n, module, args, kwargs, lambda: getattr(self, n.op)(n.target, args, kwargs))
+            )
+        if step in _ELEMENTWISE or (step in _REDUCTIONS and len(operands) > 1):
+            return self._elementwise(n, operands, (args, kwargs))
+        if step in _PLACEWISE:
+            return over_places(args[0], n.meta["shape"])
+        if step in _REDUCTIONS:
+            return _reduced(n, args, kwargs)
+        if step in _SOFTMAX:
+            return _softmax(n, module, args[0])
+        if step in _CHANNEL_NORMS:
+            columns = [part.reshape(1, -1, *[1] * (args[0].dim() - 2)) for part in operands[1:]]
+            return self._elementwise(n, [args[0], *columns])
+        if step == "layernorm":
+            return self._layer_norm(n, args, kwargs, operands)
+        if step in _WEIGHTED:
+            return self._weighted(n, args)
+        raise UnknownError(f"{operation_of(n)} may mix them")
+
+    def _fix(self, operands: Sequence[Tensor], reason: str) -> None:
+        for operand in operands:
+            self.ledger.fix(shapes.flat(operand), reason)
+
+    def _stop(self, n: fx.Node, operands: Sequence[Tensor], reason: str) -> Any:
+        """What enters stays; what comes out belongs to no channel."""
+        self._fix(operands, reason)
+        shape = n.meta["shape"]
+        if isinstance(shape, list):
+            return [unlabelled(each) for each in shape]
+        return _without_labels(n.meta["value"]) if shape is None else unlabelled(shape)
+
+    def _parameter(self, n: fx.Node) -> Any:
+        """A parameter or buffer that the code uses itself: labels along its one axis that is longer than 1.
+
+        A tensor that is neither (a plain attribute, or what the code made of a buffer before any image met it) cannot
+        be cut: it belongs to no channel.
+        """
+        path = str(n.target)
+        value = self.fetch_attr(path)
+        if not isinstance(value, Tensor):
+            return value
+        self.reached.add(id(value))
+        long = [axis for axis, size in enumerate(value.shape) if size > 1]
+        owner, _, name = path.rpartition(".")
+        if any(step_of(user) not in _WEIGHTED for user in n.users):
+            self.ledger.reckoned.add(owner)
+        if len(long) != 1 or not self._holds(owner, name):
+            return unlabelled(value.shape)
+        labels = self.layers.own(owner, name, long[0], value)
+        line = [-1 if axis == long[0] else 1 for axis in range(value.dim())]
+        return torch.from_numpy(labels).reshape(line)
+
+    def _holds(self, owner: str, name: str) -> bool:
+        """Whether the net keeps the tensor ``owner.name`` as a parameter or buffer of its own."""
+        try:
+            module = self.model.get_submodule(owner)
+        except AttributeError:
+            return False
+        return name in module._parameters or name in module._buffers
+
+    def _elementwise(self, n: fx.Node, operands: Sequence[Tensor], arguments: Any = ()) -> Tensor:
+        """Labels that meet are tied; a single channel that is spread over many stays and is tied to none."""
+        shape = n.meta["shape"]
+        for number in _parts(arguments):
+            if isinstance(number, Count):
+                number.spend()
+        whole = [operand.expand(shape) for operand in operands]
+        alone = [_is_spread(operand, whole, shape) for operand in operands]
+        self._fix([labels for labels, single in zip(whole, alone, strict=True) if single], "they scale whole maps")
+        meeting = [labels for labels, single in zip(whole, alone, strict=True) if not single]
+        result = meeting[0]
+        for labels in meeting[1:]:
+            one, other = shapes.compact(result), shapes.compact(labels)
+            self.ledger.tie(one.numpy(), other.numpy())
+            result = torch.where(one == 0, other, one).expand(shape)
+        return result
+
+    def _layer_norm(self, n: fx.Node, args: Any, kwargs: Any, operands: Sequence[Tensor]) -> Tensor:
+        weight = n.kwargs.get("weight", (*n.args, None, None, None)[2])
+        sizes = kwargs.get("normalized_shape", (*args, ())[1])
+        if not isinstance(weight, fx.Node) or weight.op != "get_attr" or len(sizes) != 1:
+            raise UnknownError("a norm without weights runs over them")
+        shapes.reshaped(self.ledger, args[0], args[0], [-1] * (args[0].dim() - 1) + list(sizes))
+        owner, _, name = str(weight.target).rpartition(".")
+        self.ledger.across.add((owner, name))
+        return self._elementwise(n, operands)
+
+    def _weighted(self, n: fx.Node, args: Any) -> Tensor:
+        """A layer whose own ``forward`` calls the function with its weight."""
+        weight = n.kwargs.get("weight", (*n.args, None)[1])
+        path, _, name = str(weight.target if isinstance(weight, fx.Node) else "").rpartition(".")
+        module = self.model.get_submodule(path)
+        if name != "weight" or not self.layers.knows(module):
+            raise UnknownError(f"{operation_of(n)} reads them by weights that are no layer's own")
+        return self.layers(path, module, args[0], n.meta["shape"])
+
+
+def _softmax(n: fx.Node, module: nn.Module | None, labels: Tensor) -> Tensor:
+    axis = getattr(module, "dim", None) if module is not None else n.kwargs.get("dim", (*n.args, None)[1])
+    if not isinstance(axis, int) or shapes.varies(labels, axis % labels.dim()):
+        raise UnknownError("a softmax runs over them")
+    return labels
+
+
+def _reduced(n: fx.Node, args: Any, kwargs: Any) -> Any:
+    """A mean, a sum or the like: over anything but channels it keeps them apart."""
+    axes = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    if axes is None or isinstance(axes, Tensor):
+        raise UnknownError(f"{operation_of(n)} runs over them")
+    value: Tensor = args[0]
+    axes = sorted({axis % value.dim() for axis in ([axes] if isinstance(axes, int) else axes)}, reverse=True)
+    if any(shapes.varies(value, axis) for axis in axes):
+        raise UnknownError(f"{operation_of(n)} runs over them")
+    shape = n.meta["shape"]
+    keep = len(shape[0] if isinstance(shape, list) else shape) == value.dim()
+    for axis in axes:
+        value = value.narrow(axis, 0, 1) if keep else value.select(axis, 0)
+    return [value for _ in shape] if isinstance(shape, list) else value
+
+
+def _is_spread(operand: Tensor, others: Sequence[Tensor], shape: tuple[int, ...]) -> bool:
+    """Whether one entry of ``operand`` meets several channels of another operand."""
+    missing = len(shape) - operand.dim()
+    short = [axis for axis in range(len(shape)) if axis < missing or operand.shape[axis - missing] < shape[axis]]
+    return any(shapes.varies(other, axis) for other in others for axis in short)
+
+
+def _without_labels(value: Any) -> Any:
+    """``value`` with every tensor in it replaced by one that belongs to no channel."""
+    if isinstance(value, Tensor):
+        return unlabelled(value.shape)
+    return type(value)(map(_without_labels, value)) if type(value) in (tuple, list) else value
+
+
+def _tensors(argument: Any) -> Iterator[Tensor]:
+    return (part for part in _parts(argument) if isinstance(part, Tensor))
+
+
+def _parts(argument: Any) -> Iterator[Any]:
+    if isinstance(argument, tuple | list):
+        for part in argument:
+            yield from _parts(part)
+    elif isinstance(argument, dict):
+        yield from _parts(list(argument.values()))
+    else:
+        yield argument
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return tuple(value.shape)
+    if isinstance(value, tuple | list) and value and all(isinstance(part, Tensor) for part in value):
+        return [tuple(part.shape) for part in value]
+    return None

@@ -1,0 +1,195 @@
+"""Labels through layers with weights: what they read, what they give, and which of their numbers and tensors follow."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchvision.ops.misc import FrozenBatchNorm2d
+
+from cnngraph.surgery.channels import shapes
+from cnngraph.surgery.channels.counts import Labels, Stored
+from cnngraph.surgery.channels.ledger import Ledger
+
+__all__ = ["LayerLabels"]
+
+_CONV = nn.modules.conv._ConvNd
+_TRANSPOSED = nn.modules.conv._ConvTransposeNd
+_BY_CHANNEL = (nn.modules.batchnorm._NormBase, FrozenBatchNorm2d)
+_KNOWN = (_CONV, nn.Linear, *_BY_CHANNEL, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.PReLU)
+
+
+class LayerLabels:
+    """The layers of one net. Calling it with a layer and the labels that it reads gives the labels of its outputs."""
+
+    def __init__(self, net: nn.Module, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self._owners = Counter(
+            id(parameter) for module in net.modules() for parameter in module.parameters(recurse=False)
+        )
+
+    def knows(self, module: nn.Module) -> bool:
+        """Whether ``module`` is a layer with channels of its own."""
+        return isinstance(module, _KNOWN)
+
+    def __call__(self, path: str, module: nn.Module, labels: Tensor, shape: tuple[int, ...]) -> Tensor:
+        if isinstance(module, _CONV):
+            return self._conv(path, module, labels, shape)
+        if isinstance(module, nn.Linear):
+            return self._dense(path, module, labels, shape)
+        if isinstance(module, _BY_CHANNEL):
+            return self._norm(path, module, labels)
+        if isinstance(module, nn.GroupNorm):
+            return self._group_norm(path, module, labels)
+        if isinstance(module, nn.PReLU):
+            return self._slopes(path, module, labels)
+        assert isinstance(module, nn.LayerNorm | nn.RMSNorm)
+        return self._layer_norm(path, module, labels)
+
+    def own(self, owner: str, name: str, axis: int, tensor: Tensor) -> Labels:
+        """The labels of a parameter's own elements along ``axis``, the same at every use."""
+        if (owner, name, axis) not in self.ledger.axes:
+            self.ledger.carved(owner, name, axis, self.ledger.fresh(tensor.shape[axis]))
+        labels = self.ledger.axes[owner, name, axis].labels
+        if self._owners[id(tensor)] > 1:
+            self.ledger.fix(labels, f"{owner} shares a parameter with another module")
+        return labels
+
+    def _conv(self, path: str, conv: nn.modules.conv._ConvNd, labels: Tensor, shape: tuple[int, ...]) -> Tensor:
+        read = self._row(labels, 1, path)
+        given = self.ledger.given_by(path, conv.out_channels)
+        self.ledger.convs.add(path)
+        self.ledger.read_by(path, read)
+        self.ledger.sized(Stored(path, "in_channels"), read)
+        self.ledger.sized(Stored(path, "out_channels"), given)
+        into, out = (0, 1) if isinstance(conv, _TRANSPOSED) else (1, 0)
+        if conv.groups == 1:
+            self.ledger.carved(path, "weight", into, read, reads=True)
+            self.ledger.carved(path, "weight", out, given)
+        else:
+            self._grouped(path, conv, read, given)
+        if conv.bias is not None:
+            self.ledger.carved(path, "bias", 0, given)
+        self._guard(path, conv, read, given)
+        return _row_of(given, 1, shape)
+
+    def _grouped(self, path: str, conv: nn.modules.conv._ConvNd, read: Labels, given: Labels) -> None:
+        """Whole groups go, or the same place in every group: whichever leaves the finer choice."""
+        ins, outs = read.reshape(conv.groups, -1), given.reshape(conv.groups, -1)
+        transposed = isinstance(conv, _TRANSPOSED)
+        self.ledger.carved(path, "weight", 0, read if transposed else given, reads=transposed)
+        if min(ins.shape[1], outs.shape[1]) > conv.groups:
+            self.ledger.tie(ins, ins[:1])
+            self.ledger.tie(outs, outs[:1])
+            self.ledger.carved(path, "weight", 1, outs[0] if transposed else ins[0], reads=not transposed)
+        else:
+            self.ledger.tie(ins, ins[:, :1])
+            self.ledger.tie(outs, ins[:, :1])
+            self.ledger.sized(Stored(path, "groups"), outs[:, 0])
+
+    def _dense(self, path: str, dense: nn.Linear, labels: Tensor, shape: tuple[int, ...]) -> Tensor:
+        axis = labels.dim() - 1
+        read = self._row(labels, axis, path)
+        given = self.ledger.given_by(path, dense.out_features)
+        if labels.dim() > 3:  # images, rows, columns, channels
+            self.ledger.over_places.add(path)
+        self.ledger.read_by(path, read)
+        self.ledger.sized(Stored(path, "in_features"), read)
+        self.ledger.sized(Stored(path, "out_features"), given)
+        self.ledger.carved(path, "weight", 1, read, reads=True)
+        self.ledger.carved(path, "weight", 0, given)
+        if dense.bias is not None:
+            self.ledger.carved(path, "bias", 0, given)
+        self._guard(path, dense, read, given)
+        return _row_of(given, axis, shape)
+
+    def _norm(self, path: str, norm: nn.Module, labels: Tensor) -> Tensor:
+        row = self._row(labels, 1, path)
+        self._scale(path, norm, row)
+        if hasattr(norm, "num_features"):
+            self.ledger.sized(Stored(path, "num_features"), row)
+        return labels
+
+    def _slopes(self, path: str, prelu: nn.PReLU, labels: Tensor) -> Tensor:
+        """One slope a channel, or one for all."""
+        if prelu.num_parameters > 1:
+            row = self._row(labels, 1, path)
+            self.ledger.carved(path, "weight", 0, row)
+            self.ledger.sized(Stored(path, "num_parameters"), row)
+            self._guard(path, prelu, row)
+        return labels
+
+    def _group_norm(self, path: str, norm: nn.GroupNorm, labels: Tensor) -> Tensor:
+        """Whole groups go, which is exact, or the same place in every group, where the norm then sees fewer."""
+        row = self._row(labels, 1, path)
+        groups = row.reshape(norm.num_groups, -1)
+        self._scale(path, norm, row)
+        self.ledger.sized(Stored(path, "num_channels"), row)
+        if groups.shape[1] > norm.num_groups:
+            self.ledger.tie(groups, groups[:1])
+            self.ledger.carved(path, "weight", 0, row)  # also where it has none: the reference norm is known by it
+            self.ledger.across.add((path, "weight"))
+        else:
+            self.ledger.tie(groups, groups[:, :1])
+            self.ledger.sized(Stored(path, "num_groups"), groups[:, 0])
+        return labels
+
+    def _layer_norm(self, path: str, norm: nn.LayerNorm | nn.RMSNorm, labels: Tensor) -> Tensor:
+        sizes = tuple(norm.normalized_shape)
+        # torchvision's LayerNorm2d is a LayerNorm that has channels first
+        first = 1 if type(norm).__name__ == "LayerNorm2d" else labels.dim() - len(sizes)
+        varying = [i for i in range(len(sizes)) if shapes.varies(labels, first + i)]
+        outside = [axis for axis in range(labels.dim()) if not first <= axis < first + len(sizes)]
+        if len(varying) > 1 or any(shapes.varies(labels, axis) for axis in outside):
+            self.ledger.fix(shapes.flat(labels), f"{path} runs over them and over places")
+            return labels
+        for place in varying:
+            row = self._row(labels, first + place, path)
+            for name in ("weight", "bias"):
+                if name == "weight" or getattr(norm, name, None) is not None:
+                    self.ledger.carved(path, name, place, row)
+            self.ledger.sized(Stored(path, "normalized_shape", place), row)
+            self.ledger.norms.setdefault(path, row)
+            self.ledger.across.add((path, "weight"))
+            self._guard(path, norm, row)
+        return labels
+
+    def _scale(self, path: str, norm: nn.Module, row: Labels) -> None:
+        """Everything of ``norm`` that has one number a channel."""
+        for name, tensor in (*norm.named_parameters(recurse=False), *norm.named_buffers(recurse=False)):
+            if tensor.dim() == 1:
+                self.ledger.carved(path, name, 0, row)
+        self.ledger.norms.setdefault(path, row)
+        self._guard(path, norm, row)
+
+    def _row(self, labels: Tensor, axis: int, path: str) -> Labels:
+        """The labels along the axis that a layer reads; where they differ from place to place, they stay."""
+        row = shapes.along(labels, axis)
+        if row is None:
+            self.ledger.fix(shapes.flat(labels), f"{path} reads them mixed with places")
+            return np.zeros(labels.shape[axis], np.int64)
+        return row
+
+    def _guard(self, path: str, module: nn.Module, *rows: Labels) -> None:
+        """Fix the channels of a layer whose weights are not its own."""
+        reason = ""
+        if any(self._owners[id(parameter)] > 1 for parameter in module.parameters(recurse=False)):
+            reason = f"{path} shares a parameter with another module"
+        elif hasattr(module, "parametrizations") or (hasattr(module, "weight") and "weight" not in _held(module)):
+            reason = f"{path} makes its weights from other parameters"
+        if reason:
+            for row in rows:
+                self.ledger.fix(row, reason)
+
+
+def _held(module: nn.Module) -> dict[str, Any]:
+    return {**module._parameters, **module._buffers}
+
+
+def _row_of(labels: Labels, axis: int, shape: tuple[int, ...]) -> Tensor:
+    line = [1] * len(shape)
+    line[axis] = -1
+    return torch.from_numpy(labels).reshape(line).expand(shape)
