@@ -31,5 +31,5 @@ def page(command: Run, server: Any, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_the_lineage_of_four_removals(command: Run, page: Path) -> None:
     lineage = command("lineage", "res-faster", "--json").json
-    assert [model["name"].split("/")[-1] for model in lineage["ancestors"]][-1] == "res"
-    assert {path.name for path in page.iterdir()} >= {"res.pt2", "mobile.safetensors", "own.pt2"}
+    assert [one["model"].split("/")[-1] for one in lineage["ancestors"]][-1] == "res"
+    assert {path.name for path in page.iterdir()} >= {"res.pt2", "mobile.safetensors", "branches.pt2"}

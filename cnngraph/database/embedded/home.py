@@ -93,7 +93,8 @@ class Home:
             # the data themselves are in another database, which a new system database takes over
             progress.note(f"The server's password was lost; its users are put aside in {self._put_users_aside()}.")
         if not self._has_users():
-            write_atomically(self.password_file, secrets.token_urlsafe(24) + "\n")
+            # No hyphen: the server's tool would take a password that begins with one for an option.
+            write_atomically(self.password_file, secrets.token_hex(24) + "\n")
             self._set_initial_password()
         self.password_file.chmod(0o600)
 

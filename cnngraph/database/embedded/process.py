@@ -95,8 +95,9 @@ def find(mark: str) -> tuple[int, float] | None:
     """Look through this user's processes for a server that nobody remembers, since its starter was killed."""
     import psutil
 
-    for process in psutil.process_iter():
+    for pid in psutil.pids():  # not process_iter, which remembers processes whose number another one has by now
         try:
+            process = psutil.Process(pid)
             if process.uids().real == os.getuid() and mark in process.cmdline():
                 return process.pid, process.create_time()
         except psutil.Error:
