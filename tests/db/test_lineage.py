@@ -167,7 +167,7 @@ def test_filters_that_are_not_there_are_refused(database: Database, plan: Plan) 
     with pytest.raises(PlanError, match="no filter 9") as refused:
         store("conv1")
     assert "0 to 3" in refused.value.hint
-    with pytest.raises(PlanError, match="pool of .* has no filters"):
+    with pytest.raises(PlanError, match=r"pool of .* has no filters"):
         store("pool")
 
 
