@@ -45,15 +45,17 @@ class Setting:
         return f"{self.images_per_class}x{self.epochs}-w{self.width:g}"
 
     @property
+    def images(self) -> str:
+        """The sentence that says what was learned from."""
+        return f"CIFAR-10, {self.images_per_class} training images a class."
+
+    @property
     def described(self) -> str:
         """The sentence that stands above a table."""
-        return (
-            f"CIFAR-10, {self.images_per_class} training images a class, baselines of width {self.width:g} trained for "
-            f"{self.epochs} epochs."
-        )
+        return f"{self.images} Baselines are of width {self.width:g}, trained for {self.epochs} epochs."
 
 
-def add_options(parser: argparse.ArgumentParser, *, images_per_class: int, epochs: int, width: float) -> None:
+def add_options(parser: argparse.ArgumentParser, *, images_per_class: int, epochs: int, width: float | None) -> None:
     """The options that a Setting is made of."""
     parser.add_argument("--data", default="cifar10", help="cifar10, or folder:PATH with train and test inside")
     parser.add_argument("--images-per-class", type=int, default=images_per_class)
