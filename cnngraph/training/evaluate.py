@@ -16,7 +16,7 @@ from cnngraph.console import Progress, Quiet
 from cnngraph.datasets.images import Images, loader
 from cnngraph.errors import DataError, ModelError
 from cnngraph.modes import evaluation_mode
-from cnngraph.training.execution import pick_device
+from cnngraph.training.execution import image_type, pick_device
 
 __all__ = ["Evaluation", "evaluate", "scores"]
 
@@ -63,7 +63,7 @@ def evaluate(
     device: str | torch.device = "auto",
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Judge ``model`` in eval mode and full precision; its modes are restored, it stays on ``device``.
+    """Judge ``model`` in eval mode, in the precision of its weights; its modes are restored, it stays on ``device``.
 
     Args:
         model: a classifier: images -> logits of shape (N, classes).
@@ -79,13 +79,13 @@ def evaluate(
     batches = loader(images, batch_size=batch_size) if isinstance(images, Images) else images
     shown = progress or Quiet()
     shown.start("Evaluating", len(images) if isinstance(images, Images) else None)
-    place = pick_device(device)
+    place, dtype = pick_device(device), image_type(model)
     model.to(place)
     confusion: NDArray[np.int64] | None = None
     loss = 0.0
     with evaluation_mode(model), torch.inference_mode():
         for pictures, labels in batches:
-            logits = model(pictures.to(place)).float().cpu()
+            logits = model(pictures.to(place, dtype)).float().cpu()
             classes = logits.shape[1]
             if confusion is None:
                 confusion = np.zeros((classes, classes), dtype=np.int64)

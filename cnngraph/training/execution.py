@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +13,17 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cnngraph.errors import UsageError
+from cnngraph.errors import ModelError, UsageError
 
-__all__ = ["Execution", "Precision", "choose_execution", "logits_and_loss", "pick_device"]
+__all__ = [
+    "Execution",
+    "Precision",
+    "choose_execution",
+    "image_type",
+    "logits_and_loss",
+    "pick_device",
+    "require_trainable",
+]
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -57,6 +66,30 @@ def pick_device(name: str | torch.device) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("There is no CUDA device here.", "Use --device cpu, or install a CUDA build of PyTorch.")
     return torch.device(name)
+
+
+def image_type(model: nn.Module) -> torch.dtype:
+    """The type of number in which ``model`` reads images: that of its weights; float32 where it has none.
+
+    >>> image_type(nn.Conv2d(3, 8, 3).bfloat16())
+    torch.bfloat16
+    """
+    tensors = itertools.chain(model.parameters(), model.buffers())
+    return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
+
+
+def require_trainable(model: nn.Module) -> None:
+    """Return unless the weights are in half precision: a step of the optimizer is lost in their rounding.
+
+    Raises:
+        ModelError: they are.
+    """
+    dtype = image_type(model)
+    if dtype.itemsize < torch.float32.itemsize:
+        raise ModelError(
+            f"The weights are {str(dtype).removeprefix('torch.')}, too coarse to be trained.",
+            "Train them as float32 (model.float()); on CUDA that computes in half precision all the same.",
+        )
 
 
 def choose_execution(

@@ -27,7 +27,14 @@ from cnngraph.modes import evaluation_mode, kept_modes
 from cnngraph.training.augment import shift_and_flip
 from cnngraph.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from cnngraph.training.evaluate import evaluate
-from cnngraph.training.execution import Execution, Precision, choose_execution, logits_and_loss, pick_device
+from cnngraph.training.execution import (
+    Execution,
+    Precision,
+    choose_execution,
+    logits_and_loss,
+    pick_device,
+    require_trainable,
+)
 
 __all__ = ["DEFAULT_LEARNING_RATES", "Epoch", "Fit", "Recipe", "fit"]
 
@@ -149,12 +156,13 @@ def fit(
     Raises:
         UsageError: a value out of range, an unknown device, or a precision that it lacks.
         DataError: fewer than two training images.
-        ModelError: the net cannot read the images, or the loss became NaN.
+        ModelError: the net cannot read the images, its weights are in half precision, or the loss became NaN.
         ConflictError: the checkpoint is of another training.
     """
     recipe = Recipe(epochs, batch_size, learning_rate, optimizer, weight_decay, patience, augment, seed)
     if len(train) < 2:
         raise DataError(f"There are {len(train)} training images.", "Training needs two or more.")
+    require_trainable(model)
     _require_readable(model, train)
     settings = asdict(recipe) | {"images": len(train), "parameters": sum(p.numel() for p in model.parameters())}
     saved = read_checkpoint(checkpoint, settings) if checkpoint else None

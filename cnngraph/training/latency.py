@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from cnngraph.modes import evaluation_mode
-from cnngraph.training.execution import pick_device
+from cnngraph.training.execution import image_type, pick_device
 from cnngraph.training.runtimes import prepare
 
 __all__ = ["STEADY", "Clock", "Latency", "device_name", "in_turns", "latency_ms", "measure_latency"]
@@ -75,7 +75,7 @@ def measure_latency(
     tries: int = 1,
     clock: Clock = time.perf_counter,
 ) -> Latency:
-    """Time eval-mode forward passes on random images, one pass of each net in turn.
+    """Time eval-mode forward passes on random images in the precision of the weights, one pass of each net in turn.
 
     Args:
         models: nets by name; their modes are restored, they stay on ``device``.
@@ -98,7 +98,10 @@ def measure_latency(
             modes.enter_context(evaluation_mode(model.to(place)))
         if runtime == "compile":
             torch.compiler.reset()  # nets of one class share the compiler's cache, which holds few of them
-        passes = {name: _synchronised(prepare(model, images, runtime), place) for name, model in models.items()}
+        passes = {
+            name: _synchronised(prepare(model, images.to(image_type(model)), runtime), place)
+            for name, model in models.items()
+        }
         with torch.inference_mode(runtime != "compile"):  # a net compiled outside of it would be compiled anew
             found = _steadiest(lambda: in_turns(passes, repeats=max(repeats, 2), warmup=warmup, clock=clock), tries)
     quartiles = {name: statistics.quantiles(taken, n=4) for name, taken in found.items()}

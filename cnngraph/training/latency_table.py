@@ -19,7 +19,7 @@ from cnngraph.errors import NotFoundError, PlanError, nearest
 from cnngraph.files import write_text
 from cnngraph.modes import evaluation_mode
 from cnngraph.network.graph import LayerGraph, follow
-from cnngraph.training.execution import pick_device
+from cnngraph.training.execution import image_type, pick_device
 from cnngraph.training.latency import Clock, device_name, in_turns, measure_latency
 from cnngraph.training.onnx_profile import profile_layers
 from cnngraph.training.runtimes import check_runtime
@@ -113,7 +113,8 @@ def measure_layers(
     check_runtime(runtime)
     place = pick_device(device)
     graph = follow(model, input_shape)
-    images = torch.rand(batch_size, *input_shape, generator=torch.Generator().manual_seed(0)).to(place)
+    images = torch.rand(batch_size, *input_shape, generator=torch.Generator().manual_seed(0))
+    images = images.to(place, image_type(model))
     model.to(place)
     with evaluation_mode(model), evaluation_mode(graph.graph_module), torch.no_grad():
         if runtime == "onnxruntime":

@@ -40,12 +40,12 @@ def profile_layers(
     layout) are in the whole alone.
 
     Raises:
-        CnngraphError: onnxruntime is not installed. ModelError: the net cannot be exported.
+        CnngraphError: onnxruntime is not installed. ModelError: the net cannot be exported or run.
     """
     proto = onnx_model(model, images)
     with tempfile.TemporaryDirectory() as folder:
-        profiled = onnx_session(proto, images.device, Path(folder) / "profile")
         plain = onnx_session(proto, images.device)
+        profiled = onnx_session(proto, images.device, Path(folder) / "profile")
         feed = {plain.get_inputs()[0].name: images.cpu().numpy()}
         passes = {"whole": lambda: plain.run(None, feed), "layers": lambda: profiled.run(None, feed)}
         times = in_turns(passes, repeats=repeats, warmup=warmup, clock=clock)

@@ -102,6 +102,7 @@ def onnx_session(proto: Any, device: torch.device, profile: Path | None = None) 
 
     Raises:
         CnngraphError: onnxruntime is not installed, or cannot compute on this device.
+        ModelError: it has no kernels for this net, most often for numbers of its type (bfloat16, float64).
     """
     runtime = _onnxruntime()
     provider = "CUDAExecutionProvider" if device.type == "cuda" else "CPUExecutionProvider"
@@ -114,7 +115,16 @@ def onnx_session(proto: Any, device: torch.device, profile: Path | None = None) 
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = os.fspath(profile)
-    return runtime.InferenceSession(proto.SerializeToString(), options, providers=[provider])
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph
+    from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NoKernel
+
+    try:
+        return runtime.InferenceSession(proto.SerializeToString(), options, providers=[provider])
+    except (Fail, InvalidGraph, NoKernel) as error:
+        raise ModelError(
+            f"ONNX Runtime cannot run this net on {device.type}: {_first_line(error)}",
+            "Use --runtime eager, or a net whose weights are float32.",
+        ) from error
 
 
 def _onnxruntime() -> Any:

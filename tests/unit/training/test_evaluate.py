@@ -87,3 +87,10 @@ def test_bad_input_is_named() -> None:
         evaluate(Fixed(), batches([[0.0, 1.0]], [5]), device="cpu")
     with pytest.raises(ModelError, match="NaN or infinite"):
         evaluate(Fixed(), batches([[float("nan"), 1.0]], [1]), device="cpu")
+
+
+def test_a_net_in_half_precision_is_judged_in_it() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).bfloat16()
+    found = evaluate(model, [(torch.rand(3, 1, 2, 2), torch.tensor([0, 1, 0]))], device="cpu")
+    assert found.images == 3
+    assert model[1].weight.dtype is torch.bfloat16

@@ -302,3 +302,8 @@ def test_the_scale_of_half_precision_gradients_is_resumed(
     steps = 3 * (-(-97 // 16) - 1)  # a last batch of one image is left out
     assert whole.state_dict()["scale"] == 4.0 * 2 ** (steps // 5)
     assert resumed.state_dict() == whole.state_dict()
+
+
+def test_weights_in_half_precision_are_not_trained(train: Images) -> None:
+    with pytest.raises(ModelError, match="The weights are float16, too coarse to be trained"):
+        fit(Net().half(), train, None, epochs=1, **HOW)

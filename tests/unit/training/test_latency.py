@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from cnngraph.errors import CnngraphError, UsageError
+from cnngraph.errors import CnngraphError, ModelError, UsageError
 from cnngraph.training.latency import latency_ms, measure_latency
 
 
@@ -105,3 +105,29 @@ def test_cuda_where_there_is_none_is_one_line() -> None:
 def test_a_compiled_net_is_timed() -> None:
     found = measure_latency({"net": nn.Conv2d(1, 2, 3)}, (1, 8, 8), repeats=2, warmup=1, runtime="compile")
     assert found.median_ms["net"] > 0
+
+
+class Typed(nn.Conv2d):
+    """A conv that notes the type of its images."""
+
+    seen: torch.dtype | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen = x.dtype
+        return super().forward(x)
+
+
+def test_each_net_gets_images_in_the_precision_of_its_weights() -> None:
+    types = {"half": torch.float16, "brain": torch.bfloat16, "single": torch.float32, "double": torch.float64}
+    models = {name: Typed(1, 2, 3).to(dtype) for name, dtype in types.items()}
+    found = measure_latency(models, (1, 8, 8), repeats=2, warmup=0)
+    assert set(found.median_ms) == set(types)
+    assert {name: model.seen for name, model in models.items()} == types
+
+
+def test_onnxruntime_says_which_numbers_it_has_no_kernels_for() -> None:
+    pytest.importorskip("onnxruntime")
+    half = nn.Sequential(nn.Conv2d(1, 2, 3)).half()
+    assert measure_latency({"net": half}, (1, 8, 8), repeats=2, runtime="onnxruntime").median_ms["net"] > 0
+    with pytest.raises(ModelError, match="ONNX Runtime cannot run this net on cpu"):
+        measure_latency({"net": half.bfloat16()}, (1, 8, 8), repeats=2, runtime="onnxruntime")

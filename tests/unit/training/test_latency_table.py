@@ -127,3 +127,9 @@ def test_on_cuda_every_layer_lies_between_two_events() -> None:
     table = measure_layers(Branches(), (3, 64, 64), device="cuda", repeats=5)
     assert min(table.layers.values()) > 0
     assert table.device == torch.cuda.get_device_name()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_layers_are_timed_in_the_precision_of_their_weights(dtype: torch.dtype) -> None:
+    table = measure_layers(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()).to(dtype), (1, 8, 8), repeats=2, clock=steady())
+    assert list(table.layers) == ["0", "1"]
