@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.chain import baseline, decide, execute, ingest
+from cnngraph.chain.read_back import json_file
 from cnngraph.chain.stored import OtherData
 from cnngraph.chain.subject import DataChoice, ModelChoice
 from cnngraph.console import Progress
@@ -113,7 +114,7 @@ class Demo:
         with self._step("Remove what costs at most one point, prove it, retrain beside the control", command):
             if result_file.is_file() and self._holds(db, PRUNED):
                 self.say("  It is there from an earlier run.")
-                return read_plan(plan_file), json.loads(result_file.read_text(encoding="utf-8"))
+                return read_plan(plan_file), json_file(result_file)
             plan = self._decide(db, decide.Decision(max_accuracy_drop=DROP), costs=False)
             write_plan(plan, plan_file)
             result = execute.carry_out(

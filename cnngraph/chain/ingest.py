@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnngraph.chain.read_back import understood
 from cnngraph.chain.subject import DataChoice, ModelChoice, Subject, open_subject
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import ModelError, NotFoundError, UsageError
@@ -45,13 +46,17 @@ class Mapping:
     device: str = "auto"
 
     @classmethod
-    def of(cls, inputs: dict[str, Any]) -> Mapping:
-        """How a net was mapped whose Network has these ``details.inputs``, so that another's numbers compare."""
+    def of(cls, inputs: dict[str, Any], what: str) -> Mapping:
+        """How a net was mapped whose Network has these ``details.inputs``, so that another's numbers compare.
+
+        Args:
+            what: it is the mapping of, for the message.
+
+        Raises:
+            ModelError: a value is not of its type.
+        """
         names = {field.name for field in fields(cls)}
-        known = {name: value for name, value in inputs.items() if name in names}
-        if known.get("only_classes"):
-            known["only_classes"] = tuple(known["only_classes"])
-        return cls(**known)
+        return understood(cls, {name: value for name, value in inputs.items() if name in names}, what)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.errors import ConflictError
+from cnngraph.errors import ConflictError, SpecError
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
@@ -43,11 +42,20 @@ def place(db: Database, base: str, as_name: str | None, *, sha256: str, data: Ma
     for name in names:
         key = f"{db.owner}/{name}"
         found = catalogue.properties(db, key)
-        inputs = json.loads(found.get("inputs") or "{}")
         empty = found.get("status") in (None, "loading") and "fingerprint" not in found  # not even begun, or just so
-        if empty or (found.get("sha256") == sha256 and inputs.get("data") == data):
+        if empty or (found.get("sha256") == sha256 and _data_of(found) == data):
             return Place(name, key, found.get("status") == "complete")
     raise ConflictError(
         f"There is a model {names[0]} already, with other weights or data.",
         f"Choose another name, or delete it: cnngraph delete {names[0]}",
     )
+
+
+def _data_of(found: Mapping[str, Any]) -> Any:
+    """The data that a model was ingested with; ``None`` also where somebody damaged that: then it is another model."""
+    from cnngraph.database.fingerprint import json_property
+
+    try:
+        return json_property(found, "inputs").get("data")
+    except SpecError:
+        return None

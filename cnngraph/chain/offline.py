@@ -14,6 +14,7 @@ from cnngraph.chain.baseline import training_recipe
 from cnngraph.chain.decide import init_of, named
 from cnngraph.chain.execute import preview
 from cnngraph.chain.prune import Retraining, prune, work_folder
+from cnngraph.chain.read_back import understood
 from cnngraph.chain.stored import OtherData
 from cnngraph.chain.subject import DataChoice, ModelChoice, open_subject
 from cnngraph.console import Progress
@@ -42,13 +43,13 @@ class Source:
     @property
     def mapping(self) -> ingesting.Mapping:
         """How the net of the bundle was mapped, so that the new one compares; else the defaults of ``ingest``."""
-        return ingesting.Mapping.of(self.inputs)
+        return ingesting.Mapping.of(self.inputs, f"The mapping of {self.typed}")
 
     def data(self, other: OtherData) -> DataChoice:
         """What was typed, else the data that the bundle or the saved model names.
 
         Raises:
-            ModelError: nothing names any.
+            ModelError: nothing names any, or what does was changed by hand.
         """
         from cnngraph.surgery.saved import read_saved
 
@@ -59,7 +60,7 @@ class Source:
         if known is None:
             raise ModelError(f"It is not known which data {self.typed} was trained on.", "Name it: --data D")
         changes = {field: value for field, value in vars(other).items() if value is not None}
-        return DataChoice.model_validate(known).model_copy(update=changes)
+        return understood(DataChoice, known, f"The data of {self.typed}").model_copy(update=changes)
 
 
 def open_source(typed: str) -> Source:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnngraph import __version__
 from cnngraph.chain.baseline import settings_of, train_net
+from cnngraph.chain.read_back import json_file
 from cnngraph.chain.subject import Subject
 from cnngraph.console import Progress, Quiet, warn
 from cnngraph.errors import VerificationError
@@ -175,7 +176,7 @@ def _rebuilt(
     done = folder / "slim.json"
     if done.is_file():
         progress.note("An earlier run got as far as a verified net: going on from there.")
-        return saved.read_saved(folder / "slim").model, json.loads(done.read_text(encoding="utf-8"))
+        return saved.read_saved(folder / "slim").model, json_file(done)
     progress.start("Rebuilding")
     slim, report = apply_with_report(
         subject.model, plan, loader=loader(subject.data.train, seed=seed, shuffle=True), seed=seed, progress=progress
@@ -232,8 +233,7 @@ def _trained(
         _save(tuned, subject, folder / "model", trained=True)
         write_text(done, json.dumps({"epoch_seconds": took.epoch_seconds}))
     # Read back, the net lies in memory as the old one does: a layout chosen for training would decide the latency.
-    found = json.loads(done.read_text(encoding="utf-8"))
-    return saved.read_saved(folder / "model").model, float(found["epoch_seconds"])
+    return saved.read_saved(folder / "model").model, float(json_file(done)["epoch_seconds"])
 
 
 def _latencies(

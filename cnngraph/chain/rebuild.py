@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.chain.stored import Stored, stored
+from cnngraph.chain.stored import OtherData, Stored, stored
 from cnngraph.console import Progress, Quiet
-from cnngraph.errors import ConflictError, ModelError, VerificationError
+from cnngraph.errors import ConflictError, ModelError, SpecError, VerificationError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -86,7 +85,10 @@ def _state(db: Database, model: Stored) -> dict[str, Tensor]:
 def _how_to_ingest(model: Stored) -> str:
     """The command that writes the weights too."""
     source = model.properties.get("artifact") or "MODEL"
-    data = json.loads(model.properties.get("inputs") or "{}").get("data", {}).get("name", "DATA")
+    try:
+        data = model.data(OtherData()).name
+    except (ModelError, SpecError):  # not known, or damaged: the command is worth showing all the same
+        data = "DATA"
     name = model.key.partition("/")[2]
     return f"Write them: cnngraph ingest {source} --data {data} --name {name} --kernels --replace"
 

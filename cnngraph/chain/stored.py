@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from cnngraph.chain.ingest import Mapping
+from cnngraph.chain.read_back import understood
 from cnngraph.chain.subject import DataChoice
 from cnngraph.errors import ModelError
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.origin import Origin, Preprocessing
-
-_Known = TypeVar("_Known", bound=BaseModel)
 
 __all__ = ["OtherData", "Stored", "other_data", "stored"]
 
@@ -73,7 +69,7 @@ class Stored:
         from cnngraph.origin import Origin
 
         recipe = details_of(self.properties).recipe
-        return self._understood(Origin, "recipe", recipe) if recipe else None
+        return understood(Origin, recipe, self._in_graph("recipe")) if recipe else None
 
     @property
     def preprocessing(self) -> Preprocessing | None:
@@ -82,7 +78,7 @@ class Stored:
         from cnngraph.origin import Preprocessing
 
         known = details_of(self.properties).preprocessing
-        return self._understood(Preprocessing, "preprocessing", known) if known else None
+        return understood(Preprocessing, known, self._in_graph("preprocessing")) if known else None
 
     @property
     def recipe(self) -> str:
@@ -90,32 +86,32 @@ class Stored:
         origin = self.origin
         return origin.digest if origin else ""
 
-    def _understood(self, kind: type[_Known], name: str, value: object) -> _Known:
-        try:
-            return kind.model_validate(value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            why = first["msg"].removeprefix("Value error, ")
-            raise ModelError(
-                f"The {name} of {self.key} in the graph cannot be read: {where}: {why}.",
-                "It was changed by hand, or a newer cnngraph wrote it: install that one, or ingest the model again.",
-            ) from error
-
     @property
     def mapping(self) -> Mapping:
-        """How it was mapped: what is made of it is mapped the same way."""
-        return Mapping.of(json.loads(self.properties.get("inputs") or "{}"))
+        """How it was mapped: what is made of it is mapped the same way. Raises as :attr:`origin`."""
+        return Mapping.of(self._inputs, self._in_graph("mapping"))
 
     def data(self, other: OtherData) -> DataChoice:
-        """The data that it was ingested with, or what was typed instead."""
-        inputs = json.loads(self.properties.get("inputs") or "{}")
-        known = inputs.get("data") or {}
+        """The data that it was ingested with, or what was typed instead.
+
+        Raises:
+            ModelError: neither is there, or what is known of them was changed by hand. SpecError: it is no JSON object.
+        """
+        known = self._inputs.get("data")
         if not known and other.name is None:
             raise ModelError(f"It is not known which data {self.key} was ingested with.", "Name it: --data D")
-        choice = DataChoice.model_validate(known) if known else DataChoice(name=other.name or "")
+        choice = understood(DataChoice, known or {"name": other.name}, self._in_graph("data"))
         changes = {field: value for field, value in vars(other).items() if value is not None}
         return choice.model_copy(update=changes)
+
+    @property
+    def _inputs(self) -> dict[str, Any]:
+        from cnngraph.database.fingerprint import json_property
+
+        return json_property(self.properties, "inputs")
+
+    def _in_graph(self, what: str) -> str:
+        return f"The {what} of {self.key} in the graph"
 
 
 def stored(db: Database, name: str) -> Stored:

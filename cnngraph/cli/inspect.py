@@ -55,17 +55,18 @@ def show(
         _list_blocks(found["model"], found["blocks"])
         return
     if found.get("recipe"):
-        found["recipe"] = _recipe(found["recipe"])
+        found["recipe"] = _recipe(found["recipe"], found["model"])
     table(("property", "value"), [(key, _flat(value)) for key, value in found.items()])
 
 
-def _recipe(recipe: dict[str, Any]) -> str:
+def _recipe(recipe: dict[str, Any], model: str) -> str:
     """A model's recipe in one line: its architecture, and what each plan removed from it."""
-    from cnngraph.plan import Plan
+    from cnngraph.chain.read_back import understood
+    from cnngraph.origin import Origin
 
-    options = ", ".join(f"{name} {value}" for name, value in recipe.get("options", {}).items())
-    plans = [Plan.model_validate(plan).in_words for plan in recipe.get("plans", [])]
-    return "; then without ".join([f"{recipe['architecture']} ({options})", *plans])
+    origin = understood(Origin, recipe, f"The recipe of {model} in the graph")
+    options = ", ".join(f"{name} {value}" for name, value in origin.options.items())
+    return "; then without ".join([f"{origin.architecture} ({options})", *(plan.in_words for plan in origin.plans)])
 
 
 def _list_blocks(model: str, blocks: list[dict[str, Any]]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.database import cypher, failures
 from cnngraph.database.connection import Database
+from cnngraph.database.fingerprint import json_property
 from cnngraph.database.lease import lease
 from cnngraph.errors import ConflictError, DatabaseError, NotFoundError, UsageError, nearest
 from cnngraph.settings import split_key
@@ -97,7 +97,7 @@ def show(db: Database, key: str) -> dict[str, Any]:
     """One model: its counts, status, architecture, dataset, owner and the rest of what its node says.
 
     Raises:
-        NotFoundError: there is no such model.
+        NotFoundError: there is no such model. SpecError: its recipe or preprocessing is no JSON object.
     """
     found = properties(db, key)
     sizes = counts(db, key)
@@ -120,7 +120,7 @@ def show(db: Database, key: str) -> dict[str, Any]:
         "sha256": found.get("sha256"),
     }
     for name in ("preprocessing", "recipe"):
-        shown[name] = json.loads(found[name]) if name in found else None
+        shown[name] = json_property(found, name) or None
     return shown
 
 

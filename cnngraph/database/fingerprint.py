@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -13,7 +14,7 @@ from cnngraph.database.rows import camel
 from cnngraph.errors import SpecError
 from cnngraph.network.tables import LATER, Details, Network
 
-__all__ = ["details_of", "fingerprint", "model_properties"]
+__all__ = ["details_of", "fingerprint", "json_property", "model_properties"]
 
 _AS_JSON = ("recipe", "preprocessing", "inputs")
 
@@ -56,12 +57,19 @@ def details_of(properties: dict[str, Any]) -> Details:
         value = properties.get(camel(entry.name))
         if value is None:
             continue
-        values[entry.name] = _object(properties, entry.name) if entry.name in _AS_JSON else value
+        values[entry.name] = json_property(properties, entry.name) if entry.name in _AS_JSON else value
     values["input_shape"] = tuple(values["input_shape"])
     return Details(**values)
 
 
-def _object(properties: dict[str, Any], name: str) -> dict[str, Any]:
+def json_property(properties: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The object in a Model node's property that holds JSON (recipe, preprocessing, inputs); {} where it has none.
+
+    Raises:
+        SpecError: the property is no JSON object: somebody changed it.
+    """
+    if properties.get(name) is None:
+        return {}
     try:
         value = json.loads(properties[name])
     except (TypeError, ValueError, RecursionError):

@@ -10,9 +10,8 @@ error of these is its score. Convs that cannot go have none.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,14 +31,15 @@ _IMAGES = 256
 
 def _database(db: Database, key: str, options: Options, progress: Progress) -> Scores:
     from cnngraph.database import catalogue
+    from cnngraph.database.fingerprint import json_property
     from cnngraph.datasets.registry import loader, open_data
     from cnngraph.surgery.joins.join_errors import join_errors
     from cnngraph.surgery.saved import is_saved, read_saved
 
     properties = catalogue.properties(db, key)
     folder = properties.get("artifact")
-    chosen: dict[str, Any] = json.loads(properties.get("inputs") or "{}").get("data") or {}
-    if not folder or not is_saved(folder) or not chosen:
+    chosen = json_property(properties, "inputs").get("data")
+    if not folder or not is_saved(folder) or not isinstance(chosen, dict) or "name" not in chosen:
         raise PlanError(
             f"{key} has no saved model here, or it is not known which data it was ingested with: join needs both.",
             "Ingest it from a saved model (cnngraph ingest DIR --data D), or call surgery.join_errors on the net.",

@@ -99,9 +99,10 @@ class Trials:
         if path is not None and path.is_file():
             try:
                 content = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError:  # half a file of a crashed disk: the trials are made again
+                whole = content["version"] == STATE_VERSION and isinstance(content["accuracies"], dict)
+            except (ValueError, KeyError, TypeError):  # half a file of a crashed disk: the trials are made again
                 return trials
-            if content.get("version") == STATE_VERSION and content.get("identity") == known:
+            if whole and content.get("identity") == known:
                 trials.accuracies = content["accuracies"]
         return trials
 

@@ -41,3 +41,10 @@ def test_a_typed_name_is_kept_or_refused(models: dict[str, Any]) -> None:
     for sha256, data in (("a", DATA), ("b", None)):
         with pytest.raises(ConflictError, match="a model taken already, with other weights or data"):
             place(DB, "net", "taken", sha256=sha256, data=data)
+
+
+def test_a_model_whose_inputs_were_damaged_is_another_one(models: dict[str, Any]) -> None:
+    models["me/net"] = model("a") | {"inputs": "{"}
+    assert place(DB, "net", None, sha256="a", data=DATA).name == "net-2"
+    with pytest.raises(ConflictError):
+        place(DB, "net", "net", sha256="a", data=DATA)

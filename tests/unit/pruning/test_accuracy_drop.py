@@ -11,7 +11,15 @@ import pytest
 from cnngraph.console import Quiet
 from cnngraph.errors import PlanError, UsageError
 from cnngraph.plan import Plan, Removal
-from cnngraph.pruning.accuracy_drop import Ladder, layer_ladder, most_trials, ratio_ladder, within_drop
+from cnngraph.pruning.accuracy_drop import (
+    STATE_VERSION,
+    Ladder,
+    Trials,
+    layer_ladder,
+    most_trials,
+    ratio_ladder,
+    within_drop,
+)
 
 
 def ladder(count: int) -> Ladder:
@@ -152,3 +160,12 @@ def test_trials_of_other_inputs_or_a_broken_file_are_made_again(tmp_path: Path, 
 def test_a_drop_out_of_range_is_wrong_usage(points: float) -> None:
     with pytest.raises(UsageError, match="accuracy drop"):
         within_drop(ladder(3), points, baseline=0.9, accuracy_after=Net(0.01))
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", f'{{"version": {STATE_VERSION}, "identity": {{}}, "accuracies": 5}}']
+)
+def test_a_damaged_record_of_trials_is_made_again(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "drop.json"
+    path.write_text(content, encoding="utf-8")
+    assert Trials.resume(path, {}).accuracies == {}
