@@ -13,17 +13,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cnngraph.errors import ModelError, UsageError
+from cnngraph.errors import UsageError
 
-__all__ = [
-    "Execution",
-    "Precision",
-    "choose_execution",
-    "image_type",
-    "logits_and_loss",
-    "pick_device",
-    "require_trainable",
-]
+__all__ = ["Execution", "Precision", "choose_execution", "image_type", "logits_and_loss", "pick_device"]
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -76,20 +68,6 @@ def image_type(model: nn.Module) -> torch.dtype:
     """
     tensors = itertools.chain(model.parameters(), model.buffers())
     return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
-
-
-def require_trainable(model: nn.Module) -> None:
-    """Return unless the weights are in half precision: a step of the optimizer is lost in their rounding.
-
-    Raises:
-        ModelError: they are.
-    """
-    dtype = image_type(model)
-    if dtype.itemsize < torch.float32.itemsize:
-        raise ModelError(
-            f"The weights are {str(dtype).removeprefix('torch.')}, too coarse to be trained.",
-            "Train them as float32 (model.float()); on CUDA that computes in half precision all the same.",
-        )
 
 
 def choose_execution(

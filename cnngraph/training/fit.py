@@ -23,18 +23,12 @@ from cnngraph.console import Progress, Quiet
 from cnngraph.datasets.images import Images, loader
 from cnngraph.errors import DataError, ModelError, UsageError, nearest
 from cnngraph.models.weights import copy_state
-from cnngraph.modes import evaluation_mode, kept_modes
+from cnngraph.modes import kept_modes
 from cnngraph.training.augment import shift_and_flip
 from cnngraph.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from cnngraph.training.evaluate import evaluate
-from cnngraph.training.execution import (
-    Execution,
-    Precision,
-    choose_execution,
-    logits_and_loss,
-    pick_device,
-    require_trainable,
-)
+from cnngraph.training.execution import Execution, Precision, choose_execution, logits_and_loss, pick_device
+from cnngraph.training.fitness import require_trainable
 
 __all__ = ["DEFAULT_LEARNING_RATES", "Epoch", "Fit", "Recipe", "fit"]
 
@@ -162,8 +156,7 @@ def fit(
     recipe = Recipe(epochs, batch_size, learning_rate, optimizer, weight_decay, patience, augment, seed)
     if len(train) < 2:
         raise DataError(f"There are {len(train)} training images.", "Training needs two or more.")
-    require_trainable(model)
-    _require_readable(model, train)
+    require_trainable(model, train)
     settings = asdict(recipe) | {"images": len(train), "parameters": sum(p.numel() for p in model.parameters())}
     saved = read_checkpoint(checkpoint, settings) if checkpoint else None
     if saved:
@@ -322,28 +315,6 @@ def _rate(step: int, steps: int) -> float:
     if step < rise:
         return (step + 1) / rise
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / (steps - rise)))
-
-
-def _require_readable(model: nn.Module, images: Images) -> None:
-    """Raise ModelError unless the net takes such images and has an output for every class."""
-    place = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    sample, _ = images[range(2)]
-    try:
-        with evaluation_mode(model), torch.no_grad():
-            output = model(sample.to(place))
-    except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
-        shape = " x ".join(str(side) for side in sample.shape[1:])
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise ModelError(
-            f"The net cannot read images of {shape}: {reason}.", "Check --size and the channels."
-        ) from error
-    if not isinstance(output, torch.Tensor) or output.ndim != 2:
-        raise ModelError("The net's output is no matrix of logits (images, classes).", "Give a classifier.")
-    if output.shape[1] <= int(images.labels.max()):
-        raise ModelError(
-            f"The net has {output.shape[1]} outputs, but the data has {int(images.labels.max()) + 1} classes.",
-            "Build it with as many outputs as the data has classes, or use --new-head.",
-        )
 
 
 def _summary(epoch: Epoch, epochs: int) -> str:
