@@ -61,8 +61,8 @@ def adopt(
     """
     parent = stored(db, name)
     progress.start("Opening the model and the data")
-    old = open_subject(ModelChoice(name=str(parent.folder)), parent.data(data), progress)
     found = _read(weights)
+    old = open_subject(ModelChoice(name=str(parent.folder)), parent.data(data), progress, parts=())
     new = _tuned(old, found, weights)
     if new.sha256 == old.sha256:
         raise ModelError(f"{weights} holds the weights that {parent.key} has.", "Give those that were trained.")
@@ -72,6 +72,7 @@ def adopt(
     if known is not None:
         progress.note(f"{chosen.key} has these weights already: nothing is written.")
         return known | {"dry_run": dry_run}
+    old.data.preload(progress=progress)  # of both: before, only names and shapes had to be known
     result = {"model": parent.key, "new_model": chosen.key} | _judged(old, new, device, progress)
     if dry_run:
         return result | {"action": "new", "would_write": ingesting.expected_size(new, parent.mapping), "dry_run": True}

@@ -129,7 +129,7 @@ def evaluate(
 
     progress = progress or Quiet()
     progress.start("Opening the model and the data")
-    subject = open_subject(model, data, progress)
+    subject = open_subject(model, data, progress, parts=("test",))
     progress.start("Evaluating on the test images")
     return {"model": model.name, "trained": subject.trained} | _scores(
         score(subject.model, subject.data.test, device=device)

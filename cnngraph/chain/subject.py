@@ -80,46 +80,70 @@ class Subject:
         return weights_sha256(self.model)
 
 
-def open_subject(model: ModelChoice, data: DataChoice, progress: Progress | None = None) -> Subject:
+def open_subject(
+    model: ModelChoice, data: DataChoice, progress: Progress | None = None, *, parts: tuple[str, ...] | None = None
+) -> Subject:
     """Open ``data`` as ``model`` wants its images, and ``model`` with as many outputs as the data has classes.
+
+    Images are decoded last, since that takes longest: a net or weights that will not do are refused before.
+
+    Args:
+        parts: of the data that are decoded here, so that a broken image is found before anything long begins; default:
+            all.
 
     Raises:
         NotFoundError, ModelError: the model cannot be had. NotFoundError, DataError: the data cannot.
         ModelError: a saved model's classes are not the data's, or the weights do not fit it.
         UsageError: a saved model is to be of another width or size, or to have pretrained weights.
     """
-    from cnngraph.models.registry import build, default_preprocessing
-    from cnngraph.models.weights import load_weights
-    from cnngraph.surgery.saved import is_saved, read_saved
+    from cnngraph.datasets.registry import PARTS
+    from cnngraph.surgery.saved import is_saved
 
-    if is_saved(model.name):
-        saved = read_saved(model.name)
-        _require_own(model, saved.preprocessing)
-        opened = _open_data(data, saved.preprocessing, progress)
-        if saved.classes and list(saved.classes) != list(opened.classes):
-            raise ModelError(
-                f"The saved model {model.name} knows {len(saved.classes)} classes ({_few(saved.classes)}), "
-                f"the data {data.name} has {len(opened.classes)} ({_few(opened.classes)}).",
-                "Give the data that it was trained on.",
-            )
-        if model.weights is not None:
-            load_weights(saved.model, model.weights, new_head=model.new_head)
-        origin = get_origin(saved.model)
-        architecture = origin.architecture if origin else model.name
-        return Subject(
-            saved.model.eval(),
-            architecture,
-            saved.preprocessing,
-            opened,
-            data,
-            saved.trained if model.weights is None else not model.new_head,
-            dict(saved.training) if model.weights is None else {},
-            Path(model.name),
+    subject = _of_saved(model, data) if is_saved(model.name) else _of_architecture(model, data)
+    subject.data.preload(PARTS if parts is None else parts, progress)
+    return subject
+
+
+def _of_saved(model: ModelChoice, data: DataChoice) -> Subject:
+    """The subject of a saved model; no image is decoded."""
+    from cnngraph.models.weights import load_weights
+    from cnngraph.surgery.saved import read_saved
+
+    saved = read_saved(model.name)
+    _require_own(model, saved.preprocessing)
+    if model.weights is not None:
+        load_weights(saved.model, model.weights, new_head=model.new_head)
+    opened = _listed(data, saved.preprocessing)
+    if saved.classes and list(saved.classes) != list(opened.classes):
+        raise ModelError(
+            f"The saved model {model.name} knows {len(saved.classes)} classes ({_few(saved.classes)}), "
+            f"the data {data.name} has {len(opened.classes)} ({_few(opened.classes)}).",
+            "Give the data that it was trained on.",
         )
+    origin = get_origin(saved.model)
+    return Subject(
+        saved.model.eval(),
+        origin.architecture if origin else model.name,
+        saved.preprocessing,
+        opened,
+        data,
+        saved.trained if model.weights is None else not model.new_head,
+        dict(saved.training) if model.weights is None else {},
+        Path(model.name),
+    )
+
+
+def _of_architecture(model: ModelChoice, data: DataChoice) -> Subject:
+    """The subject of a named architecture, with as many outputs as the data has classes; no image is decoded."""
+    from cnngraph.models.registry import build, default_preprocessing
+    from cnngraph.models.weights import require_file
+
+    if model.weights not in (None, "pretrained"):
+        require_file(str(model.weights))
     wanted = default_preprocessing(model.name, weights=model.weights, size=model.size)
     if model.mean or model.std:
         wanted = wanted.model_copy(update={"mean": model.mean or wanted.mean, "std": model.std or wanted.std})
-    opened = _open_data(data, wanted, progress)
+    opened = _listed(data, wanted)
     net = build(
         model.name,
         classes=len(opened.classes),
@@ -147,7 +171,8 @@ def _require_own(model: ModelChoice, preprocessing: Preprocessing) -> None:
         )
 
 
-def _open_data(choice: DataChoice, preprocessing: Preprocessing, progress: Progress | None) -> Data:
+def _listed(choice: DataChoice, preprocessing: Preprocessing) -> Data:
+    """The data with its classes and labels; no image is decoded."""
     from cnngraph.datasets.registry import open_data
 
     data = open_data(
@@ -156,7 +181,7 @@ def _open_data(choice: DataChoice, preprocessing: Preprocessing, progress: Progr
         preprocessing=preprocessing,
         seed=choice.seed,
         images_per_class=choice.images_per_class,
-        progress=progress,
+        parts=(),
     )
     for warning in data.warnings:
         warn(warning)

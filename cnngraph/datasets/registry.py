@@ -18,8 +18,9 @@ from cnngraph.errors import DataError, NotFoundError, nearest
 from cnngraph.origin import Preprocessing
 from cnngraph.settings import cache_dir
 
-__all__ = ["Data", "Images", "known_data", "loader", "open_data", "require_known"]
+__all__ = ["PARTS", "Data", "Images", "known_data", "loader", "open_data", "require_known"]
 
+PARTS = ("train", "validation", "test")
 _VALIDATION, _TEST = 0.1, 0.2
 # Splits never depend on a user's seed: an image that was trained on must not become a test image of a later command.
 _SPLIT_SEED = 0
@@ -48,6 +49,16 @@ class Data:
     channels: int
     warnings: tuple[str, ...] = ()
 
+    def preload(self, parts: tuple[str, ...] = PARTS, progress: Progress | None = None) -> None:
+        """Decode these parts now, so that a broken image is found here; a part that is decoded already stays.
+
+        Raises:
+            DataError: images cannot be decoded; says how many and names the first.
+        """
+        for part in parts:
+            images: Images = getattr(self, part)
+            images.preload(f"Reading {self.name} ({part})", progress)
+
 
 def known_data() -> list[str]:
     """Every name that :func:`open_data` knows, ``folder:PATH`` aside."""
@@ -68,7 +79,7 @@ def open_data(
     seed: int = 0,
     images_per_class: int | None = None,
     limit: int | None = None,
-    parts: tuple[str, ...] = ("train", "validation", "test"),
+    parts: tuple[str, ...] = PARTS,
     progress: Progress | None = None,
 ) -> Data:
     """Open a data set by name.
@@ -104,9 +115,9 @@ def open_data(
             part: whole.take(stratified_subset(whole.labels, images_per_class=images_per_class, limit=limit, seed=seed))
             for part, whole in images.items()
         }
-    for part in parts:
-        images[part].preload(f"Reading {name} ({part})", progress)
-    return Data(name=name, classes=raw.classes, channels=raw.train.pixels.channels, warnings=warnings, **images)
+    data = Data(name=name, classes=raw.classes, channels=raw.train.pixels.channels, warnings=warnings, **images)
+    data.preload(parts, progress)
+    return data
 
 
 def _split(raw: RawData, preprocessing: Preprocessing) -> tuple[dict[str, Images], tuple[str, ...]]:

@@ -16,7 +16,7 @@ from torch import nn
 
 from cnngraph.errors import ModelError, NotFoundError
 
-__all__ = ["copy_state", "fit_weights", "heads", "load_weights", "read_weights", "require_finite"]
+__all__ = ["copy_state", "fit_weights", "heads", "load_weights", "read_weights", "require_file", "require_finite"]
 
 # Where training scripts commonly put the state dict inside a checkpoint; averaged weights where there are no others.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "state_dict_ema", "model_ema")
@@ -46,20 +46,30 @@ def load_weights(model: nn.Module, path: str | Path, *, new_head: bool = False) 
         NotFoundError: there is no such file.
         ModelError: it is no weights file, a pickle, does not fit the net, or holds NaN or infinity.
     """
-    tensors = read_weights(path, hint="Give a path, or --weights pretrained.")
+    tensors = read_weights(require_file(path))
     fit_weights(model, tensors, where=str(path), new_head=new_head)
 
 
-def read_weights(path: str | Path, *, hint: str = "Give the path of one.") -> dict[str, torch.Tensor]:
-    """The tensors of a weights file by name, on the CPU; ``hint``: what to do where there is no such file."""
+def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
+    """The tensors of a weights file by name, on the CPU. Raises as :func:`load_weights`, of the file alone."""
+    source = require_file(path, "Give the path of one.")
+    if source.suffix == ".safetensors":
+        return _read_safetensors(source)
+    return _unwrap(_read_torch(source), source)
+
+
+def require_file(path: str | Path, hint: str = "Give a path, or --weights pretrained.") -> Path:
+    """The path of a file that is there: said before data is opened, which takes longer.
+
+    Raises:
+        NotFoundError: there is nothing, and ``hint`` says what to do. ModelError: it is a folder.
+    """
     source = Path(path)
     if source.is_dir():
         raise ModelError(f"{source} is a folder, not a weights file.", "Name the .safetensors or .pt file in it.")
     if not source.is_file():
         raise NotFoundError(f"There is no weights file {source}.", hint)
-    if source.suffix == ".safetensors":
-        return _read_safetensors(source)
-    return _unwrap(_read_torch(source), source)
+    return source
 
 
 def _read_safetensors(source: Path) -> dict[str, torch.Tensor]:

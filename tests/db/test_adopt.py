@@ -165,3 +165,25 @@ def test_filters_a_layer_and_a_block_are_handed_out_and_adopted(command: Run, se
     assert done.code == 0, done.err
     again = cg.load(done.json["artifact"])
     assert torch.equal(again.layer1[0].conv1.weight, slim.layer1[0].conv1.weight * 1.01)
+
+
+def test_weights_are_looked_at_before_images(
+    command: Run, handed_out: Path, tuned: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    for digit in range(10):
+        (tmp_path / "data" / str(digit)).mkdir(parents=True)
+        for number in range(5):
+            (tmp_path / "data" / str(digit) / f"{number}.png").write_text("no image", encoding="utf-8")
+    save_file(tuned, tmp_path / "tuned.safetensors")
+    save_file({"odd": torch.zeros(2)}, tmp_path / "odd.safetensors")
+    said = {}
+    for name in ("gone", "odd", "tuned"):
+        file = tmp_path / f"{name}.safetensors"
+        done = command("adopt", "adopt-slim", "--weights", file, "--data", f"folder:{tmp_path}/data")
+        said[name] = done.code, done.err
+    assert said["gone"][0] == 3
+    assert "There is no weights file" in said["gone"][1]
+    assert said["odd"][0] == 1
+    assert "odd.safetensors does not fit the net" in said["odd"][1]
+    assert said["tuned"][0] == 1
+    assert "no readable image" in said["tuned"][1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from cnngraph.chain.subject import DataChoice, ModelChoice, open_subject
-from cnngraph.errors import ModelError, UsageError
+from cnngraph.errors import CnngraphError, DataError, ModelError, NotFoundError, UsageError
 from cnngraph.models.registry import build
 from cnngraph.origin import Preprocessing
 from cnngraph.shipping.parcel import pack_saved
@@ -55,3 +56,46 @@ def test_other_weights_for_a_saved_model(folder: Path, tmp_path: Path) -> None:
 def test_a_saved_model_is_what_it_is(folder: Path, other: dict[str, object]) -> None:
     with pytest.raises(UsageError, match="The saved model"):
         open_subject(ModelChoice.model_validate({"name": str(folder)} | other), DIGITS)
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> DataChoice:
+    """Ten classes of files that are no images: whoever decodes one, fails."""
+    for digit in range(10):
+        (tmp_path / "data" / str(digit)).mkdir(parents=True)
+        for number in range(5):
+            (tmp_path / "data" / str(digit) / f"{number}.png").write_text("no image", encoding="utf-8")
+    return DataChoice(name=f"folder:{tmp_path}/data")
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_weights_that_will_not_do_are_refused_before_an_image_is_decoded(
+    saved: bool, folder: Path, broken: DataChoice, tmp_path: Path
+) -> None:
+    torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "other.pt")
+    torch.save(build("cnngraph:lenet5", classes=10, in_channels=1, width=0.25).state_dict(), tmp_path / "narrow.pt")
+    (tmp_path / "text.pt").write_text("no weights", encoding="utf-8")
+    refusals: dict[str, type[CnngraphError]] = {
+        "gone.pt": NotFoundError,
+        "other.pt": ModelError,
+        "narrow.pt": ModelError,
+        "text.pt": ModelError,
+    }
+    for file, kind in refusals.items():
+        choice = ModelChoice(name=str(folder) if saved else "cnngraph:lenet5", weights=str(tmp_path / file))
+        with pytest.raises(kind, match=re.escape(file)):
+            open_subject(choice, broken)
+    with pytest.raises(DataError, match="no readable image"):
+        open_subject(ModelChoice(name=str(folder)), broken)
+
+
+def test_missing_weights_are_said_before_missing_data(tmp_path: Path) -> None:
+    choice = ModelChoice(name="cnngraph:lenet5", weights=str(tmp_path / "gone.pt"))
+    with pytest.raises(NotFoundError, match="There is no weights file"):
+        open_subject(choice, DataChoice(name=f"folder:{tmp_path}/nowhere"))
+
+
+def test_only_the_wanted_parts_are_decoded(folder: Path, broken: DataChoice) -> None:
+    assert open_subject(ModelChoice(name=str(folder)), broken, parts=()).data.classes == [str(n) for n in range(10)]
+    with pytest.raises(DataError):
+        open_subject(ModelChoice(name=str(folder)), broken, parts=("test",))
