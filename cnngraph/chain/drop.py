@@ -46,6 +46,7 @@ def within_accuracy_drop(
     """
     from cnngraph.pruning.accuracy_drop import within_drop
     from cnngraph.training.evaluate import evaluate
+    from cnngraph.training.execution import pick_device
 
     recipe = training_recipe({}, seed=seed, base=subject.training)
     recipe = replace(recipe, epochs=_EPOCHS, learning_rate=_GENTLY * recipe.highest_rate)
@@ -56,6 +57,7 @@ def within_accuracy_drop(
         "recipe": asdict(recipe),
         "init": ladder.base.init,
         "steps": steps,
+        "device": str(pick_device(device)),
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     known = subject.training.get("epoch_seconds")

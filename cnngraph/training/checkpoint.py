@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -15,12 +16,14 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.optim import Optimizer
 
+from cnngraph.datasets.images import Images
 from cnngraph.errors import ConflictError, ModelError
 from cnngraph.models.weights import copy_state
 
-__all__ = ["Checkpoint", "read_checkpoint", "write_checkpoint"]
+__all__ = ["Checkpoint", "read_checkpoint", "settings_of", "write_checkpoint"]
 
 _MODEL, _BEST, _OPTIMIZER = "model.", "best.", "optimizer."
+_TOLD_BY = 16  # images
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,20 @@ class Checkpoint:
             if value.shape == parameter.shape:
                 value = torch.empty_like(parameter).copy_(value)
             optimizer.state[parameter][field] = value
+
+
+def settings_of(model: nn.Module, images: Images, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What names one training, so that no other goes on from its checkpoint: the recipe, hashes of the weights that it
+    begins with and of the data.
+
+    The data are told by their labels in order and by the first images as the net reads them: every one would be read
+    once more.
+    """
+    from cnngraph.network.trace import weights_sha256
+
+    digest = hashlib.sha256(images.labels.tobytes())
+    digest.update(images[range(min(_TOLD_BY, len(images)))][0].numpy().tobytes())
+    return dict(recipe) | {"weights": weights_sha256(model), "images": f"{len(images)} {digest.hexdigest()}"}
 
 
 def write_checkpoint(
@@ -93,8 +110,8 @@ def read_checkpoint(path: Path, settings: Mapping[str, Any]) -> Checkpoint | Non
     changed = sorted(key for key, value in settings.items() if state.get("settings", {}).get(key) != value)
     if changed:
         raise ConflictError(
-            f"The checkpoint {path} is of a training with another {changed[0]}.",
-            "Train with the same options to go on, or delete it to train anew.",
+            f"The checkpoint {path} is of a training with other {', '.join(changed)}.",
+            "Train with the same options, weights and data to go on, or delete it to train anew.",
         )
     return Checkpoint(state, *(_strip(tensors, prefix) for prefix in (_MODEL, _BEST, _OPTIMIZER)))
 

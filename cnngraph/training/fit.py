@@ -25,7 +25,7 @@ from cnngraph.errors import DataError, ModelError, UsageError, nearest
 from cnngraph.models.weights import copy_state
 from cnngraph.modes import kept_modes
 from cnngraph.training.augment import shift_and_flip
-from cnngraph.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from cnngraph.training.checkpoint import Checkpoint, read_checkpoint, settings_of, write_checkpoint
 from cnngraph.training.evaluate import evaluate
 from cnngraph.training.execution import Execution, Precision, choose_execution, logits_and_loss, pick_device
 from cnngraph.training.fitness import require_trainable
@@ -151,13 +151,13 @@ def fit(
         UsageError: a value out of range, an unknown device, or a precision that it lacks.
         DataError: fewer than two training images.
         ModelError: the net cannot read the images, its weights are in half precision, or the loss became NaN.
-        ConflictError: the checkpoint is of another training.
+        ConflictError: the checkpoint is of another training: recipe, weights or data.
     """
     recipe = Recipe(epochs, batch_size, learning_rate, optimizer, weight_decay, patience, augment, seed)
     if len(train) < 2:
         raise DataError(f"There are {len(train)} training images.", "Training needs two or more.")
     require_trainable(model, train)
-    settings = asdict(recipe) | {"images": len(train), "parameters": sum(p.numel() for p in model.parameters())}
+    settings = settings_of(model, train, asdict(recipe)) if checkpoint else {}
     saved = read_checkpoint(checkpoint, settings) if checkpoint else None
     if saved:
         execution = Execution(**saved.state["execution"])

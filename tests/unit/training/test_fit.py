@@ -7,12 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from torch import nn
 
 from cnngraph.datasets.images import Images
+from cnngraph.datasets.pixels import ArrayPixels
 from cnngraph.errors import ConflictError, DataError, ModelError, UsageError
 from cnngraph.models.registry import build
 from cnngraph.origin import Preprocessing
@@ -147,10 +149,17 @@ def test_a_checkpoint_is_safetensors_with_json(train: Images, validation: Images
 def test_a_checkpoint_of_another_training_is_refused(train: Images, validation: Images, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     fit(Net(), train, validation, epochs=1, checkpoint=path, **HOW)
-    with pytest.raises(ConflictError, match="with another epochs"):
+    with pytest.raises(ConflictError, match="with other epochs"):
         fit(Net(), train, validation, epochs=2, checkpoint=path, **HOW)
-    with pytest.raises(ConflictError, match="with another parameters"):
+    with pytest.raises(ConflictError, match="with other weights"):
         fit(build("cnngraph:lenet5", classes=2, in_channels=1, size=12), train, None, epochs=1, checkpoint=path, **HOW)
+    started_elsewhere = Net()
+    started_elsewhere.fc.bias.data += 1
+    with pytest.raises(ConflictError, match="with other weights"):
+        fit(started_elsewhere, train, validation, epochs=1, checkpoint=path, **HOW)
+    for changes in ({"seed": 1}, {"learning_rate": 0.1}, {"batch_size": 8}, {"augment": True}):
+        with pytest.raises(ConflictError, match=f"with other {next(iter(changes))}"):
+            fit(Net(), train, validation, epochs=1, checkpoint=path, **HOW | changes)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ModelError, match="cannot be read"):
         fit(Net(), train, validation, epochs=1, checkpoint=path, **HOW)
@@ -307,3 +316,13 @@ def test_the_scale_of_half_precision_gradients_is_resumed(
 def test_weights_in_half_precision_are_not_trained(train: Images) -> None:
     with pytest.raises(ModelError, match="The weights are float16, too coarse to be trained"):
         fit(Net().half(), train, None, epochs=1, **HOW)
+
+
+def test_a_checkpoint_of_other_images_of_the_same_number_is_refused(train: Images, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    fit(Net(), train, None, epochs=1, checkpoint=path, **HOW)
+    darker = Images(ArrayPixels(np.zeros((97, 12, 12), dtype=np.uint8)), train.labels, train.preprocessing)
+    turned = train.take(range(96, -1, -1))
+    for other in (darker, turned):
+        with pytest.raises(ConflictError, match="with other images"):
+            fit(Net(), other, None, epochs=1, checkpoint=path, **HOW)
