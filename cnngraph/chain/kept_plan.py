@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -36,6 +36,7 @@ def decided(
     decision: Decision,
     *,
     data: OtherData,
+    training: Mapping[str, object],
     dry_run: bool,
     progress: Progress,
 ) -> Iterator[Plan]:
@@ -45,6 +46,8 @@ def decided(
     forgotten when the block is through, or refuses it: then another may do.
 
     Args:
+        training: how the new net will be trained, as it was typed: a prune that trains otherwise has a plan of its own,
+            which the end of this one does not take away.
         dry_run: the block stores nothing, so nothing is kept or forgotten.
     """
 
@@ -54,7 +57,7 @@ def decided(
     if not _is_measured(decision):
         yield anew()
         return
-    path = settings.home / "work" / f"plan-{_digest(stored(db, name), decision, data)}.json"
+    path = settings.home / "work" / f"plan-{_digest(stored(db, name), decision, data, training)}.json"
     plan = _kept(path, progress)
     if plan is None:
         plan = anew()
@@ -85,8 +88,8 @@ def _kept(path: Path, progress: Progress) -> Plan | None:
     return plan
 
 
-def _digest(model: Stored, decision: Decision, data: OtherData) -> str:
-    """Names the inputs: program, model, its weights and mapping, all that decides, and the data."""
+def _digest(model: Stored, decision: Decision, data: OtherData, training: Mapping[str, object]) -> str:
+    """Names the inputs: program, model, its weights and mapping, all that decides, the data and the training."""
     inputs = {
         "cnngraph": __version__,
         "model": model.key,
@@ -94,5 +97,6 @@ def _digest(model: Stored, decision: Decision, data: OtherData) -> str:
         "fingerprint": model.properties.get("fingerprint"),
         "decision": asdict(decision),
         "data": asdict(data),
+        "training": dict(training),
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]

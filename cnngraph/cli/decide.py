@@ -139,7 +139,14 @@ def prune(
             deciding: AbstractContextManager[Plan]
             if method:
                 deciding = decided(
-                    graph.database, graph.settings, name, decision, data=other, dry_run=dry_run, progress=bars
+                    graph.database,
+                    graph.settings,
+                    name,
+                    decision,
+                    data=other,
+                    training=vars(training) | {"trainer": trainer and (trainer.name, trainer.sha256)},
+                    dry_run=dry_run,
+                    progress=bars,
                 )
             else:
                 deciding = nullcontext(

@@ -42,12 +42,26 @@ class Desk:
         self.count += 1
         return Plan(removes=(Removal(layer=f"conv{self.count}"),))
 
-    def prune(self, decision: Decision = FASTER, *, end: type[BaseException] | None = None, dry: bool = False) -> str:
+    def prune(
+        self,
+        decision: Decision = FASTER,
+        *,
+        end: type[BaseException] | None = None,
+        dry: bool = False,
+        **training: object,
+    ) -> str:
         settings = Settings(None, "neo4j", None, None, "ada", self.home, self.home)
         found = ""
         try:
             with kept_plan.decided(
-                cast(Database, None), settings, "m", decision, data=OtherData(), dry_run=dry, progress=self.progress
+                cast(Database, None),
+                settings,
+                "m",
+                decision,
+                data=OtherData(),
+                training=training,
+                dry_run=dry,
+                progress=self.progress,
             ) as plan:
                 found = plan.in_words
                 if end is not None:
@@ -91,6 +105,14 @@ def test_other_weights_or_options_decide_anew(desk: Desk) -> None:
     assert desk.prune() == "conv5"
     desk.weights = "aa"
     assert desk.prune() == "conv1"
+
+
+def test_a_prune_that_trains_otherwise_has_a_plan_of_its_own(desk: Desk) -> None:
+    assert desk.prune(end=KeyboardInterrupt) == "conv1"
+    for number, training in enumerate(({"epochs": 5}, {"epochs": 6}, {"trainer": "own:fit"}), start=2):
+        assert desk.prune(end=KeyboardInterrupt, **training) == f"conv{number}"
+    assert desk.prune(epochs=6) == "conv3"  # its end takes away no other's
+    assert [desk.prune(), desk.prune(epochs=5), desk.prune(trainer="own:fit")] == ["conv1", "conv2", "conv4"]
 
 
 def test_what_is_not_measured_is_not_kept(desk: Desk) -> None:
