@@ -135,7 +135,8 @@ def _from_scratch(subject: Subject) -> list[Cut]:
     return [lambda w=width: new_net(subject.net, w * subject.width, subject.seed) for width in _WIDTHS]
 
 
-# In the order of the table. "layers: best" is told by validation images which of GRAPH_MEASURES it is.
+# In the order of the table. "layers: best" is told by validation images which of GRAPH_MEASURES it is; what is called
+# "reconstructed" has its layers refitted once it is as fast as is wanted.
 CONTENDERS: dict[str, Callable[[Subject], list[Cut]]] = {
     "unpruned": lambda subject: [lambda: copy.deepcopy(subject.model)],
     "layers: best": lambda _: [],
@@ -143,9 +144,11 @@ CONTENDERS: dict[str, Callable[[Subject], list[Cut]]] = {
     "layers: magnitude": lambda subject: layer_cuts(subject, "magnitude"),
     "layers: random": lambda subject: layer_cuts(subject, "random"),
     "filters: magnitude": lambda subject: _filter_cuts(subject, magnitude(subject.model, subject.coupling)),
+    "filters: magnitude, reconstructed": lambda subject: CONTENDERS["filters: magnitude"](subject),
     "filters: taylor": lambda subject: _filter_cuts(
         subject, taylor(subject.model, subject.coupling, subject.batches())
     ),
+    "filters: taylor, reconstructed": lambda subject: CONTENDERS["filters: taylor"](subject),
     "filters: random": lambda subject: _filter_cuts(subject, seeded_order(subject.coupling, subject.seed)),
     "Torch-Pruning: magnitude": lambda subject: _torch_pruning(subject, "magnitude"),
     "Torch-Pruning: taylor": lambda subject: _torch_pruning(subject, "taylor"),

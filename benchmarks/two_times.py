@@ -4,7 +4,8 @@
 
 For each net and seed a baseline is trained on a part of CIFAR-10. Every method then takes as much out of it as makes it
 run twice as fast (the nearest that it can do, found by measuring, in turns with the baseline), and what is left is
-fine-tuned for the same number of epochs. Layers go in the order of the measure, and joins are fitted by least squares.
+fine-tuned for the same number of epochs. Layers go in the order of the measure, and joins are fitted by least squares;
+filters that are "reconstructed" have the layers that read them refitted, too.
 The best graph measure is chosen on validation images, before any training; test images are looked at once, at the end.
 A smaller net from scratch is trained for as many epochs as baseline and fine-tuning together.
 
@@ -33,6 +34,8 @@ from benchmarks.report import Findings, machine, markdown, write_result, write_s
 from cnngraph.datasets.registry import Data
 from cnngraph.errors import CnngraphError
 from cnngraph.network.graph import follow
+from cnngraph.origin import get_origin
+from cnngraph.surgery.reconstruct import reconstruct
 from cnngraph.surgery.verify import train_failure
 from cnngraph.training.latency import measure_latency
 
@@ -113,6 +116,9 @@ class Race:
         found = self._measured_best(subject, data) if name == "layers: best" else {}
         cuts = layer_cuts(subject, found["measure"]) if found else CONTENDERS[name](subject)
         net, speedup = self._reach(subject.model, cuts)
+        origin = get_origin(net)
+        if name.endswith("reconstructed") and origin is not None:
+            reconstruct(subject.model, net, origin.plans[-1], loader=subject.batches(), seed=subject.seed)
         failure = train_failure(subject.model, net, SHAPE)
         if failure:
             return found | {"failure": failure, "speedup": speedup}

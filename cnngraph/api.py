@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from cnngraph.surgery.apply import apply
     from cnngraph.surgery.channels.coupling import coupled
     from cnngraph.surgery.channels.filter_scores import score_filters
+    from cnngraph.surgery.reconstruct import reconstruct
     from cnngraph.surgery.saved import load, save
     from cnngraph.surgery.verify import Verification, verify
 
@@ -56,6 +57,7 @@ __all__ = [
     "load",
     "plan_filters",
     "read_plan",
+    "reconstruct",
     "save",
     "score_filters",
     "trace",
@@ -77,6 +79,7 @@ _HOMES = {
     "load": "cnngraph.surgery.saved",
     "plan_filters": "cnngraph.pruning.filters",
     "read_plan": "cnngraph.plan",
+    "reconstruct": "cnngraph.surgery.reconstruct",
     "save": "cnngraph.surgery.saved",
     "score_filters": "cnngraph.surgery.channels.filter_scores",
     "trace": "cnngraph.network.trace",

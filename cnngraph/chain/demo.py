@@ -125,6 +125,7 @@ class Demo:
                 as_name=PRUNED,
                 retrain=True,
                 control=True,
+                reconstruct=False,
                 typed={},
                 data=OtherData(),
                 device="auto",

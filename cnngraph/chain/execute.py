@@ -39,6 +39,7 @@ def carry_out(
     as_name: str | None,
     retrain: bool,
     control: bool,
+    reconstruct: bool,
     typed: Mapping[str, int | float | None],
     data: OtherData,
     device: str,
@@ -69,7 +70,9 @@ def carry_out(
     removal_rows(db, plan)  # what the graph could not say afterwards is refused before hours of training
     subject = open_subject(ModelChoice(name=str(model.folder)), model.data(data), progress)
     recipe = training_recipe(typed, seed=seed, base=subject.training) if retrain else None
-    retraining = Retraining(recipe, control=control and retrain, device=device, seed=seed, trainer=trainer)
+    retraining = Retraining(
+        recipe, control=control and retrain, device=device, seed=seed, trainer=trainer, reconstruct=reconstruct
+    )
     folder = work_folder(settings.home / "work", subject, plan, retraining)
     new_name = _new_name(db, model.key, as_name, folder)
     if dry_run:

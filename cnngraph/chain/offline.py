@@ -116,6 +116,7 @@ def prune_to_bundle(
     work: Path,
     retrain: bool,
     control: bool,
+    reconstruct: bool,
     typed: Mapping[str, int | float | None],
     trainer: OwnTrainer | None,
     data: OtherData,
@@ -146,7 +147,9 @@ def prune_to_bundle(
             subject, plan, source.mapping, str(to_bundle)
         )
     recipe = training_recipe(typed, seed=seed, base=subject.training) if retrain else None
-    retraining = Retraining(recipe, control=control and retrain, device=device, seed=seed, trainer=trainer)
+    retraining = Retraining(
+        recipe, control=control and retrain, device=device, seed=seed, trainer=trainer, reconstruct=reconstruct
+    )
     folder = work_folder(work, subject, plan, retraining)
     with work_lock.held(folder):
         pruned = prune(subject, plan, retraining, folder=folder, progress=progress)

@@ -1,4 +1,4 @@
-"""From a plan to a stored model: rebuild, verify, retrain beside the control, evaluate, store with its lineage.
+"""From a plan to a stored model: rebuild, verify, reconstruct, retrain beside the control, evaluate, store.
 
 Every stage leaves its result in a work folder named by a hash of the inputs, so that an interrupted prune goes on where
 it was: ``slim/`` (the verified net), ``retrain/`` and ``control/`` (a checkpoint, then the trained net). Nets are read
@@ -20,7 +20,7 @@ from cnngraph.chain.baseline import settings_of, train_net
 from cnngraph.chain.read_back import json_file
 from cnngraph.chain.subject import Subject
 from cnngraph.console import Progress, Quiet, warn
-from cnngraph.errors import VerificationError
+from cnngraph.errors import PlanError, VerificationError
 from cnngraph.files import write_text
 from cnngraph.origin import get_origin
 from cnngraph.plan import Plan
@@ -28,6 +28,7 @@ from cnngraph.plan import Plan
 if TYPE_CHECKING:
     from torch import nn
 
+    from cnngraph.surgery.joins.refit import Refitted
     from cnngraph.training.fit import Recipe
     from cnngraph.training.own_trainer import OwnTrainer
 
@@ -55,6 +56,7 @@ class Retraining:
 
     Attributes:
         recipe: as for a baseline; ``None`` trains nothing.
+        reconstruct: refit the layers that read removed filters before that.
         control: train the unpruned net too, for as long.
         trainer: the user's own function, for both nets; ``None``: our own loop.
     """
@@ -64,6 +66,7 @@ class Retraining:
     device: str = "auto"
     seed: int = 0
     trainer: OwnTrainer | None = None
+    reconstruct: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Pruned:
         result: the JSON of ``prune`` without its names. The epoch time of ``before`` is the control's where there is
             one (same recipe, machine and hour as ``after``), else what the old net's own training took.
         subject: the new net with its data; its training is the retraining, without one that of the old net.
-        joins: relative error of the least-squares join by layer.
+        joins: relative error of each layer that was refitted by least squares.
         folder: the work folder; remove it when everything is stored.
     """
 
@@ -102,8 +105,13 @@ def prune(
         PlanError: the plan does not fit the net. VerificationError: the rebuilt net failed its proof; nothing is kept.
     """
     progress = progress or Quiet()
+    if retraining.reconstruct and not plan.filters:
+        raise PlanError(
+            "The plan removes no filters, so there is nothing to reconstruct.",
+            "Layers at the gap of a removed layer are refitted by --init least-squares.",
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    slim, report = _rebuilt(subject, plan, retraining.seed, folder, progress)
+    slim, report = _rebuilt(subject, plan, retraining, folder, progress)
     before = figures(subject.model, subject, retraining.device, progress, "the net before")
     training = dict(subject.training)
     before["epoch_seconds"] = training.pop("epoch_seconds", None)  # of the old net, not of the new one
@@ -165,7 +173,7 @@ def figures(model: nn.Module, subject: Subject, device: str, progress: Progress,
 
 
 def _rebuilt(
-    subject: Subject, plan: Plan, seed: int, folder: Path, progress: Progress
+    subject: Subject, plan: Plan, retraining: Retraining, folder: Path, progress: Progress
 ) -> tuple[nn.Module, dict[str, Any]]:
     """The slim net and what is known of it; read back where an earlier run got this far."""
     from cnngraph.datasets.registry import loader
@@ -178,6 +186,7 @@ def _rebuilt(
         progress.note("An earlier run got as far as a verified net: going on from there.")
         return saved.read_saved(folder / "slim").model, json_file(done)
     progress.start("Rebuilding")
+    seed = retraining.seed
     slim, report = apply_with_report(
         subject.model, plan, loader=loader(subject.data.train, seed=seed, shuffle=True), seed=seed, progress=progress
     )
@@ -192,7 +201,7 @@ def _rebuilt(
             f"The rebuilt net failed its proof: {'; '.join(proof.failures)}.",
             "Nothing was stored. Remove other layers.",
         )
-    known = {
+    known: dict[str, Any] = {
         "verified": {
             "max_abs_diff": proof.max_abs_diff,
             "train_forward": proof.train_forward,
@@ -200,13 +209,31 @@ def _rebuilt(
             "export": proof.export,
         },
         "joins": report.errors,
-        "notes": list(report.notes),
     }
+    notes = list(report.notes)
+    if retraining.reconstruct:
+        for found in _reconstructed(subject, slim, plan, seed, progress):
+            if found.relative_error is None:
+                notes.append(f"{found.join.layer} was not reconstructed: {found.reason}.")
+            else:
+                known["joins"][found.join.layer] = found.relative_error
     _save(slim, subject, folder / "slim", trained=False)
-    write_text(done, json.dumps(known, indent=2))
-    for note in report.notes:
+    write_text(done, json.dumps(known | {"notes": notes}, indent=2))
+    for note in notes:
         progress.note(note)
     return saved.read_saved(folder / "slim").model, known
+
+
+def _reconstructed(
+    subject: Subject, slim: nn.Module, plan: Plan, seed: int, progress: Progress
+) -> tuple[Refitted, ...]:
+    from cnngraph.datasets.registry import loader
+    from cnngraph.surgery.reconstruct import reconstruct
+
+    images = loader(subject.data.train, seed=seed, shuffle=True)
+    return reconstruct(
+        subject.model, slim, plan, loader=images, input_shape=subject.input_shape, seed=seed, progress=progress
+    )
 
 
 def _trained(
@@ -286,5 +313,6 @@ def _digest(subject: Subject, plan: Plan, retraining: Retraining) -> str:
         "device": str(pick_device(retraining.device)),
         "seed": retraining.seed,
         "control": retraining.control,
+        "reconstruct": retraining.reconstruct,
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]

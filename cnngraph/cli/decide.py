@@ -169,6 +169,7 @@ def prune(
                     as_name=as_,
                     retrain=not training.no_retrain,
                     control=not training.no_control,
+                    reconstruct=training.reconstruct,
                     typed=training.typed,
                     trainer=trainer,
                     data=other,

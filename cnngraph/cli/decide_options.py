@@ -252,6 +252,13 @@ class ByHand:
 class Training:
     """How the rebuilt net is trained."""
 
+    reconstruct: Annotated[
+        bool,
+        typer.Option(
+            "--reconstruct",
+            help="Refit the layers that read removed filters to their old outputs, by least squares, before training.",
+        ),
+    ] = False
     no_retrain: Annotated[bool, typer.Option("--no-retrain", help="Evaluate and store without training.")] = False
     no_control: Annotated[bool, typer.Option("--no-control", help="Do not train the unpruned net beside it.")] = False
     epochs: Epochs = None

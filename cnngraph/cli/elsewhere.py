@@ -102,6 +102,7 @@ def prune_file(
         work=connection.settings().home / "work",
         retrain=not training.no_retrain,
         control=not training.no_control,
+        reconstruct=training.reconstruct,
         typed=training.typed,
         trainer=trainer,
         data=data,

@@ -22,11 +22,9 @@ from cnngraph.surgery.joins.carry_out import carry_out, renew, renew_everything
 from cnngraph.surgery.joins.incision import Incision, Join
 from cnngraph.surgery.joins.passage import Copy
 from cnngraph.surgery.joins.refit import Refitted, refit
-from cnngraph.surgery.sample import fitting_images, input_shape_of
+from cnngraph.surgery.sample import IMAGES, fitting_images, input_shape_of
 
-__all__ = ["IMAGES", "JoinReport", "Report", "apply", "apply_with_report", "cut"]
-
-IMAGES = 1024  # training images that a join is fitted on
+__all__ = ["JoinReport", "Report", "apply", "apply_with_report", "cut"]
 
 
 @dataclass(frozen=True)

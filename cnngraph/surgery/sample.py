@@ -1,4 +1,4 @@
-"""The training images that joins are fitted on."""
+"""The training images that layers are refitted on."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from cnngraph.errors import DataError, PlanError
 from cnngraph.origin import get_origin
 from cnngraph.randomness import seeded
 
-__all__ = ["fitting_images", "input_shape_of"]
+__all__ = ["IMAGES", "fitting_images", "input_shape_of"]
 
+IMAGES = 1024  # training images that a layer is refitted on
 _BATCH = 64
 _MEMORY = 512 * 2**20  # bytes of images that are kept while joins are fitted
 _SIZES = (32, 28, 64, 48, 96, 128, 224, 299)

@@ -12,7 +12,7 @@ from cnngraph.errors import PlanError
 from cnngraph.surgery.joins.anatomy import Body
 from cnngraph.surgery.joins.wound import Gap, Wound
 
-__all__ = ["Filling", "Join", "Renorm", "Resize", "find_joins"]
+__all__ = ["Filling", "Join", "Renorm", "Resize", "find_joins", "obstacle_to_refit"]
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,14 @@ class Join:
     ``target``: the layer of the old net whose output it is to give: itself before its norm; for a widened conv the
     removed conv that it stands in for; for an adapter the last module that went.
     ``first``: it is the first after its gap in network order, or is resized. ``obstacle``: why it cannot be refitted,
-    or "".
+    or "". ``kept``: the numbers of the target's outputs that it is to give, where it is not to give all of them.
     """
 
     layer: str
     target: str
     first: bool
     obstacle: str = ""
+    kept: tuple[int, ...] | None = None
 
 
 def find_joins(wound: Wound, resized: Mapping[str, Resize], adapters: Mapping[str, Filling]) -> tuple[Join, ...]:
@@ -111,7 +112,7 @@ def _adapter(body: Body, gap: Gap, filling: Filling) -> Join:
 def _survivor(wound: Wound, node: fx.Node, resized: Mapping[str, Resize], *, first: bool) -> Join:
     body = wound.body
     name = body.path(node)
-    target, obstacle = name, _obstacle(body, node)
+    target, obstacle = name, obstacle_to_refit(body, node)
     if node in wound.widened:
         stood_in = wound.widened[node][1]
         target = str(stood_in.target)
@@ -142,7 +143,8 @@ def _readers(wound: Wound, start: fx.Node) -> set[fx.Node]:
     return found
 
 
-def _obstacle(body: Body, node: fx.Node) -> str:
+def obstacle_to_refit(body: Body, node: fx.Node) -> str:
+    """Why the weights of a layer cannot be refitted, or ""."""
     module = body.module(node)
     if not isinstance(module, nn.Conv2d | nn.Linear):
         return "it is no plain conv or dense layer"

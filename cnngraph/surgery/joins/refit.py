@@ -200,8 +200,11 @@ def _pick(output: Tensor, task: _Task, places: Tensor) -> Tensor:
     image, row, column = places.to(output.device).unbind(1)
     if output.dim() == 4 and task.old_size != (_rows(tuple(output.shape)), 1):
         top, left = _offset(task.old_size, task.places)
-        return output[image, :, row + top, column + left].clone()
-    return output.reshape(len(output), -1, output.shape[-1])[image, row].clone()
+        picked = output[image, :, row + top, column + left]
+    else:
+        picked = output.reshape(len(output), -1, output.shape[-1])[image, row]
+    kept = task.join.kept
+    return picked.clone() if kept is None else picked[:, list(kept)]
 
 
 def _offset(size: tuple[int, int], places: tuple[int, int]) -> tuple[int, int]:

@@ -45,6 +45,7 @@ def run(source: Source, plan: Plan, to: Path, **changes: Any) -> dict[str, Any]:
         "work": to.parent / "work",
         "retrain": False,
         "control": False,
+        "reconstruct": False,
         "typed": {},
         "trainer": None,
         "data": OtherData(),

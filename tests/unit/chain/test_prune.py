@@ -15,7 +15,7 @@ from torch import nn
 from cnngraph.chain import execute
 from cnngraph.chain.prune import Pruned, Retraining, prune, work_folder
 from cnngraph.chain.subject import DataChoice, ModelChoice, Subject, open_subject
-from cnngraph.errors import ConflictError, VerificationError
+from cnngraph.errors import ConflictError, PlanError, VerificationError
 from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.verify import Verification
 from cnngraph.training.fit import Recipe
@@ -102,6 +102,19 @@ def test_without_retraining_no_epoch_time_is_inherited(subject: Subject, tmp_pat
     assert pruned.result["after"]["epoch_seconds"] is None
     assert pruned.result["control"] is None
     assert pruned.subject.training == {"epochs": 9}
+
+
+def test_readers_of_removed_filters_are_refitted_after_the_proof(subject: Subject, tmp_path: Path) -> None:
+    removes = tuple(Removal(layer=f"features.{at}", kind="filters", filters=(0, 1)) for at in (3, 6))
+    plan = Plan(model="me/net", removes=removes)
+    plain = prune(subject, plan, Retraining(None, device="cpu"), folder=tmp_path / "plain")
+    fitted = prune(subject, plan, Retraining(None, device="cpu", reconstruct=True), folder=tmp_path / "fitted")
+    assert (plain.joins, list(fitted.joins)) == ({}, ["features.6", "features.8"])
+    old, new = weights(plain), weights(fitted)
+    changed = {name.rpartition(".")[0] for name, tensor in old.items() if not torch.equal(tensor, new[name])}
+    assert changed == {"features.6", "features.8"}
+    with pytest.raises(PlanError, match="nothing to reconstruct"):
+        prune(subject, PLAN, Retraining(None, reconstruct=True), folder=tmp_path / "none")
 
 
 def test_a_failed_proof_keeps_nothing(subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
