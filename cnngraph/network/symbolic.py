@@ -51,6 +51,7 @@ def follow_symbolically(
     training: bool = False,
     unread: bool = False,
     prepare: Callable[[nn.Module], None] | None = None,
+    leaves: frozenset[str] = frozenset(),
 ) -> fx.GraphModule:
     """Follow ``model`` for images of ``input_shape`` (channels, height, width).
 
@@ -62,6 +63,7 @@ def follow_symbolically(
         training: follow what train mode does (auxiliary heads) instead of eval mode.
         unread: keep steps whose value nothing reads; the net runs them all the same.
         prepare: called with ``model`` just before it is followed; attributes that it sets are put back with the rest.
+        leaves: paths of modules that stay one step, whatever their code does.
 
     Raises:
         ModelError: weights that are NaN, infinite or without values (``meta`` device).
@@ -74,7 +76,7 @@ def follow_symbolically(
     with left_untouched(model, training=training):
         if prepare is not None:
             prepare(model)
-        module = fx.GraphModule(model, _traced(model), type(model).__name__)
+        module = fx.GraphModule(model, _traced(model, leaves), type(model).__name__)
         _rewire_in_place(module)
         if not unread:
             module.graph.eliminate_dead_code()
@@ -138,7 +140,13 @@ def left_untouched(model: nn.Module, *, training: bool) -> Iterator[None]:
 class _Tracer(fx.Tracer):
     """Layers of torch and torchvision are leaves; everything else is followed into."""
 
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:  # noqa: ARG002
+    def __init__(self, leaves: frozenset[str]) -> None:
+        super().__init__()
+        self.leaves = leaves
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        if module_qualified_name in self.leaves:
+            return True
         if isinstance(m, nn.Sequential | nn.ModuleList | nn.ModuleDict):
             return False
         home = type(m).__module__
@@ -178,9 +186,9 @@ def _behaves_like(derived: type, base: type) -> bool:
     return not any(name in vars(klass) for klass in own for name in ("forward", "_conv_forward", "__call__"))
 
 
-def _traced(model: nn.Module) -> fx.Graph:
+def _traced(model: nn.Module, leaves: frozenset[str]) -> fx.Graph:
     try:
-        return _Tracer().trace(model)
+        return _Tracer(leaves).trace(model)
     except TraceError:
         raise
     except Exception as error:

@@ -13,6 +13,7 @@ from torch import fx, nn
 from cnngraph.errors import PlanError, TraceError, nearest
 from cnngraph.network.symbolic import follow_symbolically, unwrapped
 from cnngraph.surgery.channels.counts import Labels, remember_sizes
+from cnngraph.surgery.channels.kernels import made_kernels
 from cnngraph.surgery.channels.labels import LabelPass
 from cnngraph.surgery.channels.ledger import Ledger
 from cnngraph.surgery.channels.true_sizes import follow_attributes
@@ -132,8 +133,8 @@ def coupled(model: nn.Module, input_shape: tuple[int, int, int]) -> Coupling:
         TraceError: the net cannot be followed, or does not take images of this shape.
     """
     model = unwrapped(model)
-    ledger = Ledger()
-    module, prepare = _followed(model, input_shape)
+    ledger = Ledger(kernels=made_kernels(model))
+    module, prepare = _followed(model, input_shape, ledger)
     first = LabelPass(model, module, ledger)
     first.run(None)
     follow_attributes(model, module, first, ledger)
@@ -172,12 +173,17 @@ def _few(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and of {len(names) - 1} more layers"
 
 
-def _followed(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[fx.GraphModule, Prepare | None]:
+def _followed(
+    model: nn.Module, input_shape: tuple[int, int, int], ledger: Ledger
+) -> tuple[fx.GraphModule, Prepare | None]:
     """The net followed in eval mode, its stored sizes remembered where its code bears that, and how it was prepared."""
+    leaves = ledger.known_kernels
     try:
-        return follow_symbolically(model, input_shape, unread=True, prepare=remember_sizes), remember_sizes
+        return follow_symbolically(
+            model, input_shape, unread=True, prepare=remember_sizes, leaves=leaves
+        ), remember_sizes
     except TraceError:
-        return follow_symbolically(model, input_shape, unread=True), None
+        return follow_symbolically(model, input_shape, unread=True, leaves=leaves), None
 
 
 def _train_branches(
@@ -187,7 +193,9 @@ def _train_branches(
     sizes = [input_shape, *((input_shape[0], size, size) for size in _LARGER if size > max(input_shape[1:]))]
     for size in sizes:
         try:
-            module = follow_symbolically(model, size, training=True, unread=True, prepare=prepare)
+            module = follow_symbolically(
+                model, size, training=True, unread=True, prepare=prepare, leaves=ledger.known_kernels
+            )
         except TraceError as error:
             refused = error.message
         else:

@@ -173,11 +173,12 @@ def _by_filter(module: nn.Module, weight: Tensor) -> Tensor:
 def _saliency(module: nn.Module, width: int) -> Tensor:
     """Sum of w * dL/dw over weight and bias of each filter, shape (width,); what the loss does not reach has 0."""
     total = torch.zeros(width, dtype=torch.float64)
-    for parameter in module.parameters(recurse=False):
-        if parameter.grad is not None:
+    for parameter in module.parameters():  # of parametrizations too
+        if parameter.grad is not None and parameter.dim() > 0:
             product = parameter.detach().double() * parameter.grad.double()
             rows = _by_filter(module, product) if parameter.dim() > 1 else product.unsqueeze(1)
-            total += rows.sum(1).cpu()
+            if len(rows) == width:  # not one number for all
+                total += rows.sum(1).cpu()
     return total
 
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from cnngraph.errors import CnngraphError, ModelError, PlanError
 from cnngraph.plan import Plan
 from cnngraph.surgery.channels.counts import Stored
 from cnngraph.surgery.channels.coupling import Coupling, coupled
 from cnngraph.surgery.channels.ledger import Size
+from cnngraph.surgery.channels.selection import select
 
 __all__ = ["Carved", "carve", "carved_by", "copied"]
 
@@ -76,7 +76,7 @@ def carve(model: nn.Module, coupling: Coupling, filters: Mapping[str, Iterable[i
     for axis in coupling.ledger.axes.values():
         kept = np.flatnonzero(~gone[axis.labels])
         if len(kept) < len(axis.labels):
-            _select(slim.get_submodule(axis.owner), axis.name, axis.axis, kept)
+            select(slim.get_submodule(axis.owner), axis.name, axis.axis, kept)
     for where, value in sizes.items():
         if value is not None:
             _set(slim, where, value)
@@ -100,27 +100,6 @@ def copied(model: nn.Module) -> nn.Module:
         raise ModelError(
             f"{type(model).__name__} cannot be copied: {reason}.", "Let copy.deepcopy(model) work, then try again."
         ) from error
-
-
-def _select(module: nn.Module, name: str, axis: int, kept: npt.NDArray[np.int64]) -> None:
-    """Keep the entries ``kept`` of a parameter or buffer along ``axis``; its kind, gradient flag and strides stay."""
-    tensor = getattr(module, name)
-    if tensor is None:
-        return
-    with torch.no_grad():
-        smaller = tensor.detach().index_select(axis, torch.from_numpy(kept).to(tensor.device))
-        smaller = smaller.contiguous(memory_format=_format(tensor))
-    if isinstance(tensor, nn.Parameter):
-        module._parameters[name] = nn.Parameter(smaller, requires_grad=tensor.requires_grad)
-    else:
-        module._buffers[name] = smaller
-
-
-def _format(tensor: Tensor) -> torch.memory_format:
-    """How the tensor lies in memory: channels last, or as usual."""
-    if tensor.is_contiguous() or tensor.dim() != 4 or not tensor.is_contiguous(memory_format=torch.channels_last):
-        return torch.contiguous_format
-    return torch.channels_last
 
 
 def _new_size(model: nn.Module, where: Stored, uses: list[Size], gone: Gone) -> int | None:

@@ -90,7 +90,7 @@ class LabelPass(fx.Interpreter):
         if not operands:
             return _without_labels(getattr(self, n.op)(n.target, args, kwargs))
         if module is not None and self.layers.knows(module):
-            return self.layers(str(n.target), module, args[0], n.meta["shape"])
+            return self.layers.called(str(n.target), module, args[0], n.meta["shape"])
         if step in MOVES:
             return MOVES[step](
                 Move(self.ledger, n, module, args, kwargs, lambda: getattr(self, n.op)(n.target, args, kwargs))
@@ -185,7 +185,7 @@ class LabelPass(fx.Interpreter):
         weight = n.kwargs.get("weight", (*n.args, None)[1])
         path, _, name = str(weight.target if isinstance(weight, fx.Node) else "").rpartition(".")
         module = self.model.get_submodule(path)
-        if name != "weight" or not self.layers.knows(module):
+        if name != "weight" or not self.layers.knows(module) or path in self.ledger.known_kernels:
             raise UnknownError(f"{operation_of(n)} reads them by weights that are no layer's own")
         return self.layers(path, module, args[0], n.meta["shape"])
 

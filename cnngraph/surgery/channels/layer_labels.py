@@ -12,14 +12,13 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 
 from cnngraph.surgery.channels import shapes
 from cnngraph.surgery.channels.counts import Labels, Stored
+from cnngraph.surgery.channels.kernels import CONV, TRANSPOSED, Kernel, takes_whole_groups
 from cnngraph.surgery.channels.ledger import Ledger
 
 __all__ = ["LayerLabels"]
 
-_CONV = nn.modules.conv._ConvNd
-_TRANSPOSED = nn.modules.conv._ConvTransposeNd
 _BY_CHANNEL = (nn.modules.batchnorm._NormBase, FrozenBatchNorm2d)
-_KNOWN = (_CONV, nn.Linear, *_BY_CHANNEL, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.PReLU)
+_KNOWN = (CONV, nn.Linear, *_BY_CHANNEL, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.PReLU)
 
 
 class LayerLabels:
@@ -36,7 +35,7 @@ class LayerLabels:
         return isinstance(module, _KNOWN)
 
     def __call__(self, path: str, module: nn.Module, labels: Tensor, shape: tuple[int, ...]) -> Tensor:
-        if isinstance(module, _CONV):
+        if isinstance(module, CONV):
             return self._conv(path, module, labels, shape)
         if isinstance(module, nn.Linear):
             return self._dense(path, module, labels, shape)
@@ -48,6 +47,14 @@ class LayerLabels:
             return self._slopes(path, module, labels)
         assert isinstance(module, nn.LayerNorm | nn.RMSNorm)
         return self._layer_norm(path, module, labels)
+
+    def called(self, path: str, module: nn.Module, labels: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """As calling it, for a layer that is called itself, not by a function with its weights as they are."""
+        found = self(path, module, labels, shape)
+        if path in self.ledger.kernels and self.ledger.kernels[path] is None:
+            for row in (self.ledger.outputs[path], self.ledger.inputs[path]):
+                self.ledger.fix(row, f"{path} makes its weights of all of its filters")
+        return found
 
     def own(self, owner: str, name: str, axis: int, tensor: Tensor) -> Labels:
         """The labels of a parameter's own elements along ``axis``, the same at every use."""
@@ -65,30 +72,48 @@ class LayerLabels:
         self.ledger.read_by(path, read)
         self.ledger.sized(Stored(path, "in_channels"), read)
         self.ledger.sized(Stored(path, "out_channels"), given)
-        into, out = (0, 1) if isinstance(conv, _TRANSPOSED) else (1, 0)
-        if conv.groups == 1:
+        into, out = (0, 1) if isinstance(conv, TRANSPOSED) else (1, 0)
+        kernel = self.ledger.kernels.get(path)
+        if kernel is not None:
+            self._made(path, kernel, *self._tied_by_group(path, conv, read, given))
+        elif conv.groups == 1:
             self.ledger.carved(path, "weight", into, read, reads=True)
             self.ledger.carved(path, "weight", out, given)
         else:
             self._grouped(path, conv, read, given)
-        if conv.bias is not None:
+        if conv.bias is not None and kernel is None:
             self.ledger.carved(path, "bias", 0, given)
         self._guard(path, conv, read, given)
         return _row_of(given, 1, shape)
 
     def _grouped(self, path: str, conv: nn.modules.conv._ConvNd, read: Labels, given: Labels) -> None:
-        """Whole groups go, or the same place in every group: whichever leaves the finer choice."""
-        ins, outs = read.reshape(conv.groups, -1), given.reshape(conv.groups, -1)
-        transposed = isinstance(conv, _TRANSPOSED)
+        transposed = isinstance(conv, TRANSPOSED)
         self.ledger.carved(path, "weight", 0, read if transposed else given, reads=transposed)
-        if min(ins.shape[1], outs.shape[1]) > conv.groups:
-            self.ledger.tie(ins, ins[:1])
-            self.ledger.tie(outs, outs[:1])
-            self.ledger.carved(path, "weight", 1, outs[0] if transposed else ins[0], reads=not transposed)
-        else:
+        ins, outs = self._tied_by_group(path, conv, read, given)
+        if not takes_whole_groups(conv.groups, len(ins), len(outs) // conv.groups):
+            self.ledger.carved(
+                path, "weight", 1, outs[: len(outs) // conv.groups] if transposed else ins, reads=not transposed
+            )
+
+    def _tied_by_group(
+        self, path: str, conv: nn.modules.conv._ConvNd, read: Labels, given: Labels
+    ) -> tuple[Labels, Labels]:
+        """Tie whole groups, or the same place in every group; returns what the first group reads, and all outputs."""
+        ins, outs = read.reshape(conv.groups, -1), given.reshape(conv.groups, -1)
+        if takes_whole_groups(conv.groups, ins.shape[1], outs.shape[1]):
             self.ledger.tie(ins, ins[:, :1])
             self.ledger.tie(outs, ins[:, :1])
             self.ledger.sized(Stored(path, "groups"), outs[:, 0])
+        else:
+            self.ledger.tie(ins, ins[:1])
+            self.ledger.tie(outs, outs[:1])
+        return ins[0], given
+
+    def _made(self, path: str, kernel: Kernel, read: Labels, given: Labels) -> None:
+        """Everything that the weights of a layer are made of."""
+        for labels, parts in ((given, kernel.outputs), (read, kernel.inputs)):
+            for part in parts:
+                self.ledger.carved(".".join(filter(None, (path, part.owner))), part.name, part.axis, labels)
 
     def _dense(self, path: str, dense: nn.Linear, labels: Tensor, shape: tuple[int, ...]) -> Tensor:
         axis = labels.dim() - 1
@@ -99,10 +124,14 @@ class LayerLabels:
         self.ledger.read_by(path, read)
         self.ledger.sized(Stored(path, "in_features"), read)
         self.ledger.sized(Stored(path, "out_features"), given)
-        self.ledger.carved(path, "weight", 1, read, reads=True)
-        self.ledger.carved(path, "weight", 0, given)
-        if dense.bias is not None:
-            self.ledger.carved(path, "bias", 0, given)
+        kernel = self.ledger.kernels.get(path)
+        if kernel is not None:
+            self._made(path, kernel, read, given)
+        else:
+            self.ledger.carved(path, "weight", 1, read, reads=True)
+            self.ledger.carved(path, "weight", 0, given)
+            if dense.bias is not None:
+                self.ledger.carved(path, "bias", 0, given)
         self._guard(path, dense, read, given)
         return _row_of(given, axis, shape)
 
@@ -176,9 +205,11 @@ class LayerLabels:
     def _guard(self, path: str, module: nn.Module, *rows: Labels) -> None:
         """Fix the channels of a layer whose weights are not its own."""
         reason = ""
-        if any(self._owners[id(parameter)] > 1 for parameter in module.parameters(recurse=False)):
+        if any(self._owners[id(parameter)] > 1 for parameter in module.parameters()):
             reason = f"{path} shares a parameter with another module"
-        elif hasattr(module, "parametrizations") or (hasattr(module, "weight") and "weight" not in _held(module)):
+        elif path not in self.ledger.kernels and (
+            hasattr(module, "parametrizations") or (hasattr(module, "weight") and "weight" not in _held(module))
+        ):
             reason = f"{path} makes its weights from other parameters"
         if reason:
             for row in rows:

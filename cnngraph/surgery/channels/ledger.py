@@ -15,6 +15,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from cnngraph.surgery.channels.counts import Labels, Measured, Stored
+from cnngraph.surgery.channels.kernels import Kernel
 
 __all__ = ["Axis", "Ledger", "Size"]
 
@@ -50,6 +51,7 @@ class Ledger:
         axes: by (tensor, axis). sizes: numbers to keep true.
         across: weights of norms that reckon over several channels: path of the tensor.
         described: (index in timm's ``feature_info``, labels of the channels that it counts).
+        kernels: of layers that make their weights, ``None`` where their filters do not stand apart.
         measured: sizes that the code read off tensors. reckoned: modules whose parameters it uses as numbers.
         count: of labels so far, with 0.
     """
@@ -63,11 +65,17 @@ class Ledger:
     sizes: dict[Stored, list[Size]] = field(default_factory=lambda: defaultdict(list))
     across: set[tuple[str, str]] = field(default_factory=set)
     described: list[tuple[int, Labels]] = field(default_factory=list)
+    kernels: dict[str, Kernel | None] = field(default_factory=dict)
     measured: list[Measured] = field(default_factory=list)
     reckoned: set[str] = field(default_factory=set)
     count: int = 1
     _ties: list[tuple[Labels, Labels]] = field(default_factory=list)
     _fixes: list[tuple[Labels, str]] = field(default_factory=list)
+
+    @property
+    def known_kernels(self) -> frozenset[str]:
+        """Layers that make their weights and whose filters stand apart."""
+        return frozenset(path for path, kernel in self.kernels.items() if kernel is not None)
 
     def fresh(self, number: int) -> Labels:
         """New labels."""

@@ -19,6 +19,8 @@ from torch.overrides import TorchFunctionMode
 
 from cnngraph.surgery.channels.coupling import Coupling
 from cnngraph.surgery.channels.filters import copied
+from cnngraph.surgery.channels.kernels import Kernel, resize
+from cnngraph.surgery.channels.selection import select
 
 __all__ = ["masked", "norms_across"]
 
@@ -39,6 +41,9 @@ def masked(model: nn.Module, coupling: Coupling, filters: Mapping[str, Iterable[
             if axis.reads and len(zeros):
                 weight = getattr(twin.get_submodule(axis.owner), axis.name)
                 weight.index_fill_(axis.axis, torch.from_numpy(zeros).to(weight.device), 0)
+    for path, kernel in coupling.ledger.kernels.items():
+        if kernel is not None and path in coupling.ledger.inputs:
+            _let_read(twin.get_submodule(path), kernel, ~gone[coupling.ledger.inputs[path]])
     kept: dict[str, dict[int, Kept]] = {}
     for owner, name in sorted(coupling.ledger.across):
         axes = [axis for axis in coupling.ledger.axes.values() if (axis.owner, axis.name) == (owner, name)]
@@ -50,14 +55,45 @@ def masked(model: nn.Module, coupling: Coupling, filters: Mapping[str, Iterable[
 
 
 def norms_across(coupling: Coupling, filters: Mapping[str, Iterable[int]]) -> tuple[str, ...]:
-    """Paths of the norms that reckon over several channels, some of which go with ``filters``."""
+    """Paths of the norms, and layers that norm their weights, over several channels some of which go."""
     gone = coupling.gone(filters)
     touched = {
         axis.owner
         for axis in coupling.ledger.axes.values()
         if (axis.owner, axis.name) in coupling.ledger.across and gone[axis.labels].any()
     }
+    ledger = coupling.ledger
+    mixing = {path for path, kernel in ledger.kernels.items() if kernel is not None and kernel.mixes}
+    touched |= {path for path in mixing & ledger.inputs.keys() if gone[ledger.inputs[path]].any()}
     return tuple(sorted(touched))
+
+
+def _let_read(layer: nn.Module, kernel: Kernel, kept: npt.NDArray[np.bool_]) -> None:
+    """Let a layer that makes its weights read zeros, or what is ``kept`` alone where it mixes its weights."""
+    if not kernel.inputs or kept.all():
+        return
+    layer.register_forward_pre_hook(_Reading(torch.from_numpy(kept), alone=kernel.mixes))
+    if kernel.mixes:
+        of_group = kept[: len(kept) // int(getattr(layer, "groups", 1))]
+        for part in kernel.inputs:
+            select(layer.get_submodule(part.owner), part.name, part.axis, np.flatnonzero(of_group))
+        resize(layer, ins=int(kept.sum()))
+
+
+class _Reading:
+    """A hook: ``kept`` channels come in ``alone``, or with zeros for the others."""
+
+    def __init__(self, kept: Tensor, *, alone: bool) -> None:
+        self.kept = kept
+        self.alone = alone
+
+    def __call__(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        axis = -1 if isinstance(layer, nn.Linear) else 1
+        maps, *others = inputs
+        kept = self.kept.to(maps.device)
+        if self.alone:
+            return maps.index_select(axis, torch.nonzero(kept).flatten()), *others
+        return maps.movedim(axis, -1).mul(kept).movedim(-1, axis), *others
 
 
 def _give_weight(norm: nn.Module, name: str) -> None:

@@ -117,7 +117,7 @@ def test_a_count_that_is_reckoned_with_fixes_what_it_counts() -> None:
     ("build", "reason"),
     [
         (nets.Tied, "shares a parameter with another module"),
-        (lambda: chain(a=nn.utils.parametrizations.weight_norm(conv(1, 3)), b=conv(3, 2)), "makes its weights from"),
+        (lambda: chain(a=nn.utils.parametrizations.spectral_norm(conv(1, 3)), b=conv(3, 2)), "of all of its filters"),
         (nets.Written, "written in the code"),
         (lambda: chain(a=conv(1, 3), n=nn.LocalResponseNorm(2), b=conv(3, 2)), "LocalResponseNorm may mix them"),
     ],
