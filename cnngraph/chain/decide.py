@@ -137,6 +137,7 @@ def _layers(
 ) -> Plan:
     from cnngraph.pruning.multilayer import plan as plan_stored
 
+    _require_own_data(model, decision, data)
     anatomy = _Anatomy(model) if model.properties.get("artifact") else None
     made = plan_stored(
         db,
@@ -163,6 +164,22 @@ def _layers(
         progress.start("Estimating what each step of the schedule costs")
         made = anatomy.annotate(made)
     return made
+
+
+def _require_own_data(model: Stored, decision: Decision, data: OtherData) -> None:
+    """Refuse other data where the ranking is of the saved net and its own data: it would be passed over in silence.
+
+    Raises:
+        UsageError: so it is.
+    """
+    from cnngraph.measures.registry import find_measure
+
+    chosen, _ = find_measure(decision.measure, aggregate=decision.aggregate)
+    if chosen.of_net and data != OtherData() and model.data(data) != model.data(OtherData()):
+        raise UsageError(
+            f"The measure {chosen.name} reads the data that {model.key} was ingested with, not other data.",
+            "Leave out --data and --data-root; to train on other data, plan first, then: cnngraph prune NAME --plan",
+        )
 
 
 class _Anatomy:

@@ -53,6 +53,7 @@ def plan(
     from cnngraph.plan import write_plan
 
     method = choice.resolved(limit_needed=False)
+    choice.require_reader(data, data_root)
     timing = speed.timing_for(choice.target())
     decision = choice.decision(seed=seed, device=device, timing=timing)
     with connection.graph() as graph, progress() as bars:

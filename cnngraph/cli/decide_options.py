@@ -181,6 +181,19 @@ class Choice:
             raise typer.BadParameter("--steps belongs to --max-accuracy-drop")
         return method
 
+    def require_reader(self, data: str | None, data_root: Path | None) -> None:
+        """Refuse data that were typed for a plan which reads no images.
+
+        Raises:
+            typer.BadParameter: so it is.
+        """
+        typed = [flag(name) for name, value in (("data", data), ("data_root", data_root)) if value is not None]
+        if typed and self.max_accuracy_drop is None and self.score != "taylor":
+            raise typer.BadParameter(
+                f"{typed[0]} belongs to --max-accuracy-drop or --score taylor: no other plan reads images "
+                "(the measure join reads those that the model was ingested with)"
+            )
+
     def target(self) -> Target | None:
         """What is to be reached, if anything.
 

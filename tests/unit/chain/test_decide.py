@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
 
-from cnngraph.chain.decide import named
-from cnngraph.errors import NotFoundError
+from cnngraph.chain.decide import Decision, decide, named
+from cnngraph.chain.stored import OtherData, Stored
+from cnngraph.console import Quiet
+from cnngraph.database.connection import Database
+from cnngraph.errors import NotFoundError, UsageError
 from cnngraph.models.registry import build
 from cnngraph.plan import Plan, Removal
+from cnngraph.settings import Settings
 from cnngraph.surgery.saved import save
 
 
@@ -46,3 +52,30 @@ def test_a_plan_in_words() -> None:
     assert Plan(removes=(one,)).in_words == "1 filter of 1 layer"
     more = Removal(layer="b", kind="filters", filters=(0, 2))
     assert Plan(removes=(one, more, Removal(layer="c"))).in_words == "c, 3 filters of 2 layers"
+
+
+def test_a_ranking_of_the_net_on_its_own_data_refuses_other_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = json.dumps({"data": {"name": "digits", "root": "/here"}})
+    model = Stored("ada/m", {"key": "ada/m", "architecture": "a", "inputShape": [1, 8, 8], "inputs": inputs})
+    monkeypatch.setattr("cnngraph.chain.decide.stored", lambda db, name: model)
+    ranked: list[str] = []
+
+    def rank(*_: object, measure: str, **__: object) -> Plan:
+        ranked.append(measure)
+        return Plan()
+
+    monkeypatch.setattr("cnngraph.pruning.multilayer.plan", rank)
+    settings = Settings(None, "neo4j", None, None, "ada", tmp_path, tmp_path)
+
+    def plan(measure: str, data: OtherData) -> None:
+        decide(cast(Database, None), settings, "m", Decision(measure=measure), data=data, progress=Quiet())
+
+    for other in (OtherData("mnist"), OtherData(root="/there")):
+        with pytest.raises(UsageError, match="join reads the data that ada/m was ingested with"):
+            plan("join", other)
+    for same in (OtherData(), OtherData("digits"), OtherData("digits", "/here")):
+        plan("join", same)
+    plan("degree", OtherData("mnist"))
+    assert ranked == ["join", "join", "join", "degree"]

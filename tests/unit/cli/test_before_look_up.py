@@ -23,6 +23,8 @@ WRONG = [
         "aggregate",
     ),
     (["plan", "x", "--max-accuracy-drop", "500"], "100 points"),
+    (["plan", "x", "--measure", "join", "--data", "digits"], "--data belongs to --max-accuracy-drop or --score taylor"),
+    (["plan", "x", "--ratio", "0.3", "--data-root", "."], "--data-root belongs to --max-accuracy-drop"),
     (["query", "overview", "--model", "x", "--param", "from=many"], "not a number from 0 on"),
     (["query", "overview", "--model", "x", "--param", "top=3"], "no parameter 'top'"),
     (["query", "overview", "--model", "x y"], "no valid model name"),
