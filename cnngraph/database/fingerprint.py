@@ -50,7 +50,7 @@ def details_of(properties: dict[str, Any]) -> Details:
     """The inverse of :func:`model_properties`.
 
     Raises:
-        SpecError: a property is no JSON object: somebody changed it.
+        SpecError: a property is no JSON object, or missing: somebody changed it.
     """
     values: dict[str, Any] = {}
     for entry in fields(Details):
@@ -58,8 +58,14 @@ def details_of(properties: dict[str, Any]) -> Details:
         if value is None:
             continue
         values[entry.name] = json_property(properties, entry.name) if entry.name in _AS_JSON else value
-    values["input_shape"] = tuple(values["input_shape"])
-    return Details(**values)
+    try:
+        values["input_shape"] = tuple(values["input_shape"])
+        return Details(**values)
+    except (KeyError, TypeError) as error:
+        raise SpecError(
+            f"The Model node {properties.get('key', '')} does not say what it was written with ({error}).",
+            "Somebody removed a property: ingest the model again.",
+        ) from error
 
 
 def json_property(properties: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -94,3 +94,10 @@ def test_a_damaged_file_of_a_stage_says_what_to_delete(content: str, tmp_path: P
 )
 def test_how_to_ingest_with_kernels_is_said_whatever_the_graph_says(inputs: str, data: str) -> None:
     assert f"cnngraph ingest MODEL --data {data} --name m --kernels" in _how_to_ingest(mapped(inputs))
+
+
+@pytest.mark.parametrize("gone", ["architecture", "inputShape"])
+def test_a_property_that_was_removed_is_one_line(gone: str) -> None:
+    properties = {name: value for name, value in model(None).properties.items() if name != gone}
+    with pytest.raises(SpecError, match="The Model node ada/m does not say what it was written with"):
+        _ = Stored("ada/m", properties).recipe
