@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +33,8 @@ class Decision:
     ``method`` multilayer (layers): one of ``threshold``, ``remove``, ``max_accuracy_drop`` (in points), ``target``, or
     none. ``filters``: one of ``ratio``, ``max_accuracy_drop``, ``target``; ``scope``, ``score``, ``round_to`` and
     ``at_least`` as :func:`cnngraph.pruning.filters.plan_filters` has them.
-    ``steps``: of ``max_accuracy_drop``, see :mod:`cnngraph.chain.drop`. ``timing``: how ``target`` measures latency.
+    ``keep``: layers that cannot go, with the reason. ``steps``: of ``max_accuracy_drop``, see
+    :mod:`cnngraph.chain.drop`. ``timing``: how ``target`` measures latency.
     """
 
     method: str = "multilayer"
@@ -54,6 +56,7 @@ class Decision:
     steps: int = 1
     target: Target | None = None
     timing: Timing = field(default_factory=Timing)
+    keep: Mapping[str, str] = field(default_factory=dict)
 
 
 def decide(
@@ -138,7 +141,7 @@ def _layers(
     from cnngraph.pruning.multilayer import plan as plan_stored
 
     _require_own_data(model, decision, data)
-    anatomy = _Anatomy(model) if model.properties.get("artifact") else None
+    anatomy = _Anatomy(model, decision.keep) if model.properties.get("artifact") else None
     made = plan_stored(
         db,
         model.key,
@@ -150,15 +153,15 @@ def _layers(
         engine=decision.engine,
         init=init_of(decision.init),
         seed=decision.seed,
-        keep=anatomy.fixed if anatomy else {},
+        keep=anatomy.fixed if anatomy else decision.keep,
         progress=progress,
     )
     if decision.max_accuracy_drop is not None:
-        opened = anatomy or _Anatomy(model)
+        opened = anatomy or _Anatomy(model, decision.keep)
         ladder = layer_ladder(made, opened.candidates(made))
         made = opened.arranged(_within_drop(settings, model, decision, ladder, data, progress))
     if decision.target is not None:
-        opened = anatomy or _Anatomy(model)
+        opened = anatomy or _Anatomy(model, decision.keep)
         made = reach_by_layers(opened.bench(decision, progress), made, opened.fixed)
     if anatomy is not None and costs:
         progress.start("Estimating what each step of the schedule costs")
@@ -185,20 +188,21 @@ def _require_own_data(model: Stored, decision: Decision, data: OtherData) -> Non
 class _Anatomy:
     """The saved net, opened without its data: which layers cannot go, and what a net without some would cost."""
 
-    def __init__(self, model: Stored) -> None:
+    def __init__(self, model: Stored, keep: Mapping[str, str] | None = None) -> None:
         from cnngraph.network.graph import follow
         from cnngraph.surgery.saved import read_saved
 
         saved = read_saved(model.folder)
         self._net, self._shape = saved.model, saved.input_shape
         self._graph = follow(saved.model, saved.input_shape)
+        self._keep = dict(keep or {})
 
     @cached_property
     def fixed(self) -> dict[str, str]:
         """The layers that cannot go by themselves, with the reason."""
         from cnngraph.surgery.check import removable
 
-        return {layer: reason for layer, reason in removable(self._graph).items() if reason}
+        return {layer: reason for layer, reason in removable(self._graph).items() if reason} | self._keep
 
     def bench(self, decision: Decision, progress: Progress) -> Bench:
         """Where nets that are cut out of this one are measured for the decision's target."""
@@ -239,11 +243,11 @@ def given(
     *,
     layers: list[str] | None = None,
     blocks: list[str] | None = None,
-    file: Path | None = None,
+    made: Plan | str | Path | None = None,
     run: str | None = None,
     init: str | None = None,
 ) -> Plan:
-    """A plan that a person made: layers and blocks by name, a file, or a PruningRun of the graph.
+    """A plan that a person made: layers and blocks by name, a plan or its file, or a PruningRun of the graph.
 
     Raises:
         NotFoundError: a layer, block, file or run that is not there; the hint has the nearest names.
@@ -252,8 +256,8 @@ def given(
     from cnngraph.database import lineage
 
     model = stored(db, name)
-    if file is not None:
-        made = read_plan(file)
+    if made is not None:
+        made = made if isinstance(made, Plan) else read_plan(made)
     elif run is not None:
         made = lineage.read_pruning_run(db, run)
     else:

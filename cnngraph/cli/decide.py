@@ -156,7 +156,7 @@ def prune(
                         name,
                         layers=by_hand.remove_layer,
                         blocks=by_hand.remove_block,
-                        file=by_hand.plan_file,
+                        made=by_hand.plan_file,
                         run=by_hand.run,
                         init=choice.init,
                     )

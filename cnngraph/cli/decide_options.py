@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cnngraph.chain.options import DETAILS, LIMITS, ROUND_FOR_SPEED, TARGETS
 from cnngraph.cli.baseline import BatchSize, Epochs, LearningRate, Trainer
 from cnngraph.cli.compute import AGGREGATES, REFERENCES, Engine
 from cnngraph.cli.options import MEASURE_NAMES, finite, known
@@ -27,19 +28,6 @@ INITS = ("least-squares", "inherit", "reset", "scratch")
 SCOPES = ("layer", "global")
 # cnngraph.chain.filters knows them too (a test holds the two together), but costs more to import than --help may take.
 SCORES = ("magnitude", "strength", "redundancy", "pagerank", "taylor", "bn", "random")
-
-ROUND_FOR_SPEED = 8  # kernels compute channels by the eight: a layer of nine takes as long as one of sixteen
-
-# By method: the options of which one says how much goes, and those that say by what.
-TARGETS = ("target_speedup", "target_macs", "target_parameters")
-LIMITS = {
-    "multilayer": ("threshold", "remove", "max_accuracy_drop", *TARGETS),
-    "filters": ("ratio", "max_accuracy_drop", *TARGETS),
-}
-DETAILS = {
-    "multilayer": ("measure", "aggregate", "reference"),
-    "filters": ("scope", "score", "round_to", "at_least"),
-}
 
 
 def _measure(value: str | None) -> str | None:

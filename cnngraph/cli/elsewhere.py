@@ -74,8 +74,9 @@ def prune_file(
     """
     from cnngraph.chain import offline
     from cnngraph.chain.filters import filters_of_file
+    from cnngraph.chain.options import LIMITS, TARGETS
     from cnngraph.cli.baseline import own_trainer
-    from cnngraph.cli.decide_options import LIMITS, TARGETS, flag
+    from cnngraph.cli.decide_options import flag
 
     searched = {flag(name): getattr(choice, name) for name in (*LIMITS["multilayer"], *TARGETS)}
     ranked = {"--method multilayer": True if decision.method == "multilayer" and choice.method else None}

@@ -1,0 +1,200 @@
+"""New models out of stored ones: pruned, adopted, rebuilt; and the page about a pruned one."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from cnngraph.api.choice import Choice, decision, named_by_hand, require_consistent
+from cnngraph.api.opened import Opened
+from cnngraph.console import Progress, Quiet
+from cnngraph.errors import UsageError
+
+if TYPE_CHECKING:
+    from cnngraph.plan import Plan
+    from cnngraph.training.own_trainer import OwnTrainer
+
+__all__ = ["NewModels"]
+
+
+class NewModels(Opened):
+    """What is made of stored models, each with its lineage."""
+
+    def prune(
+        self,
+        name: str,
+        plan: Plan | str | Path | None = None,
+        *,
+        run: str | None = None,
+        as_name: str | None = None,
+        retrain: bool = True,
+        control: bool = True,
+        reconstruct: bool = False,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        trainer: str | None = None,
+        data: str | None = None,
+        data_root: str | Path | None = None,
+        out: str | Path | None = None,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+        **choice: Unpack[Choice],
+    ) -> dict[str, Any]:
+        """Plan, rebuild, verify, retrain, evaluate, store the new model; the JSON of ``cnngraph prune``.
+
+        The same call goes on after an interruption.
+
+            graph.prune("mine", plan, as_name="slim")
+            graph.prune("mine", ratio=0.3, retrain=False, out="slim")
+
+        Args:
+            plan: a plan, or the path of one; else ``run``, a PruningRun of the graph; else ``choice`` says what goes.
+            as_name: of the new model; default: one is made. out: also write the saved model there.
+            retrain, control, reconstruct: train the new net; train the unpruned one beside it; refit what read removed
+                filters first. epochs, batch_size, learning_rate: of both trainings.
+            trainer: ``package.module:function`` that trains instead.
+            data, data_root: instead of what the model was ingested with.
+            choice: see :class:`~cnngraph.api.choice.Choice`; ``seed`` and ``device`` are of the training too.
+
+        Raises:
+            UsageError: options that do not go together. NotFoundError: the model, or what is to go, is not there.
+            PlanError: the plan does not fit. VerificationError: the rebuilt net failed its proof; nothing was stored.
+            ConflictError: ``as_name`` or ``out`` exists.
+        """
+        from cnngraph.chain.execute import carry_out, require_free
+        from cnngraph.chain.stored import other_data
+        from cnngraph.settings import check_name
+
+        typed = require_consistent(choice)
+        if as_name is not None:
+            check_name(as_name)
+        target = Path(out) if out is not None else None
+        other = other_data(data, Path(data_root) if data_root is not None else None)
+        own = _own_trainer(trainer, retrain)
+        recipe = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+        how = {"retrain": retrain, "control": control, "reconstruct": reconstruct}
+        require_free(self.database, self.settings, as_name, target)
+        deciding = self._deciding(
+            name,
+            plan,
+            run,
+            typed,
+            data=other,
+            training=recipe | how | {"trainer": own and (own.name, own.sha256)},
+            dry_run=dry_run,
+            progress=progress or Quiet(),
+        )
+        with deciding as made:
+            return carry_out(
+                self.database,
+                self.settings,
+                name,
+                made,
+                as_name=as_name,
+                **how,
+                typed=recipe,
+                trainer=own,
+                data=other,
+                device=typed.get("device", "auto"),
+                seed=typed.get("seed", 0),
+                out=target,
+                dry_run=dry_run,
+                progress=progress or Quiet(),
+            )
+
+    def _deciding(
+        self, name: str, plan: Plan | str | Path | None, run: str | None, typed: dict[str, Any], **options: Any
+    ) -> AbstractContextManager[Plan]:
+        """The plan to carry out, kept for an interrupted call where it is a measured one."""
+        from cnngraph.chain.decide import given
+        from cnngraph.chain.kept_plan import decided
+
+        by_hand = named_by_hand(typed)
+        training = {"init", "seed", "device"}
+        ways = [plan is not None, run is not None, by_hand, not by_hand and bool(typed.keys() - training)]
+        if sum(ways) != 1:
+            raise UsageError(
+                "It takes one way to say what goes.", "Give a plan, run, remove_layers / remove_blocks, or a limit."
+            )
+        if ways[-1]:
+            return decided(self.database, self.settings, name, decision(typed), **options)
+        layers, blocks = (list(typed.get(f"remove_{what}", ())) for what in ("layers", "blocks"))
+        return nullcontext(
+            given(self.database, name, layers=layers, blocks=blocks, made=plan, run=run, init=typed.get("init"))
+        )
+
+    def adopt(
+        self,
+        name: str,
+        weights: str | Path,
+        *,
+        as_name: str | None = None,
+        data: str | None = None,
+        data_root: str | Path | None = None,
+        device: str = "auto",
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Store weights that were trained elsewhere as a new model, checked, evaluated, with its lineage.
+
+        Args:
+            weights: a file (safetensors or a state dict), or the folder of a saved model.
+            as_name: of the new model; default: NAME-adopted. data, data_root: instead of what ``name`` was ingested
+                with.
+
+        Returns:
+            the JSON of ``cnngraph adopt``; the same call again writes nothing.
+
+        Raises:
+            NotFoundError: there is no such model or file. ModelError: the weights do not fit, or are the model's own.
+            ConflictError: ``as_name`` is another model.
+        """
+        from cnngraph.chain.adopt import adopt
+        from cnngraph.chain.stored import other_data
+        from cnngraph.settings import check_name
+
+        if as_name is not None:
+            check_name(as_name)
+        return adopt(
+            self.database,
+            self.settings,
+            name,
+            Path(weights),
+            as_name=as_name,
+            data=other_data(data, Path(data_root) if data_root is not None else None),
+            device=device,
+            dry_run=dry_run,
+            progress=progress or Quiet(),
+        )
+
+    def rebuild(
+        self, name: str, out: Path, *, changed: bool = False, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Save the net whose structure and weights the graph holds (``trace(..., kernels=True)``), compared with the
+        stored one; ``changed`` keeps weights that somebody changed in the graph.
+        """
+        from cnngraph.chain.rebuild import rebuild_from_graph
+
+        return rebuild_from_graph(self.database, name, Path(out), changed=changed, progress=progress)
+
+    def report(self, name: str, out: str | Path) -> tuple[str, Path]:
+        """Write the page about a pruned model; returns its verdict and its path.
+
+        Raises:
+            NotFoundError: there is no such model, or it was not made by a prune.
+        """
+        from cnngraph.chain.report import write_report
+
+        return write_report(self.database, self.key(name), Path(out))
+
+
+def _own_trainer(name: str | None, retrain: bool) -> OwnTrainer | None:
+    if name is None:
+        return None
+    if not retrain:
+        raise UsageError("trainer and retrain=False exclude each other.", "Leave out one of them.")
+    from cnngraph.training.own_trainer import find_trainer
+
+    return find_trainer(name)
