@@ -6,6 +6,7 @@ touches is put back afterwards. Shapes come from fake tensors: no image is compu
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 import os
@@ -19,13 +20,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from torch.fx.proxy import TraceError as ControlFlowError
 from torch.nn.parameter import is_lazy
 
 from cnngraph.errors import ModelError, TraceError
+from cnngraph.network import known_sizes
 
-__all__ = ["BATCH", "fake_tensors", "follow_symbolically", "left_untouched", "unwrapped"]
+__all__ = [
+    "BATCH",
+    "fake_tensors",
+    "fake_twin",
+    "follow_symbolically",
+    "left_untouched",
+    "line_of_traceback",
+    "unwrapped",
+]
 
 BATCH = 2  # images in the shapes that are propagated: more than one, so that a batch is never taken for a broadcast
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
@@ -57,7 +67,7 @@ def follow_symbolically(
 
     Every node of the result has ``meta["line"]`` and ``meta["shape"]``: that of its value for a batch of :data:`BATCH`,
     a list of shapes where the value is a tuple of tensors, ``None`` where it is no tensor; then ``meta["value"]`` is
-    the value. The result holds the user's own modules; ``model`` is left as it was.
+    the value. The result holds the user's own modules, and the net in ``meta["model"]``; ``model`` is left as it was.
 
     Args:
         training: follow what train mode does (auxiliary heads) instead of eval mode.
@@ -73,15 +83,17 @@ def follow_symbolically(
         raise TraceError("A scripted net cannot be followed.", "Give the nn.Module that it was scripted from.")
     _check_shape(input_shape)
     device, dtype = _check_weights(model)
+    shape = (BATCH, *input_shape)
     with left_untouched(model, training=training):
         if prepare is not None:
             prepare(model)
-        module = fx.GraphModule(model, _traced(model, leaves), type(model).__name__)
+        module = fx.GraphModule(model, _traced(model, leaves, shape, device, dtype), type(model).__name__)
+        module.meta["model"] = model
         _rewire_in_place(module)
         if not unread:
             module.graph.eliminate_dead_code()
         module.recompile()
-        _propagate(module, (BATCH, *input_shape), device, dtype)
+        _propagate(module, shape, device, dtype)
     return module
 
 
@@ -137,11 +149,13 @@ def left_untouched(model: nn.Module, *, training: bool) -> Iterator[None]:
                     buffer.copy_(before)
 
 
-class _Tracer(fx.Tracer):
+class _Tracer(known_sizes.SizeTracer):
     """Layers of torch and torchvision are leaves; everything else is followed into."""
 
-    def __init__(self, leaves: frozenset[str]) -> None:
-        super().__init__()
+    def __init__(
+        self, leaves: frozenset[str], shape: tuple[int, ...], device: torch.device, dtype: torch.dtype
+    ) -> None:
+        super().__init__(shape, device, dtype)
         self.leaves = leaves
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -186,16 +200,18 @@ def _behaves_like(derived: type, base: type) -> bool:
     return not any(name in vars(klass) for klass in own for name in ("forward", "_conv_forward", "__call__"))
 
 
-def _traced(model: nn.Module, leaves: frozenset[str]) -> fx.Graph:
+def _traced(
+    model: nn.Module, leaves: frozenset[str], shape: tuple[int, ...], device: torch.device, dtype: torch.dtype
+) -> fx.Graph:
     try:
-        return _Tracer(leaves).trace(model)
+        return _Tracer(leaves, shape, device, dtype).trace(model)
     except TraceError:
         raise
     except Exception as error:
-        where = _line_of_traceback(error.__traceback__) or "an unknown line"
+        where = line_of_traceback(error.__traceback__) or "an unknown line"
         if isinstance(error, ControlFlowError):
             reason, hint = (
-                "what it does depends on the values or the size of the image",
+                "what it does depends on the values of the image",
                 "Take the decision out of forward.",
             )
         else:
@@ -250,7 +266,7 @@ def _shape_of(value: Any) -> Any:
 
 
 @contextmanager
-def fake_tensors() -> Iterator[None]:
+def fake_tensors() -> Iterator[FakeTensorMode]:
     """Tensors with shapes and no values inside, next to real weights.
 
     torch logs every operation that refuses its shapes with a traceback, before it raises; callers say it in one line.
@@ -259,10 +275,23 @@ def fake_tensors() -> Iterator[None]:
     silent = log.disabled
     log.disabled = True
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True):
-            yield
+        with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+            yield mode
     finally:
         log.disabled = silent
+
+
+@contextmanager
+def fake_twin(model: nn.Module) -> Iterator[tuple[nn.Module, Callable[[tuple[int, ...]], Tensor]]]:
+    """A copy of ``model`` whose weights have no values, and what makes images (N, channels, height, width) for it.
+
+    Unlike :func:`fake_tensors` alone this can be trained: no gradient meets a real weight.
+    """
+    weight = next(iter(model.parameters()), torch.empty(0))
+    with fake_tensors() as mode:
+        with FakeCopyMode(mode):
+            twin = copy.deepcopy(model)
+        yield twin, lambda shape: torch.zeros(shape, device=weight.device, dtype=weight.dtype)
 
 
 def _propagate(module: fx.GraphModule, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> None:
@@ -288,8 +317,8 @@ def _first_line(error: BaseException) -> str:
 
 
 def _is_users(filename: str) -> bool:
-    """Whether a file is the user's: not torch's, not this one, not generated."""
-    return not (filename.startswith(("<", _TORCH)) or filename == __file__)
+    """Whether a file is the user's: not torch's, not one of those that follow, not generated."""
+    return not (filename.startswith(("<", _TORCH)) or filename in (__file__, known_sizes.__file__))
 
 
 def _line_of_frames(frame: FrameType | None) -> str:
@@ -300,6 +329,7 @@ def _line_of_frames(frame: FrameType | None) -> str:
     return ""
 
 
-def _line_of_traceback(trace: TracebackType | None) -> str:
+def line_of_traceback(trace: TracebackType | None) -> str:
+    """``file:line`` of the last line of the user's own code in it, or ""."""
     lines = [f"{f.filename}:{f.lineno}" for f in traceback.extract_tb(trace) if _is_users(f.filename)]
     return lines[-1] if lines else ""

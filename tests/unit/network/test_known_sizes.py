@@ -1,0 +1,57 @@
+"""Code that asks the size of its maps is followed for the size of the images; code that asks for values is refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cnngraph.errors import TraceError
+from cnngraph.network.graph import follow
+
+
+class _Sized(nn.Module):
+    """A conv that pads odd maps, then what a test does with the map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] % 2:
+            x = F.pad(x, (0, 1, 0, 1))
+        return self.rest(self.conv(x))
+
+    def rest(self, x: Tensor) -> Tensor:
+        return x
+
+
+class _Iterated(_Sized):
+    def rest(self, x: Tensor) -> Tensor:
+        return x.view(x.shape[0], 2, 2, *x.shape[2:]).amax(1)
+
+
+class _Parts(_Sized):
+    def rest(self, x: Tensor) -> Tensor:
+        return torch.cat([part.relu() for part in x.chunk(2, 1)], 1)
+
+
+class _Grown(_Sized):
+    def rest(self, x: Tensor) -> Tensor:
+        return x if x.sum() > 0 else -x
+
+
+@pytest.mark.parametrize(("side", "steps"), [(5, ["input", "pad", "conv"]), (6, ["input", "conv"])])
+def test_a_branch_by_size_is_followed_for_the_images(side: int, steps: list[str]) -> None:
+    assert [layer.layer for layer in follow(_Sized(), (1, side, side)).layers] == steps
+
+
+def test_sizes_and_parts_of_a_map_can_be_gone_through() -> None:
+    assert follow(_Iterated(), (1, 6, 6)).layers[-1].out_height == 3
+    assert [layer.kind for layer in follow(_Parts(), (1, 6, 6)).layers].count("Activation") == 2
+
+
+def test_a_branch_by_values_is_refused_with_its_line() -> None:
+    with pytest.raises(TraceError, match=r"test_known_sizes.py:\d+: what it does depends on the values of the image"):
+        follow(_Grown(), (1, 6, 6))
