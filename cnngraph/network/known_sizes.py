@@ -17,6 +17,19 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 __all__ = ["SizeTracer"]
 
 
+class _Sized(fx.Proxy):
+    def __getattr__(self, k: str) -> fx.proxy.Attribute:
+        return _SizedAttribute(self, k)
+
+    def __len__(self) -> int:
+        assert isinstance(self.tracer, SizeTracer)
+        return self.tracer.len(self)
+
+
+class _SizedAttribute(_Sized, fx.proxy.Attribute):
+    """As ``x.shape`` is."""
+
+
 class SizeTracer(fx.Tracer):
     """A tracer that answers what the code asks of sizes, for images of ``shape`` (N, channels, height, width)."""
 
@@ -26,6 +39,15 @@ class SizeTracer(fx.Tracer):
         self._mode = FakeTensorMode(allow_non_fake_inputs=True)
         self._known: dict[fx.Node, Any] = {}
         self._asking = False
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """What the code holds for the value of ``node``."""
+        return _Sized(node, self)
+
+    def len(self, obj: fx.Proxy) -> int:
+        """How many parts a size, or a map that was split, has; raises as torch.fx does for anything else."""
+        value = self._value(obj.node)
+        return len(value) if isinstance(value, tuple | list) else fx.Proxy.__len__(obj)
 
     def to_bool(self, obj: fx.Proxy) -> bool:
         """Whether ``obj`` is true; raises as torch.fx does where that depends on the image."""

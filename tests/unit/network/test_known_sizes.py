@@ -29,7 +29,7 @@ class _Sized(nn.Module):
 
 class _Iterated(_Sized):
     def rest(self, x: Tensor) -> Tensor:
-        return x.view(x.shape[0], 2, 2, *x.shape[2:]).amax(1)
+        return x.view(x.shape[0], 2, 2, *x.shape[2:]).amax(1).view(-1, 2, *x.shape[2:]) if len(x.shape) == 4 else x
 
 
 class _Parts(_Sized):
