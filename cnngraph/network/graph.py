@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from torch import fx, nn
+from torch.nn import functional as F
 
 from cnngraph.errors import NotFoundError, TraceError, nearest
 from cnngraph.network.kinds import Window, image_operands, kind_of, module_of, operation_of, window_of
@@ -212,8 +213,8 @@ def _names(nodes: Iterable[fx.Node], modules: set[str]) -> dict[fx.Node, _Name]:
     calls: dict[str, int] = defaultdict(int)
     taken = set(modules)
     for node in nodes:
-        if node.op == "call_module":
-            path = str(node.target)
+        path = str(node.target) if node.op == "call_module" else _conv_around(node)
+        if path:
             calls[path] += 1
             names[node] = _Name(path) if calls[path] == 1 else _Name(f"{path}#{calls[path]}", shared_with=path)
             continue
@@ -225,6 +226,13 @@ def _names(nodes: Iterable[fx.Node], modules: set[str]) -> dict[fx.Node, _Name]:
         taken.add(name)
         names[node] = _Name(name)
     return names
+
+
+def _conv_around(node: fx.Node) -> str:
+    """Path of the conv with a forward of its own that convolves by the function ``node``; "" for other steps."""
+    *_, (path, kind) = (node.meta.get("nn_module_stack") or {"": ("", None)}).values()
+    is_conv = node.target is F.conv2d and isinstance(kind, type) and issubclass(kind, nn.Conv2d)
+    return path if is_conv else ""
 
 
 def _parameters(module: fx.GraphModule) -> dict[fx.Node, int]:

@@ -58,7 +58,7 @@ def units(graph: LayerGraph, layers: Collection[str] | None = None) -> dict[str,
             incision = resolve(body, (Removal(layer=conv.layer),))
         except PlanError:
             continue
-        found[conv.layer] = tuple(layer for layer in incision.removed if layer != conv.module)
+        found[conv.layer] = tuple(layer for layer in incision.removed if layer not in (conv.layer, conv.module))
     return found
 
 
@@ -109,13 +109,13 @@ def _conv(body: Body, layer: str, unknown: type[PlanError] | type[NotFoundError]
                 "Remove it with --remove-block, or with kind block in the plan.",
             )
         raise unknown(f"The net has no conv layer {layer!r}.", nearest(layer, convs))
-    if name not in convs:
+    if not body.is_conv(node):
         if body.is_weighted(node) and node.op == "call_function":
             raise PlanError(f"{layer} cannot go: it is a function call without a module to replace.", "Use nn.Conv2d.")
         raise PlanError(
             f"{layer} is no conv layer.", f"Only conv layers and blocks can be removed. {nearest(layer, convs)}"
         )
-    return name
+    return str(node.target)
 
 
 def _gate_conv(body: Body, name: str) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
 from cnngraph.network.symbolic import fake_tensors
-from cnngraph.surgery.joins.passage import Copy, conv_size, passage, region_passage
+from cnngraph.surgery.joins.passage import Copy, conv_size, own_passage, passage, region_passage
 from cnngraph.surgery.joins.steps import is_product, step_name
 from cnngraph.surgery.joins.wound import Gap, Wound
 
@@ -122,7 +122,8 @@ class Fitter(fx.Interpreter):
 
     def _step(self, node: fx.Node) -> Any:
         if self.wound.body.module(node) is not None:
-            (x, *_), _ = self.fetch_args_kwargs_from_env(node)
+            args, kwargs = self.fetch_args_kwargs_from_env(node)
+            x = next(iter((*args, *kwargs.values())), None)
             if isinstance(x, Tensor):
                 known = self._call(node, x)
                 if known is not None:
@@ -158,7 +159,10 @@ class Fitter(fx.Interpreter):
 
     def _passage(self, gap: Gap, size: tuple[int, int], *, exact: bool) -> nn.Module:
         copy = self._needs_copy(gap.node)
-        if gap.conv is not None:
+        if gap.conv is not None and self.wound.body.has_own_forward(gap.node):
+            wanted = self._size_behind(gap.node, gap.conv, size)
+            made = own_passage(gap.conv, size, wanted, exact=exact, copy=copy)
+        elif gap.conv is not None:
             made = passage(gap.conv, size, exact=exact, copy=copy)
         else:
             before, after = gap.source.meta["shape"][2:], gap.node.meta["shape"][2:]
@@ -197,10 +201,27 @@ class Fitter(fx.Interpreter):
     def _conv(self, node: fx.Node, conv: nn.Conv2d, x: Tensor) -> Tensor:
         outputs = self.wound.widened[node][0] if node in self.wound.widened else conv.out_channels
         self._note_width(node, conv, (conv.in_channels, conv.out_channels), (x.shape[1], outputs))
-        height, width = conv_size(conv, (x.shape[2], x.shape[3]))
+        height, width = self._size_behind(node, conv, (x.shape[2], x.shape[3]))
         if min(height, width) < 1:
             raise MisfitError(f"the map is too small for {node.target}", node, [node.all_input_nodes[0]], size=True)
         return x.new_empty((x.shape[0], outputs, height, width))
+
+    def _size_behind(self, node: fx.Node, conv: nn.Conv2d, size: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of what ``conv`` makes of a map of ``size``."""
+        if not self.wound.body.has_own_forward(node):
+            return conv_size(conv, size)
+        if size == tuple(node.all_input_nodes[0].meta["shape"][2:]):
+            return (node.meta["shape"][2], node.meta["shape"][3])
+        kept = dict(vars(conv))  # its forward may note something about the map
+        try:
+            made = conv.forward(torch.empty((1, conv.in_channels, *size), dtype=conv.weight.dtype))
+        except (RuntimeError, ValueError, TypeError) as error:
+            reason = f"the map is too small for {node.target}"
+            raise MisfitError(reason, node, [node.all_input_nodes[0]], size=True) from error
+        finally:
+            vars(conv).clear()
+            vars(conv).update(kept)
+        return (made.shape[2], made.shape[3])
 
     def _note_width(
         self, node: fx.Node, module: nn.Module, before: tuple[int, int], after: tuple[int, int] | None
@@ -221,6 +242,8 @@ class Fitter(fx.Interpreter):
         if self.wound.body.shares_weights(node):
             reason = f"{name} shares its weights with another layer and would get other widths"
             raise MisfitError(reason, node, sides)
+        if self.wound.body.has_own_forward(node) and set(module.state_dict()) - {"weight", "bias"}:
+            raise MisfitError(f"{name} has other weights than a plain conv and cannot be resized", node, sides)
         if parametrize.is_parametrized(module):
             raise MisfitError(f"{name} is parametrized and cannot be resized", node, sides)
         self.widths[node] = after

@@ -150,6 +150,8 @@ def obstacle_to_refit(body: Body, node: fx.Node) -> str:
         return "it is no plain conv or dense layer"
     if isinstance(module, nn.Conv2d) and module.groups != 1:
         return "it is a grouped conv"
+    if body.has_own_forward(node):
+        return "it has a forward of its own"
     if body.calls(node) > 1:
         return "it is called more than once"
     if parametrize.is_parametrized(module):

@@ -5,7 +5,17 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-__all__ = ["Adapter", "Copy", "Nothing", "Open", "conv_size", "padding_before", "passage", "region_passage"]
+__all__ = [
+    "Adapter",
+    "Copy",
+    "Nothing",
+    "Open",
+    "conv_size",
+    "own_passage",
+    "padding_before",
+    "passage",
+    "region_passage",
+]
 
 
 class Copy(nn.Module):
@@ -14,9 +24,9 @@ class Copy(nn.Module):
     Without it ``relu_`` or ``out += shortcut`` would overwrite a tensor that the backward pass still needs.
     """
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return a copy of ``x``, any shape."""
-        return x.clone()
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 (named as in a conv, for calls by keyword)
+        """Return a copy of ``input``, any shape."""
+        return input.clone()
 
 
 class Adapter(nn.Conv2d):
@@ -41,9 +51,9 @@ class Nothing(nn.Module):
         self.channels = channels
         self.size = size
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return zeros (N, channels, height, width) for maps ``x`` (N, C, H, W)."""
-        x = self.size(x)
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 (named as in a conv)
+        """Return zeros (N, channels, height, width) for maps ``input`` (N, C, H, W)."""
+        x: torch.Tensor = self.size(input)
         return x.new_zeros((x.shape[0], self.channels, x.shape[2], x.shape[3]))
 
     def extra_repr(self) -> str:
@@ -56,9 +66,9 @@ class Open(nn.Module):
 
     VALUE = 40.0
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return :attr:`VALUE` as (N, 1, 1, 1), which scales every channel alike, for any ``x`` (N, ...)."""
-        return x.new_full((x.shape[0], 1, 1, 1), self.VALUE)
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 (named as in a conv)
+        """Return :attr:`VALUE` as (N, 1, 1, 1), which scales every channel alike, for any ``input`` (N, ...)."""
+        return input.new_full((input.shape[0], 1, 1, 1), self.VALUE)
 
 
 def padding_before(conv: nn.Conv2d) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -90,6 +100,15 @@ def passage(conv: nn.Conv2d, size: tuple[int, int], *, exact: bool, copy: bool) 
     """
     pads = [_shift(conv, axis) if conv.stride[axis] == 1 else 0 for axis in (0, 1)]
     return _passage(size, conv_size(conv, size), (conv.stride[0], conv.stride[1]), pads, exact=exact, copy=copy)
+
+
+def own_passage(
+    conv: nn.Conv2d, size: tuple[int, int], wanted: tuple[int, int], *, exact: bool, copy: bool
+) -> nn.Module:
+    """As :func:`passage`, for a conv whose forward is its own: it makes maps of ``wanted`` from maps of ``size``."""
+    # How it pads is not known: what it adds or cuts off is taken to be as much on both sides.
+    pads = [(then - now) // 2 if step == 1 else 0 for now, then, step in zip(size, wanted, conv.stride, strict=True)]
+    return _passage(size, wanted, (conv.stride[0], conv.stride[1]), pads, exact=exact, copy=copy)
 
 
 def region_passage(

@@ -58,7 +58,8 @@ def branch_of(steps: Steps, total: fx.Node) -> Branch | None:
         if fork not in steps.of_image or sides[0] is None or sides[1] is None:
             continue
         counts = [sum(steps.is_conv(node) for node in side) for side in sides if side is not None]
-        inside = {total, *sides[counts.index(max(counts))]}  # type: ignore[misc]
+        # What is not made from the image (a learned scale of all branches) may be read by whomever.
+        inside = {total, *sides[counts.index(max(counts))]} & steps.of_image  # type: ignore[misc]
         if counts[0] == counts[1] or any(not inside.issuperset(node.users) for node in inside - {total}):
             return None
         convs = tuple(node for node in steps.nodes if node in inside and steps.is_conv(node))

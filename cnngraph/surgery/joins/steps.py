@@ -12,6 +12,8 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
+from cnngraph.surgery.joins.whole_convs import OWN_FORWARD, with_whole_convs
+
 __all__ = ["NORMS", "Steps", "is_product", "is_sum", "module_path", "step_name", "within"]
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
@@ -56,6 +58,7 @@ class Steps:
     """The nodes of a followed net. ``graph_module`` is one that ``cnngraph.network.symbolic`` made."""
 
     def __init__(self, graph_module: fx.GraphModule) -> None:
+        graph_module = with_whole_convs(graph_module)
         self.graph_module = graph_module
         self.nodes = list(graph_module.graph.nodes)
         self.order = {node: place for place, node in enumerate(self.nodes)}
@@ -114,6 +117,10 @@ class Steps:
     def is_conv(self, node: fx.Node) -> bool:
         """Whether ``node`` calls a Conv2d."""
         return isinstance(self.module(node), nn.Conv2d)
+
+    def has_own_forward(self, node: fx.Node) -> bool:
+        """Whether ``node`` calls a conv with a forward of its own, which may do more with its weights and its map."""
+        return bool(node.meta.get(OWN_FORWARD, False))
 
     def is_weighted(self, node: fx.Node) -> bool:
         """Whether ``node`` is a conv or dense layer, of any kind: what ends a gap."""

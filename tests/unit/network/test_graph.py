@@ -245,7 +245,7 @@ def test_a_subclass_with_a_forward_of_its_own_is_read() -> None:
     assert rows(graph, "layer", "kind", "out_height", "parameters") == [
         ("input", "Input", 4, 0),
         ("pad", "Other", 6, 0),
-        ("conv2d", "Conv", 4, 20),
+        ("0", "Conv", 4, 20),
     ]
 
 

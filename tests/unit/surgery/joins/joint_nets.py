@@ -262,3 +262,69 @@ class Squeeze(Pooled):
 
     def body(self, x: Tensor) -> Tensor:
         return self.depthwise(self.fire(self.stem(x)))  # type: ignore[no-any-return]
+
+
+class Standardised(nn.Conv2d):
+    """A conv with a forward of its own: its kernels have mean 0 and it pads as its map needs it, not evenly."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (as in a conv)
+        short = [-size % step for size, step in zip(input.shape[2:], self.stride, strict=True)]
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return F.conv2d(F.pad(input, (0, short[1], 0, short[0])), weight, self.bias, self.stride, self.padding)
+
+
+class Gained(Standardised):
+    """And with a gain of its own for each filter."""
+
+    def __init__(self, *sizes: int) -> None:
+        super().__init__(*sizes)
+        self.gain = nn.Parameter(torch.ones(self.out_channels))
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (as in a conv)
+        return super().forward(input) * self.gain[:, None, None]
+
+
+class OwnForwards(Pooled):
+    """Convs with forwards of their own among plain ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = Standardised(1, 4, 3, 1, 1)
+        self.down = Standardised(4, 4, 3, 2, 1)
+        self.wide = Standardised(4, 6, 3, 1, 1)
+        self.gained = Gained(6, 6, 3, 1, 1)
+        self.head = nn.Conv2d(6, 2, 1)
+
+    def body(self, x: Tensor) -> Tensor:
+        return torch.relu(self.gained(self.wide(torch.relu(self.down(torch.relu(self.stem(x)))))))
+
+
+class LearnedScales(Pooled):
+    """Branches without a module, each scaled by an entry of one parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = conv([[1.0], [2.0]])
+        self.branches = nn.ModuleList([conv([[1.0, 0.0], [0.0, 1.0]], kernel=3) for _ in range(2)])
+        self.scales = nn.Parameter(torch.tensor([0.5, 0.25]))
+        self.head = conv([[1.0, 1.0]])
+
+    def body(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for number, branch in enumerate(self.branches):
+            x = x + self.scales[number] * branch(x)
+        return x
+
+
+class ByKeyword(Pooled):
+    """Convs called by keyword."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = conv([[1.0], [2.0]], kernel=3)
+        self.middle = conv([[1.0, 0.0], [0.0, 1.0]], kernel=3)
+        self.head = conv([[1.0, 1.0]])
+
+    def body(self, x: Tensor) -> Tensor:
+        x = self.first(input=x)
+        return torch.relu(self.middle(input=x)) + x
