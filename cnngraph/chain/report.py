@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnngraph.chain.stored import Stored
 from cnngraph.errors import NotFoundError
 from cnngraph.plan import Plan
 
@@ -32,39 +32,67 @@ def pruning_of(db: Database, key: str) -> tuple[Plan, dict[str, Any]]:
     """The executed plan that made ``key``, and the result as ``prune`` gives it.
 
     Raises:
-        NotFoundError: the model was not made by a prune.
+        NotFoundError: the model was not made by a prune, or what it was made from is not there any more: the hint says
+            what is still known. Or the prune was interrupted before it had stored everything.
     """
     from cnngraph.database import lineage
+    from cnngraph.database.fingerprint import json_property
 
     found = lineage.lineage(db, key)
     parent = next((row for row in found["ancestors"] if row["steps"] == 1 and row["run"]), None)
     if parent is None:
-        raise NotFoundError(
-            f"{key} was not made by a prune, so there is nothing to report.", "Try: cnngraph lineage NAME"
-        )
+        raise _without_parent(db, key, found["evaluations"])
     plan = lineage.read_pruning_run(db, parent["run"])
     mine = [row for row in found["evaluations"] if row.get("run") == parent["run"]]
     theirs = lineage.lineage(db, parent["model"])["evaluations"]
     old = [row for row in theirs if row.get("run") == parent["run"]]
-    after = next(row for row in mine if not row["control"])
+    after = next((row for row in mine if not row["control"]), None)
+    before = next((row for row in old if not row["control"]), None)
+    if after is None or before is None:
+        raise NotFoundError(
+            f"The evaluations of the prune that made {key} are not in the database.",
+            "It was interrupted while it stored them: repeat the same cnngraph prune, which goes on.",
+        )
     return plan, {
         "model": parent["model"],
         "new_model": key,
         "run": parent["run"],
         "removed": plan.removed,
         "filters": plan.filters,
-        "verified": json.loads(after["verified"]),
-        "before": next(row for row in old if not row["control"]),
+        "verified": json_property(after, "verified", node="Evaluation"),
+        "before": before,
         "after": after,
         "control": next((row for row in old if row["control"]), None),
     }
+
+
+def _without_parent(db: Database, key: str, evaluations: Sequence[Mapping[str, Any]]) -> NotFoundError:
+    """What there is to say of a model that no PruningRun has made: perhaps one that went with its parent has."""
+    from cnngraph.database import catalogue
+
+    name = key.split("/")[-1]
+    own = Stored(key, catalogue.properties(db, key))
+    plans = own.origin.plans if own.origin else ()
+    if not plans:
+        return NotFoundError(
+            f"{key} was not made by a prune, so there is nothing to report.", f"Try: cnngraph lineage {name}"
+        )
+    known = [f"it lost {textwrap.shorten(plans[-1].in_words, 80, placeholder=' ...')}"]
+    if evaluations and evaluations[-1].get("accuracy") is not None:
+        known.append(f"its accuracy is {evaluations[-1]['accuracy']:.1%}")
+    if own.properties.get("parameters") is not None:
+        known.append(f"it has {own.properties['parameters']:,} parameters")
+    return NotFoundError(
+        f"The model that {key} was pruned from is not in the database, nor is the decision, which went with it.",
+        f"Still known: {', '.join(known)}. See: cnngraph show {name}",
+    )
 
 
 def write_report(db: Database, key: str, out: Path, commands: Sequence[str] = ()) -> tuple[str, Path]:
     """Write the page of the pruned model ``key``; returns its verdict and its path.
 
     Raises:
-        NotFoundError: there is no such model, or it was not made by a prune.
+        NotFoundError: there is no such model, or there is nothing to report; see :func:`pruning_of`.
     """
     from cnngraph.reporting.page import verdict, write_page
 

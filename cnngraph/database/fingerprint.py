@@ -68,8 +68,8 @@ def details_of(properties: dict[str, Any]) -> Details:
         ) from error
 
 
-def json_property(properties: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The object in a Model node's property that holds JSON (recipe, preprocessing, inputs); {} where it has none.
+def json_property(properties: Mapping[str, Any], name: str, *, node: str = "Model") -> dict[str, Any]:
+    """The object in a node's property that holds JSON (recipe, preprocessing, inputs of a Model); {} where it has none.
 
     Raises:
         SpecError: the property is no JSON object: somebody changed it.
@@ -82,7 +82,7 @@ def json_property(properties: Mapping[str, Any], name: str) -> dict[str, Any]:
         value = None
     if not isinstance(value, dict):
         raise SpecError(
-            f"The property {name} of the Model node {properties.get('key', '')} is no JSON object.",
+            f"The property {name} of the {node} node {properties.get('key', '')} is no JSON object.",
             "Somebody changed it: ingest the model again.",
         )
     return value
