@@ -21,6 +21,7 @@ __all__ = ["Fitter", "MisfitError", "can_follow"]
 _CONCATS = {"cat", "concat", "concatenate"}
 _ELEMENTWISE = {"add", "iadd", "add_", "sub", "isub", "mul", "imul", "mul_", "truediv", "div", "maximum", "minimum"}
 _VIEWS = {"view", "reshape", torch.reshape}
+_UNCHANGED = object()  # stands for a tensor that is as it was: most are, and few of them are ever read
 
 
 class MisfitError(Exception):
@@ -70,13 +71,13 @@ class Fitter(fx.Interpreter):
         if n in wound.skipped:
             return None
         if n in wound.bypassed:
-            value = self.env[wound.bypassed[n]]
+            value = self._value(wound.bypassed[n])
             if n in wound.closed:
                 self.passages[wound.closed[n]] = Copy() if self._needs_copy(n) else nn.Identity()
         elif n in wound.gaps:
             value = self._past(wound.gaps[n])
         elif n in wound.silent:
-            value = self.env[wound.body.sources(n)[0]]
+            value = self._value(wound.body.sources(n)[0])
         elif self.changed.isdisjoint(n.all_input_nodes) and n not in wound.widened:
             value = self._as_before(n)
         else:
@@ -91,11 +92,24 @@ class Fitter(fx.Interpreter):
             return super().run_node(node)
         if isinstance(shape, tuple) and "dtype" in node.meta:
             self._note_unchanged(node)
-            return torch.empty(shape, dtype=node.meta["dtype"], device=node.meta["device"])
+            return _UNCHANGED
         value = node.meta.get("value")
         if isinstance(value, int | float | str | bool | torch.Size | torch.dtype | torch.device):
             return value
         return super().run_node(node)
+
+    def fetch_args_kwargs_from_env(self, n: fx.Node) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The operands of a step that is run, for which those that are as before are made too."""
+        for source in n.all_input_nodes:
+            self._value(source)
+        return super().fetch_args_kwargs_from_env(n)
+
+    def _value(self, node: fx.Node) -> Any:
+        """What ``node`` gave; a value that is as before is made when something asks for it."""
+        if self.env[node] is _UNCHANGED:
+            meta = node.meta
+            self.env[node] = torch.empty(meta["shape"], dtype=meta["dtype"], device=meta["device"])
+        return self.env[node]
 
     def _note_unchanged(self, node: fx.Node) -> None:
         module = self.wound.body.module(node)
@@ -106,7 +120,9 @@ class Fitter(fx.Interpreter):
 
     def _note(self, node: fx.Node, value: Any) -> None:
         before = node.meta.get("shape")
-        if isinstance(value, Tensor):
+        if value is _UNCHANGED:
+            self.shapes[node] = tuple(node.meta["shape"])
+        elif isinstance(value, Tensor):
             self.shapes[node] = tuple(value.shape)
             if self.shapes[node] != before:
                 self.changed.add(node)
@@ -144,7 +160,7 @@ class Fitter(fx.Interpreter):
 
     def _past(self, gap: Gap) -> Tensor:
         """The value of what takes the place of a gap."""
-        x: Tensor = self.env[gap.source]
+        x: Tensor = self._value(gap.source)
         extent = self.wound.extent
         if self.read.setdefault(gap.path, x.shape[1]) != x.shape[1]:
             raise MisfitError(f"{gap.path} is called more than once and would get other widths", gap.node, [gap.source])

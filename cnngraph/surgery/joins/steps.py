@@ -128,7 +128,7 @@ class Steps:
             return True
         return node.op == "call_function" and node.target in _FUNCTIONAL_LAYERS
 
-    @property
+    @cached_property
     def convs(self) -> list[fx.Node]:
         """Calls of Conv2d modules in network order."""
         return [node for node in self.nodes if self.is_conv(node)]
