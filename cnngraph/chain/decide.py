@@ -78,7 +78,20 @@ def decide(
     model = stored(db, name)
     way = _filters if decision.method == "filters" else _layers
     made = way(db, settings, model, decision, data=data, progress=progress, costs=costs)
+    if made.removed:
+        progress.start("Rehearsing the plan")
+        _rehearse(model, made)
     return made.model_copy(update={"recipe": model.recipe})
+
+
+def _rehearse(model: Stored, plan: Plan) -> None:
+    """Return if what ``plan`` leaves runs and trains; raises as :func:`cnngraph.surgery.rehearsal.rehearse`."""
+    from cnngraph.surgery.rehearsal import rehearse
+    from cnngraph.surgery.saved import read_saved
+
+    if model.properties.get("artifact"):
+        saved = read_saved(model.folder)
+        rehearse(saved.model, plan, input_shape=saved.input_shape)
 
 
 def _filters(

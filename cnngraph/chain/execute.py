@@ -147,9 +147,14 @@ def preview(subject: Subject, plan: Plan, mapping: ingesting.Mapping, new_name: 
 
     Args:
         mapping: of the old net; the new one is mapped the same way.
+
+    Raises:
+        PlanError: the plan does not fit, or what it leaves fails.
     """
     from cnngraph.surgery.apply import cut
+    from cnngraph.surgery.rehearsal import rehearse
 
+    rehearse(subject.model, plan, input_shape=subject.input_shape)
     slim = replace(subject, model=cut(subject.model, plan))
     return {
         "new_model": new_name,

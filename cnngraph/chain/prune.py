@@ -179,12 +179,15 @@ def _rebuilt(
     from cnngraph.datasets.registry import loader
     from cnngraph.surgery import saved
     from cnngraph.surgery.apply import apply_with_report
+    from cnngraph.surgery.rehearsal import rehearse
     from cnngraph.surgery.verify import verify
 
     done = folder / "slim.json"
     if done.is_file():
         progress.note("An earlier run got as far as a verified net: going on from there.")
         return saved.read_saved(folder / "slim").model, json_file(done)
+    progress.start("Rehearsing the plan")
+    rehearse(subject.model, plan, input_shape=subject.input_shape)
     progress.start("Rebuilding")
     seed = retraining.seed
     slim, report = apply_with_report(
