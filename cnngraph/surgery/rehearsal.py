@@ -78,9 +78,9 @@ def _error_of(run: Callable[[], None]) -> str:
     try:
         run()
     except Exception as error:  # noqa: BLE001 (whatever the user's code raises is the reason that is asked for)
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].partition(" Hint: ")[0].rstrip(".")
         where = line_of_traceback(error.__traceback__)
-        return f"at {where}: {reason}" if where else f"with: {reason}"
+        return f"with: {reason}" if where.startswith(__file__) else f"at {where}: {reason}"
     return ""
 
 

@@ -90,5 +90,6 @@ def test_what_the_net_cannot_do_itself_is_not_held_against_a_plan() -> None:
     rehearse(seeded(Untrainable), plan("b"), input_shape=SHAPE)
 
 
-def test_a_tensor_that_train_mode_overwrites_is_copied_in_the_gap() -> None:
-    rehearse(seeded(_OverwritesInTrainMode), plan("b"), input_shape=SHAPE)
+def test_a_tensor_that_train_mode_alone_overwrites_is_found_in_the_backward_pass() -> None:
+    with pytest.raises(PlanError, match=r"^b cannot go: in train mode the net then fails with: .* inplace operation"):
+        rehearse(seeded(_OverwritesInTrainMode), plan("b"), input_shape=SHAPE)
