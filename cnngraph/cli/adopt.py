@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cnngraph.cli import connection
+from cnngraph.cli.allocator import keep_freed_memory
 from cnngraph.cli.decide_tables import in_words
 from cnngraph.cli.options import Data, DataRoot, Device, DryRun, Json, ModelName
 from cnngraph.console import emit_json, progress, say, table
@@ -40,6 +41,7 @@ def adopt(
 
     if as_ is not None:
         check_name(as_)
+    keep_freed_memory()
     with connection.graph() as graph, progress() as bars:
         result = run(
             graph.database,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cnngraph.cli.allocator import keep_freed_memory
 from cnngraph.cli.options import DataRoot, Device, ImagesPerClass, Json, Seed, Size
 from cnngraph.console import emit_json, progress, say, table
 
@@ -59,6 +60,7 @@ def train(
     from cnngraph.chain.baseline import training_recipe
     from cnngraph.chain.subject import DataChoice, ModelChoice
 
+    keep_freed_memory()
     with progress() as bars:
         result = run(
             ModelChoice(name=model, weights=weights, new_head=new_head, width=width, size=size, seed=seed),
@@ -103,6 +105,7 @@ def evaluate(
     from cnngraph.chain.baseline import evaluate as run
     from cnngraph.chain.subject import DataChoice, ModelChoice
 
+    keep_freed_memory()
     with progress() as bars:
         result = run(
             ModelChoice(name=model, weights=weights, width=width, size=size, seed=seed),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnngraph.cli import connection
+from cnngraph.cli.allocator import keep_freed_memory
 from cnngraph.cli.baseline import own_trainer
 from cnngraph.cli.decide_options import ByHand, Choice, Training
 from cnngraph.cli.decide_tables import as_json, print_plan, print_pruned
@@ -118,6 +119,7 @@ def prune(
     timing = speed.timing_for(choice.target())
     decision = choice.decision(seed=seed, device=device, timing=timing)
     other = other_data(data, data_root)
+    keep_freed_memory()
     if to_bundle is not None:
         with progress() as bars:
             made, result = prune_file(
