@@ -96,6 +96,10 @@ def open_subject(
         ModelError: a saved model's classes are not the data's, or the weights do not fit it.
         UsageError: a saved model is to be of another width or size, or to have pretrained weights.
     """
+    from cnngraph.models.weight_files import require_file
+
+    if model.weights not in (None, "pretrained"):
+        require_file(str(model.weights))  # before torch is imported
     from cnngraph.datasets.registry import PARTS
     from cnngraph.surgery.saved import is_saved
 
@@ -136,10 +140,7 @@ def _of_saved(model: ModelChoice, data: DataChoice) -> Subject:
 def _of_architecture(model: ModelChoice, data: DataChoice) -> Subject:
     """The subject of a named architecture, with as many outputs as the data has classes; no image is decoded."""
     from cnngraph.models.registry import build, default_preprocessing
-    from cnngraph.models.weights import require_file
 
-    if model.weights not in (None, "pretrained"):
-        require_file(str(model.weights))
     wanted = default_preprocessing(model.name, weights=model.weights, size=model.size)
     if model.mean or model.std:
         wanted = wanted.model_copy(update={"mean": model.mean or wanted.mean, "std": model.std or wanted.std})

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from cnngraph.errors import ModelError, NotFoundError
+from cnngraph.errors import ModelError
+from cnngraph.models.weight_files import require_file
 
-__all__ = ["copy_state", "fit_weights", "heads", "load_weights", "read_weights", "require_file", "require_finite"]
+__all__ = ["copy_state", "fit_weights", "heads", "load_weights", "read_weights", "require_finite"]
 
 # Where training scripts commonly put the state dict inside a checkpoint; averaged weights where there are no others.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "state_dict_ema", "model_ema")
@@ -56,20 +57,6 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     if source.suffix == ".safetensors":
         return _read_safetensors(source)
     return _unwrap(_read_torch(source), source)
-
-
-def require_file(path: str | Path, hint: str = "Give a path, or --weights pretrained.") -> Path:
-    """The path of a file that is there: said before data is opened, which takes longer.
-
-    Raises:
-        NotFoundError: there is nothing, and ``hint`` says what to do. ModelError: it is a folder.
-    """
-    source = Path(path)
-    if source.is_dir():
-        raise ModelError(f"{source} is a folder, not a weights file.", "Name the .safetensors or .pt file in it.")
-    if not source.is_file():
-        raise NotFoundError(f"There is no weights file {source}.", hint)
-    return source
 
 
 def _read_safetensors(source: Path) -> dict[str, torch.Tensor]:
