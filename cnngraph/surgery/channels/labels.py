@@ -37,9 +37,12 @@ _PLACEWISE = frozenset(
     "upsamplingnearest2d upsamplingbilinear2d zeropad2d reflectionpad2d replicationpad2d constantpad2d circularpad2d "
     "gridsample".split()
 )
-_REDUCTIONS = frozenset({"mean", "sum", "amax", "amin", "max", "min", "std", "var", "prod", "median", "logsumexp"})
+_REDUCTIONS = {  # at which place their axes are given
+    **dict.fromkeys("mean sum amax amin max min std var varmean stdmean prod median logsumexp".split(), 1),  # noqa: SIM905
+    **dict.fromkeys(("norm", "vectornorm", "linalgvectornorm"), 2),
+}
 _SOFTMAX = frozenset({"softmax", "logsoftmax", "softmin"})
-_CHANNEL_NORMS = frozenset({"batchnorm", "instancenorm"})
+_BY_CHANNEL = frozenset({"batchnorm", "instancenorm", "prelu"})
 _WEIGHTED = frozenset({"linear", "conv1d", "conv2d", "conv3d"})
 
 
@@ -73,6 +76,7 @@ class LabelPass(fx.Interpreter):
         try:
             value = self._through(n, args, kwargs, operands)
         except UnknownError as error:
+            _spend((args, kwargs))
             value = self._stop(n, operands, str(error))
         except Exception as error:  # noqa: BLE001 (whatever labels cannot go through is only no place to cut)
             value = self._stop(n, operands, f"{operation_of(n)} cannot be read ({type(error).__name__})")
@@ -88,7 +92,10 @@ class LabelPass(fx.Interpreter):
         if module is not None:
             self.reached.update(id(parameter) for parameter in module.parameters())
         if not operands:
-            return _without_labels(getattr(self, n.op)(n.target, args, kwargs))
+            value = getattr(self, n.op)(n.target, args, kwargs)
+            if isinstance(value, Tensor):  # of a size that may be a number of channels
+                _spend((args, kwargs))
+            return _without_labels(value)
         if module is not None and self.layers.knows(module):
             return self.layers.called(str(n.target), module, args[0], n.meta["shape"])
         if step in MOVES:
@@ -103,13 +110,15 @@ class LabelPass(fx.Interpreter):
             return _reduced(n, args, kwargs)
         if step in _SOFTMAX:
             return _softmax(n, module, args[0])
-        if step in _CHANNEL_NORMS:
+        if step in _BY_CHANNEL:
             columns = [part.reshape(1, -1, *[1] * (args[0].dim() - 2)) for part in operands[1:]]
             return self._elementwise(n, [args[0], *columns])
         if step == "layernorm":
             return self._layer_norm(n, args, kwargs, operands)
         if step in _WEIGHTED:
             return self._weighted(n, args)
+        if step == "groupnorm":
+            return self._group_norm(n, args, kwargs)
         raise UnknownError(f"{operation_of(n)} may mix them")
 
     def _fix(self, operands: Sequence[Tensor], reason: str) -> None:
@@ -156,9 +165,7 @@ class LabelPass(fx.Interpreter):
     def _elementwise(self, n: fx.Node, operands: Sequence[Tensor], arguments: Any = ()) -> Tensor:
         """Labels that meet are tied; a single channel that is spread over many stays and is tied to none."""
         shape = n.meta["shape"]
-        for number in _parts(arguments):
-            if isinstance(number, Count):
-                number.spend()
+        _spend(arguments)
         whole = [operand.expand(shape) for operand in operands]
         alone = [_is_spread(operand, whole, shape) for operand in operands]
         self._fix([labels for labels, single in zip(whole, alone, strict=True) if single], "they scale whole maps")
@@ -180,12 +187,25 @@ class LabelPass(fx.Interpreter):
         self.ledger.across.add((owner, name))
         return self._elementwise(n, operands)
 
+    def _group_norm(self, n: fx.Node, args: Any, kwargs: Any) -> Tensor:
+        """A norm whose own ``forward`` calls the function with its weight."""
+        path, module = self._owner(n, 2)
+        groups = kwargs.get("num_groups", (*args, None)[1])
+        if not isinstance(module, nn.GroupNorm) or groups != module.num_groups:
+            raise UnknownError("a norm without weights runs over them")
+        return self.layers(path, module, args[0], n.meta["shape"])
+
+    def _owner(self, n: fx.Node, place: int) -> tuple[str, nn.Module | None]:
+        """Path of the module whose ``weight`` a function is called with, and the module."""
+        weight = n.kwargs.get("weight", (*n.args, None, None, None)[place])
+        path, _, name = str(weight.target if isinstance(weight, fx.Node) else "").rpartition(".")
+        known = isinstance(weight, fx.Node) and weight.op == "get_attr" and name == "weight"
+        return path, self.model.get_submodule(path) if known else None
+
     def _weighted(self, n: fx.Node, args: Any) -> Tensor:
         """A layer whose own ``forward`` calls the function with its weight."""
-        weight = n.kwargs.get("weight", (*n.args, None)[1])
-        path, _, name = str(weight.target if isinstance(weight, fx.Node) else "").rpartition(".")
-        module = self.model.get_submodule(path)
-        if name != "weight" or not self.layers.knows(module) or path in self.ledger.known_kernels:
+        path, module = self._owner(n, 1)
+        if module is None or not self.layers.knows(module) or path in self.ledger.known_kernels:
             raise UnknownError(f"{operation_of(n)} reads them by weights that are no layer's own")
         return self.layers(path, module, args[0], n.meta["shape"])
 
@@ -199,7 +219,8 @@ def _softmax(n: fx.Node, module: nn.Module | None, labels: Tensor) -> Tensor:
 
 def _reduced(n: fx.Node, args: Any, kwargs: Any) -> Any:
     """A mean, a sum or the like: over anything but channels it keeps them apart."""
-    axes = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    place = _REDUCTIONS[step_of(n)]
+    axes = kwargs.get("dim", args[place] if len(args) > place else None)
     if axes is None or isinstance(axes, Tensor):
         raise UnknownError(f"{operation_of(n)} runs over them")
     value: Tensor = args[0]
@@ -239,6 +260,13 @@ def _parts(argument: Any) -> Iterator[Any]:
         yield from _parts(list(argument.values()))
     else:
         yield argument
+
+
+def _spend(arguments: Any) -> None:
+    """The numbers of channels among ``arguments`` matter themselves: they may not change."""
+    for number in _parts(arguments):
+        if isinstance(number, Count):
+            number.spend()
 
 
 def _shape(value: Any) -> Any:

@@ -92,6 +92,11 @@ def _view(move: Move) -> Tensor:
     return shapes.reshaped(move.ledger, move.labels, after, sizes)
 
 
+def _view_as(move: Move) -> Tensor:
+    other = move.given("other", 1)
+    return shapes.reshaped(move.ledger, move.labels, move.labels.reshape(other.shape), _counts(move.ledger, other))
+
+
 def _unflatten(move: Move) -> Tensor:
     after: Tensor = move.run()
     parts = list(move.given("unflattened_size" if move.module else "sizes", 2))
@@ -208,6 +213,36 @@ def _cat(move: Move) -> Tensor:
     return torch.cat(shapes.joined(move.ledger, parts, axis), axis)
 
 
+def _narrow(move: Move) -> Tensor:
+    axis, start, length = move.axis(1), move.given("start", 2), move.given("length", 3)
+    part = move.labels.narrow(axis, int(start), int(length))
+    if shapes.varies(move.labels, axis):
+        shapes.boundary(move.ledger, move.labels, axis, start)
+        shapes.boundary(move.ledger, move.labels, axis, start + length)
+        if not isinstance(length, Count):  # unlike a slice it takes no less
+            move.ledger.fix(shapes.flat(part), "their number is written in the code")
+    return part
+
+
+def _matmul(move: Move) -> Tensor:
+    """A product that sums over places: each row, or each column, is one channel's still."""
+    one, other = move.labels, move.given("mat2" if "mat2" in move.kwargs else "other", 1)
+    if not isinstance(other, Tensor) or min(one.dim(), other.dim()) < 2:
+        raise UnknownError("a product mixes them")
+    if shapes.varies(one, one.dim() - 1) or shapes.varies(other, other.dim() - 2):
+        raise UnknownError("a product sums over them")
+    rows, columns = shapes.varies(one, one.dim() - 2), shapes.varies(other, other.dim() - 1)
+    if rows == columns:
+        raise UnknownError("in a product each of them meets all others")
+    kept, scale, summed = (one, other, -1) if rows else (other, one, -2)
+    move.ledger.fix(shapes.flat(scale), "they scale whole maps")
+    kept = kept.narrow(summed, 0, 1)
+    for axis in range(-kept.dim(), -2):  # a factor of its own for each of several channels
+        if shapes.varies(kept, axis + kept.dim()) and -axis <= scale.dim() and scale.shape[axis] > 1:
+            raise UnknownError("a product has a factor for each of them")
+    return kept.expand(move.node.meta["shape"])
+
+
 def _stack(move: Move) -> Any:
     return torch.stack(shapes.stacked(move.ledger, move.given("tensors", 0)), int(move.given("dim", 1, 0)))
 
@@ -233,6 +268,12 @@ def _counts(ledger: Ledger, labels: Tensor) -> tuple[int, ...]:
     return tuple(found)
 
 
+def _numel(move: Move) -> Any:
+    if any(shapes.varies(move.labels, axis) for axis in range(move.labels.dim())):
+        raise UnknownError("the code reckons with their number")
+    return move.run()
+
+
 def _run(move: Move) -> Any:
     return move.run()
 
@@ -241,11 +282,15 @@ def _run(move: Move) -> Any:
 MOVES: dict[str, Callable[[Move], Any]] = {
     **dict.fromkeys(
         "flatten permute transpose swapaxes swapdims movedim moveaxis t unsqueeze squeeze flip expandas repeat tile "  # noqa: SIM905
-        "repeatinterleave pixelunshuffle ravel dim ndimension numel".split(),
+        "repeatinterleave pixelunshuffle ravel dim ndimension".split(),
         _run,
     ),
     **dict.fromkeys(("view", "reshape"), _view),
     **dict.fromkeys(("cat", "concat", "concatenate"), _cat),
+    **dict.fromkeys(("viewas", "reshapeas"), _view_as),
+    **dict.fromkeys(("matmul", "bmm"), _matmul),
+    "narrow": _narrow,
+    "numel": _numel,
     "unflatten": _unflatten,
     "expand": _expand,
     "chunk": _chunk,

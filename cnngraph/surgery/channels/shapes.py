@@ -88,7 +88,21 @@ def reshaped(ledger: Ledger, before: Tensor, after: Tensor, sizes: Sequence[int]
         size = sizes[moving]
         if isinstance(size, Count) and isinstance(size.source, Stored):
             _follow(ledger, found, moving, size)
+    for axis, size in enumerate(sizes):
+        if isinstance(size, Count):
+            _agree(ledger, found, axis, size)
     return found
+
+
+def _agree(ledger: Ledger, labels: Tensor, axis: int, size: Count) -> None:
+    """See that the labels along ``axis`` stay as many as those whose number ``size`` is."""
+    if not varies(labels, axis):
+        size.spend()
+    elif isinstance(size.source, Measured) and not np.isin(flat(labels), size.source.labels).any():
+        if size.is_source:
+            _tie_rows(ledger, labels, axis, size.source.labels)
+        else:
+            size.spend()
 
 
 def _moving(axes: list[int], sizes: Sequence[int]) -> int | None:
