@@ -125,11 +125,11 @@ def evaluate(
     model: ModelChoice, data: DataChoice, *, device: str = "auto", progress: Progress | None = None
 ) -> dict[str, Any]:
     """Accuracy, macro precision and recall on the test images, and per class."""
-    from cnngraph.training.evaluate import evaluate as score
-
     progress = progress or Quiet()
     progress.start("Opening the model and the data")
     subject = open_subject(model, data, progress, parts=("test",))
+    from cnngraph.training.evaluate import evaluate as score
+
     progress.start("Evaluating on the test images")
     return {"model": model.name, "trained": subject.trained} | _scores(
         score(subject.model, subject.data.test, device=device)
