@@ -52,7 +52,17 @@ class SizeTracer(fx.Tracer):
     def to_bool(self, obj: fx.Proxy) -> bool:
         """Whether ``obj`` is true; raises as torch.fx does where that depends on the image."""
         value = self._value(obj.node)
-        return super().to_bool(obj) if isinstance(value, Tensor | Exception) else bool(value)
+        if isinstance(value, Tensor | Exception):
+            return super().to_bool(obj)
+        self._note(obj.node)
+        return bool(value)
+
+    def _note(self, node: fx.Node) -> None:
+        """Remember in ``meta["decides"]`` the numbers on which the code took another way."""
+        node.meta["decides"] = True
+        for source in node.all_input_nodes:
+            if "decides" not in source.meta and not isinstance(self._known[source], Tensor):
+                self._note(source)
 
     def iter(self, obj: fx.Proxy) -> Iterator[Any]:
         """The parts of a size, or of a map that was split; raises as torch.fx does for anything else."""

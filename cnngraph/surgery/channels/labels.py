@@ -80,6 +80,8 @@ class LabelPass(fx.Interpreter):
             value = self._stop(n, operands, str(error))
         except Exception as error:  # noqa: BLE001 (whatever labels cannot go through is only no place to cut)
             value = self._stop(n, operands, f"{operation_of(n)} cannot be read ({type(error).__name__})")
+        if n.meta.get("decides"):  # with another number of channels the code would go another way
+            _spend((args, kwargs) if isinstance(value, bool) else () if isinstance(value, tuple) else value)
         if _shape(value) != n.meta["shape"]:
             value = self._stop(n, operands, f"{operation_of(n)} does not keep them apart")
         for path, _ in n.meta.get("nn_module_stack", {}).values():

@@ -72,6 +72,12 @@ def test_channels_that_are_counted_stay() -> None:
     assert free(net(lambda _, x: x * (x.shape[2] / 100))) == 4
 
 
+def test_a_decision_by_the_number_of_channels_holds_them() -> None:
+    assert free(net(lambda _, x: x * 2 if x.shape[1] >= 4 else x)) == 0
+    assert free(net(lambda _, x: x * 2 if x.shape[1] % 2 == 0 else x)) == 0
+    assert free(net(lambda _, x: x * 2 if x.shape[-1] >= 4 else x)) == 4
+
+
 def test_attention_over_places() -> None:
     assert free(net(context, w=conv(4, 1))) == 4
     assert free(net(context, w=conv(4, 1)), "w") == 0
