@@ -98,6 +98,8 @@ class Count(int):
         if isinstance(other, Count) and isinstance(other.source, Measured) and not isinstance(self.source, Measured):
             theirs, constant = other.function, int(self)
             return Count(result, other.source, lambda value: act(constant, theirs(value)))
+        if isinstance(other, Count) and isinstance(other.source, Stored) and isinstance(self.source, Stored):
+            other.spend()  # one of two stored numbers may change, not both
         fixed = int(other)  # type: ignore[call-overload]
         return Count(result, self.source, lambda value: act(mine(value), fixed))
 

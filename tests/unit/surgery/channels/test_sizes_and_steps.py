@@ -78,6 +78,16 @@ def test_a_decision_by_the_number_of_channels_holds_them() -> None:
     assert free(net(lambda _, x: x * 2 if x.shape[-1] >= 4 else x)) == 4
 
 
+def test_of_two_stored_numbers_one_may_change() -> None:
+    def run(net: Any, x: Tensor) -> Tensor:
+        left, right = torch.split(x, [net.part, net.width - net.part], 1)
+        return torch.cat([torch.relu(left), right], 1)
+
+    made = net(run)
+    made.width, made.part = 4, 1
+    assert free(made) == 3
+
+
 def test_attention_over_places() -> None:
     assert free(net(context, w=conv(4, 1))) == 4
     assert free(net(context, w=conv(4, 1)), "w") == 0
