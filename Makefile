@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# The tests that need the server run in one process, those that do not beside it.
+PARALLEL := --numprocesses 2 --dist loadgroup
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo install test test-all check bench clean
@@ -28,7 +30,7 @@ $(VENV)/.developer: $(VENV)/.installed
 ## make test      unit, database and browser tests
 test: $(VENV)/.developer
 	@$(BIN)/python scripts/browser.py
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 ## make test-all  also what is too slow for every run
 test-all: $(VENV)/.developer
