@@ -1,4 +1,4 @@
-"""New models out of stored ones: pruned, adopted, rebuilt; and the page about a pruned one."""
+"""New models out of stored ones: pruned, adopted, rebuilt; the proof of a pruned one, and the page about it."""
 
 from __future__ import annotations
 
@@ -178,6 +178,29 @@ class NewModels(Opened):
         from cnngraph.chain.rebuild import rebuild_from_graph
 
         return rebuild_from_graph(self.database, name, Path(out), changed=changed, progress=progress)
+
+    def verify(
+        self,
+        name: str,
+        *,
+        data: str | None = None,
+        data_root: str | Path | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Prove a pruned model again, by its parent in the lineage; the JSON of ``cnngraph verify``.
+
+        Args:
+            data, data_root: whose images slim and masked net are compared on, instead of what it was ingested with.
+
+        Raises:
+            NotFoundError: there is no such model. PlanError: it was not pruned. ModelError: its saved net is not here.
+        """
+        from cnngraph.chain.proof import prove
+        from cnngraph.chain.stored import other_data
+
+        other = other_data(data, Path(data_root) if data_root is not None else None)
+        return prove(self.database, name, data=other, seed=seed, progress=progress or Quiet())
 
     def report(self, name: str, out: str | Path) -> tuple[str, Path]:
         """Write the page about a pruned model; returns its verdict and its path.

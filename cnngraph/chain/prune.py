@@ -26,13 +26,14 @@ from cnngraph.origin import get_origin
 from cnngraph.plan import Plan
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
+    from cnngraph.datasets.registry import Data
     from cnngraph.surgery.joins.refit import Refitted
     from cnngraph.training.fit import Recipe
     from cnngraph.training.own_trainer import OwnTrainer
 
-__all__ = ["FIGURES", "Pruned", "Retraining", "figures", "prune", "work_folder"]
+__all__ = ["FIGURES", "Pruned", "Retraining", "figures", "proof_images", "prune", "work_folder"]
 
 
 # What is known of a net; accuracy, precision and recall (macro) are of the test images.
@@ -172,6 +173,15 @@ def figures(model: nn.Module, subject: Subject, device: str, progress: Progress,
     }
 
 
+def proof_images(data: Data, seed: int) -> Tensor | None:
+    """Real images (8, channels, height, width) for :func:`cnngraph.surgery.verify.verify`; ``None`` of too few."""
+    from cnngraph.datasets.registry import loader
+
+    images, _ = next(iter(loader(data.train, batch_size=_PROOF_IMAGES, seed=seed)))
+    # With fewer a norm may see too few places for train mode.
+    return images if len(images) == _PROOF_IMAGES else None
+
+
 def _rebuilt(
     subject: Subject, plan: Plan, retraining: Retraining, folder: Path, progress: Progress
 ) -> tuple[nn.Module, dict[str, Any]]:
@@ -194,9 +204,7 @@ def _rebuilt(
         subject.model, plan, loader=loader(subject.data.train, seed=seed, shuffle=True), seed=seed, progress=progress
     )
     progress.start("Verifying")
-    images, _ = next(iter(loader(subject.data.train, batch_size=_PROOF_IMAGES, seed=seed)))
-    # With fewer a norm may see too few places for train mode.
-    real = images if len(images) == _PROOF_IMAGES else None
+    real = proof_images(subject.data, seed)
     proof = verify(subject.model, slim, plan, input_shape=subject.input_shape, images=real)
     if not proof.ok:
         shutil.rmtree(folder, ignore_errors=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cnngraph.datasets.registry import Data
 
-__all__ = ["DataChoice", "ModelChoice", "Subject", "open_subject"]
+__all__ = ["DataChoice", "ModelChoice", "Subject", "listed", "open_subject"]
 
 
 class DataChoice(BaseModel):
@@ -117,7 +117,7 @@ def _of_saved(model: ModelChoice, data: DataChoice) -> Subject:
     _require_own(model, saved.preprocessing)
     if model.weights is not None:
         load_weights(saved.model, model.weights, new_head=model.new_head)
-    opened = _listed(data, saved.preprocessing)
+    opened = listed(data, saved.preprocessing)
     if saved.classes and list(saved.classes) != list(opened.classes):
         raise ModelError(
             f"The saved model {model.name} knows {len(saved.classes)} classes ({_few(saved.classes)}), "
@@ -144,7 +144,7 @@ def _of_architecture(model: ModelChoice, data: DataChoice) -> Subject:
     wanted = default_preprocessing(model.name, weights=model.weights, size=model.size)
     if model.mean or model.std:
         wanted = wanted.model_copy(update={"mean": model.mean or wanted.mean, "std": model.std or wanted.std})
-    opened = _listed(data, wanted)
+    opened = listed(data, wanted)
     net = build(
         model.name,
         classes=len(opened.classes),
@@ -172,7 +172,7 @@ def _require_own(model: ModelChoice, preprocessing: Preprocessing) -> None:
         )
 
 
-def _listed(choice: DataChoice, preprocessing: Preprocessing) -> Data:
+def listed(choice: DataChoice, preprocessing: Preprocessing) -> Data:
     """The data with its classes and labels; no image is decoded."""
     from cnngraph.datasets.registry import open_data
 

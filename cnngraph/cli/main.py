@@ -80,6 +80,7 @@ def _register() -> None:
         latency,
         query,
         rebuild,
+        verify,
     )
 
     for module in (
@@ -91,6 +92,7 @@ def _register() -> None:
         exchange,
         compute,
         decide,
+        verify,
         latency,
         adopt,
         rebuild,

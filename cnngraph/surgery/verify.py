@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -76,6 +76,7 @@ def verify(
     input_shape: tuple[int, int, int] | None = None,
     images: Tensor | None = None,
     seed: int = 0,
+    trained: bool = False,
 ) -> Verification:
     """Check that ``slim`` is a sound net in the place of ``model``; raises nothing itself, and changes neither.
 
@@ -86,6 +87,9 @@ def verify(
     Args:
         input_shape: (channels, height, width); by default what the net's origin says.
         images: real ones (N, channels, height, width), eight at least, to compare on besides random ones.
+        trained: the weights of ``slim`` are its own by now: it was trained or reconstructed. That filters are gone as
+            they should is then proven on the net that ``plan``, carried out anew, gives; ``slim`` must be of its
+            structure.
     """
     began = time.perf_counter()
     failures: list[str] = []
@@ -101,10 +105,12 @@ def verify(
     with seeded(seed):
         if plan.filters:
             given = [random] if images is None else [random, images.to(random.device, random.dtype)]
-            _attempt(failures, "filters", lambda: found.append(_check_filters(model, slim, plan, given, notes)))
+            _attempt(
+                failures, "filters", lambda: found.append(_check_filters(model, slim, plan, given, notes, trained))
+            )
             if found and not found[0].relative <= _TOLERANCE:
                 failures.append(f"filters: the logits differ from the masked net's by {found[0].relative:.3g} of them")
-        _attempt(failures, "structure", lambda: _check_likeness(model, slim, plan, shape))
+        _attempt(failures, "structure", lambda: _check_likeness(model, slim, plan, shape, trained))
         forward = _attempt(failures, "eval forward", lambda: _check_eval(model, slim, plan, random))
         forward &= _attempt(failures, "train forward and backward", lambda: _check_train(model, slim, random))
         reloaded = _attempt(failures, "save and load", lambda: _check_saved(model, slim, plan, shape, random, notes))
@@ -128,7 +134,7 @@ def verify(
 
 
 def _check_filters(
-    model: nn.Module, slim: nn.Module, plan: Plan, batches: Sequence[Tensor], notes: list[str]
+    model: nn.Module, slim: nn.Module, plan: Plan, batches: Sequence[Tensor], notes: list[str], trained: bool
 ) -> Difference:
     """Compare the net without the plan's filters with the masked one."""
     channels, height, width = batches[0].shape[1:]
@@ -142,7 +148,9 @@ def _check_filters(
     for_training = [_for_training(model, batch) for batch in batches]
     if plan.init == "scratch":
         notes.append("The filters were checked before all weights were renewed.")
-    carved = done.model if plan.removed or plan.init == "scratch" else slim
+    if trained:
+        notes.append("The filters were checked on the plan carried out anew: the net was trained or refitted since.")
+    carved = done.model if plan.removed or plan.init == "scratch" or trained else slim
     return difference(carved, reference, batches, for_training)
 
 
@@ -203,8 +211,9 @@ def _attempt(failures: list[str], what: str, check: Any) -> bool:
     return True
 
 
-def _check_likeness(model: nn.Module, slim: nn.Module, plan: Plan, shape: tuple[int, int, int]) -> None:
-    different = unlikeness(slim, executed(model, plan, shape))
+def _check_likeness(model: nn.Module, slim: nn.Module, plan: Plan, shape: tuple[int, int, int], trained: bool) -> None:
+    wanted = executed(model, plan, shape)
+    different = unlikeness(slim, replace(wanted, fitted=None) if trained else wanted)
     if different:
         raise _FailedError(different)
 

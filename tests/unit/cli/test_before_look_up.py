@@ -41,6 +41,8 @@ WRONG = [
     (["prune", "/x/y/z", "--remove-layer", "a"], "OWNER/NAME"),
     (["rebuild", "x y", "--from-graph", "--out", "new"], "no valid model name"),
     (["rebuild", "x", "--out", "new"], "--from-graph"),
+    (["verify", "x y"], "no valid model name"),
+    (["verify", "x", "--of", "runs/x"], "--of belongs to a saved model"),
     (
         ["ingest", "x", "--data", "digits", "--name", "x", "--kernels", "--connections", "top:3"],
         "keeps all connections",
