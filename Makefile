@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# The tests that need the server run in one process, those that do not beside it.
-PARALLEL := --numprocesses 2 --dist loadgroup
+# Two processes, each with a server of its own; a file stays whole, since its tests share what they made.
+PARALLEL := --numprocesses 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo install test test-all check bench clean

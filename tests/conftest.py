@@ -23,14 +23,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several processes (``-n``): one of them has the server and all that uses it; other files stay whole."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            served = any(item.get_closest_marker(name) for name in ("db", "browser"))
-            item.add_marker(pytest.mark.xdist_group("server" if served else item.location[0]))
-
-
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The developers' data folder (real images, golden network); a user's machine has none."""
