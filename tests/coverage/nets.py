@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from cnngraph.models.registry import build
@@ -71,6 +72,7 @@ CLASSES = 10
 _SIZE = 32
 # Nets whose own pools, or whose auxiliary head's, shrink a smaller image to nothing.
 _SIZES = {"alexnet": 64, "inception_v3": 299}
+_BATCH = 8  # images whose statistics a new net gets
 _SMALL_WIDTH = 0.25  # the structure is what is tested
 
 
@@ -81,7 +83,25 @@ def input_shape(name: str) -> tuple[int, int, int]:
 
 
 def build_net(name: str) -> nn.Module:
-    """The net with new weights from seed 0, in eval mode. A name without a family is torchvision's."""
+    """The net with new weights from seed 0, in eval mode, awake. A name without a family is torchvision's."""
     full = name if ":" in name else f"torchvision:{name}"
     width = {"width": _SMALL_WIDTH} if name in SMALL else {}
-    return build(full, classes=CLASSES, size=input_shape(name)[1], seed=0, **width).eval()
+    model = build(full, classes=CLASSES, size=input_shape(name)[1], seed=0, **width)
+    _awake(model, torch.randn(_BATCH, *input_shape(name), generator=torch.Generator().manual_seed(0)))
+    return model.eval()
+
+
+def _awake(model: nn.Module, images: torch.Tensor) -> None:
+    """Give batch norms the statistics of ``images``.
+
+    With those that a new net has (mean 0, variance 1) the maps of a deep one fade until its logits hardly depend on the
+    image, and nothing that is compared in eval mode could be seen to differ.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        model.train()(images)
+    for norm, momentum in zip(norms, before, strict=True):
+        norm.momentum = momentum
