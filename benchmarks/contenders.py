@@ -25,11 +25,16 @@ from cnngraph.surgery.channels.coupling import Coupling, coupled
 from cnngraph.surgery.channels.filter_scores import FilterScores, magnitude, seeded_order, taylor
 from cnngraph.surgery.check import check
 
-__all__ = ["CONTENDERS", "GRAPH_MEASURES", "Cut", "Subject", "layer_cuts"]
+__all__ = ["CHOICES", "CONTENDERS", "Cut", "Subject", "layer_cuts"]
 
 Cut = Callable[[], nn.Module]
 
-GRAPH_MEASURES = ("degree", "entropy", "pagerank", "leiden", "betweenness", "strength", "redundancy")
+_GRAPH_MEASURES = ("degree", "entropy", "pagerank", "leiden", "betweenness", "strength", "redundancy")
+# Whose measure validation images tell; as many random orders as graph measures.
+CHOICES = {
+    "layers: best": _GRAPH_MEASURES,
+    "layers: best random": tuple(f"random {draw}" for draw in range(len(_GRAPH_MEASURES))),
+}
 CLASSES = 10
 _TRACED = 20  # images a class that the graph's weights are averaged over
 _RATIOS = tuple(percent / 100 for percent in range(4, 96, 2))
@@ -63,8 +68,12 @@ class Subject:
 
 
 def layer_cuts(subject: Subject, measure: str) -> list[Cut]:
-    """The layers of the lowest theta, one more each time; joins are fitted. Layers that cannot go are passed over."""
-    ranked = measure_network(subject.network, measure, seed=subject.seed).layers
+    """The layers of the lowest theta, one more each time; joins are fitted. Layers that cannot go are passed over.
+
+    ``measure``: its name, of "random" also with the number of the draw ("random 3").
+    """
+    name, _, draw = measure.partition(" ")
+    ranked = measure_network(subject.network, name, seed=100 * int(draw or 0) + subject.seed).layers
     order = [row.layer for row in sorted(ranked, key=lambda row: row.theta)]
     graph = follow(subject.model, SHAPE)
     plans: list[Plan] = []
@@ -135,11 +144,12 @@ def _from_scratch(subject: Subject) -> list[Cut]:
     return [lambda w=width: new_net(subject.net, w * subject.width, subject.seed) for width in _WIDTHS]
 
 
-# In the order of the table. "layers: best" is told by validation images which of GRAPH_MEASURES it is; what is called
+# In the order of the table. Those of CHOICES are told by validation images which measure they are; what is called
 # "reconstructed" has its layers refitted once it is as fast as is wanted.
 CONTENDERS: dict[str, Callable[[Subject], list[Cut]]] = {
     "unpruned": lambda subject: [lambda: copy.deepcopy(subject.model)],
     "layers: best": lambda _: [],
+    "layers: best random": lambda _: [],
     "layers: depth": lambda subject: layer_cuts(subject, "depth"),
     "layers: magnitude": lambda subject: layer_cuts(subject, "magnitude"),
     "layers: random": lambda subject: layer_cuts(subject, "random"),

@@ -2,9 +2,9 @@
 
 Channels that a sum, a depthwise convolution or the like holds together go together or not at all (a *group* of
 :mod:`cnngraph.surgery.channels.coupling`), so a group has one score: each layer's scores are divided by their mean,
-which makes those of different layers comparable, and the group's is the mean over its filters. That is the group
-importance of Torch-Pruning's default (reduction ``mean``, normaliser ``mean``; Fang et al., "DepGraph", CVPR 2023,
-section 3.3), but for the order: normalised by layer first, so that a wide layer does not outvote a narrow one.
+which makes those of different layers comparable, and the group's is the mean over its filters. The groups of Fang et
+al., "DepGraph", CVPR 2023, section 3.3 (Torch-Pruning's defaults) are reduced and normalised so too, but in the other
+order: normalised by layer first, a wide layer does not outvote a narrow one.
 
 Pure: the scores come from :mod:`cnngraph.surgery.channels.filter_scores` (the net) or
 :mod:`cnngraph.measures.filters` (the graph); nothing here reads a net, changes one, or trains.
