@@ -1,13 +1,15 @@
-"""Plan: what goes out of a net, and why. Types and their validation only; nothing here reads a net or a database."""
+"""Plan: what goes out of a net, and why. Types and their validation only; nothing here reads a net or a database.
+
+Every number is finite: JSON has no other ones.
+"""
 
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator, model_validator
 
 from cnngraph.errors import NotFoundError, PlanError
 from cnngraph.files import write_text
@@ -27,8 +29,8 @@ class LayerScore(_Strict):
     """One layer's place in the ranking: ``theta = value / reference``, ``value`` the layer's maximum over its nodes."""
 
     layer: str
-    theta: float
-    value: float
+    theta: FiniteFloat
+    value: FiniteFloat
 
 
 class Step(_Strict):
@@ -38,11 +40,11 @@ class Step(_Strict):
     ``None`` where the step cannot be built (it names every conv, say) or was not asked for.
     """
 
-    threshold: float
+    threshold: FiniteFloat
     removed: tuple[str, ...]
     parameters: int | None = None
     macs: int | None = None
-    latency_ms: float | None = None
+    latency_ms: FiniteFloat | None = None
 
 
 class Removal(_Strict):
@@ -56,9 +58,9 @@ class Removal(_Strict):
     layer: str
     kind: Literal["layer", "block", "filters"] = "layer"
     filters: tuple[int, ...] = ()
-    scores: tuple[float, ...] = ()
-    score: float | None = None
-    threshold: float | None = None
+    scores: tuple[FiniteFloat, ...] = ()
+    score: FiniteFloat | None = None
+    threshold: FiniteFloat | None = None
     reason: str = ""
 
     @model_validator(mode="after")
@@ -94,15 +96,15 @@ class Plan(_Strict):
     measure: str | None = None
     aggregate: str | None = None
     run: str | None = None
-    reference: float | None = None
+    reference: FiniteFloat | None = None
     reference_rule: str = "median"
-    threshold: float | None = None
+    threshold: FiniteFloat | None = None
     layers: tuple[LayerScore, ...] = ()
     schedule: tuple[Step, ...] = ()
     removes: tuple[Removal, ...] = ()
     init: Init = "least-squares"
     settings: dict[str, Any] = Field(default_factory=dict)
-    correlations: dict[str, float | None] = Field(default_factory=dict)
+    correlations: dict[str, FiniteFloat | None] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -131,13 +133,6 @@ class Plan(_Strict):
             raise ValueError(
                 f"plan version {value} was written by a newer cnngraph (this one reads up to {PLAN_VERSION})"
             )
-        return value
-
-    @field_validator("threshold", "reference")
-    @classmethod
-    def _finite(cls, value: float | None) -> float | None:
-        if value is not None and not math.isfinite(value):
-            raise ValueError("must be a finite number")
         return value
 
     @model_validator(mode="after")

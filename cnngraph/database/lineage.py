@@ -82,15 +82,18 @@ def read_pruning_run(db: Database, key: str) -> Plan:
             f"The PruningRun {key!r} removes nothing.",
             "CREATE (run)-[:REMOVES]->(:Layer), or to a :FeatureMap, to say what goes.",
         )
-    removes = removals_of([*row["removals"], *row["blocks"]], row["filters"])
     architecture = catalogue.properties(db, model).get("architecture", "")
     try:
         values = {"architecture": architecture, "method": row["method"] or "manual"}
         values |= json.loads(row["parameters"] or "{}")
+        removes = removals_of([*row["removals"], *row["blocks"]], row["filters"])
         return Plan.model_validate(values | {"model": model, "run": key, "removes": removes})
     except (ValueError, TypeError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        reason = reason.removeprefix("Value error, ")
+        reason = str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            reason = (f"{where}: " if where else "") + first["msg"].removeprefix("Value error, ")
         raise PlanError(
             f"The PruningRun {key!r} is no valid plan: {reason}.", "Correct or remove its parameters."
         ) from error

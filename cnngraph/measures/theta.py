@@ -78,7 +78,7 @@ def thetas(scores: Scores, rule: str = "median", measure: str = "the measure") -
     """The reference, and ``theta = largest score / reference`` of each layer in network order.
 
     Raises:
-        PlanError: there is nothing to rank, a score is not finite, or the reference is not above 0.
+        PlanError: there is nothing to rank, a score or theta is not finite, or the reference is not above 0.
     """
     if not scores.value.size:
         raise PlanError(f"There is nothing that {measure} could rank.", "The model needs convolutions with nodes.")
@@ -88,4 +88,11 @@ def thetas(scores: Scores, rule: str = "median", measure: str = "the measure") -
     reference = reference_of(scores.value, rule, measure)
     values = layer_values(scores)
     ranked = zip(scores.layers, values.tolist(), strict=True)
-    return reference, tuple(LayerTheta(layer, value, value / reference) for layer, value in ranked)
+    found = tuple(LayerTheta(layer, value, value / reference) for layer, value in ranked)
+    over = next((row.layer for row in found if not math.isfinite(row.theta)), None)
+    if over is not None:
+        raise PlanError(
+            f"The {rule} of {measure} is {reference:.6g}: so little that theta of layer {over} is no finite number.",
+            "Use another --reference, or another measure.",
+        )
+    return reference, found

@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cnngraph.errors import UsageError
+from cnngraph.errors import PlanError, UsageError
 from cnngraph.measures.activation import layer_activations, stored_layer_activations
 from cnngraph.measures.measure import LayerTheta, MeasureResult
 from cnngraph.measures.registry import MEASURES, find_engine, find_measure, measure_network
@@ -131,9 +131,10 @@ def decide(
     layers of ``keep``, and never takes all: the deepest of those with the highest theta then stays, and a note says so.
 
     Raises:
-        UsageError, PlanError: as :func:`plan`.
+        UsageError, PlanError: as :func:`plan`; PlanError also where a stored ranking has numbers that are not finite.
     """
     _check_choice(threshold, remove)
+    _require_finite(result)
     kept = {layer: reason for layer, reason in (keep or {}).items() if layer in {row.layer for row in result.layers}}
     notes: list[str] = []
     removed: tuple[str, ...] = ()
@@ -170,6 +171,18 @@ def _check_choice(threshold: float | None, remove: int | None) -> None:
         check_threshold(threshold)
     if remove is not None and remove < 1:
         raise UsageError(f"--remove {remove} removes nothing.", "Give the number of layers that go, 1 or more.")
+
+
+def _require_finite(result: MeasureResult) -> None:
+    """Raise PlanError for a ranking that somebody changed: what is measured here is finite."""
+    numbers = {"the reference": result.reference}
+    for row in result.layers:
+        numbers |= {f"value of layer {row.layer}": row.value, f"theta of layer {row.layer}": row.theta}
+    broken = next((name for name, number in numbers.items() if not math.isfinite(number)), None)
+    if broken is not None:
+        raise PlanError(
+            f"In this ranking by {result.measure}, {broken} is no finite number.", "Measure the model again."
+        )
 
 
 def _by_threshold(

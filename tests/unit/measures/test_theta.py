@@ -42,3 +42,8 @@ def test_nothing_to_rank_and_scores_that_are_not_finite_are_refused() -> None:
         thetas(Scores((), np.array([], dtype=int), np.array([])), measure="degree")
     with pytest.raises(PlanError, match="layer b a score that is not finite"):
         thetas(Scores(("a", "b"), np.array([0, 1]), np.array([1.0, np.inf])))
+
+
+def test_a_reference_so_small_that_theta_is_infinite_is_refused() -> None:
+    with pytest.raises(PlanError, match="theta of layer b is no finite number"):
+        thetas(Scores(("a", "b"), np.array([0, 0, 0, 1]), np.array([1e-300, 1e-300, 1e-300, 1e300])))

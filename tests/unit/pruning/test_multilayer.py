@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,13 @@ def test_a_stored_ranking_is_named_in_the_plan() -> None:
     assert (plan.model, plan.run, plan.method, plan.init) == ("me/net", "me/net:run", "multilayer", "inherit")
     assert (plan.measure, plan.aggregate, plan.architecture) == ("degree", "mean", "cnngraph:vgg16")
     assert plan.correlations == {"depth": -1.0, "activation": None}
+
+
+def test_a_stored_ranking_that_somebody_changed_is_refused() -> None:
+    with pytest.raises(PlanError, match="value of layer conv2 is no finite number"):
+        decide(ranking(0.5, math.inf), remove=1)
+    with pytest.raises(PlanError, match="the reference is no finite number"):
+        decide(replace(ranking(0.5, 1.0), reference=math.nan), remove=1)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""Plans: what a person or a program may write into one."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cnngraph.errors import PlanError
+from cnngraph.plan import LayerScore, Plan, Removal, Step, read_plan, write_plan
+
+FLOATS: dict[str, Callable[[float], Any]] = {
+    "theta": lambda number: LayerScore(layer="a", theta=number, value=1.0),
+    "value": lambda number: LayerScore(layer="a", theta=1.0, value=number),
+    "threshold": lambda number: Step(threshold=number, removed=()),
+    "latency_ms": lambda number: Step(threshold=0.1, removed=(), latency_ms=number),
+    "scores": lambda number: Removal(layer="a", kind="filters", filters=(1,), scores=(number,)),
+    "score": lambda number: Removal(layer="a", score=number),
+    "a removal's threshold": lambda number: Removal(layer="a", threshold=number),
+    "reference": lambda number: Plan(reference=number),
+    "a plan's threshold": lambda number: Plan(threshold=number),
+    "correlations": lambda number: Plan(correlations={"depth": number}),
+}
+
+
+@pytest.mark.parametrize("name", FLOATS)
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_not_finite_is_refused(name: str, number: float) -> None:
+    with pytest.raises(ValueError, match="finite number"):
+        FLOATS[name](number)
+    assert FLOATS[name](0.5)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    made = Plan(
+        layers=(LayerScore(layer="a", theta=1e308, value=-0.0),),
+        schedule=(Step(threshold=0.05, removed=("a",), latency_ms=0.5),),
+        removes=(Removal(layer="a", score=1e-308, threshold=0.05),),
+        correlations={"depth": None},
+    )
+    write_plan(made, tmp_path / "plan.json")
+    assert read_plan(tmp_path / "plan.json") == made
+
+
+def test_a_file_with_such_a_number_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps({"removes": [{"layer": "a", "score": math.nan}]}))
+    with pytest.raises(PlanError, match=r"removes\.0\.score: .*finite number"):
+        read_plan(path)
