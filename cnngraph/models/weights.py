@@ -17,7 +17,15 @@ from torch import nn
 from cnngraph.errors import ModelError
 from cnngraph.models.weight_files import require_file
 
-__all__ = ["copy_state", "fit_weights", "heads", "load_weights", "read_weights", "require_finite"]
+__all__ = [
+    "copy_state",
+    "fit_weights",
+    "heads",
+    "load_weights",
+    "read_weights",
+    "require_finite",
+    "with_aliases",
+]
 
 # Where training scripts commonly put the state dict inside a checkpoint; averaged weights where there are no others.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "state_dict_ema", "model_ema")
@@ -114,7 +122,7 @@ def fit_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], *, where:
     """Copy ``tensors`` into ``model`` after checking every name, shape and value.
 
     Names may have what DataParallel (``module.``), ``torch.compile`` (``_orig_mod.``) or a training class around the
-    net (``model.``, ``net.``) put before them.
+    net (``model.``, ``net.``) put before them. Tied parameters may be there under one of their names alone.
 
     Args:
         where: names the tensors in messages.
@@ -126,7 +134,8 @@ def fit_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], *, where:
     """
     own = model.state_dict()
     kept = tuple(f"{head}." for head in heads(model)) if new_head else ()
-    given = {key: value for key, value in _own_names(tensors, own).items() if not (kept and key.startswith(kept))}
+    named = with_aliases(model, _own_names(tensors, own))
+    given = {key: value for key, value in named.items() if not (kept and key.startswith(kept))}
     wanted = {key: value for key, value in own.items() if not (kept and key.startswith(kept))}
     # Files from before torch 0.4.1 lack this counter; batch norm does not need it.
     missing = [key for key in wanted if key not in given and not key.endswith(_COUNTER)]
@@ -166,6 +175,21 @@ def _own_names(tensors: Mapping[str, torch.Tensor], own: Mapping[str, Any]) -> d
             return plain
         stripped = {key.removeprefix(prefix): value for key, value in stripped.items()}
     return stripped
+
+
+def with_aliases(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """``tensors``, with those that are tied in ``model`` under all of their names: safetensors files hold them once."""
+    named: dict[Any, list[str]] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        # Two parameters over the same memory are tied as well; an empty one has none.
+        where = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()) if tensor.numel() else ()
+        named.setdefault(where if where and where[0] else id(tensor), []).append(name)
+    found = dict(tensors)
+    for names in named.values():
+        stored = next((name for name in names if name in tensors), None)
+        if stored is not None:
+            found |= {name: tensors[stored] for name in names if name not in tensors}
+    return found
 
 
 def _only_the_head_differs(

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save_file, save_model
 from torch import nn
 
 from cnngraph.errors import ModelError, NotFoundError
@@ -249,3 +249,33 @@ def test_a_file_that_is_not_there_is_said_with_what_the_caller_takes(tmp_path: P
     with pytest.raises(NotFoundError) as refused:
         load_weights(nn.Linear(1, 1), tmp_path / "nofile")
     assert "--weights pretrained" in refused.value.hint
+
+
+class Tied(nn.Module):
+    """Two convs of the same weight: one parameter, or (``by_memory``) two over the same memory."""
+
+    def __init__(self, *, by_memory: bool = False) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(4, 4, 3)
+        self.b = nn.Conv2d(4, 4, 3)
+        self.b.weight = nn.Parameter(self.a.weight.data) if by_memory else self.a.weight
+
+
+@pytest.mark.parametrize("by_memory", [False, True])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_tied_weights_are_in_a_safetensors_file_once(tmp_path: Path, *, by_memory: bool, prefix: str) -> None:
+    path = tmp_path / "tied.safetensors"
+    saved = Tied(by_memory=by_memory)
+    save_model(saved, str(path))
+    if prefix:
+        save_file({prefix + name: tensor for name, tensor in read_weights(path).items()}, path)
+    assert len(read_weights(path)) == 3
+    loaded = Tied(by_memory=by_memory)
+    load_weights(loaded, path)
+    assert same(saved, loaded)
+
+
+def test_weights_that_are_not_tied_here_are_missing_all_the_same(tmp_path: Path) -> None:
+    save_model(Tied(), str(tmp_path / "tied.safetensors"))
+    with pytest.raises(ModelError, match=r"it lacks [ab]\.weight"):
+        load_weights(nn.ModuleDict({"a": nn.Conv2d(4, 4, 3), "b": nn.Conv2d(4, 4, 3)}), tmp_path / "tied.safetensors")
