@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from cnngraph.plan import Plan
 
@@ -39,13 +39,50 @@ class Preprocessing(BaseModel):
 
 
 class Origin(BaseModel):
-    """Architecture name, the options that its builder was called with, and the executed plans in order."""
+    """Architecture name, the options that its builder was called with, and the executed plans in order.
+
+    ``input_shapes``: the (channels, height, width) that each plan was executed for, in the order of ``plans``: what
+    takes the place of a layer depends on it. ``None``, or fewer than plans, where that is not known.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     architecture: str
     options: dict[str, Any] = Field(default_factory=dict)
     plans: tuple[Plan, ...] = ()
+    input_shapes: tuple[tuple[int, int, int] | None, ...] = ()
+
+    @property
+    def executed(self) -> tuple[tuple[Plan, tuple[int, int, int] | None], ...]:
+        """Each plan with the input shape that it was executed for (``None`` where that is not known)."""
+        unknown = (None,) * (len(self.plans) - len(self.input_shapes))
+        return tuple(zip(self.plans, self.input_shapes + unknown, strict=False))
+
+    @property
+    def input_shape(self) -> tuple[int, int, int] | None:
+        """What the last plan was executed for; ``None`` where that is not known or nothing was executed."""
+        return self.executed[-1][1] if self.plans else None
+
+    @property
+    def parent(self) -> Origin:
+        """Of the net that the last plan was executed on; itself where nothing was executed."""
+        return self._with(self.executed[:-1])
+
+    def then(self, plan: Plan, input_shape: tuple[int, int, int] | None) -> Origin:
+        """Of the net that ``plan``, executed for ``input_shape``, leaves."""
+        return self._with((*self.executed, (plan, input_shape)))
+
+    def _with(self, executed: tuple[tuple[Plan, tuple[int, int, int] | None], ...]) -> Origin:
+        plans, shapes = (plan for plan, _ in executed), (shape for _, shape in executed)
+        return self.model_copy(update={"plans": tuple(plans), "input_shapes": tuple(shapes)})
+
+    @model_serializer(mode="wrap")
+    def _without_what_was_not_known_once(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An origin without shapes reads as it did before there were any: fingerprints hold what is written."""
+        content: dict[str, Any] = write(self)
+        if not any(self.input_shapes):
+            content.pop("input_shapes", None)
+        return content
 
     @property
     def digest(self) -> str:

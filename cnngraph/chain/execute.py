@@ -155,7 +155,7 @@ def preview(subject: Subject, plan: Plan, mapping: ingesting.Mapping, new_name: 
     from cnngraph.surgery.rehearsal import rehearse
 
     rehearse(subject.model, plan, input_shape=subject.input_shape)
-    slim = replace(subject, model=cut(subject.model, plan))
+    slim = replace(subject, model=cut(subject.model, plan, input_shape=subject.input_shape))
     return {
         "new_model": new_name,
         "removed": plan.removed,

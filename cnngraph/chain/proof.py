@@ -87,7 +87,7 @@ def _proven(
     found = _parent(slim, candidates)
     parent = found[1].model if found else _new_parent(slim, seed)
     progress.start("Carrying the plan out anew")
-    shape = slim.input_shape
+    shape = slim.origin.input_shape or slim.input_shape
     trained = found is None or bool(unlikeness(slim.model, executed(parent, plan, shape)))
     images = proof_images(listed(data(), slim.preprocessing), seed) if data is not None and plan.filters else None
     progress.start("Verifying")
@@ -110,7 +110,7 @@ def _parent(slim: Saved, candidates: Iterable[Path]) -> tuple[Path, Saved] | Non
     """The first candidate that has the structure which the last plan of ``slim`` is for."""
     from cnngraph.surgery.saved import read_saved
 
-    wanted = slim.origin.model_copy(update={"plans": slim.origin.plans[:-1]}).digest
+    wanted = slim.origin.parent.digest
     for path in candidates:
         saved = read_saved(path)
         if saved.origin.digest == wanted:
@@ -123,9 +123,8 @@ def _new_parent(slim: Saved, seed: int) -> nn.Module:
     from cnngraph.randomness import seeded
     from cnngraph.surgery.saved import rebuilt
 
-    origin = slim.origin.model_copy(update={"plans": slim.origin.plans[:-1]})
     with seeded(seed):
-        parent = rebuilt(origin, slim.input_shape).eval()
+        parent = rebuilt(slim.origin.parent, slim.input_shape).eval()
     return parent.to(next(weight.dtype for weight in slim.model.parameters() if weight.is_floating_point()))
 
 

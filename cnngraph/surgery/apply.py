@@ -108,7 +108,8 @@ def apply_with_report(
     Args:
         loader: training images as (images, labels) batches; needed by ``least-squares`` alone.
         seed: of the images and places that joins are fitted on and of new weights; same inputs, same result.
-        input_shape: (channels, height, width); by default what the loader or the net's origin says.
+        input_shape: (channels, height, width); by default what the loader or the net's origin says. The new net's
+            origin keeps it.
         images: how many training images joins are fitted on.
 
     Raises:
@@ -136,7 +137,7 @@ def apply_with_report(
         reason = "no training images were given" if plan.init == "least-squares" else ""
         joins = [JoinReport(join.layer, join.target, "inherit", None, reason) for join in gaps]
     notes += [f"{join.layer} was not refitted but inherits: {join.reason}." for join in joins if join.reason]
-    _set_origin(model, slim, plan)
+    _set_origin(model, slim, plan, shape)
     report = _report(incision, joins, notes, time.perf_counter() - began)
     return slim, replace(report, filters=carved.filters)
 
@@ -144,8 +145,9 @@ def apply_with_report(
 def cut(model: nn.Module, plan: Plan, *, input_shape: tuple[int, int, int] | None = None) -> nn.Module:
     """The structure alone: what :func:`apply` gives with ``init="inherit"``. Raises as it."""
     model = unwrapped(model)
-    slim = _carried_out(model, plan, input_shape or input_shape_of(model), seed=0)[2]
-    _set_origin(model, slim, plan)
+    shape = input_shape or input_shape_of(model)
+    slim = _carried_out(model, plan, shape, seed=0)[2]
+    _set_origin(model, slim, plan, shape)
     return slim
 
 
@@ -183,10 +185,10 @@ def _notes(incision: Incision | None) -> list[str]:
     return [*incision.notes, *stays]
 
 
-def _set_origin(model: nn.Module, slim: nn.Module, plan: Plan) -> None:
+def _set_origin(model: nn.Module, slim: nn.Module, plan: Plan, shape: tuple[int, int, int]) -> None:
     kind = type(model)
     origin = get_origin(model) or Origin(architecture=f"python:{kind.__module__}:{kind.__qualname__}")
-    set_origin(slim, origin.model_copy(update={"plans": (*origin.plans, plan)}))
+    set_origin(slim, origin.then(plan, shape))
 
 
 def _refitted(found: Refitted) -> JoinReport:

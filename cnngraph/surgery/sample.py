@@ -65,7 +65,8 @@ def _take(source: Iterable[Any], images: int) -> list[Tensor]:
 def input_shape_of(model: nn.Module, loader: Iterable[Any] | None = None) -> tuple[int, int, int]:
     """(channels, height, width) of the images that ``model`` reads.
 
-    From the loader's first batch, else from the net's origin, else the first of some usual sizes that the net takes.
+    From the loader's first batch, else from the net's origin (what the last plan was executed for, else the size that
+    it was built with), else the first of some usual sizes that the net takes.
 
     Raises:
         PlanError: none of these says it. DataError: the loader gives no images.
@@ -74,6 +75,8 @@ def input_shape_of(model: nn.Module, loader: Iterable[Any] | None = None) -> tup
         first = next(iter(fitting_images(loader, images=1, seed=0)))
         return int(first.shape[1]), int(first.shape[2]), int(first.shape[3])
     origin = get_origin(model)
+    if origin is not None and origin.input_shape is not None:
+        return origin.input_shape
     options = origin.options if origin else {}
     conv = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
     channels = int(options.get("in_channels") or (conv.in_channels if conv else 3))

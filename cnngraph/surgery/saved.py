@@ -220,9 +220,10 @@ def rebuilt(origin: Origin, input_shape: tuple[int, int, int] | None = None) -> 
         NotFoundError: an unknown architecture. ModelError, PlanError: it cannot be built or cut so.
     """
     model = registry.rebuild(origin.architecture, origin.options)
-    for plan in origin.plans:
+    for plan, shape in origin.executed:
         # The plan was checked when it was first carried out; its guard knows names that a rebuilt net may not have.
-        model = cut(model, plan.model_copy(update={"architecture": "", "recipe": ""}), input_shape=input_shape)
+        bare = plan.model_copy(update={"architecture": "", "recipe": ""})
+        model = cut(model, bare, input_shape=shape or input_shape)
     set_origin(model, origin)
     return model
 
@@ -283,12 +284,11 @@ def _origin_for(
     """An origin from which the net's structure really can be built again."""
     kind = type(model)
     own = get_origin(model)
-    plans = own.plans if own else ()
     chosen = architecture or (own.architecture if own else f"python:{kind.__module__}:{kind.__qualname__}")
     given = dict(options) if options is not None else dict(own.options if own else {})
     if chosen.startswith("python:") and "classes" not in given:
         given["classes"] = len(classes) or _outputs(model)
-    origin = Origin(architecture=chosen, options=given, plans=plans)
+    origin = (own or Origin(architecture=chosen)).model_copy(update={"architecture": chosen, "options": given})
     hint = "Pass architecture='python:package.module:factory', whose factory builds the unpruned net."
     if chosen.startswith("python:__main__:"):
         raise ModelError(

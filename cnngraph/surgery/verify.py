@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from cnngraph.errors import CnngraphError, ModelError
 from cnngraph.modes import evaluation_mode
 from cnngraph.network.symbolic import unwrapped
+from cnngraph.origin import get_origin
 from cnngraph.plan import Plan
 from cnngraph.randomness import seeded
 from cnngraph.surgery import saved
@@ -86,7 +87,7 @@ def verify(
     is trained, the user's own weights wherever no join was made: the proof comes before any training.
 
     Args:
-        input_shape: (channels, height, width); by default what the net's origin says.
+        input_shape: (channels, height, width); by default what ``slim`` was cut for, else what the net's origin says.
         images: real ones (N, channels, height, width), eight at least, to compare on besides random ones.
         trained: the weights of ``slim`` are its own by now: it was trained or reconstructed. That filters are gone as
             they should is then proven on the net that ``plan``, carried out anew, gives; ``slim`` must be of its
@@ -98,7 +99,8 @@ def verify(
     model, slim = unwrapped(model), unwrapped(slim)
     before = state_hash(model), state_hash(slim)
     try:
-        shape = input_shape or input_shape_of(model)
+        made = get_origin(slim)
+        shape = input_shape or (made and made.input_shape) or input_shape_of(model)
     except CnngraphError as error:
         return Verification(None, False, False, False, (f"input shape: {error}",), (), time.perf_counter() - began)
     random = _images(slim, shape, seed)
