@@ -121,7 +121,7 @@ def _parent(slim: Saved, candidates: Iterable[Path]) -> tuple[Path, Saved] | Non
 def _new_parent(slim: Saved, seed: int) -> nn.Module:
     """The architecture as it was before the last plan, with new weights of the same precision."""
     from cnngraph.randomness import seeded
-    from cnngraph.surgery.saved import rebuilt
+    from cnngraph.surgery.rebuilding import rebuilt
 
     with seeded(seed):
         parent = rebuilt(slim.origin.parent, slim.input_shape).eval()

@@ -94,15 +94,15 @@ def _how_to_ingest(model: Stored) -> str:
 
 
 def _built(model: Stored, details: Details, state: dict[str, Tensor]) -> nn.Module:
-    from cnngraph.surgery import saved
+    from cnngraph.surgery import rebuilding
 
     origin = model.origin
     if origin is None:
         raise ModelError(
             f"It is not known how {model.key} is built: it has no recipe.", "Ingest it from a saved model or by name."
         )
-    net = saved.rebuilt(origin, details.input_shape)
-    saved.fill(net, state, where=f"The graph of {model.key}")
+    net = rebuilding.rebuilt(origin, details.input_shape)
+    rebuilding.fill(net, state, where=f"The graph of {model.key}")
     return net.eval()
 
 

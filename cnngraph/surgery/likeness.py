@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,9 @@ from cnngraph.surgery.check import resolve
 from cnngraph.surgery.joins.anatomy import read
 from cnngraph.surgery.joins.carry_out import carry_out
 
-__all__ = ["Executed", "executed", "hooks_of", "unlikeness"]
+__all__ = ["Executed", "described", "executed", "hooks_of", "unlikeness"]
+
+_ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def executed(model: nn.Module, plan: Plan, input_shape: tuple[int, int, int]) ->
 
 def unlikeness(net: nn.Module, wanted: Executed) -> str:
     """The first thing in which ``net`` is not what was ``wanted``, in words, or ""."""
-    found, expected = _described(net), _described(wanted.model)
+    found, expected = _with_tensors(net), _with_tensors(wanted.model)
     for path in dict.fromkeys((*expected, *found)):
         if found.get(path) != expected.get(path):
             named = path or "the net itself"
@@ -65,16 +68,23 @@ def hooks_of(module: nn.Module) -> tuple[dict[int, Any], ...]:
     return module._forward_hooks, module._forward_pre_hooks, module._backward_hooks
 
 
-def _described(net: nn.Module) -> dict[str, str]:
-    """By path of each module: its class and sizes, the shapes of its own tensors, its hooks if there are any."""
-    described: dict[str, str] = {}
+def described(net: nn.Module) -> dict[str, str]:
+    """By path of each module: its class and what it says of its settings, without addresses in memory."""
+    return {
+        path: f"{type(module).__name__}({_ADDRESS.sub('', module.extra_repr())})"
+        for path, module in net.named_modules()
+    }
+
+
+def _with_tensors(net: nn.Module) -> dict[str, str]:
+    """The same with the shapes of each module's own tensors, and its hooks if there are any."""
+    found = described(net)
     for path, module in net.named_modules():
         tensors = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
         shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in tensors)
         hooks = sum(map(len, hooks_of(module)))
-        described[path] = f"{type(module).__name__}({module.extra_repr()})" + (f" with {shapes}" if shapes else "")
-        described[path] += f" and {hooks} hooks" if hooks else ""
-    return described
+        found[path] += (f" with {shapes}" if shapes else "") + (f" and {hooks} hooks" if hooks else "")
+    return found
 
 
 def _tensors(net: nn.Module) -> list[tuple[str, Tensor]]:

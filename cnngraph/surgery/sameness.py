@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf, isfinite
@@ -17,7 +17,7 @@ from torchvision.ops import StochasticDepth
 
 from cnngraph.randomness import seeded
 
-__all__ = ["Difference", "difference"]
+__all__ = ["Difference", "difference", "tensors_of"]
 
 _CHANCES = ("drop_prob", "drop_path_rate", "drop_rate")  # what timm and others call the chance to drop a path or a unit
 _DROPPING = (nn.modules.dropout._DropoutNd, StochasticDepth)
@@ -69,7 +69,7 @@ def _gap(
     for one in (net, reference):
         twin = _prepared(one, dtype, training=training)
         with torch.no_grad(), seeded(seed), _default_dtype(dtype), _NoDropout():
-            outputs.append(_tensors(twin(images.to(dtype))))
+            outputs.append(tensors_of(twin(images.to(dtype))))
     absolute = relative = 0.0
     for found, wanted in zip(*outputs, strict=True):
         gap, largest = float((found - wanted).abs().max()), float(wanted.abs().max())
@@ -114,8 +114,12 @@ class _NoDropout(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _tensors(output: Any) -> list[Tensor]:
+def tensors_of(output: Any) -> list[Tensor]:
+    """The tensors of an output, which may be one, or some in tuples, lists and dicts; what is none is left out."""
     if isinstance(output, Tensor):
         return [output]
-    parts = output.values() if isinstance(output, dict) else output
-    return [tensor for part in parts if part is not None for tensor in _tensors(part)]
+    if isinstance(output, Mapping):
+        output = output.values()
+    elif not isinstance(output, Sequence) or isinstance(output, str):
+        return []
+    return [tensor for part in output for tensor in tensors_of(part)]

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_model
@@ -23,15 +22,15 @@ from cnngraph import __version__
 from cnngraph.errors import CnngraphError, ModelError, NotFoundError
 from cnngraph.files import file_sha256
 from cnngraph.models import registry
-from cnngraph.models.weights import fit_weights, require_finite
+from cnngraph.models.weights import require_finite
 from cnngraph.network.trace import weights_sha256
-from cnngraph.origin import Origin, Preprocessing, get_origin, set_origin
+from cnngraph.origin import Origin, Preprocessing
 from cnngraph.surgery import single_file
-from cnngraph.surgery.apply import cut
 from cnngraph.surgery.description import FORMAT, Description, parse
+from cnngraph.surgery.rebuilding import fill, origin_for, rebuilt
 from cnngraph.surgery.sample import input_shape_of
 
-__all__ = ["Saved", "describe", "fill", "is_saved", "load", "open_model", "read_saved", "rebuilt", "save"]
+__all__ = ["Saved", "describe", "is_saved", "load", "open_model", "read_saved", "save"]
 
 _DESCRIPTION = "model.json"
 _WEIGHTS = "weights.safetensors"
@@ -74,7 +73,10 @@ def save(
     training: Mapping[str, Any] | None = None,
     trained: bool = True,
 ) -> Path:
-    """Write ``model`` to ``folder``, which must not be there or hold a saved model (that one is replaced); atomic.
+    """Write ``model`` to ``folder``, which must not be there or hold a saved model (that one is replaced).
+
+    Atomic. The net is built again and compared first, in one
+    forward pass of two images on the CPU: what its architecture does not say is not lost in silence.
 
     Args:
         architecture: how the unpruned net is built, as on the command line (``python:package.module:factory``); by
@@ -83,8 +85,8 @@ def save(
         input_shape: (channels, height, width); by default what ``preprocessing`` or the origin says.
 
     Raises:
-        ModelError: the net cannot be built again from its architecture, its weights are NaN or infinite, or the folder
-            holds something else.
+        ModelError: the net cannot be built again from its architecture or comes out as another one, its weights are
+            NaN or infinite, or the folder holds something else.
     """
     target = Path(folder)
     if target.exists() and not (target / _DESCRIPTION).is_file() and not _is_empty(target):
@@ -133,7 +135,7 @@ def describe(
     return Description(
         format=FORMAT,
         cnngraph=__version__,
-        origin=_origin_for(model, architecture, options, classes, shape),
+        origin=origin_for(model, architecture, options, classes, shape),
         input_shape=shape,
         preprocessing=preprocessing or Preprocessing(size=(shape[1], shape[2]), channels=shape[0]),
         classes=tuple(classes),
@@ -213,32 +215,6 @@ def _filled(known: Description, weights: Path) -> Saved:
     )
 
 
-def rebuilt(origin: Origin, input_shape: tuple[int, int, int] | None = None) -> nn.Module:
-    """The structure that ``origin`` describes, plans included, with new weights.
-
-    Raises:
-        NotFoundError: an unknown architecture. ModelError, PlanError: it cannot be built or cut so.
-    """
-    model = registry.rebuild(origin.architecture, origin.options)
-    for plan, shape in origin.executed:
-        # The plan was checked when it was first carried out; its guard knows names that a rebuilt net may not have.
-        bare = plan.model_copy(update={"architecture": "", "recipe": ""})
-        model = cut(model, bare, input_shape=shape or input_shape)
-    set_origin(model, origin)
-    return model
-
-
-def fill(model: nn.Module, tensors: Mapping[str, torch.Tensor], *, where: str) -> None:
-    """Give a rebuilt net its weights, in the precision that they have; tied ones may be there once.
-
-    Raises:
-        ModelError: names or shapes do not fit, or a value is NaN or infinite; ``where`` names the tensors.
-    """
-    tensors = _with_aliases(model, dict(tensors))
-    _take_precision(model, tensors)
-    fit_weights(model, tensors, where=where)
-
-
 def is_saved(path: str | Path) -> bool:
     """Whether ``path`` is a saved model: its folder, or its single file."""
     return (Path(path) / _DESCRIPTION).is_file() or single_file.describes_itself(path)
@@ -272,67 +248,6 @@ def open_model(
     if ":" not in text and (os.sep in text or path.suffix):
         raise NotFoundError(f"There is no saved model {path}.", "Write one with: cnngraph train ... --out FOLDER")
     return registry.build(text, classes=classes, seed=seed, weights=weights, **options)
-
-
-def _origin_for(
-    model: nn.Module,
-    architecture: str | None,
-    options: Mapping[str, Any] | None,
-    classes: Sequence[str],
-    shape: tuple[int, int, int],
-) -> Origin:
-    """An origin from which the net's structure really can be built again."""
-    kind = type(model)
-    own = get_origin(model)
-    chosen = architecture or (own.architecture if own else f"python:{kind.__module__}:{kind.__qualname__}")
-    given = dict(options) if options is not None else dict(own.options if own else {})
-    if chosen.startswith("python:") and "classes" not in given:
-        given["classes"] = len(classes) or _outputs(model)
-    origin = (own or Origin(architecture=chosen)).model_copy(update={"architecture": chosen, "options": given})
-    hint = "Pass architecture='python:package.module:factory', whose factory builds the unpruned net."
-    if chosen.startswith("python:__main__:"):
-        raise ModelError(
-            f"The net cannot be saved: {kind.__name__} is defined in the script that runs, not in a module.",
-            f"Move the class to a module of its own. {hint}",
-        )
-    try:
-        twin = rebuilt(origin, shape)
-    except CnngraphError as error:
-        raise ModelError(f"The net cannot be saved: {chosen} does not build it again: {error.message}", hint) from error
-    for name, tensor in model.state_dict().items():
-        other = twin.state_dict().get(name)
-        if other is None or other.shape != tensor.shape:
-            raise ModelError(f"The net cannot be saved: {chosen} builds another net (first at {name}).", hint)
-    extra = sorted(twin.state_dict().keys() - model.state_dict().keys())
-    if extra:
-        raise ModelError(f"The net cannot be saved: {chosen} builds another net (first at {extra[0]}).", hint)
-    return origin
-
-
-def _outputs(model: nn.Module) -> int:
-    """Outputs of the last conv or dense layer: the number of classes of a net that says nothing else."""
-    last = [module for module in model.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1:]
-    return max((m.out_features if isinstance(m, nn.Linear) else m.out_channels for m in last), default=0)
-
-
-def _with_aliases(model: nn.Module, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Give tied parameters, which the file holds once, all their names again."""
-    own = model.state_dict(keep_vars=True)
-    named: dict[int, list[str]] = {}
-    for name, tensor in own.items():
-        named.setdefault(id(tensor), []).append(name)
-    for names in named.values():
-        stored = next((name for name in names if name in tensors), None)
-        if stored is not None:
-            tensors |= dict.fromkeys(names, tensors[stored])
-    return tensors
-
-
-def _take_precision(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Let ``model``, built in float32, hold its weights as they were saved: float64 and half stay what they are."""
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        if name in tensors and tensors[name].dtype != tensor.dtype:
-            tensor.data = tensor.data.to(tensors[name].dtype)
 
 
 def _is_empty(path: Path) -> bool:

@@ -1,7 +1,8 @@
-"""A saved net comes back as the same net: the size that it was cut for."""
+"""A saved net comes back as the same net: the size that it was cut for, and what no tensor shows."""
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from cnngraph.chain.execute import preview
 from cnngraph.chain.ingest import Mapping
 from cnngraph.chain.subject import DataChoice, Subject
+from cnngraph.errors import ModelError
 from cnngraph.origin import Origin, Preprocessing, get_origin
 from cnngraph.surgery.apply import apply, cut
 from cnngraph.surgery.sample import input_shape_of
@@ -115,3 +117,106 @@ def images_of(folder: Path) -> Tensor:
     from safetensors.torch import load_file
 
     return load_file(folder / "images.safetensors")["images"]
+
+
+class Settings(nn.Module):
+    """What its constructor is told besides the number of classes is in no tensor."""
+
+    def __init__(self, classes: int = 10, *, slope: float = 0.0, scale: float = 1.0, p: float = 0.5) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 4, 3)
+        self.act = nn.LeakyReLU(slope)
+        self.drop = nn.Dropout(p)
+        self.fc = nn.Linear(4, classes)
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Any:
+        return self.fc(self.drop(self.act(self.a(x)) * self.scale).mean((2, 3)))
+
+
+class Several(Settings):
+    """Several outputs, and one more in train mode alone."""
+
+    def forward(self, x: Tensor) -> Any:
+        logits = super().forward(x)
+        return {"logits": logits, "more": (x, None), "count": 3} | ({"aux": logits.sum()} if self.training else {})
+
+
+class Random(Settings):
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x) + torch.rand(1, generator=GENERATOR)
+
+
+class Seen(Settings):
+    """Counts its calls, and shows an address and a learned value."""
+
+    calls = 0
+
+    def extra_repr(self) -> str:
+        return f"at {object()!r}, bias {float(self.fc.bias[0].detach()):.3f}"
+
+    def forward(self, x: Tensor) -> Any:
+        self.calls += 1
+        return super().forward(x)
+
+
+class Elsewhere(Settings):
+    """Runs on no CPU."""
+
+    def forward(self, x: Tensor) -> Any:
+        raise NotImplementedError
+
+
+GENERATOR = torch.Generator()
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("settings", "said"),
+        [
+            ({"slope": 0.5}, r"act is LeakyReLU\(negative_slope=0\.0\), not LeakyReLU\(negative_slope=0\.5\)"),
+            ({"p": 0.1}, r"drop is Dropout\(p=0\.5, inplace=False\), not"),
+            ({"scale": 2.0}, "with these weights it gives other outputs"),
+        ],
+    )
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+    def test_what_a_constructor_was_told_is_not_lost_in_silence(
+        self, tmp_path: Path, settings: dict[str, float], said: str, dtype: torch.dtype
+    ) -> None:
+        with pytest.raises(ModelError, match=said) as caught:
+            save(seeded(lambda: Settings(**settings)).to(dtype), tmp_path / "net", input_shape=(3, 8, 8))
+        assert "architecture='python:package.module:factory'" in caught.value.hint
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("kind", [Settings, Several, Random, Seen, Elsewhere])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+    def test_what_can_be_built_again_is_saved(self, tmp_path: Path, kind: type[Settings], dtype: torch.dtype) -> None:
+        model = seeded(kind).to(dtype, memory_format=torch.channels_last).train()
+        with torch.no_grad():
+            model.fc.bias += 1
+        before = copy.deepcopy(model.__dict__)
+        state = torch.get_rng_state()
+        folder = save(model, tmp_path / "net", input_shape=(3, 8, 8))
+        assert torch.equal(torch.get_rng_state(), state)
+        assert type(load(folder)) is kind
+        assert model.training
+        assert getattr(model, "calls", None) == (None if "calls" not in vars(kind) else 0)
+        assert model.__dict__.keys() == before.keys()
+
+    def test_other_outputs_beside_the_first_count(self, tmp_path: Path) -> None:
+        model = seeded(Several)
+        model.scale = 3.0
+        with pytest.raises(ModelError, match="other outputs"):
+            save(model, tmp_path / "net", input_shape=(3, 8, 8))
+
+    def test_hooks_are_no_settings(self, tmp_path: Path) -> None:
+        model = seeded(Settings)
+        model.act.register_forward_hook(lambda *_: None)
+        assert save(model, tmp_path / "net", input_shape=(3, 8, 8)).is_dir()
+
+    def test_a_factory_may_give_a_class_of_another_name(self, tmp_path: Path) -> None:
+        class Local(Settings):
+            pass
+
+        architecture = f"python:{Settings.__module__}:Settings"
+        assert save(seeded(Local), tmp_path / "net", architecture=architecture, input_shape=(3, 8, 8)).is_dir()
