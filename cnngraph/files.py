@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
-__all__ = ["file_sha256", "write_text"]
+__all__ = ["file_sha256", "recover_folder", "replace_folder", "write_text"]
 
 
 def write_text(path: str | Path, text: str) -> Path:
@@ -17,6 +20,55 @@ def write_text(path: str | Path, text: str) -> Path:
     part.write_text(text, encoding="utf-8")
     part.replace(target)
     return target
+
+
+def replace_folder(part: Path, target: Path) -> None:
+    """Put the finished folder ``part`` at ``target``, in the place of a folder that may be there.
+
+    No call exchanges two folders everywhere, so the old one is moved aside first: as ``.NAME.PID.old``. If that fails
+    it comes back; if the process is killed between the two moves, :func:`recover_folder` brings it back. What processes
+    that were killed have left beside ``target`` is removed.
+    """
+    aside = target.with_name(f".{target.name}.{os.getpid()}.old")
+    if target.exists():
+        target.replace(aside)
+    try:
+        part.replace(target)
+    except OSError:
+        if aside.exists():
+            aside.replace(target)
+        raise
+    for left in (aside, *_strays(target, "old"), *_strays(target, "part")):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def recover_folder(target: str | Path) -> None:
+    """Where ``target`` is missing, move back what a :func:`replace_folder` that was killed had moved aside.
+
+    Nothing is touched as long as the process that moved it lives; then it is about to put the new folder there.
+    """
+    # Another process was faster, or nothing may be written here; or it is no path at all.
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
+        place = Path(target).resolve()
+        if not place.exists() and (strays := _strays(place, "old")):
+            strays[0].replace(place)
+
+
+def _strays(target: Path, kind: str) -> list[Path]:
+    """What stands beside ``target`` as ``.NAME.PID.KIND`` although that process is no more."""
+    found = target.parent.glob(f".{glob.escape(target.name)}.*.{kind}")
+    owners = {path: path.name.removeprefix(f".{target.name}.").removesuffix(f".{kind}") for path in found}
+    return [path for path, owner in sorted(owners.items()) if owner.isdecimal() and not _is_alive(int(owner))]
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def file_sha256(path: str | Path) -> str:

@@ -14,6 +14,7 @@ from torch import nn
 from cnngraph import __version__
 from cnngraph.errors import ModelError
 from cnngraph.models.weights import require_finite
+from cnngraph.network.symbolic import unwrapped
 from cnngraph.network.trace import weights_sha256
 from cnngraph.origin import Preprocessing, get_origin
 from cnngraph.surgery.description import FORMAT, Description
@@ -94,7 +95,7 @@ def pack(
     preprocessing: Preprocessing | None = None,
     classes: Sequence[str] = (),
 ) -> Parcel:
-    """A live net, copied: what happens to the copy does not touch the user's.
+    """A live net, copied: what happens to the copy does not touch the user's. Wrappers (DataParallel) are left out.
 
     Args:
         input_shape: (channels, height, width); by default what ``preprocessing`` or the net's origin says.
@@ -102,6 +103,7 @@ def pack(
     Raises:
         ModelError: its weights are NaN or infinite, or lie on no device.
     """
+    model = unwrapped(model)
     if any(tensor.device.type == "meta" for tensor in model.state_dict().values()):
         raise ModelError("The net has no weights: it lies on the meta device.", "Load its weights first.")
     require_finite(model, "The net")

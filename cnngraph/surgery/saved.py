@@ -2,7 +2,8 @@
 both (:mod:`cnngraph.surgery.single_file`). Never a pickle.
 
 A saved net is its architecture's builder, called with the stored options, cut by the stored plans in order, with the
-stored weights loaded strictly. The folder is written beside its place and moved there when it is whole.
+stored weights loaded strictly. The folder is written beside its place and moved there when it is whole; one that was
+there before is moved aside for a moment, and back by the next look at it if the process is killed just then.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from torch import nn
 
 from cnngraph import __version__
 from cnngraph.errors import CnngraphError, ModelError, NotFoundError
-from cnngraph.files import file_sha256
+from cnngraph.files import file_sha256, recover_folder, replace_folder
 from cnngraph.models import registry
 from cnngraph.models.weights import require_finite
+from cnngraph.network.symbolic import unwrapped
 from cnngraph.network.trace import weights_sha256
 from cnngraph.origin import Origin, Preprocessing
 from cnngraph.surgery import single_file
@@ -75,7 +77,9 @@ def save(
 ) -> Path:
     """Write ``model`` to ``folder``, which must not be there or hold a saved model (that one is replaced).
 
-    Atomic. The net is built again and compared first, in one
+    Whenever this ends, by a kill too, the folder holds the old model or the new one, whole, or :func:`read_saved`,
+    :func:`is_saved` and this function put the old one back (:func:`cnngraph.files.replace_folder`).
+    ``DataParallel`` and compiled nets are saved as the net inside. The net is built again and compared first, in one
     forward pass of two images on the CPU: what its architecture does not say is not lost in silence.
 
     Args:
@@ -86,9 +90,15 @@ def save(
 
     Raises:
         ModelError: the net cannot be built again from its architecture or comes out as another one, its weights are
-            NaN or infinite, or the folder holds something else.
+            NaN or infinite, or the folder holds something else or is the one that the process works in.
     """
-    target = Path(folder)
+    model, target = unwrapped(model), Path(folder).resolve()
+    if Path.cwd().is_relative_to(target):
+        raise ModelError(
+            f"{target} is the folder that this process works in; a saved model replaces its folder as a whole.",
+            f"Name a folder inside it: {Path(folder) / 'model'}",
+        )
+    recover_folder(target)
     if target.exists() and not (target / _DESCRIPTION).is_file() and not _is_empty(target):
         raise ModelError(f"{target} is there and is no saved model.", "Choose another folder.")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -109,10 +119,10 @@ def save(
         save_model(model, str(part / _WEIGHTS))
         description = description.model_copy(update={"sha256": file_sha256(part / _WEIGHTS)})
         (part / _DESCRIPTION).write_text(description.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        _move(part, target)
+        replace_folder(part, target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return target
+    return Path(folder)
 
 
 def describe(
@@ -128,6 +138,7 @@ def describe(
     trained: bool = True,
 ) -> Description:
     """What a saved model says of ``model``, with the sha256 of its tensors; arguments and errors as :func:`save`."""
+    model = unwrapped(model)
     require_finite(model, "The net")
     if input_shape is None and preprocessing is not None:
         input_shape = (preprocessing.channels, *preprocessing.size)
@@ -160,6 +171,7 @@ def read_saved(path: str | Path) -> Saved:
             its weights are broken or do not fit.
     """
     source = Path(path)
+    recover_folder(source)
     if not source.exists():
         raise NotFoundError(f"There is no saved model {source}.", "Write one with: cnngraph train ... --out FOLDER")
     if source.is_file():
@@ -217,6 +229,7 @@ def _filled(known: Description, weights: Path) -> Saved:
 
 def is_saved(path: str | Path) -> bool:
     """Whether ``path`` is a saved model: its folder, or its single file."""
+    recover_folder(path)
     return (Path(path) / _DESCRIPTION).is_file() or single_file.describes_itself(path)
 
 
@@ -252,17 +265,3 @@ def open_model(
 
 def _is_empty(path: Path) -> bool:
     return path.is_dir() and next(path.iterdir(), None) is None
-
-
-def _move(part: Path, target: Path) -> None:
-    """Put the finished folder in its place; one that was there is moved aside first, and comes back if that fails."""
-    aside = target.with_name(f".{target.name}.{os.getpid()}.old")
-    if target.exists():
-        target.replace(aside)
-    try:
-        part.replace(target)
-    except OSError:
-        if aside.exists():
-            aside.replace(target)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)

@@ -76,6 +76,15 @@ def test_a_pt2_file_needs_only_torch(tmp_path: Path) -> None:
     assert torch.allclose(net(images(7, 3, 32, 32)), slim(images(7, 3, 32, 32)), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("format", ["pt2", "safetensors"])
+def test_a_wrapped_net_is_exported_as_the_net_inside(tmp_path: Path, format: str) -> None:  # noqa: A002
+    slim, out = pruned_resnet(), tmp_path / f"slim.{format}"
+    report = export(nn.DataParallel(slim), out, format=format)
+    assert report["max_abs_diff"] <= 1e-5
+    net = load(out) if format == "safetensors" else torch.export.load(out).module()
+    assert torch.allclose(net(images(2, 3, 32, 32)), slim(images(2, 3, 32, 32)), rtol=1e-5, atol=1e-5)
+
+
 def test_an_onnx_file_needs_only_onnxruntime(tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
     pytest.importorskip("onnxscript", reason="needs the extra onnx")

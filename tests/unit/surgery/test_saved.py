@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +19,7 @@ from cnngraph.errors import CnngraphError, ModelError, NotFoundError
 from cnngraph.models.registry import build
 from cnngraph.origin import Preprocessing, get_origin
 from cnngraph.surgery.apply import apply
-from cnngraph.surgery.saved import is_saved, load, open_model, read_saved, save
+from cnngraph.surgery.saved import describe, is_saved, load, open_model, read_saved, save
 
 from .nets import LeNet, images, plan, seeded
 
@@ -128,6 +132,89 @@ def test_an_interrupted_save_leaves_the_old_one(tmp_path: Path, monkeypatch: pyt
         save(build("cnngraph:lenet5", classes=2), folder)
     assert (folder / "weights.safetensors").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["lenet"]
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Path:
+    """The place of a saved model whose replacement was killed between its two moves, in another process."""
+    folder = _lenet(tmp_path)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    folder.replace(tmp_path / f".lenet.{dead.pid}.old")
+    (tmp_path / f".lenet.{dead.pid}.part").mkdir()
+    return folder
+
+
+@pytest.mark.parametrize(
+    "look",
+    [read_saved, load, is_saved, lambda folder: open_model(folder, classes=3)],
+    ids=["read", "load", "is", "open"],
+)
+def test_a_save_that_was_killed_half_way_is_taken_back_at_the_next_look(killed: Path, look: Any) -> None:
+    assert not killed.exists()
+    assert look(killed)
+    assert read_saved(killed).classes == ("a", "b", "c")
+
+
+def test_what_a_kill_left_is_gone_after_the_next_save(killed: Path) -> None:
+    save(build("cnngraph:lenet5", classes=2), killed)
+    assert read_saved(killed).classes == ()
+    assert [path.name for path in killed.parent.iterdir()] == ["lenet"]
+
+
+def test_what_a_living_process_moves_is_left_alone(tmp_path: Path) -> None:
+    folder = _lenet(tmp_path)
+    aside = folder.replace(tmp_path / f".lenet.{os.getppid()}.old")
+    assert not is_saved(folder)
+    with pytest.raises(NotFoundError):
+        read_saved(folder)
+    save(build("cnngraph:lenet5", classes=2), folder)
+    assert is_saved(aside)
+
+
+def test_a_move_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _lenet(tmp_path)
+    real = Path.replace
+
+    def fails(path: Path, target: Path) -> Path:
+        if path.suffix == ".part":
+            raise OSError
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "replace", fails)
+    with pytest.raises(OSError):
+        save(build("cnngraph:lenet5", classes=2), folder)
+    monkeypatch.undo()
+    assert read_saved(folder).classes == ("a", "b", "c")
+    assert [path.name for path in tmp_path.iterdir()] == ["lenet"]
+
+
+def test_the_working_folder_cannot_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here" / "inside").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    for place in (".", "..", tmp_path / "here", "/"):
+        with pytest.raises(ModelError, match="works in") as caught:
+            save(build("cnngraph:lenet5", classes=2), place)
+        assert "Name a folder inside it" in caught.value.hint
+    assert is_saved(save(build("cnngraph:lenet5", classes=2), "inside"))
+    assert is_saved(save(build("cnngraph:lenet5", classes=2), "./inside/../new"))
+
+
+def test_a_link_to_a_folder_stays_one(tmp_path: Path) -> None:
+    folder, link = _lenet(tmp_path), tmp_path / "link"
+    link.symlink_to(folder)
+    save(build("cnngraph:lenet5", classes=2), link)
+    assert link.is_symlink()
+    assert read_saved(folder).classes == ()
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile])
+def test_a_wrapped_net_is_saved_as_the_net_inside(tmp_path: Path, wrap: Any) -> None:
+    model = seeded(LeNet)
+    x = images(2, 1, 28, 28)
+    folder = save(wrap(model), tmp_path / "net")
+    assert torch.equal(load(folder)(x), model(x))
+    assert describe(wrap(model)).origin == read_saved(folder).origin
 
 
 def test_weights_that_are_not_numbers_are_not_saved(tmp_path: Path) -> None:
