@@ -136,7 +136,7 @@ def _store(
         ingesting.save_subject(slim, prepared.model)
     new_key = ingesting.store(db, settings, prepared, new_name, yes=True, progress=progress)["model"]
     place = str(pick_device(device))
-    run = record(db, pruned.plan, new_key, prepared.layers, pruned.result, seed=slim.choice.seed, device=place)
+    run = record(db, pruned.plan, new_key, pruned.result, gone=pruned.gone, seed=slim.choice.seed, device=place)
     folder = ingesting.saved_folder(settings, new_key) / sha256[:12]
     names = {"model": parent.key, "new_model": new_key, "run": run}
     return names | pruned.result | {"artifact": str(folder), "joins": pruned.joins}

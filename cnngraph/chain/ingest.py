@@ -67,11 +67,6 @@ class Prepared:
     model: Path
     sha256: str
 
-    @property
-    def layers(self) -> frozenset[str]:
-        """Names of the net's layers."""
-        return frozenset(self.network.layers.column("layer").to_pylist())
-
 
 def prepare(
     model: ModelChoice, data: DataChoice, mapping: Mapping, progress: Progress | None = None, *, yes: bool = False

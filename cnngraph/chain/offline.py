@@ -162,6 +162,7 @@ def prune_to_bundle(
             sha256=prepared.sha256,
             **{name: pruned.result[name] for name in ("verified", "before", "after", "control")},
             joins=pruned.joins,
+            gone=pruned.gone,
             device=str(pick_device(device)),
             seed=subject.choice.seed,
         )

@@ -79,6 +79,7 @@ class Pruned:
             one (same recipe, machine and hour as ``after``), else what the old net's own training took.
         subject: the new net with its data; its training is the retraining, without one that of the old net.
         joins: relative error of each layer that was refitted by least squares.
+        gone: convs that are out of the new net, by module: those of the plan and of its blocks, and what went along.
         folder: the work folder; remove it when everything is stored.
     """
 
@@ -86,6 +87,7 @@ class Pruned:
     plan: Plan
     result: dict[str, Any]
     joins: dict[str, float]
+    gone: tuple[str, ...]
     folder: Path
 
 
@@ -141,7 +143,7 @@ def prune(
     }
     trained = subject.trained or retraining.recipe is not None
     new = replace(subject, model=slim, training=training, trained=trained)
-    return Pruned(new, plan, result, report["joins"], folder)
+    return Pruned(new, plan, result, report["joins"], tuple(report.get("gone", ())), folder)
 
 
 def figures(model: nn.Module, subject: Subject, device: str, progress: Progress, what: str) -> dict[str, Any]:
@@ -220,6 +222,7 @@ def _rebuilt(
             "export": proof.export,
         },
         "joins": report.errors,
+        "gone": report.removed,
     }
     notes = list(report.notes)
     if retraining.reconstruct:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Card", "is_pruned_bundle", "read_card", "store", "write"]
 
-FORMAT, VERSION = "cnngraph-pruning", 1
+FORMAT, VERSION = "cnngraph-pruning", 2
 _CARD = "pruning.json"
 
 
@@ -41,6 +41,7 @@ class Card(BaseModel):
         plan: that was carried out; its ``model`` is the parent's key, "" where the plan was made without a database.
         parent_sha256, sha256: of the weights of the old net and of the new one.
         verified, before, after, control: as in the JSON of ``prune``. joins: relative error by layer.
+        gone: as in :class:`cnngraph.chain.prune.Pruned`; version 1 had none.
         device, seed: of the evaluations.
     """
 
@@ -56,6 +57,7 @@ class Card(BaseModel):
     after: dict[str, Any]
     control: dict[str, Any] | None
     joins: dict[str, float]
+    gone: tuple[str, ...] = ()
     device: str
     seed: int
 
@@ -141,7 +143,7 @@ def store(
     if not dry_run and parent is None:
         record_alone(db, chosen.key, card.model_dump(), seed=card.seed, device=card.device)
     elif not dry_run:
-        run = record(db, plan, chosen.key, prepared.layers, card.model_dump(), seed=card.seed, device=card.device)
+        run = record(db, plan, chosen.key, card.model_dump(), gone=card.gone, seed=card.seed, device=card.device)
     return counts | {"pruned_from": parent, "run": run}
 
 

@@ -14,20 +14,27 @@ __all__ = ["record", "record_alone"]
 
 
 def record(
-    db: Database, plan: Plan, child: str, layers: Collection[str], result: Mapping[str, Any], *, seed: int, device: str
+    db: Database,
+    plan: Plan,
+    child: str,
+    result: Mapping[str, Any],
+    *,
+    gone: Collection[str],
+    seed: int,
+    device: str,
 ) -> str:
     """Store all of it, each once, however often this is repeated; the key of the PruningRun.
 
     Args:
-        plan: its ``model`` is the key of the parent. child: key of the new model. layers: names of its layers.
+        plan: its ``model`` is the key of the parent. child: key of the new model, which is stored already.
         result: the JSON of ``prune``: verified, before, after, control.
+        gone: convs that the cut took out, by module: those of the plan and what went along.
         seed, device: of the evaluations.
     """
     from cnngraph.database import lineage
 
     run = lineage.store_pruning_run(db, plan)
-    surviving = {layer: layer for layer in _module_layers(db, plan.model) if layer in layers}
-    lineage.store_produced(db, run, child, plan.model, surviving)
+    lineage.store_produced(db, run, child, plan.model, _surviving(db, plan, child, gone))
     common = {"split": "test", "seed": seed, "device": device, "run": run}
     lineage.store_evaluation(db, plan.model, result["before"] | common | {"control": False})
     _evaluated(db, child, result, common)
@@ -48,8 +55,23 @@ def _evaluated(db: Database, child: str, result: Mapping[str, Any], common: Mapp
     lineage.store_evaluation(db, child, {**result["after"], **common, **verified})
 
 
-def _module_layers(db: Database, key: str) -> list[str]:
-    """Names of the layers that are modules: those that keep their name in a pruned net."""
-    from cnngraph.database.cypher import load
+def _surviving(db: Database, plan: Plan, child: str, gone: Collection[str]) -> dict[str, str]:
+    """The layers that are left: modules of the same name and kind in both nets, but for what the plan removed.
 
-    return [row["layer"] for row in db.read(load("lineage/layer_modules"), model=key) if row["module"] is not None]
+    In the place of what went there may be an identity (of another kind), or an adapter, a conv itself.
+    """
+    from cnngraph.database.cypher import load
+    from cnngraph.database.removals import removal_rows
+
+    old, new = (db.read(load("lineage/layer_modules"), model=key) for key in (plan.model, child))
+    kinds = {row["layer"]: row["kind"] for row in new}
+    removed = {row["layer"] for row in removal_rows(db, plan)[0]}
+    left = [
+        row["layer"]
+        for row in old
+        if row["module"] is not None
+        and row["module"] not in gone
+        and row["layer"] not in removed
+        and kinds.get(row["layer"]) == row["kind"]
+    ]
+    return dict(zip(left, left, strict=True))

@@ -115,6 +115,35 @@ def test_plan_prune_and_lineage(command: Run, name: str, tmp_path: Path) -> None
     assert "Before, after, and the control" in (tmp_path / "page.html").read_text()
 
 
+def test_nothing_that_was_removed_survives(command: Run, database: Any, tmp_path: Path) -> None:
+    """An identity or an adapter stands where a conv was, under the same path: it is not that conv."""
+    removes = [{"layer": "conv1"}, {"layer": "layer2.1.conv1"}, {"layer": "layer3.1", "kind": "block"}]
+    (tmp_path / "plan.json").write_text(json.dumps({"removes": removes}))
+    for line in (
+        "train cnngraph:resnet20 --width 0.25 --data digits --images-per-class 8 --epochs 1 --out net",
+        "ingest net --data digits --images-per-class 8 --name fates --view channels",
+        "prune fates --plan plan.json --no-retrain --as fates-here",
+        "prune net --plan plan.json --no-retrain --to-bundle slim",
+        "ingest slim --name fates-bundle",
+    ):
+        done = command(*line.split(), cwd=tmp_path)
+        assert done.code == 0, done.err
+    for child in ("fates-here", "fates-bundle"):
+        pairs = database.read(
+            "MATCH (old:Layer {model: 'tester/fates'})-[:SURVIVES_AS]->(new:Layer {model: $new}) "
+            "RETURN old.layer AS old, new.layer AS new, old.kind = new.kind AS alike, "
+            "       EXISTS { (old)<-[:REMOVES]-(:PruningRun) } AS removed",
+            new=f"tester/{child}",
+        )
+        assert all(row["old"] == row["new"] and row["alike"] and not row["removed"] for row in pairs)
+        survivors = {row["layer"] for row in command("query", "survivors", "--model", child, "--json").json["rows"]}
+        assert survivors == {row["old"] for row in pairs}
+        assert survivors >= {"layer1.0.conv1", "layer2.1.conv2", "layer3.2.conv1", "fc"}
+        assert not survivors & {"conv1", "layer2.1.conv1", "layer3.1.conv1", "layer3.1.conv2", "bn1", "layer2.1.bn1"}
+        rows = database.read("MATCH (l:Layer {model: $m}) RETURN l.layer AS layer", m=f"tester/{child}")
+        assert {row["layer"] for row in rows} >= {"conv1", "layer2.1.conv1"}  # what took their place
+
+
 def test_a_pruned_model_is_pruned_again(command: Run, name: str, tmp_path: Path) -> None:
     first = command("prune", name, "--remove-layer", "features.3", "--no-retrain", "--as", "chain-once", "--json")
     assert first.code == 0, first.err

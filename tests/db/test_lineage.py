@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from cnngraph.database import catalogue
+from cnngraph.chain.record import record
+from cnngraph.database import catalogue, queries
 from cnngraph.database.connection import Database
 from cnngraph.database.lineage import lineage, read_pruning_run, store_evaluation, store_produced, store_pruning_run
 from cnngraph.database.writer import write_network
@@ -254,6 +255,24 @@ def test_lineage_tells_the_story(database: Database, plan: Plan, parent: str, ch
         store_produced(database, run, child, parent, {"conv1": "nowhere"})
     with pytest.raises(NotFoundError):
         store_produced(database, "no-run", child, parent, {})
+
+
+def test_what_went_along_with_a_removed_layer_does_not_survive(
+    database: Database, plan: Plan, parent: str, child: str
+) -> None:
+    """The child has every layer of the parent by name, as where an adapter stands in the place of each that went."""
+    figures = {"accuracy": 0.5}
+    result = {"verified": {}, "before": figures, "after": figures, "control": None}
+    other = write_network(database, small_network(2), "lineage-along")["model"]
+    try:
+        record(database, plan, other, result, gone=("block.conv3", "block.conv2"), seed=0, device="cpu")
+        rows = queries.run_query(database, "survivors", other, {})
+        assert {row["original"] for row in rows} == {parent}
+        left = {row["layer"] for row in rows}
+        assert left >= {"conv1", "fc"}
+        assert not left & {"block.conv2", "block.conv3"}
+    finally:
+        catalogue.delete(database, other)
 
 
 def test_evaluations_are_kept_one_a_kind(database: Database, child: str) -> None:
