@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -119,7 +120,8 @@ class NewModels(Opened):
                 "It takes one way to say what goes.", "Give a plan, run, remove_layers / remove_blocks, or a limit."
             )
         if ways[-1]:
-            return decided(self.database, self.settings, name, decision(typed), **options)
+            chosen = replace(decision(typed), tuned=options["training"]["retrain"])
+            return decided(self.database, self.settings, name, chosen, **options)
         layers, blocks = (list(typed.get(f"remove_{what}", ())) for what in ("layers", "blocks"))
         return nullcontext(
             given(self.database, name, layers=layers, blocks=blocks, made=plan, run=run, init=typed.get("init"))

@@ -33,8 +33,9 @@ class Decision:
     ``method`` multilayer (layers): one of ``threshold``, ``remove``, ``max_accuracy_drop`` (in points), ``target``, or
     none. ``filters``: one of ``ratio``, ``max_accuracy_drop``, ``target``; ``scope``, ``score``, ``round_to`` and
     ``at_least`` as :func:`cnngraph.pruning.filters.plan_filters` has them.
-    ``keep``: layers that cannot go, with the reason. ``steps``: of ``max_accuracy_drop``, see
-    :mod:`cnngraph.chain.drop`. ``timing``: how ``target`` measures latency.
+    ``keep``: layers that cannot go, with the reason. ``steps``: of ``max_accuracy_drop``, as is
+    ``tuned``, whether the net will be trained after its cut: see :mod:`cnngraph.chain.drop`. ``timing``: how ``target``
+    measures latency.
     """
 
     method: str = "multilayer"
@@ -54,6 +55,7 @@ class Decision:
     seed: int = 0
     device: str = "auto"
     steps: int = 1
+    tuned: bool = True
     target: Target | None = None
     timing: Timing = field(default_factory=Timing)
     keep: Mapping[str, str] = field(default_factory=dict)
@@ -134,6 +136,7 @@ def _within_drop(
         ladder,
         decision.max_accuracy_drop,
         steps=decision.steps,
+        tuned=decision.tuned,
         device=decision.device,
         seed=decision.seed,
         work=settings.home / "work",

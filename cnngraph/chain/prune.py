@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnngraph import __version__
 from cnngraph.chain.baseline import settings_of, train_net
+from cnngraph.chain.drop import drop_found
 from cnngraph.chain.read_back import json_file
 from cnngraph.chain.subject import Subject
 from cnngraph.console import Progress, Quiet, warn
@@ -140,6 +141,7 @@ def prune(
         "before": before,
         "after": after,
         "control": control,
+        "drop": drop_found(subject, slim, plan, retraining.device, progress),
     }
     trained = subject.trained or retraining.recipe is not None
     new = replace(subject, model=slim, training=training, trained=trained)

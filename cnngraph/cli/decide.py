@@ -117,7 +117,7 @@ def prune(
     if not method:
         choice.require_unused(chosen)
     timing = speed.timing_for(choice.target())
-    decision = choice.decision(seed=seed, device=device, timing=timing)
+    decision = choice.decision(seed=seed, device=device, timing=timing, tuned=not training.no_retrain)
     other = other_data(data, data_root)
     keep_freed_memory()
     if to_bundle is not None:

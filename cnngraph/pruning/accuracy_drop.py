@@ -22,10 +22,20 @@ from cnngraph.errors import PlanError, UsageError
 from cnngraph.files import write_text
 from cnngraph.plan import Plan, Removal
 
-__all__ = ["Ladder", "Trials", "check_drop", "layer_ladder", "most_trials", "ratio_ladder", "within_drop"]
+__all__ = [
+    "Ladder",
+    "Trials",
+    "check_drop",
+    "holds",
+    "layer_ladder",
+    "most_trials",
+    "ratio_ladder",
+    "within_drop",
+]
 
 STATE_VERSION = 2
 RATIO_STEP = 0.05  # of the filters, from rung to rung
+_ROUNDING = 1e-9  # of an accuracy: far less than one image of any data set, far more than floats err
 
 Trial = Callable[[tuple[Plan, ...]], float | None]
 
@@ -126,6 +136,15 @@ def check_drop(points: float) -> float:
     return points
 
 
+def holds(accuracy: float, baseline: float, points: float) -> bool:
+    """Whether ``accuracy`` is at most so many points under ``baseline``.
+
+    >>> holds(252 / 360, 288 / 360, 10), holds(251 / 360, 288 / 360, 10)
+    (True, False)
+    """
+    return accuracy >= baseline - points / 100 - _ROUNDING
+
+
 def most_trials(rungs: int) -> int:
     """How many trials a search among ``rungs`` takes at most.
 
@@ -142,6 +161,7 @@ def within_drop(
     baseline: float,
     accuracy_after: Trial,
     steps: int = 1,
+    tuned: bool = True,
     seconds_a_step: float | None = None,
     state: Path | None = None,
     identity: Mapping[str, Any] | None = None,
@@ -155,6 +175,7 @@ def within_drop(
         accuracy_after: the validation accuracy, 0..1, after these plans, each removing more than the one before, with
             short fine-tuning after each; ``None`` where such a net cannot be built.
         steps: how many plans a trial is made of.
+        tuned: whether ``accuracy_after`` fine-tunes; said with the expected time.
         seconds_a_step: an estimate, said before the first trial.
         state: a file in which the trials are kept; a search that was interrupted goes on from it.
         identity: what else decides a trial (data, seed, epochs), so that only equal trials are taken over.
@@ -171,18 +192,17 @@ def within_drop(
     if ladder.rungs < 1:
         raise PlanError("Nothing of this model can be removed.", "See why: cnngraph show NAME")
     told = progress or Quiet()
-    told.note(_expectation(ladder.rungs, steps, seconds_a_step))
+    told.note(_expectation(ladder.rungs, steps, tuned, seconds_a_step))
     base = ladder.base
     fixed = {"model": base.model, "measure": base.measure, "run": base.run, "init": base.init, "steps": steps}
     trials = Trials.resume(state, fixed | dict(identity or {}))
     told.start("Trying how much can go", total=most_trials(ladder.rungs))
-    least = baseline - points / 100
     low, high = 0, ladder.rungs
     accuracy_at: dict[int, float] = {}
     while low < high:
         rung = (low + high + 1) // 2
         accuracy = _trial(ladder, rung, steps, accuracy_after, trials, told)
-        if accuracy is not None and accuracy >= least:
+        if accuracy is not None and holds(accuracy, baseline, points):
             low, accuracy_at[rung] = rung, accuracy
         else:
             high = rung - 1
@@ -190,9 +210,11 @@ def within_drop(
     return _with_reached(ladder, low, points, baseline, accuracy_at.get(low), len(trials.accuracies), steps)
 
 
-def _expectation(rungs: int, steps: int, seconds_a_step: float | None) -> str:
+def _expectation(rungs: int, steps: int, tuned: bool, seconds_a_step: float | None) -> str:
     number = most_trials(rungs)
-    each = "a cut, a refit and a short fine-tuning" + (f", {steps} times" if steps > 1 else "")
+    each = ("a cut, a refit and a short fine-tuning" if tuned else "a cut and a refit") + (
+        f", {steps} times" if steps > 1 else ""
+    )
     said = f"At most {number} trials, each {each}"
     if seconds_a_step is None:
         return f"{said}."

@@ -67,6 +67,19 @@ def test_as_many_go_as_keep_the_accuracy(points: float, count: int) -> None:
     assert plan.notes[0] == "a ranking"
 
 
+def test_a_drop_of_exactly_as_many_points_is_allowed() -> None:
+    """In floats 252/360 is less than 288/360 - 10/100."""
+    plan = within_drop(ladder(1), 10, baseline=288 / 360, accuracy_after=lambda _: 252 / 360)
+    assert plan.removed == ["conv1"]
+    assert within_drop(ladder(1), 10, baseline=288 / 360, accuracy_after=lambda _: 251 / 360).removes == ()
+
+
+def test_a_search_without_fine_tuning_does_not_speak_of_it() -> None:
+    notes = Notes()
+    within_drop(ladder(1), 10, baseline=0.9, accuracy_after=Net(0.01), tuned=False, progress=notes)
+    assert notes.said[0] == "At most 1 trials, each a cut and a refit."
+
+
 def test_the_ratio_of_filters_is_bisected() -> None:
     net = Net(0.01)
     plan = within_drop(ratio_ladder(filters, Plan()), 7.5, baseline=0.9, accuracy_after=net)
