@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.chain import ingest as ingesting
 from cnngraph.chain.naming import Place, place
 from cnngraph.chain.prune import FIGURES, figures
+from cnngraph.chain.record import judged_on
 from cnngraph.chain.stored import OtherData, Stored, stored
 from cnngraph.chain.subject import ModelChoice, Subject, open_subject
 from cnngraph.console import Progress
@@ -134,7 +135,8 @@ def _store(
         prepared = ingesting.Prepared(mapped, Path(made) / "model", new.sha256)
         ingesting.save_subject(new, prepared.model)
         ingesting.store(db, settings, prepared, chosen.name, yes=True, progress=progress)
-    common = {"split": "test", "seed": new.choice.seed, "device": str(pick_device(device)), "data": new.choice.name}
+    common = {"split": "test", "seed": new.choice.seed, "device": str(pick_device(device)), "child": chosen.key}
+    common |= judged_on(new.choice.model_dump(mode="json"))
     lineage.store_evaluation(db, parent.key, result["before"] | common)
     lineage.store_evaluation(db, chosen.key, result["after"] | common)
     # Last: a model that bears it has everything.
@@ -150,8 +152,7 @@ def _stored_before(db: Database, parent: Stored, chosen: Place, sha256: str) -> 
         return None
     result: dict[str, Any] = {"model": parent.key, "new_model": chosen.key, "action": "nothing"}
     for which, key in (("before", parent.key), ("after", chosen.key)):
-        # Those of a prune bear its run.
-        stored_here = [row for row in lineage.lineage(db, key)["evaluations"] if row.get("run") is None]
+        stored_here = lineage.evaluations_of(db, key, run=None, child=chosen.key)
         if not stored_here:
             return None
         result[which] = {name: stored_here[-1].get(name) for name in FIGURES}

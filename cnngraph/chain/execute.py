@@ -135,8 +135,9 @@ def _store(
     if not prepared.model.exists():
         ingesting.save_subject(slim, prepared.model)
     new_key = ingesting.store(db, settings, prepared, new_name, yes=True, progress=progress)["model"]
-    place = str(pick_device(device))
-    run = record(db, pruned.plan, new_key, pruned.result, gone=pruned.gone, seed=slim.choice.seed, device=place)
+    data = slim.choice.model_dump(mode="json")
+    of: dict[str, Any] = {"data": data, "seed": slim.choice.seed, "device": str(pick_device(device))}
+    run = record(db, pruned.plan, new_key, pruned.result, gone=pruned.gone, **of)
     folder = ingesting.saved_folder(settings, new_key) / sha256[:12]
     names = {"model": parent.key, "new_model": new_key, "run": run}
     return names | pruned.result | {"artifact": str(folder), "joins": pruned.joins}

@@ -139,11 +139,12 @@ def store(
     data = prepared.network.details.inputs.get("data")
     chosen = place(db, f"{origin.split('/')[-1][:90]}-pruned", name, sha256=prepared.sha256, data=data)
     counts = ingesting.store(db, settings, prepared, chosen.name, dry_run=dry_run, yes=yes, progress=progress)
+    of: dict[str, Any] = {"data": data, "seed": card.seed, "device": card.device}
     run = None
     if not dry_run and parent is None:
-        record_alone(db, chosen.key, card.model_dump(), seed=card.seed, device=card.device)
+        record_alone(db, chosen.key, card.model_dump(), **of)
     elif not dry_run:
-        run = record(db, plan, chosen.key, card.model_dump(), gone=card.gone, seed=card.seed, device=card.device)
+        run = record(db, plan, chosen.key, card.model_dump(), gone=card.gone, **of)
     return counts | {"pruned_from": parent, "run": run}
 
 

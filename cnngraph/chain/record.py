@@ -10,7 +10,7 @@ from cnngraph.plan import Plan
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
 
-__all__ = ["record", "record_alone"]
+__all__ = ["judged_on", "record", "record_alone"]
 
 
 def record(
@@ -20,6 +20,7 @@ def record(
     result: Mapping[str, Any],
     *,
     gone: Collection[str],
+    data: Mapping[str, Any] | None,
     seed: int,
     device: str,
 ) -> str:
@@ -29,13 +30,13 @@ def record(
         plan: its ``model`` is the key of the parent. child: key of the new model, which is stored already.
         result: the JSON of ``prune``: verified, before, after, control.
         gone: convs that the cut took out, by module: those of the plan and what went along.
-        seed, device: of the evaluations.
+        data, seed, device: of the evaluations; the data as a DataChoice in JSON, ``None`` where they are not known.
     """
     from cnngraph.database import lineage
 
     run = lineage.store_pruning_run(db, plan)
     lineage.store_produced(db, run, child, plan.model, _surviving(db, plan, child, gone))
-    common = {"split": "test", "seed": seed, "device": device, "run": run}
+    common = {"split": "test", "seed": seed, "device": device, "run": run, "child": child} | judged_on(data)
     lineage.store_evaluation(db, plan.model, result["before"] | common | {"control": False})
     _evaluated(db, child, result, common)
     if result["control"] is not None:
@@ -43,9 +44,22 @@ def record(
     return run
 
 
-def record_alone(db: Database, child: str, result: Mapping[str, Any], *, seed: int, device: str) -> None:
+def record_alone(
+    db: Database, child: str, result: Mapping[str, Any], *, data: Mapping[str, Any] | None, seed: int, device: str
+) -> None:
     """Store the new model's evaluation only: its parent is not in the database."""
-    _evaluated(db, child, result, {"split": "test", "seed": seed, "device": device})
+    common = {"split": "test", "seed": seed, "device": device, "child": child} | judged_on(data)
+    _evaluated(db, child, result, common)
+
+
+def judged_on(data: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What an evaluation says of its data, a DataChoice in JSON."""
+    known = data or {}
+    return {
+        "data": known.get("name"),
+        "data_root": known.get("root"),
+        "images_per_class": known.get("images_per_class"),
+    }
 
 
 def _evaluated(db: Database, child: str, result: Mapping[str, Any], common: Mapping[str, Any]) -> None:

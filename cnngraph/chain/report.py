@@ -43,9 +43,7 @@ def pruning_of(db: Database, key: str) -> tuple[Plan, dict[str, Any]]:
     if parent is None:
         raise _without_parent(db, key, found["evaluations"])
     plan = lineage.read_pruning_run(db, parent["run"])
-    mine = [row for row in found["evaluations"] if row.get("run") == parent["run"]]
-    theirs = lineage.lineage(db, parent["model"])["evaluations"]
-    old = [row for row in theirs if row.get("run") == parent["run"]]
+    mine, old = (lineage.evaluations_of(db, one, run=parent["run"], child=key) for one in (key, parent["model"]))
     after = next((row for row in mine if not row["control"]), None)
     before = next((row for row in old if not row["control"]), None)
     if after is None or before is None:

@@ -21,8 +21,17 @@ from cnngraph.database.rows import camel, snake
 from cnngraph.errors import ConflictError, NotFoundError, PlanError, nearest
 from cnngraph.plan import Plan
 
-__all__ = ["lineage", "read_pruning_run", "store_evaluation", "store_produced", "store_pruning_run"]
+__all__ = [
+    "evaluations_of",
+    "lineage",
+    "read_pruning_run",
+    "store_evaluation",
+    "store_produced",
+    "store_pruning_run",
+]
 
+# Of an evaluation; a run says the plan alone, which may have been carried out several times, so the child counts too.
+_IDENTITY = ("split", "seed", "device", "control", "run", "child", "data", "data_root", "images_per_class")
 _EXECUTED_BY_RUN = {"model", "removes", "run"}  # not part of the parameters: the graph itself says it
 
 
@@ -128,14 +137,16 @@ def store_evaluation(db: Database, key: str, evaluation: Mapping[str, Any]) -> s
 
     Args:
         db: the database. key: the model's key.
-        evaluation: split, accuracy, precision, recall, epoch_seconds, latency_ms, device, seed, control ...
-            Figures with the same split, seed, device, control and run replace those before; objects become JSON.
+        evaluation: split, accuracy, precision, recall, epoch_seconds, latency_ms, device, seed, control ...; ``data``,
+            ``data_root`` and ``images_per_class``, what it was judged on; ``run`` and ``child`` (a model's key), the
+            prune or the adoption that it belongs to. Figures that agree in all of these but the measured ones replace
+            those before; objects become JSON.
 
     Raises:
         NotFoundError: there is no such model.
     """
     values = {"split": "test", "control": False, **evaluation}
-    identity = [values.get(name) for name in ("split", "seed", "device", "control", "run")]
+    identity = [values.get(name) for name in _IDENTITY]
     evaluation_key = f"{key}/{values['split']}/{_short_hash(identity)}"
     properties = {camel(name): _storable(value) for name, value in values.items() if value is not None}
     accuracy = values.get("accuracy")
@@ -149,6 +160,15 @@ def store_evaluation(db: Database, key: str, evaluation: Mapping[str, Any]) -> s
     if not found:
         raise NotFoundError(f"There is no model {key} in the database.")
     return evaluation_key
+
+
+def evaluations_of(db: Database, key: str, *, run: str | None, child: str) -> list[dict[str, Any]]:
+    """Evaluations of the model ``key`` that belong to the making of ``child``: by a PruningRun, or by an adoption.
+
+    Those that were stored before evaluations named the child are taken where none does.
+    """
+    rows = [row for row in _evaluations(db, key) if row.get("run") == run]
+    return [row for row in rows if row.get("child") == child] or [row for row in rows if row.get("child") is None]
 
 
 def lineage(db: Database, key: str) -> dict[str, Any]:
@@ -167,9 +187,14 @@ def lineage(db: Database, key: str) -> dict[str, Any]:
     found: dict[str, Any] = {"model": key}
     for part in ("ancestors", "descendants", "measure_runs", "pruning_runs"):
         found[part] = [_by_layer(row) for row in db.read(cypher.load(f"lineage/{part}"), key=key)]
-    evaluations = [row["evaluation"] for row in db.read(cypher.load("lineage/evaluations"), key=key)]
-    found["evaluations"] = [{snake(name): value for name, value in row.items()} for row in evaluations]
+    found["evaluations"] = _evaluations(db, key)
     return found
+
+
+def _evaluations(db: Database, key: str) -> list[dict[str, Any]]:
+    """All of a model, the newest last."""
+    found = [row["evaluation"] for row in db.read(cypher.load("lineage/evaluations"), key=key)]
+    return [{snake(name): value for name, value in row.items()} for row in found]
 
 
 def _by_layer(row: dict[str, Any]) -> dict[str, Any]:

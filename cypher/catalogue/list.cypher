@@ -1,10 +1,12 @@
-// Everybody's models, with the figures that one compares. A node that only shares the label with us has no such key.
+// Everybody's models, with the figures that one compares: on their own data, of their own making, the newest.
+// A node that only shares the label with us has no such key.
 MATCH (m:Model)
 WHERE m.key = m.owner + '/' + m.name
 CALL (m) {
   OPTIONAL MATCH (e:Evaluation {split: 'test'})-[:OF]->(m)
   WHERE NOT coalesce(e.control, false)
-  RETURN e.accuracy AS accuracy, e.latencyMs AS latency_ms ORDER BY e.createdAt DESC LIMIT 1
+  RETURN e.accuracy AS accuracy, e.latencyMs AS latency_ms
+  ORDER BY coalesce(e.data = m.dataset, true) DESC, coalesce(e.child = m.key, false) DESC, e.createdAt DESC LIMIT 1
 }
 CALL (m) {
   OPTIONAL MATCH (m)-[:PRUNED_FROM]->(parent:Model)

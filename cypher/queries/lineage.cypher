@@ -14,7 +14,8 @@ CALL (m) {
 CALL (m) {
   OPTIONAL MATCH (e:Evaluation)-[of:OF]->(m)
   WHERE NOT coalesce(e.control, false)
-  RETURN e, of ORDER BY e.createdAt DESC LIMIT 1
+  RETURN e, of
+  ORDER BY coalesce(e.data = m.dataset, true) DESC, coalesce(e.child = m.key, false) DESC, e.createdAt DESC LIMIT 1
 }
 RETURN generation, m.key AS model, parent.key AS came_from, run.method AS method, e.accuracy AS accuracy,
        m.parameters AS parameters, m.macs AS macs, m, from, parent, run, produced, e, of

@@ -7,7 +7,8 @@ WITH m ORDER BY m.key = $model DESC, m.createdAt DESC LIMIT 95
 CALL (m) {
   OPTIONAL MATCH (e:Evaluation)-[of:OF]->(m)
   WHERE NOT coalesce(e.control, false)
-  RETURN e, of ORDER BY e.createdAt DESC LIMIT 1
+  RETURN e, of
+  ORDER BY coalesce(e.data = m.dataset, true) DESC, coalesce(e.child = m.key, false) DESC, e.createdAt DESC LIMIT 1
 }
 CALL (m) {
   OPTIONAL MATCH (m)-[from:PRUNED_FROM]->(parent:Model)

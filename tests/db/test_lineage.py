@@ -9,7 +9,14 @@ import pytest
 from cnngraph.chain.record import record
 from cnngraph.database import catalogue, queries
 from cnngraph.database.connection import Database
-from cnngraph.database.lineage import lineage, read_pruning_run, store_evaluation, store_produced, store_pruning_run
+from cnngraph.database.lineage import (
+    evaluations_of,
+    lineage,
+    read_pruning_run,
+    store_evaluation,
+    store_produced,
+    store_pruning_run,
+)
 from cnngraph.database.writer import write_network
 from cnngraph.errors import ConflictError, NotFoundError, PlanError
 from cnngraph.plan import LayerScore, Plan, Removal, Step
@@ -262,10 +269,13 @@ def test_what_went_along_with_a_removed_layer_does_not_survive(
 ) -> None:
     """The child has every layer of the parent by name, as where an adapter stands in the place of each that went."""
     figures = {"accuracy": 0.5}
+    known = {"name": "digits", "root": None, "images_per_class": 5}
     result = {"verified": {}, "before": figures, "after": figures, "control": None}
     other = write_network(database, small_network(2), "lineage-along")["model"]
     try:
-        record(database, plan, other, result, gone=("block.conv3", "block.conv2"), seed=0, device="cpu")
+        record(database, plan, other, result, gone=("block.conv3", "block.conv2"), data=known, seed=0, device="cpu")
+        (judged,) = lineage(database, other)["evaluations"]
+        assert (judged["child"], judged["data"], judged["images_per_class"]) == (other, "digits", 5)
         rows = queries.run_query(database, "survivors", other, {})
         assert {row["original"] for row in rows} == {parent}
         left = {row["layer"] for row in rows}
@@ -295,3 +305,25 @@ def test_evaluations_are_kept_one_a_kind(database: Database, child: str) -> None
     assert listed[child]["accuracy"] == 0.95
     with pytest.raises(NotFoundError):
         store_evaluation(database, "nobody/nothing", figures)
+
+
+def test_evaluations_of_other_data_and_of_other_children_stand_beside_each_other(database: Database) -> None:
+    key = write_network(database, small_network(3), "lineage-judged")["model"]
+    try:
+        old = store_evaluation(database, key, {"accuracy": 0.1})  # as before there were children and data
+        assert evaluations_of(database, key, run=None, child="me/a")[0]["accuracy"] == 0.1
+        own = database.read("MATCH (m:Model {key: $key}) RETURN m.dataset AS data", key=key)[0]["data"]
+        figures = {"split": "test", "seed": 0, "device": "cpu", "run": None}
+        keys = {old}
+        for child, data, accuracy in ((key, own, 0.9), ("me/a", own, 0.2), ("me/a", "other", 0.3), ("me/b", own, 0.4)):
+            keys.add(store_evaluation(database, key, {**figures, "child": child, "data": data, "accuracy": accuracy}))
+        assert len(keys) == 5
+        assert [row["accuracy"] for row in evaluations_of(database, key, run=None, child="me/a")] == [0.2, 0.3]
+        assert [row["accuracy"] for row in evaluations_of(database, key, run=None, child="me/c")] == [0.1]
+        listed = {row["model"]: row for row in catalogue.list_models(database)}
+        assert listed[key]["accuracy"] == 0.9  # of its own making, on its own data
+        told = lineage(database, key)["evaluations"]
+        store_evaluation(database, key, {**figures, "child": "me/b", "data": own, "accuracy": 0.4})
+        assert lineage(database, key)["evaluations"] == told  # the same figures again: nothing, the time included
+    finally:
+        catalogue.delete(database, key)
