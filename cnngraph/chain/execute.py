@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.chain import ingest as ingesting
 from cnngraph.chain import work_lock
 from cnngraph.chain.baseline import training_recipe
+from cnngraph.chain.naming import place
 from cnngraph.chain.prune import Pruned, Retraining, prune, work_folder
 from cnngraph.chain.record import record
 from cnngraph.chain.stored import OtherData, Stored, stored
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["carry_out", "preview", "require_free"]
 
-_NAME = "name.txt"  # in the work folder: what is being stored, so that a prune that goes on keeps its name
+_NAME = "name.txt"  # in the work folder: what is being stored, so that a prune that goes on may have its name
 
 
 def carry_out(
@@ -61,7 +62,6 @@ def carry_out(
     from cnngraph.database.removals import removal_rows
 
     model = stored(db, name)
-    require_free(db, settings, as_name, out)
     if not plan.removes:
         raise PlanError(
             "The plan removes nothing, so there is no new model to make.",
@@ -74,14 +74,13 @@ def carry_out(
         recipe, control=control and retrain, device=device, seed=seed, trainer=trainer, reconstruct=reconstruct
     )
     folder = work_folder(settings.home / "work", subject, plan, retraining)
-    new_name = _new_name(db, model.key, as_name, folder)
+    require_free(db, settings, as_name, out, work=folder.name)
     if dry_run:
+        new_name = as_name or place(db, _base(model.key), None, sha256="", data=None).name
         return {"model": model.key} | preview(subject, plan, model.mapping, split_key(new_name, settings.owner))
     with work_lock.held(folder):
         pruned = prune(subject, plan, retraining, folder=folder, progress=progress)
-        new_name = _new_name(db, model.key, as_name, folder)  # while the net was trained somebody may have taken it
-        write_text(folder / _NAME, new_name)
-        result = _store(db, settings, model, pruned, new_name, device, progress)
+        result = _store(db, settings, model, pruned, as_name, device, progress)
         if out is not None:
             part = out.with_name(f".{out.name}.part")
             shutil.rmtree(part, ignore_errors=True)
@@ -91,10 +90,13 @@ def carry_out(
     return result
 
 
-def require_free(db: Database, settings: Settings, as_name: str | None, out: Path | None) -> None:
+def require_free(db: Database, settings: Settings, as_name: str | None, out: Path | None, *, work: str = "*") -> None:
     """Return unless the names that were typed for the new model are taken: said before anything long begins.
 
     A name that an interrupted prune had begun to store is not taken: the same command goes on with it.
+
+    Args:
+        work: name of the prune's work folder, where it is known already; else any interrupted prune may be this one.
 
     Raises:
         ConflictError: ``as_name`` or ``out`` exists.
@@ -105,15 +107,11 @@ def require_free(db: Database, settings: Settings, as_name: str | None, out: Pat
         raise ConflictError(f"{out} exists.", "Choose another --out: a saved model is never overwritten.")
     if as_name is None or not catalogue.properties(db, f"{db.owner}/{as_name}"):
         return
-    begun = {note.read_text(encoding="utf-8") for note in (settings.home / "work").glob(f"*/{_NAME}")}
+    begun = {note.read_text(encoding="utf-8") for note in (settings.home / "work").glob(f"{work}/{_NAME}")}
     if as_name not in begun:
-        raise _taken(as_name)
-
-
-def _taken(as_name: str) -> ConflictError:
-    return ConflictError(
-        f"There is a model {as_name} already.", f"Choose another --as, or delete it: cnngraph delete {as_name}"
-    )
+        raise ConflictError(
+            f"There is a model {as_name} already.", f"Choose another --as, or delete it: cnngraph delete {as_name}"
+        )
 
 
 def _store(
@@ -121,11 +119,16 @@ def _store(
     settings: Settings,
     parent: Stored,
     pruned: Pruned,
-    new_name: str,
+    as_name: str | None,
     device: str,
     progress: Progress,
 ) -> dict[str, Any]:
-    """The new model, its run, its lineage and the evaluations; each is written once, however often this is repeated."""
+    """The new model, its run, its lineage and the evaluations; each is written once, however often this is repeated.
+
+    Raises:
+        ConflictError: while the net was trained and mapped somebody has taken ``as_name``.
+    """
+    from cnngraph.database.fingerprint import fingerprint
     from cnngraph.training.execution import pick_device
 
     slim = pruned.subject
@@ -134,8 +137,10 @@ def _store(
     prepared = ingesting.Prepared(mapped, pruned.folder / "new", sha256)
     if not prepared.model.exists():
         ingesting.save_subject(slim, prepared.model)
-    new_key = ingesting.store(db, settings, prepared, new_name, yes=True, progress=progress)["model"]
     data = slim.choice.model_dump(mode="json")
+    new = place(db, _base(parent.key), as_name, sha256=sha256, data=data, fingerprint=fingerprint(mapped))
+    write_text(pruned.folder / _NAME, new.name)
+    new_key = ingesting.store(db, settings, prepared, new.name, yes=True, progress=progress)["model"]
     of: dict[str, Any] = {"data": data, "seed": slim.choice.seed, "device": str(pick_device(device))}
     run = record(db, pruned.plan, new_key, pruned.result, gone=pruned.gone, **of)
     folder = ingesting.saved_folder(settings, new_key) / sha256[:12]
@@ -166,23 +171,6 @@ def preview(subject: Subject, plan: Plan, mapping: ingesting.Mapping, new_name: 
     }
 
 
-def _new_name(db: Database, parent: str, as_name: str | None, folder: Path) -> str:
-    """The new model's name: the one that an interrupted run had begun to store, else ``as_name``, else a free one.
-
-    Raises:
-        ConflictError: ``as_name`` exists.
-    """
-    from cnngraph.database import catalogue
-
-    note = folder / _NAME
-    if note.is_file() and as_name in (None, note.read_text(encoding="utf-8")):
-        return note.read_text(encoding="utf-8")
-    taken = {model["model"] for model in catalogue.list_models(db)}
-    if as_name is not None:
-        if f"{db.owner}/{as_name}" in taken:
-            raise _taken(as_name)
-        return as_name
-    base = f"{parent.split('/')[1][:90]}-pruned"
-    return next(
-        free for free in [base, *(f"{base}-{i}" for i in range(2, 10_000))] if f"{db.owner}/{free}" not in taken
-    )
+def _base(parent: str) -> str:
+    """Which name a new model of ``parent`` gets where none was typed, but for a number."""
+    return f"{parent.split('/')[1][:90]}-pruned"

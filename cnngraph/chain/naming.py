@@ -27,11 +27,22 @@ class Place:
     whole: bool
 
 
-def place(db: Database, base: str, as_name: str | None, *, sha256: str, data: Mapping[str, Any] | None) -> Place:
+def place(
+    db: Database,
+    base: str,
+    as_name: str | None,
+    *,
+    sha256: str,
+    data: Mapping[str, Any] | None,
+    fingerprint: str | None = None,
+) -> Place:
     """``as_name``, else the first of ``base``, ``base-2`` ... that is free or holds these very weights and data.
 
     Args:
-        sha256: of the weights. data: a DataChoice as JSON; ``None`` where it is not known.
+        sha256: of the weights; "" where they are not made yet.
+        data: a DataChoice as JSON; ``None`` where it is not known.
+        fingerprint: of the mapped net (:func:`cnngraph.database.fingerprint.fingerprint`), where it is known already:
+            the same weights that came about in another way, or were mapped otherwise, are another model then.
 
     Raises:
         ConflictError: ``as_name`` is another model.
@@ -43,10 +54,12 @@ def place(db: Database, base: str, as_name: str | None, *, sha256: str, data: Ma
         key = f"{db.owner}/{name}"
         found = catalogue.properties(db, key)
         empty = found.get("status") in (None, "loading") and "fingerprint" not in found  # not even begun, or just so
-        if empty or (found.get("sha256") == sha256 and _data_of(found) == data):
+        same = found.get("sha256") == sha256 and _data_of(found) == data
+        if empty or (same and fingerprint in (None, found.get("fingerprint"))):
             return Place(name, key, found.get("status") == "complete")
+    otherwise = "" if fingerprint is None else ", or made or mapped otherwise"
     raise ConflictError(
-        f"There is a model {names[0]} already, with other weights or data.",
+        f"There is a model {names[0]} already, with other weights or data{otherwise}.",
         f"Choose another name, or delete it: cnngraph delete {names[0]}",
     )
 

@@ -127,6 +127,7 @@ def store(
         NotFoundError: the parent is not in the database. PlanError: it lacks what the plan removes (filters, where it
             was ingested without feature maps). ConflictError: ``name`` is another model.
     """
+    from cnngraph.database.fingerprint import fingerprint
     from cnngraph.database.removals import removal_rows
 
     parent = _parent(db, card)
@@ -137,7 +138,14 @@ def store(
         removal_rows(db, plan)  # what the graph cannot say is refused before anything is written
     origin = parent or card.plan.model or f"{db.owner}/{prepared.network.details.architecture.rpartition(':')[2]}"
     data = prepared.network.details.inputs.get("data")
-    chosen = place(db, f"{origin.split('/')[-1][:90]}-pruned", name, sha256=prepared.sha256, data=data)
+    chosen = place(
+        db,
+        f"{origin.split('/')[-1][:90]}-pruned",
+        name,
+        sha256=prepared.sha256,
+        data=data,
+        fingerprint=fingerprint(prepared.network),
+    )
     counts = ingesting.store(db, settings, prepared, chosen.name, dry_run=dry_run, yes=yes, progress=progress)
     of: dict[str, Any] = {"data": data, "seed": card.seed, "device": card.device}
     run = None

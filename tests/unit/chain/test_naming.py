@@ -48,3 +48,17 @@ def test_a_model_whose_inputs_were_damaged_is_another_one(models: dict[str, Any]
     assert place(DB, "net", None, sha256="a", data=DATA).name == "net-2"
     with pytest.raises(ConflictError):
         place(DB, "net", "net", sha256="a", data=DATA)
+
+
+def test_the_same_weights_in_another_graph_are_another_model(models: dict[str, Any]) -> None:
+    """A plan with other reasons, or another mapping: the writer would refuse it under that name."""
+    models["me/net"] = model("a")
+    assert place(DB, "net", None, sha256="a", data=DATA, fingerprint="f") == Place("net", "me/net", whole=True)
+    assert place(DB, "net", None, sha256="a", data=DATA, fingerprint="g").name == "net-2"
+    with pytest.raises(ConflictError, match="made or mapped otherwise"):
+        place(DB, "net", "net", sha256="a", data=DATA, fingerprint="g")
+
+
+def test_before_there_are_weights_a_name_must_be_free(models: dict[str, Any]) -> None:
+    models["me/net"] = {"status": "complete", "fingerprint": "f"}  # an import
+    assert place(DB, "net", None, sha256="", data=None).name == "net-2"

@@ -144,19 +144,26 @@ def test_a_work_folder_belongs_to_one_prune(subject: Subject, tmp_path: Path) ->
     assert len({name(), *others}) == 10
 
 
-def test_a_name_is_kept_only_once_storing_has_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: list[dict[str, str]] = []
-    monkeypatch.setattr("cnngraph.database.catalogue.list_models", lambda _: taken)
-    db = cast(Any, SimpleNamespace(owner="me"))
-    assert execute._new_name(db, "me/net", None, tmp_path / "work") == "net-pruned"
-    assert not (tmp_path / "work").exists()  # a dry run leaves nothing
-    taken.append({"model": "me/net-pruned"})
-    assert execute._new_name(db, "me/net", None, tmp_path / "work") == "net-pruned-2"
-    with pytest.raises(ConflictError, match="There is a model net-pruned already"):
-        execute._new_name(db, "me/net", "net-pruned", tmp_path / "work")
-    (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "name.txt").write_text("net-pruned", encoding="utf-8")
-    assert execute._new_name(db, "me/net", None, tmp_path / "work") == "net-pruned"
+def test_a_typed_name_is_free_or_that_of_this_very_prune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"me/taken": {"status": "complete"}, "me/begun": {"status": "loading"}}
+    monkeypatch.setattr("cnngraph.database.catalogue.properties", lambda _, key: there.get(key, {}))
+    db, settings = cast(Any, SimpleNamespace(owner="me")), cast(Any, SimpleNamespace(home=tmp_path))
+    (tmp_path / "work" / "mine").mkdir(parents=True)
+    (tmp_path / "work" / "mine" / "name.txt").write_text("begun", encoding="utf-8")
+    for name, work in ((None, "mine"), ("free", "mine"), ("begun", "*"), ("begun", "mine")):
+        execute.require_free(db, settings, name, None, work=work)
+    for name, work in (("taken", "*"), ("taken", "mine"), ("begun", "another")):
+        with pytest.raises(ConflictError, match=f"There is a model {name} already"):
+            execute.require_free(db, settings, name, None, work=work)
+
+
+def test_what_a_plan_promises_is_looked_at(subject: Subject, tmp_path: Path) -> None:
+    plain = prune(subject, PLAN, Retraining(None, device="cpu"), folder=tmp_path / "plain")
+    assert plain.result["drop"] is None
+    assert plain.gone == ("features.8",)
+    promised = PLAN.model_copy(update={"settings": {"max_accuracy_drop": {"points": 100}}})
+    found = prune(subject, promised, Retraining(None, device="cpu"), folder=tmp_path / "promised").result["drop"]
+    assert (found["allowed"], found["held"]) == (100, True)
 
 
 def test_ones_own_trainer_trains_both_nets(subject: Subject, tmp_path: Path) -> None:
