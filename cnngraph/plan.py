@@ -18,6 +18,8 @@ __all__ = ["Init", "LayerScore", "Plan", "Removal", "Step", "read_plan", "write_
 
 PLAN_VERSION = 2
 
+_HINT = "Mend it there, or write one with: cnngraph plan NAME --out plan.json"
+
 Init = Literal["least-squares", "inherit", "reset", "scratch"]
 
 
@@ -166,5 +168,5 @@ def read_plan(path: str | Path) -> Plan:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "plan"
             why = first["msg"].removeprefix("Value error, ")
-            raise PlanError(f"{source} is not a valid plan: {where}: {why}.") from error
-        raise PlanError(f"{source} is not a valid plan: it is not JSON ({error}).") from error
+            raise PlanError(f"{source} is not a valid plan: {where}: {why}.", _HINT) from error
+        raise PlanError(f"{source} is not a valid plan: it is not JSON ({error}).", _HINT) from error

@@ -106,14 +106,19 @@ def prune(
         folder: what :func:`work_folder` names.
 
     Raises:
+        ModelError: the net cannot be trained, and is to be.
         PlanError: the plan does not fit the net. VerificationError: the rebuilt net failed its proof; nothing is kept.
     """
+    from cnngraph.training.fitness import require_trainable
+
     progress = progress or Quiet()
     if retraining.reconstruct and not plan.filters:
         raise PlanError(
             "The plan removes no filters, so there is nothing to reconstruct.",
             "Layers at the gap of a removed layer are refitted by --init least-squares.",
         )
+    if retraining.recipe is not None and retraining.trainer is None:
+        require_trainable(subject.model, subject.data.train)  # said before the long work
     folder.mkdir(parents=True, exist_ok=True)
     slim, report = _rebuilt(subject, plan, retraining, folder, progress)
     before = figures(subject.model, subject, retraining.device, progress, "the net before")

@@ -10,6 +10,8 @@ from torch import nn
 
 from cnngraph.errors import ModelError
 from cnngraph.models.own_code import describe, find
+from cnngraph.models.weights import require_values
+from cnngraph.models.wrappers import unwrapped
 
 __all__ = ["build"]
 
@@ -17,12 +19,14 @@ __all__ = ["build"]
 def build(path: str, classes: int) -> nn.Module:
     """Call the factory ``package.module:factory`` with the number of classes, or with nothing if it takes nothing.
 
-    Modules are looked for on ``PYTHONPATH`` and in the current folder.
+    What it wraps in ``DataParallel`` or ``torch.compile`` is unwrapped. Modules are looked for on ``PYTHONPATH`` and in
+    the current folder.
 
     Raises:
         UsageError: ``path`` is not of the form ``package.module:factory``.
         NotFoundError: there is no such module, or no such name in it.
-        ModelError: importing or calling raised (the message names the line), or the result is no ``nn.Module``.
+        ModelError: importing or calling raised (the message names the line), the result is no ``nn.Module``, or its
+            parameters have no values yet.
     """
     factory = find(path, "factory", scheme="python:")
     arguments = (classes,) if _takes_an_argument(factory) else ()
@@ -30,10 +34,12 @@ def build(path: str, classes: int) -> nn.Module:
         model = factory(*arguments)
     except Exception as error:
         raise ModelError(f"python:{path} raised {describe(error)}.", "Mend the factory; it is your code.") from error
+    model = unwrapped(model)
     if not isinstance(model, nn.Module):
         raise ModelError(
             f"python:{path} returned {type(model).__name__}, not a torch.nn.Module.", "Return the net itself."
         )
+    require_values(model)
     return model
 
 

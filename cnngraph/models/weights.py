@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from cnngraph.errors import ModelError
 from cnngraph.models.weight_files import require_file
@@ -24,6 +25,7 @@ __all__ = [
     "load_weights",
     "read_weights",
     "require_finite",
+    "require_values",
     "with_aliases",
 ]
 
@@ -132,6 +134,7 @@ def fit_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], *, where:
         ModelError: names are missing or unknown or shapes differ (the first of each, and how many), or a value is NaN
             or infinite; nothing was copied.
     """
+    require_values(model)
     own = model.state_dict()
     kept = tuple(f"{head}." for head in heads(model)) if new_head else ()
     named = with_aliases(model, _own_names(tensors, own))
@@ -156,7 +159,7 @@ def fit_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], *, where:
         ]
         raise ModelError(
             f"{where} does not fit the net: {'; '.join(part for part in parts if part)}.",
-            "Name the architecture that these weights were trained in."
+            "Give weights of this very net, or name the architecture that they were trained in."
             if missing or extra
             else "Check the architecture, --size, --width and the input channels.",
         )
@@ -222,14 +225,26 @@ def heads(model: nn.Module) -> list[str]:
     return auxiliary + weighted[-1:]
 
 
+def require_values(model: nn.Module) -> None:
+    """Raise ModelError, naming the first, if a parameter or buffer of ``model`` has no shape or no values yet."""
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if is_lazy(tensor):
+            raise ModelError(
+                f"The weight {name} has no shape yet.", "Run the net once on a batch of images where it is made."
+            )
+        if tensor.is_meta:
+            raise ModelError(f"The weight {name} is on the meta device and has no values.", "Load the weights first.")
+
+
 def require_finite(model: nn.Module, where: str) -> None:
-    """Raise ModelError, naming the first tensor, if a parameter or buffer of ``model`` is NaN or infinite."""
+    """Raise ModelError, naming the first tensor, if one of ``model`` has no values, or is NaN or infinite."""
+    require_values(model)
     _require_finite(model.state_dict(), where)
 
 
 def _require_finite(tensors: Mapping[str, torch.Tensor], where: str) -> None:
     for key, value in tensors.items():
-        if value.is_floating_point() and value.device.type != "meta" and not torch.isfinite(value).all():
+        if value.is_floating_point() and not torch.isfinite(value).all():
             bad = int((~torch.isfinite(value)).sum())
             raise ModelError(
                 f"{where} has {bad} NaN or infinite values in {key}.", "Use weights from before the training diverged."

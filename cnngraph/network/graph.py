@@ -16,9 +16,10 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from cnngraph.errors import NotFoundError, TraceError, nearest
+from cnngraph.models.wrappers import unwrapped
 from cnngraph.network.kinds import Window, image_operands, kind_of, module_of, operation_of, window_of
 from cnngraph.network.receptive import Places, locate
-from cnngraph.network.symbolic import follow_symbolically, left_untouched, unwrapped
+from cnngraph.network.symbolic import follow_symbolically, left_untouched
 
 __all__ = ["Feed", "Layer", "LayerGraph", "Unit", "follow"]
 

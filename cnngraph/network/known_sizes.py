@@ -25,6 +25,16 @@ class _Sized(fx.Proxy):
         assert isinstance(self.tracer, SizeTracer)
         return self.tracer.len(self)
 
+    def __int__(self) -> int:
+        return int(self._number())
+
+    def __float__(self) -> float:
+        return float(self._number())
+
+    def _number(self) -> int | float:
+        assert isinstance(self.tracer, SizeTracer)
+        return self.tracer.number(self)
+
 
 class _SizedAttribute(_Sized, fx.proxy.Attribute):
     """As ``x.shape`` is."""
@@ -56,6 +66,14 @@ class SizeTracer(fx.Tracer):
             return super().to_bool(obj)
         self._note(obj.node)
         return bool(value)
+
+    def number(self, obj: fx.Proxy) -> int | float:
+        """The number that ``obj`` is; raises as :meth:`to_bool` does where that depends on the image."""
+        value = self._value(obj.node)
+        if not isinstance(value, int | float):
+            raise fx.proxy.TraceError("the number depends on the image")
+        self._note(obj.node)
+        return value
 
     def _note(self, node: fx.Node) -> None:
         """Remember in ``meta["decides"]`` the numbers on which the code took another way."""

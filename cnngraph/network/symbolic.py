@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from torch.fx.proxy import TraceError as ControlFlowError
-from torch.nn.parameter import is_lazy
 
 from cnngraph.errors import ModelError, TraceError
+from cnngraph.models.weights import require_values
 from cnngraph.network import known_sizes
 
 __all__ = [
@@ -34,24 +34,12 @@ __all__ = [
     "follow_symbolically",
     "left_untouched",
     "line_of_traceback",
-    "unwrapped",
 ]
 
 BATCH = 2  # images in the shapes that are propagated: more than one, so that a batch is never taken for a broadcast
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _INPUT = "input"
 _TORCH = f"{Path(torch.__file__).parent}{os.sep}"
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The net inside ``DataParallel``, ``DistributedDataParallel`` and ``torch.compile``; other nets as they are."""
-    while True:
-        if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            model = model.module
-        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
-            model = model._orig_mod  # type: ignore[assignment]
-        else:
-            return model
 
 
 def follow_symbolically(
@@ -107,12 +95,9 @@ def _check_shape(input_shape: tuple[int, ...]) -> None:
 
 def _check_weights(model: nn.Module) -> tuple[torch.device, torch.dtype]:
     """Refuse weights that are not numbers; return the device and floating type that images must have."""
+    require_values(model)
     floating: Tensor | None = None
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        if is_lazy(tensor):
-            raise ModelError(f"The weight {name} has no shape yet.", "Run the net once on a batch of images first.")
-        if tensor.is_meta:
-            raise ModelError(f"The weight {name} is on the meta device and has no values.", "Load the weights first.")
         if tensor.is_floating_point():
             floating = tensor if floating is None else floating
             # The sum is the quick test; it may overflow for finite weights, so that only the slow one decides.

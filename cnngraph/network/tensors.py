@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from cnngraph.errors import SpecError
+from cnngraph.models.wrappers import unwrapped
 from cnngraph.network.graph import LayerGraph
-from cnngraph.network.symbolic import unwrapped
 from cnngraph.network.tables import KERNEL, SCHEMAS, Network
 
 __all__ = ["connections_of_network", "kernels_of", "regular_places", "state_of", "tensors_table"]

@@ -90,14 +90,19 @@ def plan_filters(
 
     Raises:
         UsageError: an option out of range.
-        PlanError: no filter can go at all, or every layer is narrower than ``round_to``.
+        PlanError: no filter can go at all, or no layer is wide enough for ``round_to`` or ``at_least``.
     """
     _check(ratio, scope, round_to, at_least)
     candidates, notes = _candidates(coupling, scores, score_name)
     widths = {layer: width for layer, width in coupling.layers.items() if any(layer in c.takes for c in candidates)}
     narrow = {layer: width for layer, width in widths.items() if width < round_to}
+    widest = max(widths, key=lambda layer: widths[layer])
+    if widths[widest] <= at_least:
+        raise PlanError(
+            f"Every layer keeps {at_least} filters at least, and the widest, {widest}, has {widths[widest]}.",
+            "Choose a smaller --at-least.",
+        )
     if len(narrow) == len(widths):
-        widest = max(widths, key=lambda layer: widths[layer])
         raise PlanError(
             f"No layer has {round_to} filters: the widest, {widest}, has {widths[widest]}.",
             "Choose a smaller --round-to.",

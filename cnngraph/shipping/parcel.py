@@ -12,9 +12,8 @@ import torch
 from torch import nn
 
 from cnngraph import __version__
-from cnngraph.errors import ModelError
 from cnngraph.models.weights import require_finite
-from cnngraph.network.symbolic import unwrapped
+from cnngraph.models.wrappers import unwrapped
 from cnngraph.network.trace import weights_sha256
 from cnngraph.origin import Preprocessing, get_origin
 from cnngraph.surgery.description import FORMAT, Description
@@ -104,8 +103,6 @@ def pack(
         ModelError: its weights are NaN or infinite, or lie on no device.
     """
     model = unwrapped(model)
-    if any(tensor.device.type == "meta" for tensor in model.state_dict().values()):
-        raise ModelError("The net has no weights: it lies on the meta device.", "Load its weights first.")
     require_finite(model, "The net")
     if input_shape is None and preprocessing is not None:
         input_shape = (preprocessing.channels, *preprocessing.size)

@@ -12,7 +12,7 @@ from torch import nn
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import PlanError
-from cnngraph.network.symbolic import unwrapped
+from cnngraph.models.wrappers import unwrapped
 from cnngraph.origin import Origin, get_origin, set_origin
 from cnngraph.plan import Plan
 from cnngraph.surgery.channels.filters import Carved, carved_by

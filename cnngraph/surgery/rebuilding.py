@@ -18,6 +18,7 @@ from cnngraph.randomness import seeded
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.likeness import described
 from cnngraph.surgery.sameness import tensors_of
+from cnngraph.surgery.sample import outputs_of
 
 __all__ = ["fill", "origin_for", "rebuilt"]
 
@@ -83,7 +84,7 @@ def origin_for(
     chosen = architecture or own.architecture
     given = dict(options) if options is not None else dict(own.options)
     if chosen.startswith("python:") and "classes" not in given:
-        given["classes"] = len(classes) or _outputs(model)
+        given["classes"] = len(classes) or outputs_of(model, shape)
     origin = own.model_copy(update={"architecture": chosen, "options": given})
     if chosen.startswith("python:__main__:"):
         raise ModelError(
@@ -101,12 +102,6 @@ def origin_for(
     if difference:
         raise ModelError(f"The net cannot be saved: {chosen} builds another net ({difference}).", _HINT)
     return origin
-
-
-def _outputs(model: nn.Module) -> int:
-    """Outputs of the last conv or dense layer: the number of classes of a net that says nothing else."""
-    last = [module for module in model.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1:]
-    return max((m.out_features if isinstance(m, nn.Linear) else m.out_channels for m in last), default=0)
 
 
 def _difference(model: nn.Module, twin: nn.Module, shape: tuple[int, int, int]) -> str:

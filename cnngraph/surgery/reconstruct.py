@@ -15,7 +15,7 @@ import numpy as np
 from torch import nn
 
 from cnngraph.console import Progress, Quiet
-from cnngraph.network.symbolic import unwrapped
+from cnngraph.models.wrappers import unwrapped
 from cnngraph.plan import Plan
 from cnngraph.surgery.channels.coupling import Coupling, coupled
 from cnngraph.surgery.joins.anatomy import Body, read

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from cnngraph.errors import CnngraphError, PlanError
-from cnngraph.network.symbolic import fake_twin, line_of_traceback, unwrapped
+from cnngraph.models.wrappers import unwrapped
+from cnngraph.network.symbolic import fake_twin, line_of_traceback
 from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.sample import input_shape_of

@@ -1,4 +1,4 @@
-"""The training images that layers are refitted on."""
+"""The training images that layers are refitted on, and what goes into a net and comes out of it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from cnngraph.errors import DataError, PlanError
+from cnngraph.network.symbolic import left_untouched
 from cnngraph.origin import get_origin
 from cnngraph.randomness import seeded
 
-__all__ = ["IMAGES", "fitting_images", "input_shape_of"]
+__all__ = ["IMAGES", "fitting_images", "input_shape_of", "outputs_of"]
 
 IMAGES = 1024  # training images that a layer is refitted on
 _BATCH = 64
@@ -97,3 +98,14 @@ def _takes(model: nn.Module, shape: tuple[int, int, int]) -> bool:
     except TraceError:
         return False
     return True
+
+
+def outputs_of(model: nn.Module, shape: tuple[int, int, int]) -> int:
+    """How many logits an image gets: the number of classes of a net that says nothing else; 0 where it gives none."""
+    weight = next(model.parameters(), torch.zeros(()))
+    with left_untouched(model, training=False), torch.no_grad():
+        try:
+            output = model(torch.zeros(1, *shape, device=weight.device, dtype=weight.dtype))
+        except (RuntimeError, ValueError, TypeError, AssertionError, IndexError):
+            return 0
+    return int(output.shape[-1]) if isinstance(output, torch.Tensor) and output.ndim > 1 else 0

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_model
+from safetensors.torch import load_file
 from torch import nn
 
 from cnngraph import __version__
@@ -24,7 +24,7 @@ from cnngraph.errors import CnngraphError, ModelError, NotFoundError
 from cnngraph.files import file_sha256, recover_folder, replace_folder
 from cnngraph.models import registry
 from cnngraph.models.weights import require_finite
-from cnngraph.network.symbolic import unwrapped
+from cnngraph.models.wrappers import unwrapped
 from cnngraph.network.trace import weights_sha256
 from cnngraph.origin import Origin, Preprocessing
 from cnngraph.surgery import single_file
@@ -116,7 +116,7 @@ def save(
     )
     part.mkdir(parents=True)
     try:
-        save_model(model, str(part / _WEIGHTS))
+        single_file.write_tensors(model, part / _WEIGHTS)
         description = description.model_copy(update={"sha256": file_sha256(part / _WEIGHTS)})
         (part / _DESCRIPTION).write_text(description.model_dump_json(indent=2) + "\n", encoding="utf-8")
         replace_folder(part, target)

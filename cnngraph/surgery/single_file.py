@@ -10,19 +10,34 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_model
-from torch import nn
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from cnngraph.surgery.description import Description, parse
 
-__all__ = ["describes_itself", "read_description", "write"]
+__all__ = ["describes_itself", "read_description", "write", "write_tensors"]
 
 _KEY = "cnngraph"
 
 
 def write(model: nn.Module, description: Description, path: Path, labels: Mapping[str, str]) -> None:
     """Write the file; ``labels`` are further entries of the metadata."""
-    save_model(model, str(path), metadata={"format": "pt"} | dict(labels) | {_KEY: description.model_dump_json()})
+    write_tensors(model, path, {"format": "pt"} | dict(labels) | {_KEY: description.model_dump_json()})
+
+
+def write_tensors(model: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write the tensors of ``model`` by all their names; tied ones, in whatever layout they lie, once a name.
+
+    ``save_model`` of safetensors keeps one name of each, and fails where they do not lie in order (channels last).
+    """
+    tensors: dict[str, Tensor] = {}
+    places = set()
+    for name, tensor in model.state_dict().items():
+        plain = tensor.cpu().contiguous()
+        place = plain.untyped_storage().data_ptr()
+        tensors[name] = plain.clone() if place in places else plain
+        places.add(place)
+    save_file(tensors, path, metadata=dict(metadata or {}))
 
 
 def describes_itself(path: str | Path) -> bool:

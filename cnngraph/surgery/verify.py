@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from cnngraph.errors import CnngraphError, ModelError
+from cnngraph.models.wrappers import unwrapped
 from cnngraph.modes import evaluation_mode
-from cnngraph.network.symbolic import unwrapped
 from cnngraph.origin import get_origin
 from cnngraph.plan import Plan
 from cnngraph.randomness import seeded

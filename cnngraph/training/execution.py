@@ -131,7 +131,7 @@ def _step_seconds(model: nn.Module, images: torch.Tensor, candidates: Sequence[E
 
 def _one_step(model: nn.Module, images: torch.Tensor, execution: Execution) -> float:
     """Seconds of one forward and backward pass, the gradients dropped."""
-    batch = images.to(execution.device, memory_format=execution.memory_format)
+    batch = images.to(execution.device, image_type(model), memory_format=execution.memory_format)
     labels = torch.zeros(len(batch), dtype=torch.long, device=execution.device)
     dtype = torch.float16 if execution.precision == "fp16" else torch.bfloat16
     start = time.perf_counter()

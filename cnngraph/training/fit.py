@@ -27,7 +27,7 @@ from cnngraph.modes import kept_modes
 from cnngraph.training.augment import shift_and_flip
 from cnngraph.training.checkpoint import Checkpoint, read_checkpoint, settings_of, write_checkpoint
 from cnngraph.training.evaluate import evaluate
-from cnngraph.training.execution import Execution, Precision, choose_execution, logits_and_loss, pick_device
+from cnngraph.training.execution import Execution, Precision, choose_execution, image_type, logits_and_loss, pick_device
 from cnngraph.training.fitness import require_trainable
 
 __all__ = ["DEFAULT_LEARNING_RATES", "Epoch", "Fit", "Recipe", "fit"]
@@ -280,7 +280,7 @@ class _Run:
     def _step(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, int]:
         """One step of the optimizer; the batch's mean loss and its number of right answers."""
         place = self.accelerator.device
-        images = images.to(place, memory_format=self.execution.memory_format)
+        images = images.to(place, image_type(self.model), memory_format=self.execution.memory_format)
         labels = labels.to(place)
         with self.accelerator.autocast():
             logits, loss = logits_and_loss(self.model(images), labels)

@@ -41,7 +41,7 @@ def _output(model: nn.Module, images: Images) -> object:
     sample, _ = images[range(2)]
     try:
         with evaluation_mode(model), torch.no_grad():
-            return model(sample.to(place))
+            return model(sample.to(place, image_type(model)))
     except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
         shape = " x ".join(str(side) for side in sample.shape[1:])
         reason = str(error).partition("\n")[0].rstrip(".")

@@ -33,6 +33,7 @@ from cnngraph.errors import ModelError
 from cnngraph.files import file_sha256
 from cnngraph.models.own_code import describe, find
 from cnngraph.models.weights import copy_state, require_finite
+from cnngraph.models.wrappers import unwrapped
 from cnngraph.training.execution import pick_device
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class OwnTrainer:
                 "Return the trained net, or nothing where it was trained in place.",
             )
         wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-        state: dict[str, torch.Tensor] = _unwrapped(trained).state_dict()
+        state: dict[str, torch.Tensor] = unwrapped(trained).state_dict()
         found = {name: tuple(tensor.shape) for name, tensor in state.items()}
         changed = next((name for name in [*wanted, *found] if wanted.get(name) != found.get(name)), None)
         if changed is not None:
@@ -142,11 +143,3 @@ def find_trainer(name: str) -> OwnTrainer:
         ) from error
     file = getattr(sys.modules[name.partition(":")[0]], "__file__", None)
     return OwnTrainer(name, function, file_sha256(file) if file and Path(file).is_file() else "")
-
-
-def _unwrapped(net: nn.Module) -> nn.Module:
-    """The net inside the wrappers of parallel training and of torch.compile."""
-    if isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        return _unwrapped(net.module)
-    inside = getattr(net, "_orig_mod", None)
-    return _unwrapped(inside) if isinstance(inside, nn.Module) else net

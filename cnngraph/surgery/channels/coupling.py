@@ -11,7 +11,8 @@ import numpy.typing as npt
 from torch import fx, nn
 
 from cnngraph.errors import PlanError, TraceError, nearest
-from cnngraph.network.symbolic import follow_symbolically, unwrapped
+from cnngraph.models.wrappers import unwrapped
+from cnngraph.network.symbolic import follow_symbolically
 from cnngraph.surgery.channels.counts import Labels, remember_sizes
 from cnngraph.surgery.channels.kernels import made_kernels
 from cnngraph.surgery.channels.labels import LabelPass

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from cnngraph.errors import DataError, PlanError, UsageError, nearest
+from cnngraph.models.wrappers import unwrapped
 from cnngraph.modes import evaluation_mode
 from cnngraph.surgery.channels.coupling import Coupling
 
@@ -59,6 +60,7 @@ def score_filters(
         UsageError: there is no such score, or ``taylor`` is given no images.
         PlanError: ``bn`` of a net without norms.
     """
+    model = unwrapped(model)
     if score not in NET_SCORES:
         raise UsageError(f"The net itself gives no score {score!r}.", nearest(score, NET_SCORES))
     if score == "taylor":

@@ -9,7 +9,7 @@ from torch import nn
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import PlanError
-from cnngraph.network.symbolic import unwrapped
+from cnngraph.models.wrappers import unwrapped
 from cnngraph.plan import Removal
 from cnngraph.surgery.check import resolve
 from cnngraph.surgery.joins.anatomy import read

@@ -45,6 +45,18 @@ def poisoned(classes):
     nn.init.constant_(model.fc.bias, float("nan"))
     return model
 
+def lazy(classes):
+    return nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(classes))
+
+def empty(classes):
+    return Tiny(classes).to("meta")
+
+def compiled(classes):
+    return torch.compile(Tiny(classes))
+
+def parallel(classes):
+    return nn.DataParallel(Tiny(classes))
+
 number = 7
 """
 
@@ -84,12 +96,21 @@ def test_factories_get_the_classes_or_nothing(write: Callable[[str, str], None])
         ("text", r"returned str, not a torch.nn.Module"),
         ("number", r"is no function or class but int"),
         ("poisoned", r"NaN or infinite values in fc.bias"),
+        ("lazy", r"The weight 0.weight has no shape yet"),
+        ("empty", r"The weight conv.weight is on the meta device"),
     ],
 )
 def test_bad_factories_are_named_with_the_line(write: Callable[[str, str], None], factory: str, message: str) -> None:
     write("own_nets", SOURCE)
     with pytest.raises(ModelError, match=message):
         build(f"python:own_nets:{factory}", classes=3)
+
+
+@pytest.mark.parametrize("factory", ["compiled", "parallel"])
+def test_what_a_factory_wraps_is_unwrapped(write: Callable[[str, str], None], factory: str) -> None:
+    """Else its weights would have other names than those that are saved of it."""
+    write("own_nets", SOURCE)
+    assert type(build(f"python:own_nets:{factory}", classes=3)).__name__ == "Tiny"
 
 
 def test_unknown_modules_and_factories(write: Callable[[str, str], None]) -> None:

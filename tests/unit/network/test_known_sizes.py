@@ -42,6 +42,16 @@ class _Grown(_Sized):
         return x if x.sum() > 0 else -x
 
 
+class _Read(_Sized):
+    def rest(self, x: Tensor) -> Tensor:
+        return x * int(x.max())
+
+
+class _Halved(_Sized):
+    def rest(self, x: Tensor) -> Tensor:
+        return F.adaptive_avg_pool2d(x, int(x.shape[-1] / 2))
+
+
 @pytest.mark.parametrize(("side", "steps"), [(5, ["input", "pad", "conv"]), (6, ["input", "conv"])])
 def test_a_branch_by_size_is_followed_for_the_images(side: int, steps: list[str]) -> None:
     assert [layer.layer for layer in follow(_Sized(), (1, side, side)).layers] == steps
@@ -50,8 +60,10 @@ def test_a_branch_by_size_is_followed_for_the_images(side: int, steps: list[str]
 def test_sizes_and_parts_of_a_map_can_be_gone_through() -> None:
     assert follow(_Iterated(), (1, 6, 6)).layers[-1].out_height == 3
     assert [layer.kind for layer in follow(_Parts(), (1, 6, 6)).layers].count("Activation") == 2
+    assert follow(_Halved(), (1, 8, 8)).layers[-1].out_height == 2
 
 
-def test_a_branch_by_values_is_refused_with_its_line() -> None:
+@pytest.mark.parametrize("net", [_Grown, _Read])
+def test_what_reads_values_is_refused_with_its_line(net: type[nn.Module]) -> None:
     with pytest.raises(TraceError, match=r"test_known_sizes.py:\d+: what it does depends on the values of the image"):
-        follow(_Grown(), (1, 6, 6))
+        follow(net(), (1, 6, 6))

@@ -152,6 +152,8 @@ def test_where_coupling_prevents_a_multiple_it_is_said() -> None:
 def test_rounding_wider_than_every_layer_is_refused() -> None:
     with pytest.raises(PlanError, match="No layer has 16 filters: the widest, b, has 8"):
         plan(CHAIN, RISING, ratio=0.5, round_to=16)
+    with pytest.raises(PlanError, match="Every layer keeps 8 filters at least, and the widest, b, has 8"):
+        plan(CHAIN, RISING, ratio=0.5, at_least=8)
 
 
 def test_a_share_of_nothing_removes_nothing_and_says_so() -> None:

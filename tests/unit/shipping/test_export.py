@@ -125,6 +125,18 @@ def test_a_live_net_is_exported_and_left_alone(tmp_path: Path) -> None:
     assert torch.equal(again(images(1, 2, 9, 7).double()), net(images(1, 2, 9, 7).double()))
 
 
+@pytest.mark.parametrize("form", ["safetensors", "pt2"])
+def test_what_is_wrapped_is_exported_as_itself(tmp_path: Path, form: str) -> None:
+    net = nn.DataParallel(Own())
+    report = export(net, tmp_path / "own", format=form, input_shape=(2, 9, 7))
+    assert report["max_abs_diff"] <= 1e-5
+
+
+def test_tied_weights_have_all_their_names(tmp_path: Path) -> None:
+    export(Own(), tmp_path / "own.safetensors", input_shape=(2, 9, 7))
+    assert {"first.weight", "second.weight"} <= load_file(tmp_path / "own.safetensors").keys()
+
+
 class TwoAtATime(nn.Module):
     """Takes batches of two only: the size is written in the code."""
 

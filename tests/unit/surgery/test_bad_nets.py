@@ -13,6 +13,7 @@ from cnngraph.errors import CnngraphError, ModelError, PlanError, TraceError
 from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.apply import apply
 from cnngraph.surgery.channels.coupling import coupled
+from cnngraph.surgery.channels.filter_scores import score_filters
 from cnngraph.surgery.verify import state_hash, verify
 
 from .nets import seeded
@@ -150,6 +151,14 @@ def test_what_works(name: str, kind: str) -> None:
     assert isinstance(slim, Plain)
     assert {p.dtype for p in slim.parameters()} == {p.dtype for p in model.parameters()}
     assert state_hash(model) == before
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile])
+def test_filters_of_a_wrapped_net_are_scored(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    model = wrap(seeded(Plain))
+    coupling = coupled(model, SHAPE)
+    for score in ("magnitude", "random"):
+        assert score_filters(model, coupling, score) == score_filters(seeded(Plain), coupling, score)
 
 
 def test_hooks_stay_on_the_users_net_alone() -> None:

@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,33 @@ def test_a_class_of_the_running_script_is_refused(tmp_path: Path, monkeypatch: p
         save(seeded(LeNet), tmp_path / "net")
     assert "module of its own" in caught.value.hint
     assert not (tmp_path / "net").exists()
+
+
+class Tied(LeNet):
+    """Two convs of one weight; the last module that is registered is not the head."""
+
+    def __init__(self, classes: int = 10) -> None:
+        super().__init__()
+        self.fc2 = nn.Linear(84, classes)
+        self.twin = nn.Conv2d(6, 6, 3, padding=1)
+        self.other = nn.Conv2d(6, 6, 3, padding=1)
+        self.other.weight = self.twin.weight
+
+
+def test_tied_weights_in_another_layout_come_back_tied(tmp_path: Path) -> None:
+    """Such are left by a training that measured channels last to be faster."""
+    net = Tied().to(memory_format=torch.channels_last).eval()
+    again = load(save(net, tmp_path / "tied", input_shape=(1, 28, 28)))
+    assert again.other.weight is again.twin.weight
+    assert torch.equal(again.twin.weight, net.twin.weight)
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile])
+def test_a_wrapped_net_is_saved_as_itself(tmp_path: Path, wrap: Callable[[nn.Module], nn.Module]) -> None:
+    net = LeNet().eval()
+    again = load(save(wrap(net), tmp_path / "net", input_shape=(1, 28, 28)))
+    assert type(again) is LeNet
+    assert torch.equal(again(images(2, 1, 28, 28)), net(images(2, 1, 28, 28)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])

@@ -318,6 +318,14 @@ def test_weights_in_half_precision_are_not_trained(train: Images) -> None:
         fit(Net().half(), train, None, epochs=1, **HOW)
 
 
+def test_a_net_in_double_precision_is_trained_in_it(train: Images, validation: Images) -> None:
+    model = Net().double()
+    before = model.conv.weight.clone()
+    fit(model, train, validation, epochs=1, batch_size=16, device="cpu")
+    assert model.conv.weight.dtype == torch.float64
+    assert not torch.equal(model.conv.weight, before)
+
+
 def test_a_checkpoint_of_other_images_of_the_same_number_is_refused(train: Images, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     fit(Net(), train, None, epochs=1, checkpoint=path, **HOW)
