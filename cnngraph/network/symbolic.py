@@ -79,7 +79,7 @@ def follow_symbolically(
         module.meta["model"] = model
         _rewire_in_place(module)
         if not unread:
-            module.graph.eliminate_dead_code()
+            module.graph.eliminate_dead_code(lambda node: node.is_impure() or known_sizes.ASKED in node.meta)
         module.recompile()
         _propagate(module, shape, device, dtype)
     return module

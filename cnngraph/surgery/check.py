@@ -136,6 +136,11 @@ def _branch(body: Body, name: str, unknown: type[PlanError] | type[NotFoundError
         raise PlanError(
             f"{name} is a layer, no block.", "Remove it with --remove-layer, or with kind layer in the plan."
         )
+    home = name.split("#")[0]
+    several = body.calls_within(home) > 1
+    if several or (home in body.paths and not body.takes_one_map(home)):
+        how = "more than once" if several else "with other arguments than one map"
+        raise PlanError(f"The block {name} cannot go: its module {home} is called {how}.", "Remove layers inside it.")
     if node is not None or name in body.paths:
         raise PlanError(
             f"The block {name} cannot go: it has no module of its own that could be replaced, "

@@ -236,13 +236,26 @@ def _check_eval(model: nn.Module, slim: nn.Module, plan: Plan, images: Tensor) -
 
 def _check_train(model: nn.Module, slim: nn.Module, images: Tensor) -> None:
     images = _for_training(model, images)
-    missing, infinite = _gradients(slim, images)
+    try:
+        missing, infinite = _gradients(slim, images)
+    except RuntimeError as error:
+        if _trains(model, images):
+            raise
+        raise _FailedError(f"the net that it was made of fails too: {str(error).splitlines()[0]}") from error
     if missing:
         missing -= _gradients(model, images)[0]  # what the old net did not use either is no fault of the cut
     if missing:
         raise _FailedError(f"{sorted(missing)[0]} gets no gradient")
     if infinite:
         raise _FailedError(f"the gradient of {sorted(infinite)[0]} is NaN or infinite")
+
+
+def _trains(net: nn.Module, images: Tensor) -> bool:
+    try:
+        _gradients(net, images)
+    except RuntimeError:
+        return False
+    return True
 
 
 def _gradients(net: nn.Module, images: Tensor) -> tuple[set[str], set[str]]:

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, fx, nn
 
 from cnngraph.network.kinds import module_of, operation_of, step_of
+from cnngraph.network.known_sizes import DECIDES
 from cnngraph.surgery.channels import shapes
 from cnngraph.surgery.channels.counts import Count
 from cnngraph.surgery.channels.layer_labels import LayerLabels
 from cnngraph.surgery.channels.ledger import Ledger
-from cnngraph.surgery.channels.moves import MOVES, Move, UnknownError, over_places, unlabelled
+from cnngraph.surgery.channels.moves import MOVES, Move, UnknownError, filled, over_places, unlabelled
 
 __all__ = ["LabelPass"]
 
@@ -43,6 +44,7 @@ _REDUCTIONS = {  # at which place their axes are given
 }
 _SOFTMAX = frozenset({"softmax", "logsoftmax", "softmin"})
 _BY_CHANNEL = frozenset({"batchnorm", "instancenorm", "prelu"})
+_FILLED = frozenset({"zeros", "ones"})
 _WEIGHTED = frozenset({"linear", "conv1d", "conv2d", "conv3d"})
 
 
@@ -80,7 +82,7 @@ class LabelPass(fx.Interpreter):
             value = self._stop(n, operands, str(error))
         except Exception as error:  # noqa: BLE001 (whatever labels cannot go through is only no place to cut)
             value = self._stop(n, operands, f"{operation_of(n)} cannot be read ({type(error).__name__})")
-        if n.meta.get("decides"):  # with another number of channels the code would go another way
+        if n.meta.get(DECIDES):  # with another number of channels the code would go another way
             _spend((args, kwargs) if isinstance(value, bool) else () if isinstance(value, tuple) else value)
         if _shape(value) != n.meta["shape"]:
             value = self._stop(n, operands, f"{operation_of(n)} does not keep them apart")
@@ -93,6 +95,8 @@ class LabelPass(fx.Interpreter):
         step, module = step_of(n), module_of(n)
         if module is not None:
             self.reached.update(id(parameter) for parameter in module.parameters())
+        if step in _FILLED:
+            return filled(self.ledger, _sizes(args, kwargs))
         if not operands:
             value = getattr(self, n.op)(n.target, args, kwargs)
             if isinstance(value, Tensor):  # of a size that may be a number of channels
@@ -210,6 +214,12 @@ class LabelPass(fx.Interpreter):
         if module is None or not self.layers.knows(module) or path in self.ledger.known_kernels:
             raise UnknownError(f"{operation_of(n)} reads them by weights that are no layer's own")
         return self.layers(path, module, args[0], n.meta["shape"])
+
+
+def _sizes(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
+    """Sizes that are given as one sequence or one by one."""
+    given = (kwargs["size"],) if "size" in kwargs else args
+    return list(given[0]) if len(given) == 1 and isinstance(given[0], tuple | list) else list(given)
 
 
 def _softmax(n: fx.Node, module: nn.Module | None, labels: Tensor) -> Tensor:

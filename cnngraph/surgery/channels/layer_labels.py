@@ -117,6 +117,8 @@ class LayerLabels:
 
     def _dense(self, path: str, dense: nn.Linear, labels: Tensor, shape: tuple[int, ...]) -> Tensor:
         axis = labels.dim() - 1
+        if not shapes.varies(labels, axis) and any(shapes.varies(labels, other) for other in range(1, axis)):
+            return labels.narrow(axis, 0, 1).expand(shape)  # it mixes the places of each channel
         read = self._row(labels, axis, path)
         given = self.ledger.given_by(path, dense.out_features)
         if labels.dim() > 3:  # images, rows, columns, channels

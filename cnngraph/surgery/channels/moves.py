@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
 from cnngraph.surgery.channels import shapes
-from cnngraph.surgery.channels.counts import Count, Measured
+from cnngraph.surgery.channels.counts import Count, Measured, Stored
 from cnngraph.surgery.channels.ledger import Ledger
 
-__all__ = ["MOVES", "Move", "UnknownError", "over_places", "unlabelled"]
+__all__ = ["MOVES", "Move", "UnknownError", "filled", "over_places", "unlabelled"]
 
 _MISSING = object()
 
@@ -247,6 +248,31 @@ def _stack(move: Move) -> Any:
     return torch.stack(shapes.stacked(move.ledger, move.given("tensors", 0)), int(move.given("dim", 1, 0)))
 
 
+def filled(ledger: Ledger, sizes: Sequence[int]) -> Tensor:
+    """A tensor of one value, of ``sizes``: its channels are those whose number one of the sizes is."""
+    row: np.ndarray[Any, np.dtype[np.int64]] | None = None
+    place = 0
+    for axis, size in enumerate(sizes):
+        if not isinstance(size, Count):
+            continue
+        source = size.source
+        if row is None and isinstance(source, Stored):
+            row, place = ledger.fresh(int(size)), axis
+            ledger.sized(source, row, size.function)
+        elif row is None and isinstance(source, Measured) and size.is_source and len(source.labels) == int(size):
+            row, place = source.labels, axis
+        else:
+            size.spend()
+    if row is None:
+        return unlabelled(sizes)
+    line = [-1 if axis == place else 1 for axis in range(len(sizes))]
+    return torch.from_numpy(row).reshape(line).expand([int(size) for size in sizes])
+
+
+def _filled(move: Move) -> Tensor:
+    return filled(move.ledger, move.sizes("size"))
+
+
 def _getattr(move: Move) -> Any:
     return _counts(move.ledger, move.labels) if move.args[1] == "shape" else move.run()
 
@@ -289,6 +315,7 @@ MOVES: dict[str, Callable[[Move], Any]] = {
     **dict.fromkeys(("cat", "concat", "concatenate"), _cat),
     **dict.fromkeys(("viewas", "reshapeas"), _view_as),
     **dict.fromkeys(("matmul", "bmm"), _matmul),
+    **dict.fromkeys(("newzeros", "newones"), _filled),
     "narrow": _narrow,
     "numel": _numel,
     "unflatten": _unflatten,

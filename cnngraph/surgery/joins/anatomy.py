@@ -107,6 +107,11 @@ class Body(Steps):
                     found.setdefault(path, []).append(node)
         return found
 
+    def calls_within(self, path: str) -> int:
+        """How often the module ``path``, which calls others, is called in one forward pass."""
+        stacks = [(node.meta.get("nn_module_stack") or {}).items() for node in self.nodes]
+        return len({key for stack in stacks for key, (home, _) in stack if home == path})
+
     def region(self, path: str) -> Region | None:
         """The module ``path`` as a region, if it is one."""
         inside = self.paths.get(path, [])
@@ -114,7 +119,7 @@ class Body(Steps):
         convs = tuple(node for node in inside if self.is_conv(node))
         entries = {source for node in inside for source in self.sources(node) if source not in members}
         leaving = [node for node in inside if any(user not in members for user in self.readers(node))]
-        if not path or not convs or len(entries) != 1 or len(leaving) != 1:
+        if not path or not convs or len(entries) != 1 or len(leaving) != 1 or not self.takes_one_map(path):
             return None
         (entry,) = entries
         shapes = [node.meta["shape"] for node in (entry, leaving[0])]
@@ -174,7 +179,7 @@ class Body(Steps):
     def _module_around(self, members: set[fx.Node]) -> str:
         """The innermost module whose call consists of exactly ``members``, as far as the image goes; "" if none."""
         inside = {node for node in members if node in self.of_image}
-        found = [path for path, nodes in self.paths.items() if set(nodes) == inside]
+        found = [path for path, nodes in self.paths.items() if set(nodes) == inside and self.takes_one_map(path)]
         return max(found, key=len, default="")
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
+from cnngraph.network.known_sizes import ASKED
 from cnngraph.network.symbolic import fake_tensors
 from cnngraph.surgery.joins.passage import Copy, conv_size, own_passage, passage, region_passage
 from cnngraph.surgery.joins.steps import is_product, step_name
@@ -130,11 +131,14 @@ class Fitter(fx.Interpreter):
         elif isinstance(value, tuple | list) and value and all(isinstance(part, Tensor) for part in value):
             if [tuple(part.shape) for part in value] != before:
                 self.changed.add(node)
+                if isinstance(before, list) and len(value) != len(before):
+                    raise self._misfit(f"{step_name(node)} would give {len(value)} parts and not {len(before)}", node)
         elif before is None and node.op != "output":
             known = node.meta.get("value")
             same = isinstance(known, int | float | str | bool | torch.Size) and known == value
             if not same and known is not None and not self.changed.isdisjoint(node.all_input_nodes):
                 self.changed.add(node)
+                self._check_answers(node, known, value)
 
     def _step(self, node: fx.Node) -> Any:
         if self.wound.body.module(node) is not None:
@@ -303,6 +307,16 @@ class Fitter(fx.Interpreter):
             reason = f"the {what} {step_name(node)} needs {sides[0].meta['shape'][1]} channels on both sides"
             raise MisfitError(reason, node, sides[:1], meets=True)
         raise MisfitError(f"the maps that meet in {step_name(node)} would have other sizes", node, sides, size=True)
+
+    def _check_answers(self, node: fx.Node, known: Any, value: Any) -> None:
+        """What the code asked of a number while it was followed must have the answer that it had."""
+        if all(kind(value) == kind(known) for kind in node.meta.get(ASKED, ())):
+            return
+        sized = [source for source in self.wound.body.upstream_maps(node) if source in self.changed]
+        size = any(_size(source.meta["shape"]) != _size(self.shapes.get(source)) for source in sized)
+        where = f" at {node.meta['line']}" if node.meta.get("line") else ""
+        reason = f"the code goes by a size that would be {value} instead of {known}{where}"
+        raise MisfitError(reason, node, sized, size=size)
 
     def _check_batch(self, node: fx.Node, value: Tensor) -> None:
         before = node.meta.get("shape")

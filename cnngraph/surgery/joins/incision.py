@@ -136,6 +136,7 @@ def _close(wound: Wound, fitter: Fitter) -> Incision:
             raise PlanError(
                 f"{wound.name} cannot go: the net's output would have another shape.", "The classifier stays."
             )
+    _silence_idle(wound)
     resized = {body.path(node): _resize(wound, fitter, node, widths) for node, widths in fitter.widths.items()}
     adapters = _adapters(wound, fitter)
     order = {name: place for place, name in enumerate(dict.fromkeys(str(node.target) for node in body.convs))}
@@ -163,6 +164,50 @@ def _close(wound: Wound, fitter: Fitter) -> Incision:
         shapes={node.name: shape for node, shape in fitter.shapes.items() if node not in wound.quiet},
         notes=(*extent.notes, *_gate_notes(wound)),
     )
+
+
+def _silence_idle(wound: Wound) -> None:
+    """Let norms and activations go on which the net's output no longer depends, as before a branch that is left out.
+
+    Raises:
+        PlanError: there is something else with weights on which it no longer depends.
+    """
+    body = wound.body
+    constant = {node for node, gap in wound.gaps.items() if gap.path in wound.extent.left_out | wound.opened}
+    sources = {node: [gap.source] for node, gap in wound.gaps.items()}
+    sources |= {node: [kept] for node, kept in wound.bypassed.items()} | {node: [] for node in constant}
+    gone = wound.skipped | wound.silent | set(wound.gaps) | set(wound.closed)
+    weighted = [node for node in body.nodes if node not in gone and _has_weights(body, node)]
+    before, now = _used(body, {}), _used(body, sources)
+    still = {str(node.target) for node in weighted if node in now}
+    idle = [node for node in weighted if node in before and str(node.target) not in still]
+    for node in idle:
+        if not (body.is_norm(node) or body.is_activation(node)):
+            raise PlanError(
+                f"{wound.name} cannot go: {node.target} would stay and have no part in what the net gives.",
+                "Remove other layers.",
+            )
+    wound.silent |= set(idle)
+    wound.silenced += tuple(dict.fromkeys(str(node.target) for node in idle))
+
+
+def _used(body: Body, sources: Mapping[fx.Node, list[fx.Node]]) -> set[fx.Node]:
+    """The nodes that the net's output depends on; ``sources``: what some of them read instead."""
+    found: set[fx.Node] = set()
+    waiting = [body.nodes[-1]]
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting.extend(sources.get(node, node.all_input_nodes))
+    return found
+
+
+def _has_weights(body: Body, node: fx.Node) -> bool:
+    if node.op == "get_attr":
+        return node.target in body.parameters
+    module = body.module(node) if node.op == "call_module" else None
+    return module is not None and next(module.parameters(), None) is not None
 
 
 def _gate_notes(wound: Wound) -> list[str]:

@@ -19,7 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnngraph.console import Progress
+from cnngraph.errors import CnngraphError, PlanError
 from cnngraph.modes import evaluation_mode
+from cnngraph.network.symbolic import line_of_traceback
 from cnngraph.surgery.joins.incision import Join
 from cnngraph.surgery.joins.least_squares import Fit, RankError, Ridge, memory_needed
 from cnngraph.surgery.joins.passage import padding_before
@@ -242,6 +244,15 @@ def _run(net: nn.Module, batch: Tensor) -> None:
             net(batch.to(weight.device, weight.dtype))
     except _EnoughError:
         pass
+    except (CnngraphError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        where = f" at {line}" if (line := line_of_traceback(error.__traceback__)) else ""
+        raise PlanError(
+            f"The joins cannot be fitted, the net fails{where}: {reason}.",
+            "Give images that the net takes, and let its forward do without what is gone.",
+        ) from error
 
 
 def _size_recorder(name: str, found: dict[str, tuple[int, ...]]) -> Callable[..., None]:

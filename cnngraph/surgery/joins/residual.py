@@ -117,6 +117,8 @@ def _read_block(steps: Steps, name: str, sums: list[fx.Node], inside: list[fx.No
     reason = ""
     if len(convs[0]) == len(convs[1]):
         reason = "both ways to its sum have as many convs, so that none is the shortcut"
+    elif not steps.takes_one_map(name):
+        reason = "it is called with other arguments than one map"
     elif pieces is None:
         reason = "its shortcut, or what follows its sum, is no chain of modules"
     return Residual(

@@ -12,6 +12,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
+from cnngraph.network.known_sizes import OTHERWISE
 from cnngraph.surgery.joins.whole_convs import OWN_FORWARD, with_whole_convs
 
 __all__ = ["NORMS", "Steps", "is_product", "is_sum", "module_path", "step_name", "within"]
@@ -63,6 +64,7 @@ class Steps:
         self.nodes = list(graph_module.graph.nodes)
         self.order = {node: place for place, node in enumerate(self.nodes)}
         self._modules = dict(graph_module.named_modules())
+        self.parameters = {name for name, _ in graph_module.named_parameters(remove_duplicate=False)}
         self._dense = {node: made for node in self.nodes if (made := _dense_module(node, graph_module)) is not None}
         self.calls_of: dict[int, list[fx.Node]] = {}
         for node in self.nodes:
@@ -108,6 +110,10 @@ class Steps:
         if node in self._dense:
             return sum(path == self._dense[node][0] for path, _ in self._dense.values())
         return len(self.calls_of[id(self.module(node))]) if node.op == "call_module" else 0
+
+    def takes_one_map(self, path: str) -> bool:
+        """Whether the module ``path`` is called with one value and nothing else, as what may stand there instead is."""
+        return path not in self.nodes[0].meta.get(OTHERWISE, ())
 
     def shares_weights(self, node: fx.Node) -> bool:
         """Whether a parameter of the module of ``node`` is another module's too (tied weights)."""
@@ -173,6 +179,18 @@ class Steps:
             node = node.all_input_nodes[0]
         there = self.activation_module(node) if self.is_activation(node) else None
         return isinstance(wanted, _IDEMPOTENT) and type(there) is type(wanted)
+
+    def upstream_maps(self, number: fx.Node) -> list[fx.Node]:
+        """The values of the image whose sizes ``number`` is reckoned from."""
+        found: list[fx.Node] = []
+        waiting = [number]
+        while waiting:
+            here = waiting.pop()
+            if here in self.of_image:
+                found.append(here)
+            else:
+                waiting.extend(here.all_input_nodes)
+        return list(dict.fromkeys(found))
 
     def upstream(self, node: fx.Node, end: fx.Node) -> list[fx.Node] | None:
         """What ``node`` is made of up to ``end``, in network order; ``None`` if the image comes in another way too."""

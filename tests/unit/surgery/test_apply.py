@@ -98,7 +98,7 @@ def test_hooks_go_also_when_the_net_raises() -> None:
     model = toy("plain")
     bad = [(images(4, 1, 4, 4), torch.zeros(4)), (images(4, 2, 4, 4), torch.zeros(4))]
     before = state_hash(model)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(PlanError, match=r"the net fails at .*: .* expected input\[4, 2, 4, 4\] to have 1 channels"):
         apply(model, plan("a", init="least-squares"), loader=bad)
     assert state_hash(model) == before
 

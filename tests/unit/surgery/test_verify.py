@@ -103,6 +103,16 @@ class TestFaults:
         assert not proof.train_forward
         assert failure in proof.failures
 
+    def test_a_net_that_did_not_train_before_either(self) -> None:
+        class Torn(LeNet):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return super().forward(x.sigmoid().requires_grad_().sigmoid().sigmoid_().add_(1)).exp().add_(1)
+
+        failure = train_failure(seeded(Torn), apply(seeded(Torn), plan("conv2")), (1, 28, 28))
+        assert failure.startswith(
+            "train forward and backward: the net that it was made of fails too: one of the variab"
+        )
+
     def test_maps_beside_the_logits_are_no_fault(self) -> None:
         class WithMaps(LeNet):
             def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
