@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.baselines import SHAPE, new_net
+from benchmarks.baselines import SHAPE, accuracy, new_net
 from cnngraph.datasets.registry import Data, loader
 from cnngraph.errors import PlanError
 from cnngraph.measures.registry import measure_network
@@ -51,6 +51,11 @@ class Subject:
     data: Data
     seed: int
     width: float
+
+    @cached_property
+    def accuracy(self) -> float:
+        """Of the net as it is, on the test images."""
+        return accuracy(self.model, self.data.test)
 
     @cached_property
     def network(self) -> Network:

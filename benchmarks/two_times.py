@@ -52,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nets", nargs="+", default=list(NETS), choices=NETS)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--fine-tune", type=int, default=4, help="epochs after the cut")
+    parser.add_argument("--fine-tune", type=int, default=3, help="epochs after the cut")
     parser.add_argument("--speedup", type=float, default=2.0)
     parser.add_argument("--batch", type=int, default=64, help="images a pass of which the latency is measured")
     parser.add_argument("--repeats", type=int, default=11, help="passes that a latency is the median of")
@@ -115,9 +115,11 @@ class Race:
         return row
 
     def _raced(self, name: str, subject: Subject, data: Data) -> dict[str, Any]:
-        found = self._chosen(subject, data, CHOICES[name]) if name in CHOICES else {}
-        cuts = layer_cuts(subject, found["measure"]) if found else CONTENDERS[name](subject)
-        net, speedup = self._reach(subject.model, cuts)
+        found: dict[str, Any] = {}
+        if name in CHOICES:
+            found, net, speedup = self._chosen(subject, data, CHOICES[name])
+        else:
+            net, speedup = self._reach(subject.model, CONTENDERS[name](subject))
         origin = get_origin(net)
         if name.endswith("reconstructed") and origin is not None:
             reconstruct(subject.model, net, origin.plans[-1], loader=subject.batches(), seed=subject.seed)
@@ -137,7 +139,7 @@ class Race:
         return found | {
             "untrained": before,
             "accuracy": accuracy(net, data.test),
-            "baseline": accuracy(subject.model, data.test),
+            "baseline": subject.accuracy,
             "speedup": _ratio(timed[self.options.batch].median_ms),
             "speedup_batch_1": _ratio(timed[1].median_ms),
             "parameters": _parameters(net) / _parameters(subject.model),
@@ -149,16 +151,18 @@ class Race:
     def _repeats(self) -> int:
         return int(self.options.repeats)
 
-    def _chosen(self, subject: Subject, data: Data, measures: Iterable[str]) -> dict[str, Any]:
-        """The measure whose net, joined and untrained, is best on validation images."""
+    def _chosen(self, subject: Subject, data: Data, measures: Iterable[str]) -> tuple[dict[str, Any], nn.Module, float]:
+        """The measure whose net, joined and untrained, is best on validation images; that net and its speed-up."""
         scores: dict[str, float] = {}
+        nets: dict[str, tuple[nn.Module, float]] = {}
         for measure in measures:
             try:
-                net, _ = self._reach(subject.model, layer_cuts(subject, measure))
+                nets[measure] = self._reach(subject.model, layer_cuts(subject, measure))
             except CnngraphError:
                 continue
-            scores[measure] = accuracy(net, data.validation)
-        return {"measure": max(scores, key=lambda name: scores[name]), "validation": scores}
+            scores[measure] = accuracy(nets[measure][0], data.validation)
+        best = max(scores, key=lambda name: scores[name])
+        return {"measure": best, "validation": scores}, *nets[best]
 
     def _reach(self, model: nn.Module, cuts: list[Cut]) -> tuple[nn.Module, float]:
         """The cut whose measured speed-up is nearest to what is wanted, by bisection: each takes more than the last."""
@@ -185,9 +189,7 @@ class Race:
         if model is net:
             return 1.0
         nets = {"old": model, "new": net}
-        found = measure_latency(
-            nets, SHAPE, batch_size=self.options.batch, repeats=self._repeats, warmup=2, tries=_TRIES
-        )
+        found = measure_latency(nets, SHAPE, batch_size=self.options.batch, repeats=self._repeats, warmup=2, tries=2)
         return _ratio(found.median_ms)
 
     def report(self) -> None:
