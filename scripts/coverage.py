@@ -2,8 +2,8 @@
 
     python scripts/coverage.py [NET ...] [--again] [--minutes 30]
 
-Each net is surveyed in a process of its own and kept in ``benchmarks/results/coverage.jsonl`` as soon as it is done,
-so that the work can be interrupted and taken up again, and done in slices. ``--again`` surveys nets that have a row.
+Each net is surveyed in a process of its own and its row written as soon as it is done, so that the work can be
+interrupted and taken up again, and done in slices. ``--again`` surveys nets that have a row, the oldest first.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-CACHE = ROOT / "benchmarks" / "results" / "coverage.jsonl"
 TABLE = ROOT / "docs" / "coverage.csv"
 sys.path.insert(0, str(ROOT))
 
@@ -30,11 +30,11 @@ _HOUR = 3600
 
 
 def known() -> dict[str, dict[str, Any]]:
-    """The rows that were found so far, by net; of two of one net the later."""
-    if not CACHE.is_file():
+    """The rows of the table, by net."""
+    if not TABLE.is_file():
         return {}
-    lines = CACHE.read_text(encoding="utf-8").splitlines()
-    return {row["net"]: row for row in map(json.loads, lines)}
+    with TABLE.open(encoding="utf-8", newline="") as file:
+        return {row["net"]: row for row in csv.DictReader(file)}
 
 
 def survey(net: str) -> dict[str, Any]:
@@ -53,12 +53,17 @@ def survey(net: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(done.stdout)
         return found
     last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-    return {"net": net, "seconds": round(time.perf_counter() - began, 1), "reasons": f"FAILED: {last}"}
+    today = datetime.now(UTC).date().isoformat()
+    return {
+        "net": net,
+        "seconds": round(time.perf_counter() - began, 1),
+        "surveyed": today,
+        "reasons": f"FAILED: {last}",
+    }
 
 
-def write_table() -> None:
-    """``docs/coverage.csv``: the known rows in the order of the list."""
-    rows = known()
+def write_table(rows: dict[str, dict[str, Any]]) -> None:
+    """``docs/coverage.csv``: these rows in the order of the list."""
     with TABLE.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
         writer.writeheader()
@@ -72,20 +77,17 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="also nets that have a row")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no further net after so long")
     options = parser.parse_args()
-    CACHE.parent.mkdir(exist_ok=True)
-    there = known()
-    wanted = [net for net in options.nets or EVERY_NET if options.again or net not in there]
+    rows = known()
+    wanted = [net for net in options.nets or EVERY_NET if options.again or net not in rows]
+    wanted.sort(key=lambda net: rows.get(net, {}).get("surveyed") or "")
     began = time.perf_counter()
     for net in wanted:
         if time.perf_counter() - began > 60 * options.minutes:
             break
-        row = survey(net)
-        with CACHE.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        write_table()
-        print(f"{net}: {row['seconds']} s {row['reasons'][:200]}", flush=True)
-    write_table()
-    return int(any("FAILED" in row["reasons"] for row in known().values()))
+        rows[net] = survey(net)
+        write_table(rows)
+        print(f"{net}: {rows[net]['seconds']} s {rows[net]['reasons'][:200]}", flush=True)
+    return int(any("FAILED" in row["reasons"] for row in rows.values()))
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def decide(
     model = stored(db, name)
     way = _filters if decision.method == "filters" else _layers
     made = way(db, settings, model, decision, data=data, progress=progress, costs=costs)
-    if made.removed:
+    if made.removes:
         progress.start("Rehearsing the plan")
         _rehearse(model, made)
     return made.model_copy(update={"recipe": model.recipe})

@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import traceback
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,7 @@ __all__ = [
 BATCH = 2  # images in the shapes that are propagated: more than one, so that a batch is never taken for a broadcast
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _INPUT = "input"
+_CONTAINERS = (dict, OrderedDict, defaultdict, list, set, deque)
 _TORCH = f"{Path(torch.__file__).parent}{os.sep}"
 
 
@@ -113,7 +115,9 @@ def left_untouched(model: nn.Module, *, training: bool) -> Iterator[None]:
     """One mode for all and no hooks inside; afterwards modes, hooks, attributes and buffers are as they were."""
     modules = list(model.modules())
     attributes = [dict(module.__dict__) for module in modules]
-    contents = [{key: dict(value) for key, value in kept.items() if type(value) is dict} for kept in attributes]
+    contents = [
+        (value, copy.copy(value)) for kept in attributes for value in kept.values() if type(value) in _CONTAINERS
+    ]
     buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
     try:
         for module in modules:
@@ -122,12 +126,12 @@ def left_untouched(model: nn.Module, *, training: bool) -> Iterator[None]:
                 module.__dict__[hooks] = type(module.__dict__[hooks])()
         yield
     finally:
-        for module, kept, dicts in zip(modules, attributes, contents, strict=True):
+        for module, kept in zip(modules, attributes, strict=True):
             module.__dict__.clear()
             module.__dict__.update(kept)
-            for key, content in dicts.items():
-                kept[key].clear()
-                kept[key].update(content)
+        for container, content in contents:
+            container.clear()
+            (container.extend if isinstance(container, list | deque) else container.update)(content)
         with torch.no_grad():
             for buffer, before in buffers:
                 if not torch.equal(buffer, before):

@@ -6,6 +6,7 @@ import json
 import sys
 import warnings
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.coverage.survey import CHECKS, KINDS, Row, survey
@@ -21,6 +22,7 @@ COLUMNS = (
     "seconds",
     "slowest_removal_seconds",
     "peak_mb",
+    "surveyed",
     "reasons",
 )
 
@@ -37,6 +39,7 @@ def as_record(row: Row) -> dict[str, Any]:
         "seconds": round(row.seconds, 1),
         "slowest_removal_seconds": round(row.surgery_seconds, 2),
         "peak_mb": round(row.peak_mb),
+        "surveyed": datetime.now(UTC).date().isoformat(),
         "reasons": "; ".join(_reasons(row)),
     }
 

@@ -87,6 +87,14 @@ class Count(int):
         self.spend()
         return super().__pow__(other, modulo)
 
+    def __rpow__(self, other: Any, modulo: Any = None) -> Any:
+        self.spend()
+        return super().__rpow__(other, modulo)
+
+    def __neg__(self) -> Any:
+        self.spend()
+        return super().__neg__()
+
     def _combined(self, other: object, result: Any, act: Callable[[int, int], Any]) -> Any:
         if type(result) is not int:
             self.spend()
@@ -128,8 +136,14 @@ class Count(int):
     def __floordiv__(self, other: Any) -> Any:
         return self._combined(other, super().__floordiv__(other), lambda a, b: a // b)
 
+    def __rfloordiv__(self, other: Any) -> Any:
+        return self._combined(other, super().__rfloordiv__(other), lambda a, b: b // a)
+
     def __mod__(self, other: Any) -> Any:
         return self._combined(other, super().__mod__(other), lambda a, b: a % b)
+
+    def __rmod__(self, other: Any) -> Any:
+        return self._combined(other, super().__rmod__(other), lambda a, b: b % a)
 
 
 def _same(value: int) -> int:

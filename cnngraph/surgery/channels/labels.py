@@ -103,7 +103,7 @@ class LabelPass(fx.Interpreter):
                 _spend((args, kwargs))
             return _without_labels(value)
         if module is not None and self.layers.knows(module):
-            return self.layers.called(str(n.target), module, args[0], n.meta["shape"])
+            return self.layers.called(str(n.target), module, (*args, *kwargs.values())[0], n.meta["shape"])
         if step in MOVES:
             return MOVES[step](
                 Move(self.ledger, n, module, args, kwargs, lambda: getattr(self, n.op)(n.target, args, kwargs))
@@ -111,6 +111,7 @@ class LabelPass(fx.Interpreter):
         if step in _ELEMENTWISE or (step in _REDUCTIONS and len(operands) > 1):
             return self._elementwise(n, operands, (args, kwargs))
         if step in _PLACEWISE:
+            self._fix(operands[1:], f"{operation_of(n)} goes by them")  # a grid of places, say
             return over_places(args[0], n.meta["shape"])
         if step in _REDUCTIONS:
             return _reduced(n, args, kwargs)

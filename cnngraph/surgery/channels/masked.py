@@ -72,7 +72,7 @@ def _let_read(layer: nn.Module, kernel: Kernel, kept: npt.NDArray[np.bool_]) -> 
     """Let a layer that makes its weights read zeros, or what is ``kept`` alone where it mixes its weights."""
     if not kernel.inputs or kept.all():
         return
-    layer.register_forward_pre_hook(_Reading(torch.from_numpy(kept), alone=kernel.mixes))
+    layer.register_forward_pre_hook(_Reading(torch.from_numpy(kept), alone=kernel.mixes), with_kwargs=True)
     if kernel.mixes:
         of_group = kept[: len(kept) // int(getattr(layer, "groups", 1))]
         for part in kernel.inputs:
@@ -87,13 +87,20 @@ class _Reading:
         self.kept = kept
         self.alone = alone
 
-    def __call__(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def __call__(
+        self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         axis = -1 if isinstance(layer, nn.Linear) else 1
-        maps, *others = inputs
+        if not args:
+            name, maps = next(iter(kwargs.items()))
+            return args, {**kwargs, name: self._read(maps, axis)}
+        return (self._read(args[0], axis), *args[1:]), kwargs
+
+    def _read(self, maps: Tensor, axis: int) -> Tensor:
         kept = self.kept.to(maps.device)
         if self.alone:
-            return maps.index_select(axis, torch.nonzero(kept).flatten()), *others
-        return maps.movedim(axis, -1).mul(kept).movedim(-1, axis), *others
+            return maps.index_select(axis, torch.nonzero(kept).flatten())
+        return maps.movedim(axis, -1).mul(kept).movedim(-1, axis)
 
 
 def _give_weight(norm: nn.Module, name: str) -> None:

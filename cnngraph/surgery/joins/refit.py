@@ -168,8 +168,8 @@ def _solve(
     for number, batch in enumerate(batches[: task.batches]):
         seen: list[Tensor] = []
 
-        def hook(_module: nn.Module, args: tuple[Tensor, ...], seen: list[Tensor] = seen) -> None:
-            seen.append(args[0])
+        def hook(_module: nn.Module, args: Any, kwargs: dict[str, Any], seen: list[Tensor] = seen) -> None:
+            seen.append((*args, *kwargs.values())[0])
             raise _EnoughError
 
         with _observed(slim, [(task.join.layer, hook)], before=True):
@@ -274,7 +274,11 @@ def _observed(
     try:
         for name, hook in hooks.items() if isinstance(hooks, dict) else hooks:
             module = net.get_submodule(name)
-            handles.append(module.register_forward_pre_hook(hook) if before else module.register_forward_hook(hook))
+            handles.append(
+                module.register_forward_pre_hook(hook, with_kwargs=True)
+                if before
+                else module.register_forward_hook(hook)
+            )
         with evaluation_mode(net):
             yield
     finally:

@@ -178,7 +178,7 @@ class Steps:
         while self.is_passing(node) or node in passed:
             node = node.all_input_nodes[0]
         there = self.activation_module(node) if self.is_activation(node) else None
-        return isinstance(wanted, _IDEMPOTENT) and type(there) is type(wanted)
+        return isinstance(wanted, _IDEMPOTENT) and type(there) is type(wanted) and _range(there) == _range(wanted)
 
     def upstream_maps(self, number: fx.Node) -> list[fx.Node]:
         """The values of the image whose sizes ``number`` is reckoned from."""
@@ -221,8 +221,13 @@ def _dense_module(node: fx.Node, module: nn.Module) -> tuple[str, nn.Linear] | N
     return path, nn.Linear(inputs, outputs, bias=bias is not None, device="meta")
 
 
+def _range(clamp: nn.Module) -> tuple[object, object]:
+    """Between which values an idempotent activation leaves its input as it is."""
+    return getattr(clamp, "min_val", None), getattr(clamp, "max_val", None)
+
+
 def is_sum(node: fx.Node) -> bool:
-    """Whether ``node`` adds two maps."""
+    """Whether ``node`` adds two maps, each as it is (no ``alpha``)."""
     return _meets(node, _SUMS, {"add", "add_"})
 
 
@@ -235,7 +240,10 @@ def _meets(node: fx.Node, functions: set[Any], methods: set[str]) -> bool:
     named = node.op == "call_function" and node.target in functions
     named = named or (node.op == "call_method" and node.target in methods)
     shapes = [source.meta.get("shape") for source in node.all_input_nodes]
-    return named and len(shapes) == 2 and all(isinstance(shape, tuple) and len(shape) == 4 for shape in shapes)
+    plain = len(node.args) + len(node.kwargs) == 2
+    return (
+        named and plain and len(shapes) == 2 and all(isinstance(shape, tuple) and len(shape) == 4 for shape in shapes)
+    )
 
 
 def step_name(node: fx.Node) -> str:

@@ -161,6 +161,25 @@ def test_the_net_is_left_as_it_was() -> None:
     assert [type(part) for part in net.parts] == [int, int]  # type: ignore[union-attr]
 
 
+class _Logs(nn.Module):
+    """It keeps what it saw in a list of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head, self.seen = nn.Conv2d(1, 4, 1), nn.Linear(4, 2), ["nothing"]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x)
+        self.seen.append(x.mean())  # type: ignore[arg-type]
+        return self.head(x.mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def test_what_a_net_collects_is_what_it_was() -> None:
+    net = seeded(_Logs)
+    coupled(net, SHAPE)
+    assert net.seen == ["nothing"]
+
+
 @pytest.fixture(scope="module")
 def sums() -> Coupling:
     return coupled(nets.added(), SHAPE)

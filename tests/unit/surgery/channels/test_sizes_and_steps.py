@@ -64,12 +64,33 @@ def test_a_size_that_another_value_takes_stays_true() -> None:
     coupling = coupled(net(renamed, q=conv(4, 4)), SHAPE)
     assert dict(coupling.groups[0].filters) == {"a": 0, "q": 0}
     assert free(net(lambda _, x: F.softmax(x, 1).view(x.shape[0], x.shape[1], 6, 6))) == 0
-    assert free(net(lambda _, x: x + torch.ones(2, 1, 1, 1).sum() * torch.zeros(1, x.shape[1], 1, 1))) == 0
+    # A tensor of one value that is made as wide as the map follows it.
+    assert free(net(lambda _, x: x + torch.ones(2, 1, 1, 1).sum() * torch.zeros(1, x.shape[1], 1, 1))) == 4
 
 
 def test_channels_that_are_counted_stay() -> None:
     assert free(net(lambda _, x: x * (x[0].numel() / 100))) == 0
     assert free(net(lambda _, x: x * (x.shape[2] / 100))) == 4
+
+
+def test_every_way_to_reckon_with_a_count_holds_the_channels() -> None:
+    assert free(net(lambda _, x: x * (64 // x.size(1)))) == 0
+    assert free(net(lambda _, x: x * (65 % x.size(1)))) == 0
+    assert free(net(lambda _, x: x * 2 ** x.size(1))) == 0
+    assert free(net(lambda _, x: x * -x.size(1))) == 0
+
+
+def test_channels_that_say_where_others_are_read_stay() -> None:
+    def warp(net: Any, x: Tensor) -> Tensor:
+        return F.grid_sample(x, net.off(x).tanh().permute(0, 2, 3, 1), align_corners=False)
+
+    moved = net(warp, off=conv(4, 2))
+    assert free(moved) == 4
+    assert free(moved, "off") == 0
+
+
+def test_a_layer_may_be_called_by_keyword() -> None:
+    assert free(seeded(lambda: Net(lambda n, x: n.b(input=n.a(input=x)), 3, a=conv(1, 4), b=conv(4, 3)))) == 4
 
 
 def test_a_decision_by_the_number_of_channels_holds_them() -> None:

@@ -14,7 +14,7 @@ from cnngraph.surgery.cost import Costs
 from cnngraph.surgery.joins.passage import Adapter, Nothing
 from tests.unit.surgery.nets import plan
 
-from .joint_nets import Auxiliary, Composite, Dense, DenseHead, Joined, Squeeze, Sum, Twice, image
+from .joint_nets import Auxiliary, Composite, Dense, DenseHead, Joined, Pooled, Squeeze, Sum, Twice, conv, image
 
 SHAPE = (1, 2, 2)
 X = image([1.0, 2.0], [3.0, 4.0])  # mean 2.5; a stride of 2 sees its 1, a pool of 2 its mean
@@ -167,3 +167,53 @@ def test_what_gives_the_output_stays() -> None:
     with pytest.raises(PlanError, match="The classifier stays") as caught:
         cut(Joined(), plan("head"), input_shape=SHAPE)
     assert caught.value.hint == "The classifier stays."
+
+
+class _Clamped(nn.Module):
+    """``act(x + conv(x))``."""
+
+    def __init__(self, act: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.act = conv([[1.0]]), act
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(x + self.conv(x))  # type: ignore[no-any-return]
+
+
+class _Clamps(Pooled):
+    """A clamp to -2..2, then a block that ends in the clamp ``act``."""
+
+    def __init__(self, act: nn.Module) -> None:
+        super().__init__()
+        self.stem, self.wide, self.block = conv([[1.0]]), nn.Hardtanh(-2, 2), _Clamped(act)
+        self.head = conv([[1.0]])
+
+    def body(self, x: Tensor) -> Tensor:
+        return self.block(self.wide(self.stem(x)))  # type: ignore[no-any-return]
+
+
+def test_a_clamp_stays_unless_the_same_one_was_before_it() -> None:
+    slim, _ = without(_Clamps(nn.Hardtanh(-0.5, 0.5)), blocks=("block",))
+    assert logits(slim) == torch.tensor([[0.5]])
+    slim, _ = without(_Clamps(nn.Hardtanh(-2, 2)), blocks=("block",))
+    assert isinstance(slim.block, nn.Identity)
+    assert logits(slim) == torch.tensor([[1.75]])
+
+
+class _Weighted(Pooled):
+    """A sum one side of which counts half."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.conv, self.head = conv([[1.0]]), conv([[4.0]]), conv([[1.0]])
+
+    def body(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        return torch.add(self.conv(x), x, alpha=0.5)
+
+
+def test_a_sum_with_a_factor_is_no_sum_that_a_branch_can_leave() -> None:
+    assert logits(_Weighted()) == torch.tensor([[11.25]])
+    assert None not in removable_blocks(follow(_Weighted(), SHAPE)).values()
+    slim, _ = without(_Weighted(), "conv")
+    assert logits(slim) == torch.tensor([[3.75]])  # x + x / 2

@@ -75,3 +75,9 @@ def test_what_stands_for_a_conv_is_called_by_keyword_too(layer: str) -> None:
     model = ByKeyword().eval()
     rehearse(model, plan(layer), input_shape=(1, 4, 4))
     assert cut(model, plan(layer), input_shape=(1, 4, 4))(images(1, 1, 4, 4)).shape == (1, 1)
+
+
+def test_a_layer_that_is_called_by_keyword_is_refitted() -> None:
+    made = plan("first", init="least-squares")
+    _, report = apply_with_report(ByKeyword().eval(), made, loader=batches((1, 4, 4)))
+    assert all(join.relative_error is not None for join in report.joins)
