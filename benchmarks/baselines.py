@@ -9,6 +9,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from benchmarks.report import RESULTS
@@ -85,7 +86,11 @@ def baseline(net: str, setting: Setting, data: Data, seed: int) -> nn.Module:
 
 
 def train(model: nn.Module, data: Data, epochs: int, seed: int, learning_rate: float | None = None) -> None:
-    """Train in place, with shifts and flips; the epoch with the best validation accuracy is kept."""
+    """Train in place, with shifts and flips; the epoch with the best validation accuracy is kept.
+
+    In channels-last memory, which trains these nets in half to three quarters of the time; afterwards the net lies in
+    memory as others do, so that latencies compare.
+    """
     fit(
         model,
         data.train,
@@ -96,8 +101,9 @@ def train(model: nn.Module, data: Data, epochs: int, seed: int, learning_rate: f
         augment=True,
         device="cpu",
         precision="fp32",
-        channels_last=False,
+        channels_last=True,
     )
+    model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
 def accuracy(model: nn.Module, images: object) -> float:

@@ -207,13 +207,12 @@ class Race:
 
     def _page(self, rows: list[dict[str, Any]]) -> str:
         known, options = machine(), self.options
-        seeds = len({row["seed"] for row in rows})
         said = (
             f"{self.settings[rows[0]['net']].images} Baselines are trained for {options.epochs} epochs. "
             f"Fine-tuning: {options.fine_tune} epochs at {FINE_TUNING_RATE:g}. Speed-ups are "
             f"measured at batch {options.batch}, eager, {known['threads']} thread, {known['processor']}, "
-            f"{known['date']}; {options.speedup:g} times was wanted. Mean ± standard deviation over {seeds} "
-            f"seed{'s' if seeds > 1 else ''}. A speed-up that misses what was wanted by more than {TOLERANCE:.0%} is "
+            f"{known['date']}; {options.speedup:g} times was wanted. Mean ± standard deviation over the "
+            f"seeds. A speed-up that misses what was wanted by more than {TOLERANCE:.0%} is "
             "marked with *: its accuracy is not to be compared. Joins, and what is called reconstructed, are fitted on "
             "training images before any fine-tuning; the other contenders see images in fine-tuning alone (Taylor also "
             "for its scores)."
@@ -236,7 +235,9 @@ class Race:
             "notes",
         )
         lines = [self._line(name, [row for row in mine if row["contender"] == name]) for name in CONTENDERS]
-        title = f"### {net} of width {self.settings[net].width:g}: {whole:.1%} before"
+        seeds = len({row["seed"] for row in mine})
+        counted = f"{seeds} seed{'s' if seeds > 1 else ''}"
+        title = f"### {net} of width {self.settings[net].width:g}, {counted}: {whole:.1%} before"
         return f"{title}\n\n{markdown(header, [line for line in lines if line])}"
 
     def _line(self, name: str, rows: list[dict[str, Any]]) -> list[str]:
