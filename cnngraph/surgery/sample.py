@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,9 +11,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from cnngraph.errors import DataError, PlanError
-from cnngraph.network.symbolic import left_untouched
 from cnngraph.origin import get_origin
 from cnngraph.randomness import seeded
+from cnngraph.surgery.sameness import tensors_of
 
 __all__ = ["IMAGES", "fitting_images", "input_shape_of", "outputs_of"]
 
@@ -101,11 +102,20 @@ def _takes(model: nn.Module, shape: tuple[int, int, int]) -> bool:
 
 
 def outputs_of(model: nn.Module, shape: tuple[int, int, int]) -> int:
-    """How many logits an image gets: the number of classes of a net that says nothing else; 0 where it gives none."""
+    """How many logits an image gets: the number of classes of a net that says nothing else.
+
+    Of several outputs the first counts; of a net that cannot be asked what its last layer gives.
+    """
     weight = next(model.parameters(), torch.zeros(()))
-    with left_untouched(model, training=False), torch.no_grad():
+    logits: list[Tensor] = []
+    with torch.no_grad():
         try:
-            output = model(torch.zeros(1, *shape, device=weight.device, dtype=weight.dtype))
-        except (RuntimeError, ValueError, TypeError, AssertionError, IndexError):
-            return 0
-    return int(output.shape[-1]) if isinstance(output, torch.Tensor) and output.ndim > 1 else 0
+            # In another memory format a view may fail that works otherwise; the copy takes what forward leaves.
+            twin = copy.deepcopy(model).to(memory_format=torch.contiguous_format).eval()
+            logits = tensors_of(twin(torch.zeros(1, *shape, device=weight.device, dtype=weight.dtype)))
+        except Exception:  # noqa: BLE001 (whatever the user's code raises)
+            logits = []
+    if logits and logits[0].ndim > 1:
+        return int(logits[0].shape[-1])
+    last = [module for module in model.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1:]
+    return max((m.out_features if isinstance(m, nn.Linear) else m.out_channels for m in last), default=0)

@@ -44,6 +44,7 @@ _REDUCTIONS = {  # at which place their axes are given
 }
 _SOFTMAX = frozenset({"softmax", "logsoftmax", "softmin"})
 _BY_CHANNEL = frozenset({"batchnorm", "instancenorm", "prelu"})
+_KINDS_OF_NUMBERS = (("device",), ("dtype",))  # of a weight, which say nothing of its size
 _FILLED = frozenset({"zeros", "ones"})
 _WEIGHTED = frozenset({"linear", "conv1d", "conv2d", "conv3d"})
 
@@ -153,7 +154,7 @@ class LabelPass(fx.Interpreter):
         self.reached.add(id(value))
         long = [axis for axis, size in enumerate(value.shape) if size > 1]
         owner, _, name = path.rpartition(".")
-        if any(step_of(user) not in _WEIGHTED for user in n.users):
+        if any(step_of(user) not in _WEIGHTED and user.args[1:] not in _KINDS_OF_NUMBERS for user in n.users):
             self.ledger.reckoned.add(owner)
         if len(long) != 1 or not self._holds(owner, name):
             return unlabelled(value.shape)

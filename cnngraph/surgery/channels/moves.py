@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
 from cnngraph.surgery.channels import shapes
-from cnngraph.surgery.channels.counts import Count, Measured, Stored
+from cnngraph.surgery.channels.counts import Count, Labels, Measured, Stored
 from cnngraph.surgery.channels.ledger import Ledger
 
 __all__ = ["MOVES", "Move", "UnknownError", "filled", "over_places", "unlabelled"]
@@ -250,7 +249,7 @@ def _stack(move: Move) -> Any:
 
 def filled(ledger: Ledger, sizes: Sequence[int]) -> Tensor:
     """A tensor of one value, of ``sizes``: its channels are those whose number one of the sizes is."""
-    row: np.ndarray[Any, np.dtype[np.int64]] | None = None
+    row: Labels | None = None
     place = 0
     for axis, size in enumerate(sizes):
         if not isinstance(size, Count):

@@ -107,7 +107,9 @@ def test_looking_at_a_net_in_train_mode_leaves_its_statistics(made: Callable[[],
 
 def test_tensors_that_no_module_keeps_hold_their_channels() -> None:
     coupling = coupled(seeded(_Constants), SHAPE)
-    assert {group.fixed for group in coupling.groups if group.filters} == {"they meet values that belong to no channel"}
+    fixed = {layer: group.fixed for group in coupling.groups for layer, _ in group.filters}
+    assert fixed == {"a.0": "", "b.0": "they meet values that belong to no channel"}  # a buffer is cut along, mask not
+    assert carve(seeded(_Constants), coupling, {"a.0": [1]}).get_buffer("shift").shape == (5,)
 
 
 def test_a_norm_over_channels_without_weights_sees_the_survivors() -> None:
@@ -209,3 +211,65 @@ def test_a_size_read_off_a_weight_holds_its_channels() -> None:
     coupling = coupled(seeded(_ScaledByFanIn), SHAPE)
     reasons = {group.fixed for group in coupling.groups if group.filters}
     assert reasons == {"the code reckons with the weights of b.0"}
+
+
+class _OwnNorm(nn.Module):
+    """A batch norm of one's own, whose statistics are buffers that its code shapes."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.rand(1, width, 1, 1) + 0.5)
+        self.register_buffer("mean", torch.rand(width))
+        self.register_buffer("variance", torch.rand(width) + 0.5)
+        self.register_buffer("gain", torch.tensor([2.0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = (x - self.mean.reshape(1, -1, 1, 1)) * (self.variance + 1e-5).rsqrt()[:, None, None]
+        return self.scale * (x * self.gain if self.gain[0] > 1 else x)
+
+
+class _OwnNorms(_Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = _OwnNorm(6)
+
+    def between(self, x: Tensor) -> Tensor:
+        return self.norm(x)
+
+
+class _States(_Body):
+    """States begin as zeros: as wide as a number that is stored, as wide as the map, and where the weights lie."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width = 6
+        self.step = nn.Conv2d(12, 6, 3, padding=1)
+
+    def between(self, x: Tensor) -> Tensor:
+        n, channels, height, width = x.shape
+        state = torch.zeros(n, self.width, height, width, device=self.step.weight.device)
+        for _ in range(2):
+            state = torch.tanh(self.step(torch.cat([x, state], 1))) + x.new_zeros(n, channels, height, width)
+        return state
+
+
+class _MixedPlaces(_Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Sequential(nn.Linear(64, 5), nn.GELU(), nn.Linear(5, 64))
+
+    def between(self, x: Tensor) -> Tensor:
+        return x + self.mix(x.flatten(2)).view(x.shape)
+
+
+@pytest.mark.parametrize("made", [_OwnNorms, _States, _MixedPlaces])
+def test_buffers_states_and_mixed_places_follow_their_channels(made: Callable[[], nn.Module]) -> None:
+    net = seeded(made)
+    coupling, gone, batch = coupled(net, SHAPE), {"a.0": [1, 4]}, [images(8, *SHAPE)]
+    slim = carve(net, coupling, gone)
+    assert slim.get_parameter("b.0.weight").shape[1] == 4
+    assert difference(slim, masked(net, coupling, gone), batch, batch).relative < 1e-9
+    if made is _OwnNorms:
+        assert slim.get_buffer("norm.mean").shape == (4,)
+    if made is _States:
+        assert slim.width == 4
