@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from cnngraph import __version__
-from cnngraph.models.weights import require_finite
+from cnngraph.models.weights import require_finite, require_values
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.network.trace import weights_sha256
 from cnngraph.origin import Preprocessing, get_origin
@@ -103,6 +103,7 @@ def pack(
         ModelError: its weights are NaN or infinite, or lie on no device.
     """
     model = unwrapped(model)
+    require_values(model)
     require_finite(model, "The net")
     if input_shape is None and preprocessing is not None:
         input_shape = (preprocessing.channels, *preprocessing.size)

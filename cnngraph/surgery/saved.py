@@ -23,7 +23,7 @@ from cnngraph import __version__
 from cnngraph.errors import CnngraphError, ModelError, NotFoundError
 from cnngraph.files import file_sha256, recover_folder, replace_folder
 from cnngraph.models import registry
-from cnngraph.models.weights import require_finite
+from cnngraph.models.weights import require_finite, require_values
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.network.trace import weights_sha256
 from cnngraph.origin import Origin, Preprocessing
@@ -139,6 +139,7 @@ def describe(
 ) -> Description:
     """What a saved model says of ``model``, with the sha256 of its tensors; arguments and errors as :func:`save`."""
     model = unwrapped(model)
+    require_values(model)
     require_finite(model, "The net")
     if input_shape is None and preprocessing is not None:
         input_shape = (preprocessing.channels, *preprocessing.size)
