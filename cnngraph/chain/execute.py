@@ -65,7 +65,7 @@ def carry_out(
     if not plan.removes:
         raise PlanError(
             "The plan removes nothing, so there is no new model to make.",
-            f"See what does: cnngraph plan {name} --schedule, or a larger --ratio.",
+            f"See what does: cnngraph plan {name} --schedule; or ask for more: a larger --ratio, a smaller --at-least.",
         )
     removal_rows(db, plan)  # what the graph could not say afterwards is refused before hours of training
     subject = open_subject(ModelChoice(name=str(model.folder)), model.data(data), progress)
