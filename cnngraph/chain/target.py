@@ -68,6 +68,12 @@ def reach_by_ratio(bench: Bench, plan_at: Callable[[float], Plan]) -> Plan:
         return known[filters]
 
     bench.progress.start("Searching the ratio")
+    most = _most(plan_at)
+    if most is not None and not most.filters:
+        raise PlanError(
+            f"No filters can go: {' '.join(most.notes)}",
+            "Choose a smaller --round-to or --at-least, or let layers go: --method multilayer.",
+        )
     found = approach(
         bench.wanted,
         lambda aim: smallest_ratio(what_at, predict, aim),
@@ -78,6 +84,14 @@ def reach_by_ratio(bench: Bench, plan_at: Callable[[float], Plan]) -> Plan:
     _require_in_reach(bench, found, count, f"removing {count} filters", "Ask for less, or let layers go.")
     made = plans[found.what]
     return _finished(bench, made, made.removes, found)
+
+
+def _most(plan_at: Callable[[float], Plan]) -> Plan | None:
+    """The plan of the largest ratio; ``None`` where that one cannot be made (a smaller one may be)."""
+    try:
+        return plan_at(0.99)
+    except PlanError:
+        return None
 
 
 def _least(bench: Bench) -> Literal[1, 2]:
@@ -100,6 +114,8 @@ def _require_in_reach(bench: Bench, found: Approach[Any], count: int, how: str, 
     """
     if found.landed:
         return
+    if not count and found.exhausted:
+        raise PlanError(f"Nothing goes: no choice brings the net nearer to {bench.target.shown(found.wanted)}.", hint)
     if not count:
         raise PlanError(
             f"Nothing goes: whatever could go first overshoots {bench.target.shown(found.wanted)} by far.", hint

@@ -154,6 +154,18 @@ def test_a_table_that_does_not_fit_is_refused_as_such(net: nn.Module, tmp_path: 
         reach_by_ratio(made, lambda ratio: gone) if filters else reach_by_layers(made, ranking(net), KEEP)
 
 
+def test_layers_too_narrow_for_the_rounding_are_said_before_anything_is_measured(net: nn.Module) -> None:
+    coupling = coupled(net, SHAPE)
+    timer = Timer()
+    with pytest.raises(PlanError, match=r"No filters can go: .*No filter goes") as caught:
+        reach_by_ratio(
+            bench(net, Target("speedup", 1.5), timer),
+            lambda ratio: plan_filters(coupling, magnitude(net, coupling), ratio=ratio, round_to=4),
+        )
+    assert "--round-to" in caught.value.hint
+    assert timer.asked == []
+
+
 def test_the_ratio_of_filters_lands_by_what_the_built_net_has(net: nn.Module) -> None:
     coupling = coupled(net, SHAPE)
     scores = magnitude(net, coupling)
