@@ -58,12 +58,7 @@ def prove_saved(path: Path, *, parent: Path | None, data: OtherData, seed: int, 
     """
     named = DataChoice(name=data.name, root=data.root) if data.name else None
     images = (lambda: named) if named else None
-    found = _proven(path, str(path), [parent] if parent else [], images, seed, progress)
-    if parent is not None and found["parent"] is None:
-        raise ModelError(
-            f"{path} was not cut from {parent}: that is another net.", "Give the model that it was pruned from."
-        )
-    return {"model": str(path)} | found
+    return {"model": str(path)} | _proven(path, str(path), [parent] if parent else [], images, seed, progress, parent)
 
 
 def _proven(
@@ -73,7 +68,9 @@ def _proven(
     data: Callable[[], DataChoice] | None,
     seed: int,
     progress: Progress,
+    required: Path | None = None,
 ) -> dict[str, Any]:
+    """``required``: the candidate that it must have been cut from, said before the long work."""
     from cnngraph.surgery.likeness import executed, unlikeness
     from cnngraph.surgery.saved import read_saved
     from cnngraph.surgery.verify import verify
@@ -85,6 +82,10 @@ def _proven(
     # Who the plan was for is known: the net is looked for by what it is.
     plan = slim.origin.plans[-1].model_copy(update={"architecture": "", "recipe": ""})
     found = _parent(slim, candidates)
+    if required is not None and found is None:
+        raise ModelError(
+            f"{path} was not cut from {required}: that is another net.", "Give the model that it was pruned from."
+        )
     parent = found[1].model if found else _new_parent(slim, seed)
     progress.start("Carrying the plan out anew")
     shape = slim.origin.input_shape or slim.input_shape
