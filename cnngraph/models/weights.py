@@ -42,6 +42,7 @@ _HARMLESS: list[Any] = [
     (np.float64(0).__reduce__()[0], "numpy._core.multiarray.scalar"),
 ]
 _COUNTER = "num_batches_tracked"
+_SHAPES = 3  # how many are told in full where they differ; the others are named
 _AUXILIARY_HEADS = ("AuxLogits.fc", "aux1.fc2", "aux2.fc2")
 
 
@@ -131,8 +132,8 @@ def fit_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], *, where:
         new_head: leave the head as it was initialised.
 
     Raises:
-        ModelError: names are missing or unknown or shapes differ (the first of each, and how many), or a value is NaN
-            or infinite; nothing was copied.
+        ModelError: names are missing or unknown or shapes differ (each is named), or a value is NaN or infinite;
+            nothing was copied.
     """
     require_values(model)
     own = model.state_dict()
@@ -151,14 +152,17 @@ def fit_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], *, where:
             "Use --new-head to give the net an untrained output layer.",
         )
     if missing or extra or misshapen:
-        shapes = [f"{key} is {tuple(given[key].shape)}, the net needs {tuple(wanted[key].shape)}" for key in misshapen]
-        parts = [
-            f"it lacks {_some(missing)}" if missing else "",
-            f"it has unknown {_some(extra)}" if extra else "",
-            _some(shapes, "; "),
+        parts = [f"it lacks {_each(missing)}"] if missing else []
+        parts += [f"it has unknown {_each(extra)}"] if extra else []
+        parts += [
+            f"{key} is {tuple(given[key].shape)}, the net needs {tuple(wanted[key].shape)}"
+            for key in misshapen[:_SHAPES]
         ]
+        parts += [f"of other shapes, too, are {_each(misshapen[_SHAPES:])}"] if misshapen[_SHAPES:] else []
+        if missing and len(extra) == len(given) > _SHAPES:  # another net: lists would say less
+            parts = [f"it has none of its tensors, such as {missing[0]}, but others, such as {extra[0]}"]
         raise ModelError(
-            f"{where} does not fit the net: {'; '.join(part for part in parts if part)}.",
+            f"{where} does not fit the net: {'; '.join(parts)}.",
             "Give weights of this very net, or name the architecture that they were trained in."
             if missing or extra
             else "Check the architecture, --size, --width and the input channels.",
@@ -214,8 +218,15 @@ def copy_state(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     model.load_state_dict(state)
 
 
-def _some(names: list[str], separator: str = ", ") -> str:
-    return separator.join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+def _each(names: list[str]) -> str:
+    """Every name, those of one module together: a net that is off by a layer lacks many."""
+    modules: dict[str, list[str]] = {}
+    for name in names:
+        modules.setdefault(name.rpartition(".")[0], []).append(name)
+    return ", ".join(
+        own[0] if len(own) == 1 or not module else f"{module} ({', '.join(name.rpartition('.')[2] for name in own)})"
+        for module, own in modules.items()
+    )
 
 
 def heads(model: nn.Module) -> list[str]:

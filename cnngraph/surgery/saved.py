@@ -29,6 +29,7 @@ from cnngraph.network.trace import weights_sha256
 from cnngraph.origin import Origin, Preprocessing
 from cnngraph.surgery import single_file
 from cnngraph.surgery.description import FORMAT, Description, parse
+from cnngraph.surgery.likeness import joins_of
 from cnngraph.surgery.rebuilding import fill, origin_for, rebuilt
 from cnngraph.surgery.sample import input_shape_of
 
@@ -144,16 +145,18 @@ def describe(
     if input_shape is None and preprocessing is not None:
         input_shape = (preprocessing.channels, *preprocessing.size)
     shape = input_shape or input_shape_of(model)
+    origin = origin_for(model, architecture, options, classes, shape)
     return Description(
         format=FORMAT,
         cnngraph=__version__,
-        origin=origin_for(model, architecture, options, classes, shape),
+        origin=origin,
         input_shape=shape,
         preprocessing=preprocessing or Preprocessing(size=(shape[1], shape[2]), channels=shape[0]),
         classes=tuple(classes),
         dataset=dataset,
         training=dict(training or {}),
         trained=trained,
+        joins=joins_of(model, origin.plans),
         sha256=weights_sha256(model),
     )
 
@@ -221,11 +224,23 @@ def _filled(known: Description, weights: Path) -> Saved:
         raise ModelError(
             f"The net of {weights} cannot be built again: {error.message}", error.hint or "Save it again."
         ) from error
+    _require_the_same_joins(known, joins_of(model, known.origin.plans), weights)
     fill(model, tensors, where=str(weights))
     return Saved(
         model=model.eval(),
         **{name: getattr(known, name) for name in Saved.model_fields if name != "model"},
     )
+
+
+def _require_the_same_joins(known: Description, found: Mapping[str, str], weights: Path) -> None:
+    """Plans are carried out anew: what this cnngraph puts in the place of a layer must be what was there."""
+    other = next((path for path, text in known.joins.items() if found.get(path) != text), None)
+    if other is not None:
+        raise ModelError(
+            f"The net of {weights} cannot be built again: this cnngraph puts {found.get(other, 'nothing')} at {other}, "
+            f"the one that saved it put {known.joins[other]} there.",
+            f"Install cnngraph {known.cnngraph}, which wrote it.",
+        )
 
 
 def is_saved(path: str | Path) -> bool:

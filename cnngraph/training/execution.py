@@ -56,7 +56,7 @@ def pick_device(name: str | torch.device) -> torch.device:
     if name not in ("cpu", "cuda"):
         raise UsageError(f"There is no device {name!r}.", "Known: auto, cpu, cuda.")
     if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("There is no CUDA device here.", "Use --device cpu, or install a CUDA build of PyTorch.")
+        raise UsageError("There is no CUDA device here.", "Use the CPU, or install a CUDA build of PyTorch.")
     return torch.device(name)
 
 

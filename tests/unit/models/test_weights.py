@@ -91,7 +91,9 @@ def test_a_net_whose_own_names_have_the_prefix(tmp_path: Path) -> None:
     for file in ("plain.pt", "parallel.pt"):
         load_weights(loaded, tmp_path / file)
         assert same(trained, loaded)
-    with pytest.raises(ModelError, match=r"lacks module\.0\.weight, module\.0\.bias, module\.2\.weight and 1 more"):
+    with pytest.raises(
+        ModelError, match=r"none of its tensors, such as module\.0\.weight, but others, such as 0\.weight"
+    ):
         load_weights(loaded, tmp_path / "inner.pt")
 
 
@@ -188,7 +190,7 @@ def test_missing_and_unknown_names_are_named(tmp_path: Path) -> None:
         load_weights(small(), tmp_path / "odd.pt")
 
 
-def test_every_kind_of_misfit_is_named_with_how_many(tmp_path: Path) -> None:
+def test_every_misfit_is_named(tmp_path: Path) -> None:
     state = build("cnngraph:lenet5", classes=10, in_channels=1, width=1.0).state_dict()
     for name in ("weight", "bias"):
         state[f"head.{name}"] = state.pop(f"classifier.4.{name}")
@@ -198,10 +200,10 @@ def test_every_kind_of_misfit_is_named_with_how_many(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as caught:
         load_weights(net, tmp_path / "odd.pt")
     assert caught.value.message == (
-        f"{tmp_path / 'odd.pt'} does not fit the net: it lacks classifier.4.weight, classifier.4.bias; "
-        "it has unknown head.weight, head.bias; features.0.weight is (6, 1, 5, 5), the net needs (3, 1, 5, 5); "
-        "features.0.bias is (6,), the net needs (3,); features.3.weight is (16, 6, 5, 5), the net needs (8, 3, 5, 5) "
-        "and 5 more."
+        f"{tmp_path / 'odd.pt'} does not fit the net: it lacks classifier.4 (weight, bias); "
+        "it has unknown head (weight, bias); features.0.weight is (6, 1, 5, 5), the net needs (3, 1, 5, 5); "
+        "features.0.bias is (6,), the net needs (3,); features.3.weight is (16, 6, 5, 5), the net needs (8, 3, 5, 5); "
+        "of other shapes, too, are features.3.bias, classifier.0 (weight, bias), classifier.2 (weight, bias)."
     )
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 

@@ -273,7 +273,7 @@ FOREIGN = [json.loads(Plan(removes=(Removal(layer="layer9.conv1"),)).model_dump_
     ("tensors", "metadata", "said"),
     [
         ({"features.0.weight": torch.ones(3, 1, 5, 5)}, {}, "does not hold the weights that were saved"),
-        ({"features.0.weight": None, "features.0.bias": None}, {}, "lacks features.0.weight, features.0.bias"),
+        ({"features.0.weight": None, "features.0.bias": None}, {}, r"lacks features\.0 \(weight, bias\)"),
         ({"spare": torch.ones(1)}, {}, "has unknown spare"),
         ({"features.0.bias": torch.ones(9)}, {}, r"features.0.bias is \(9,\), the net needs \(3,\)"),
         ({"features.0.bias": torch.full((3,), torch.nan)}, {}, "3 NaN or infinite values in features.0.bias"),

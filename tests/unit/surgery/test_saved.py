@@ -73,6 +73,20 @@ def test_a_block_cut_comes_back(tmp_path: Path) -> None:
     assert torch.equal(load(save(slim, tmp_path / "slim"))(x), slim(x))
 
 
+def test_a_net_whose_ends_were_joined_otherwise_is_refused(tmp_path: Path) -> None:
+    slim = apply(build("cnngraph:resnet20", classes=3, width=0.25), plan("layer1.0.conv1", blocks=["layer2.0"])).eval()
+    folder = save(slim, tmp_path / "slim")
+    joins = json.loads((folder / "model.json").read_text())["joins"]
+    assert joins["layer1.0.conv1"] == "Identity()"
+    assert {path.partition(".")[0] for path in joins} == {"layer1", "layer2"}
+    # As a cnngraph that pools in its place would have written it.
+    _rewrite(folder, lambda c: c["joins"].update({"layer1.0.conv1": "AvgPool2d(kernel_size=2)"}))
+    with pytest.raises(ModelError, match=r"puts Identity\(\) at layer1\.0\.conv1, the one that saved it put AvgPool2d"):
+        load(folder)
+    _rewrite(folder, lambda c: c.pop("joins") and c.update(format=1))
+    assert not load(folder).training
+
+
 def test_a_users_class_is_found_again(tmp_path: Path) -> None:
     slim = apply(seeded(LeNet), plan("conv1"))
     folder = save(slim, tmp_path / "slim")
