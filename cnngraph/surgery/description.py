@@ -26,8 +26,8 @@ class Description(BaseModel):
         classes: names of the outputs (empty where unknown). dataset: name of the data that it was trained on, or "".
         training: the settings that it was trained with ({} where unknown).
         trained: whether its weights are more than an initialisation.
-        joins: what stands where plans removed layers and blocks, by path: a plan names what goes, and a later cnngraph may
-            join the ends otherwise. Empty where nothing does, and before format 2.
+        joins: what stands where plans removed layers and blocks, by path: a plan names what goes, and a later
+            cnngraph may join the ends otherwise. Empty where nothing does, and before format 2.
         sha256: of the weights file beside it; in a single file, of the tensors (``trace.weights_sha256``).
     """
 
