@@ -5,10 +5,7 @@ All three give a net that takes any number of images, with ``preprocessing``, ``
 
 from __future__ import annotations
 
-import contextlib
-import io
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ import torch
 
 from cnngraph.errors import CnngraphError, ModelError
 from cnngraph.shipping.parcel import Parcel
+from cnngraph.silence import silence
 from cnngraph.surgery import single_file
 
 __all__ = ["FORMATS", "require_extra"]
@@ -29,7 +27,7 @@ def _safetensors(parcel: Parcel, path: Path) -> dict[str, Any]:
 
 def _pt2(parcel: Parcel, path: Path) -> dict[str, Any]:
     files = {f"{name}.json": text for name, text in parcel.labels.items()}
-    with _silence():
+    with silence():
         torch.export.save(_program(parcel), path, extra_files=files)
     return {}
 
@@ -39,7 +37,7 @@ def _onnx(parcel: Parcel, path: Path) -> dict[str, Any]:
         raise ModelError("A net in bfloat16 cannot be exported as ONNX: numpy has no such type.", "Use model.float().")
     program = _program(parcel)
     try:
-        with _silence():
+        with silence():
             exported: Any = torch.onnx.export(
                 program, dynamo=True, input_names=["images"], output_names=["logits"], verbose=False
             )
@@ -71,7 +69,7 @@ def _program(parcel: Parcel) -> torch.export.ExportedProgram:
     """The net as torch.export sees it, for any number of images."""
     images = torch.zeros(2, *parcel.input_shape, dtype=parcel.dtype)
     try:
-        with torch.no_grad(), _silence():
+        with torch.no_grad(), silence():
             return torch.export.export(
                 parcel.model, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=False
             )
@@ -80,14 +78,6 @@ def _program(parcel: Parcel) -> torch.export.ExportedProgram:
             f"torch.export cannot take the net, for any number of images: {_first_line(error)}",
             "Export it as safetensors, or mend the net.",
         ) from error
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """torch reports its steps on stdout, where --json has its one object, and remarks on its own internals."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _first_line(error: Exception) -> str:

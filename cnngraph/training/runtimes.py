@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import copy
-import io
-import logging
 import os
-import warnings
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from cnngraph.errors import CnngraphError, ModelError, UsageError, nearest
+from cnngraph.silence import silence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,18 +75,11 @@ def onnx_model(model: nn.Module, images: torch.Tensor) -> Any:
         CnngraphError: the extra is not installed. ModelError: the net cannot be exported.
     """
     _onnxruntime()
-    exporter = logging.getLogger("torch.onnx")
-    level = exporter.level
     try:
-        exporter.setLevel(logging.ERROR)
-        # The exporter talks about its progress on both streams, and about its own deprecations.
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
+        with silence():
             program = torch.onnx.export(copy.deepcopy(model).cpu(), (images.cpu(),), dynamo=True, verbose=False)
     except torch.onnx.errors.OnnxExporterError as error:
         raise ModelError(f"The net cannot be exported to ONNX: {_first_line(error)}", "Use --runtime eager.") from error
-    finally:
-        exporter.setLevel(level)
     assert program is not None
     return program.model_proto
 

@@ -158,13 +158,16 @@ class Judges(TwoAtATime):
 
 @pytest.mark.parametrize("form", ["pt2", "onnx"])
 @pytest.mark.parametrize("net", [TwoAtATime, Judges])
-def test_a_net_that_torch_cannot_export_says_why(tmp_path: Path, form: str, net: type[nn.Module]) -> None:
+def test_a_net_that_torch_cannot_export_says_why(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], form: str, net: type[nn.Module]
+) -> None:
     if form == "onnx":
         pytest.importorskip("onnxscript", reason="needs the extra onnx")
     with pytest.raises(ModelError, match=r"torch\.export cannot take the net, for any number of images") as caught:
         export(net(), tmp_path / "net", format=form, input_shape=(1, 8, 8))
     assert "\n" not in caught.value.message
     assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")  # torch would print the whole graph
 
 
 class Pair(TwoAtATime):
