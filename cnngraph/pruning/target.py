@@ -28,6 +28,7 @@ TOLERANCE = 0.15  # of the target, on either side: so far off counts as reached
 NEAR = 0.05  # of the target: the search goes on while a net could come nearer than that
 SLACK = 0.03  # of a prediction: nearer than that is near enough to stop
 ROUNDS = 6  # nets that are built and measured at most
+_PUSHES = 8  # corrections in a row that may lead to nets that are known
 _RATIOS = tuple(i / 100 for i in range(1, 100))
 
 
@@ -219,7 +220,8 @@ def approach(
     """Choose by prediction, measure the net that is really built, correct the aim by what the prediction missed, again.
 
     It ends when a net within 5 % of what is wanted has been measured ``least`` times, when no other net comes out of a
-    correction, or after six measurements. The net that comes out, the nearest, was measured ``least`` times.
+    correction, or after six measurements. While all nets miss the target on the same side, a correction that leads back
+    to a known one is made again, from where it led. The net that comes out, the nearest, was measured ``least`` times.
 
     Args:
         wanted: the share that is to be left. choose: what goes for a predicted share. measure: the share that is left.
@@ -229,6 +231,7 @@ def approach(
     choices: list[Choice[What]] = []
     shares: list[list[float]] = []  # of each choice, as often as it was measured
     order: list[float] = []
+    pushes = 0
     while len(order) < ROUNDS:
         choice = choose(aim)
         index = next((i for i, known in enumerate(choices) if known.what == choice.what), len(choices))
@@ -236,13 +239,19 @@ def approach(
             choices.append(choice)
             shares.append([])
         elif len(shares[index]) >= least:
-            break  # the correction leads back to a net that is known
+            # The correction leads back to a net that is known: what it saves is less than what a prediction sees.
+            if pushes == _PUSHES or choice.exhausted or not _missed_on_one_side(shares, wanted):
+                break
+            pushes += 1
+            aim = _within(aim * wanted / statistics.median(shares[index]))
+            continue
+        pushes = 0
         share = measure(choice.what)
         shares[index].append(share)
         order.append(share)
         middle = statistics.median(shares[index])
         if _far(middle, wanted) > math.log(1 + NEAR):
-            aim = min(max(choice.share * wanted / middle, 1e-3), 1 - 1e-3)
+            aim = _within(choice.share * wanted / middle)
         elif len(shares[index]) >= least:
             break
     best = min(range(len(choices)), key=lambda i: _far(statistics.median(shares[i]), wanted))
@@ -253,6 +262,18 @@ def approach(
     return Approach(
         found.what, statistics.median(shares[best]), wanted, found.share, tuple(order), choices[best].exhausted
     )
+
+
+def _missed_on_one_side(shares: list[list[float]], wanted: float) -> bool:
+    """Whether no net landed, and all are too large or all too small: between two nets there may be none."""
+    middles = [statistics.median(of_one) for of_one in shares]
+    return min(_far(middle, wanted) for middle in middles) > math.log(1 + TOLERANCE) and (
+        min(middles) > wanted or max(middles) < wanted
+    )
+
+
+def _within(aim: float) -> float:
+    return min(max(aim, 1e-3), 1 - 1e-3)
 
 
 def _far(share: float, wanted: float) -> float:

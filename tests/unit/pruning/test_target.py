@@ -157,6 +157,31 @@ def test_steps_too_coarse_for_the_target_end_in_the_nearer_net() -> None:
     assert 2 <= len(found.measured) <= 4
 
 
+def test_a_correction_that_leads_back_is_made_again() -> None:
+    """The first half of what goes saves nothing that could be measured, and comes in steps that are coarse."""
+
+    def steps(aim: float) -> Choice[float]:
+        predicted = round(aim * 5) / 5
+        return Choice(predicted, predicted)
+
+    measure, built = counted(lambda what: min(1.0, what + 0.4))
+    found = approach(0.8, steps, measure)
+    assert (found.what, found.landed) == (0.4, True)
+    assert len(built) <= 6
+
+
+def test_a_net_of_which_nothing_helps_ends() -> None:
+    asked: list[float] = []
+
+    def same(aim: float) -> Choice[str]:
+        asked.append(aim)
+        return Choice("the only one", 0.9)
+
+    found = approach(0.5, same, lambda what: 0.95)
+    assert (found.landed, found.measured) == (False, (0.95, 0.95))
+    assert len(asked) <= 12
+
+
 def test_what_is_out_of_reach_is_exhausted() -> None:
     found = approach(0.1, lambda aim: Choice("all", 0.4, exhausted=True), lambda what: 0.45)
     assert (found.exhausted, found.landed, found.share) == (True, False, 0.45)
