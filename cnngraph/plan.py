@@ -120,6 +120,11 @@ class Plan(_Strict):
         return {removal.layer: removal.filters for removal in self.removes if removal.kind == "filters"}
 
     @property
+    def unguarded(self) -> Plan:
+        """The same for whatever net fits it: of one that was checked when it was first carried out."""
+        return self.model_copy(update={"architecture": "", "recipe": ""})
+
+    @property
     def in_words(self) -> str:
         """What goes, in a few words: the layers and blocks by name, the filters counted."""
         parts = self.removed

@@ -80,7 +80,7 @@ def _proven(
     if not slim.origin.plans:
         raise PlanError(f"{name} was not pruned: there is no plan to prove.", "Prune it: cnngraph prune NAME ...")
     # Who the plan was for is known: the net is looked for by what it is.
-    plan = slim.origin.plans[-1].model_copy(update={"architecture": "", "recipe": ""})
+    plan = slim.origin.plans[-1].unguarded
     found = _parent(slim, candidates)
     if required is not None and found is None:
         raise ModelError(

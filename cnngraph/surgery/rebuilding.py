@@ -38,9 +38,8 @@ def rebuilt(origin: Origin, input_shape: tuple[int, int, int] | None = None) -> 
     """
     model = registry.rebuild(origin.architecture, origin.options)
     for plan, shape in origin.executed:
-        # The plan was checked when it was first carried out; its guard knows names that a rebuilt net may not have.
-        bare = plan.model_copy(update={"architecture": "", "recipe": ""})
-        model = cut(model, bare, input_shape=shape or input_shape)
+        # Its guard knows names that a rebuilt net may not have.
+        model = cut(model, plan.unguarded, input_shape=shape or input_shape)
     set_origin(model, origin)
     return model
 
