@@ -17,14 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from torch import nn
 
-from benchmarks.baselines import (
-    SHAPE,
-    Setting,
-    accuracy,
-    add_options,
-    baseline,
-    open_images,
-)
+from benchmarks.baselines import SHAPE, WIDTHS, Setting, accuracy, add_options, baseline, open_images, settings_of
 from benchmarks.report import Findings, machine, markdown, write_result, write_section
 from cnngraph.datasets.registry import Data, loader
 from cnngraph.errors import PlanError
@@ -34,7 +27,7 @@ from cnngraph.surgery.apply import apply_with_report
 from cnngraph.surgery.check import removable
 
 INITS = get_args(Init)
-NETS = ("vgg16_bn", "resnet20", "mobilenet_v2")
+NETS = tuple(WIDTHS)
 
 
 def main() -> None:
@@ -43,17 +36,17 @@ def main() -> None:
     parser.add_argument("--nets", nargs="+", default=list(NETS), choices=NETS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--test-images", type=int, default=2000)
-    add_options(parser, images_per_class=1000, epochs=12, width=0.25)
+    add_options(parser)
     options = parser.parse_args()
-    setting = Setting(options.data, options.images_per_class, options.epochs, options.width)
+    settings = settings_of(options, NETS)
     found = Findings("joins", ("setting", "net", "conv", "init"))
-    data = open_images(setting)
+    data = open_images(next(iter(settings.values())))
     for net in options.nets:
-        model = baseline(net, setting, data, options.seed)
-        _measure(net, model, setting.label, data, options, found)
-    rows = [row for row in found.all() if row["setting"] == setting.label]
-    write_result("joins", {"benchmark": "joins", "machine": machine(), "setting": vars(setting), "findings": rows})
-    write_section("joins", page(rows, setting, options.test_images))
+        model = baseline(net, settings[net], data, options.seed)
+        _measure(net, model, settings[net].label, data, options, found)
+    rows = [row for row in found.all() if row["setting"] == settings[row["net"]].label]
+    write_result("joins", {"benchmark": "joins", "machine": machine(), "findings": rows})
+    write_section("joins", page(rows, settings, options.test_images))
 
 
 def _measure(net: str, model: nn.Module, label: str, data: Data, options: argparse.Namespace, found: Findings) -> None:
@@ -83,19 +76,21 @@ def _one(model: nn.Module, conv: str, init: Init, data: Data, test: object, seed
     }
 
 
-def page(rows: list[dict[str, Any]], setting: Setting, test_images: int) -> str:
+def page(rows: list[dict[str, Any]], settings: dict[str, Setting], test_images: int) -> str:
     """The section of docs/results.md: a table a net."""
-    known = machine()
+    known, any_of = machine(), next(iter(settings.values()))
     said = (
-        f"{setting.described} Accuracy on {test_images:,} test images. *error*: the relative error of the "
-        f"least-squares join. {known['processor']}, {known['date']}."
+        f"{any_of.images} Baselines were trained for {any_of.epochs} epochs. Accuracy on {test_images:,} test images. "
+        f"*error*: the relative error of the least-squares join. {known['processor']}, {known['date']}."
     )
     parts = [said]
     for net in dict.fromkeys(row["net"] for row in rows):
         mine = [row for row in rows if row["net"] == net]
         whole = next(row["accuracy"] for row in mine if not row["conv"])
         header = ("conv", *INITS, "error", "goes with it")
-        parts.append(f"### {net}: {whole:.1%} before\n\n{markdown(header, _table(mine))}")
+        parts.append(
+            f"### {net} of width {settings[net].width:g}: {whole:.1%} before\n\n{markdown(header, _table(mine))}"
+        )
     return "\n\n".join(parts)
 
 

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from torch import nn
 
-from benchmarks.baselines import SHAPE, Setting, accuracy, add_options, baseline, open_images, train
+from benchmarks.baselines import SHAPE, accuracy, add_options, baseline, open_images, settings_of, train
 from benchmarks.contenders import CHOICES, CONTENDERS, Cut, Subject, layer_cuts
 from benchmarks.report import Findings, machine, markdown, write_result, write_section
 from cnngraph.datasets.registry import Data
@@ -40,7 +40,7 @@ from cnngraph.surgery.reconstruct import reconstruct
 from cnngraph.surgery.verify import train_failure
 from cnngraph.training.latency import measure_latency
 
-NETS = {"resnet20": 0.5, "mobilenet_v2": 0.25}  # and how wide: MobileNetV2 has six times the channels
+NETS = ("resnet20", "mobilenet_v2")
 FINE_TUNING_RATE = 3e-4
 TOLERANCE = 0.15  # of the speed-up that is wanted
 _TRIES = 4  # of a measurement while it scatters
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS), choices=CONTENDERS, metavar="NAME")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing further after so long")
     parser.add_argument("--quick", action="store_true", help="a scale at which the figures mean nothing")
-    add_options(parser, images_per_class=500, epochs=12, width=None)
+    add_options(parser)
     options = parser.parse_args()
     for name, value in _QUICK.items() if options.quick else ():
         setattr(options, name, value)
@@ -73,10 +73,7 @@ class Race:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.settings = {
-            net: Setting(options.data, options.images_per_class, options.epochs, options.width or width)
-            for net, width in NETS.items()
-        }
+        self.settings = settings_of(options, NETS)
         self.found = Findings("two_times", ("setting", "net", "seed", "contender"))
 
     def label(self, net: str) -> str:
