@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnngraph.console import Progress, Quiet
-from cnngraph.errors import PlanError
+from cnngraph.errors import PlanError, TraceError
 from cnngraph.plan import Plan, Removal
 
 if TYPE_CHECKING:
@@ -196,7 +196,10 @@ class Bench(Scales):
             slim = self.built(removals)
         except PlanError:
             return None
-        return self._share(slim)
+        try:
+            return self._share(slim)
+        except TraceError:  # the user's own code does not take these widths
+            return None
 
     def measure(self, removals: tuple[Removal, ...]) -> float:
         """The share that is left, of the net that is built: counted, or measured in turns with the whole net."""

@@ -174,8 +174,9 @@ def _layers(
     )
     if decision.max_accuracy_drop is not None:
         opened = anatomy or _Anatomy(model, decision.keep)
-        ladder = layer_ladder(made, opened.candidates(made))
-        made = opened.arranged(_within_drop(settings, model, decision, ladder, data, progress))
+        made = opened.arranged(
+            _layers_within_drop(settings, model, decision, made, opened.candidates(made), data, progress)
+        )
     if decision.target is not None:
         opened = anatomy or _Anatomy(model, decision.keep)
         made = reach_by_layers(opened.bench(decision, progress), made, opened.fixed)
@@ -183,6 +184,25 @@ def _layers(
         progress.start("Estimating what each step of the schedule costs")
         made = anatomy.annotate(made)
     return made
+
+
+def _layers_within_drop(
+    settings: Settings,
+    model: Stored,
+    decision: Decision,
+    ranking: Plan,
+    order: tuple[Removal, ...],
+    data: OtherData,
+    progress: Progress,
+) -> Plan:
+    """Without what the user's own code cannot do without: every rung above it would fail."""
+    from cnngraph.surgery.rehearsal import sparing
+
+    return sparing(
+        order,
+        lambda left: _within_drop(settings, model, decision, layer_ladder(ranking, left), data, progress),
+        lambda error: progress.note(error.message),
+    )
 
 
 def _require_own_data(model: Stored, decision: Decision, data: OtherData) -> None:

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnngraph import __version__
 from cnngraph.chain.baseline import training_recipe
 from cnngraph.chain.subject import Subject
 from cnngraph.console import Progress, warn
@@ -48,7 +49,8 @@ def within_accuracy_drop(
         tuned: ``False`` where the net will not be trained after its cut: then a trial is that cut alone.
 
     Raises:
-        UsageError: ``points`` is out of range. PlanError: nothing can be removed at all.
+        UsageError: ``points`` is out of range. PlanError: nothing can be removed at all. UnfitError: the user's own
+            code fails without a layer or block; the search goes on without it (:meth:`UnfitError.left_of`).
     """
     from cnngraph.pruning.accuracy_drop import within_drop
     from cnngraph.training.evaluate import evaluate
@@ -61,6 +63,7 @@ def within_accuracy_drop(
         progress.note("Nothing is fine-tuned, so each trial cuts at once, not in steps.")
         steps = 1
     identity = {
+        "cnngraph": __version__,  # another may join and train otherwise
         "weights": subject.sha256,
         "data": subject.choice.model_dump(mode="json"),
         "recipe": asdict(recipe),
@@ -115,10 +118,15 @@ def drop_found(subject: Subject, slim: nn.Module, plan: Plan, device: str, progr
 def _accuracy_after(
     subject: Subject, plans: tuple[Plan, ...], recipe: dict[str, Any], device: str, progress: Progress, *, tuned: bool
 ) -> float | None:
-    """Validation accuracy after the plans, fine-tuned after each; ``None`` where such a net cannot be built."""
+    """Validation accuracy after the plans, fine-tuned after each; ``None`` where such a net cannot be built.
+
+    Raises:
+        UnfitError: a layer or block is to blame; fewer filters may be no fault.
+    """
     from cnngraph.datasets.registry import loader
     from cnngraph.pruning.steps import in_steps
     from cnngraph.surgery.apply import apply
+    from cnngraph.surgery.rehearsal import UnfitError, rehearse
     from cnngraph.surgery.verify import train_failure
     from cnngraph.training.evaluate import evaluate
     from cnngraph.training.fit import fit
@@ -128,9 +136,12 @@ def _accuracy_after(
     for step in in_steps(plans):
         before = slim
         try:
+            rehearse(before, step, input_shape=subject.input_shape)
             slim = apply(before, step, loader=loader(data.train, shuffle=True, seed=seed), seed=seed)
         except PlanError as error:
             progress.note(f"This cannot be built: {error.message}")
+            if isinstance(error, UnfitError) and any(removal.kind != "filters" for removal in error.blamed):
+                raise
             return None
         broken = train_failure(before, slim, subject.input_shape)
         if broken:

@@ -103,7 +103,7 @@ def _proven(
         "parent": str(found[0]) if found else None,
         "removed": plan.removed,
         "filters": plan.filters,
-        "weights_kept": not trained,
+        "weights_kept": not trained and plan.init != "scratch",
     }
 
 
@@ -122,10 +122,10 @@ def _parent(slim: Saved, candidates: Iterable[Path]) -> tuple[Path, Saved] | Non
 def _new_parent(slim: Saved, seed: int) -> nn.Module:
     """The architecture as it was before the last plan, with new weights of the same precision."""
     from cnngraph.randomness import seeded
-    from cnngraph.surgery.rebuilding import rebuilt
+    from cnngraph.surgery.rebuilding import rebuild
 
     with seeded(seed):
-        parent = rebuilt(slim.origin.parent, slim.input_shape).eval()
+        parent = rebuild(slim.origin.parent, slim.input_shape).model.eval()
     return parent.to(next(weight.dtype for weight in slim.model.parameters() if weight.is_floating_point()))
 
 

@@ -101,7 +101,7 @@ def _built(model: Stored, details: Details, state: dict[str, Tensor]) -> nn.Modu
         raise ModelError(
             f"It is not known how {model.key} is built: it has no recipe.", "Ingest it from a saved model or by name."
         )
-    net = rebuilding.rebuilt(origin, details.input_shape)
+    net = rebuilding.rebuild(origin, details.input_shape).model
     rebuilding.fill(net, state, where=f"The graph of {model.key}")
     return net.eval()
 

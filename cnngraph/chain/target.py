@@ -26,8 +26,9 @@ def reach_by_layers(bench: Bench, plan: Plan, keep: Mapping[str, str]) -> Plan:
         PlanError: nothing can go, or not so much.
     """
     from cnngraph.pruning.candidates import candidates, in_network_order
+    from cnngraph.surgery.rehearsal import UnfitError, rehearse, sparing
 
-    order = candidates(bench.graph, plan, keep)
+    order, stays = candidates(bench.graph, plan, keep), dict(keep)
     known: dict[tuple[Removal, ...], float | None] = {}
 
     def predict(removals: tuple[Removal, ...]) -> float | None:
@@ -36,10 +37,22 @@ def reach_by_layers(bench: Bench, plan: Plan, keep: Mapping[str, str]) -> Plan:
         return known[removals]
 
     if not any(predict((removal,)) is not None for removal in order):
-        raise PlanError("No layer or block of this net can be removed.", _of_others(keep))
+        raise PlanError("No layer or block of this net can be removed.", _of_others(stays))
     bench.progress.start("Choosing layers, lowest score first")
-    found = approach(bench.wanted, lambda aim: lowest_first(order, predict, aim), bench.measure, least=_least(bench))
-    _require_in_reach(bench, found, len(found.what), f"removing {len(found.what)} layers and blocks", _of_others(keep))
+
+    def measure(removals: tuple[Removal, ...]) -> float:
+        rehearse(bench.model, Plan(removes=removals, init="inherit"), input_shape=bench.input_shape)
+        return bench.measure(removals)
+
+    def search(order: tuple[Removal, ...]) -> Approach[tuple[Removal, ...]]:
+        return approach(bench.wanted, lambda aim: lowest_first(order, predict, aim), measure, least=_least(bench))
+
+    def told(error: UnfitError) -> None:
+        bench.progress.note(error.message)
+        stays.update({removal.layer: error.message for removal in error.blamed})
+
+    found = sparing(order, search, told)
+    _require_in_reach(bench, found, len(found.what), f"removing {len(found.what)} layers and blocks", _of_others(stays))
     removes = in_network_order(bench.graph, found.what)
     return _finished(bench, plan.model_copy(update={"removes": removes, "threshold": None}), found.what, found)
 
@@ -112,7 +125,7 @@ def _require_in_reach(bench: Bench, found: Approach[Any], count: int, how: str, 
     Raises:
         PlanError: with the most that can be had.
     """
-    if found.landed:
+    if found.landed and count:
         return
     if not count and found.exhausted:
         raise PlanError(f"Nothing goes: no choice brings the net nearer to {bench.target.shown(found.wanted)}.", hint)

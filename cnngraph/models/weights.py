@@ -224,7 +224,7 @@ def _each(names: list[str]) -> str:
     for name in names:
         modules.setdefault(name.rpartition(".")[0], []).append(name)
     return ", ".join(
-        own[0] if len(own) == 1 or not module else f"{module} ({', '.join(name.rpartition('.')[2] for name in own)})"
+        f"{module} ({', '.join(name.rpartition('.')[2] for name in own)})" if module and own[1:] else ", ".join(own)
         for module, own in modules.items()
     )
 

@@ -199,15 +199,17 @@ def within_drop(
     told.start("Trying how much can go", total=most_trials(ladder.rungs))
     low, high = 0, ladder.rungs
     accuracy_at: dict[int, float] = {}
+    outcomes: list[float | None] = []
     while low < high:
         rung = (low + high + 1) // 2
-        accuracy = _trial(ladder, rung, steps, accuracy_after, trials, told)
+        accuracy = _trial(ladder, rung, steps, accuracy_after, trials, told, nothing=baseline)
+        outcomes.append(accuracy)
         if accuracy is not None and holds(accuracy, baseline, points):
             low, accuracy_at[rung] = rung, accuracy
         else:
             high = rung - 1
         told.advance()
-    return _with_reached(ladder, low, points, baseline, accuracy_at.get(low), len(trials.accuracies), steps)
+    return _with_reached(ladder, low, points, baseline, accuracy_at.get(low), outcomes, steps)
 
 
 def _expectation(rungs: int, steps: int, tuned: bool, seconds_a_step: float | None) -> str:
@@ -223,13 +225,16 @@ def _expectation(rungs: int, steps: int, tuned: bool, seconds_a_step: float | No
 
 
 def _trial(
-    ladder: Ladder, rung: int, steps: int, accuracy_after: Trial, trials: Trials, told: Progress
+    ladder: Ladder, rung: int, steps: int, accuracy_after: Trial, trials: Trials, told: Progress, *, nothing: float
 ) -> float | None:
+    """The accuracy at ``rung``; ``None`` where it cannot be built. ``nothing``: where no filter comes to go there."""
     try:
         plans = ladder.climb(rung, steps)
     except PlanError as error:
         told.note(f"without {ladder.says(rung)}: {error.message}")
         return None
+    if not plans[-1].removes:
+        return nothing
     key = _key(plans[-1])
     if key not in trials.accuracies:
         began = time.monotonic()
@@ -248,16 +253,28 @@ def _key(plan: Plan) -> str:
 
 
 def _with_reached(
-    ladder: Ladder, rung: int, points: float, baseline: float, accuracy: float | None, trials: int, steps: int
+    ladder: Ladder,
+    rung: int,
+    points: float,
+    baseline: float,
+    accuracy: float | None,
+    outcomes: list[float | None],
+    steps: int,
 ) -> Plan:
-    if rung == 0 or accuracy is None:
-        base = ladder.base
-        note = f"Nothing goes: every trial lost more than {points:g} points of the validation accuracy {baseline:.4f}."
-        return base.model_copy(update={"removes": (), "threshold": None, "notes": (*base.notes, note)})
-    plan = ladder.plan_at(rung)
+    plan = ladder.plan_at(rung) if rung else ladder.base
+    if rung == 0 or accuracy is None or not plan.removes:
+        if rung:
+            why = f"{ladder.says(rung)} comes to none, and more costs too much or cannot be built"
+        elif all(outcome is None for outcome in outcomes):
+            why = "no net of the trials could be built"
+        else:
+            why = f"every trial lost more than {points:g} points of the validation accuracy {baseline:.4f}"
+        return plan.model_copy(
+            update={"removes": (), "threshold": None, "notes": (*plan.notes, f"Nothing goes: {why}.")}
+        )
     gradually = f", each in {steps} steps with fine-tuning between" if steps > 1 else ""
     note = (
-        f"Within a drop of {points:g} points goes {ladder.says(rung)} ({trials} trials{gradually}): "
+        f"Within a drop of {points:g} points goes {ladder.says(rung)} ({len(outcomes)} trials{gradually}): "
         f"validation accuracy {accuracy:.4f}, {baseline:.4f} before."
     )
     found = {"points": points, "steps": steps, "baseline": baseline, "accuracy": accuracy}

@@ -110,9 +110,9 @@ def lowest_first(
 ) -> Choice[tuple[Removal, ...]]:
     """The layers and blocks that bring the predicted share to ``aim``, by the order alone.
 
-    They are taken one after the other until the aim is reached. One that would overshoot it, that saves nothing, or
-    that cannot go together with those before is passed over; at the end one that was passed over is taken all the same
-    if that comes nearer.
+    They are taken one after the other until the aim is reached, one at least. One that would overshoot it, that saves
+    nothing, or that cannot go together with those before is passed over; at the end one that was passed over is taken
+    all the same if that comes nearer, or if nothing else goes and it is within 15 %.
 
     Args:
         order: what may go, lowest score first.
@@ -123,7 +123,7 @@ def lowest_first(
     share = 1.0
     large: list[Removal] = []
     for removal in order:
-        if share <= aim * (1 + SLACK):
+        if taken and share <= aim * (1 + SLACK):
             break
         after = predict((*taken, removal))
         if after is None or after >= share:
@@ -132,11 +132,13 @@ def lowest_first(
             large.append(removal)
             continue
         taken, share = (*taken, removal), after
-    reached = share <= aim * (1 + SLACK)
+    reached = bool(taken) and share <= aim * (1 + SLACK)
     nearest = Choice(taken, share, exhausted=not reached and not large)
     for removal in [] if reached else large:
         after = predict((*taken, removal))
-        if after is not None and after < share and _far(after, aim) < _far(nearest.share, aim):
+        if after is None or after >= share:
+            continue
+        if _far(after, aim) < _far(nearest.share, aim) or (not nearest.what and _within_tolerance(after, aim)):
             nearest = Choice((*taken, removal), after)
     return nearest
 
@@ -146,7 +148,8 @@ def smallest_ratio(
 ) -> Choice[What]:
     """What goes at the smallest ratio, in hundredths, whose predicted share is ``aim`` or less, or that before it.
 
-    That the share falls as the ratio grows is assumed: the ratio is bisected, in seven predictions.
+    Nothing goes only where the least that can go is more than 15 % too much. That the share falls as the ratio grows is
+    assumed: the ratio is bisected, in seven predictions.
 
     Args:
         what_at: what goes at a ratio in 0..1. predict: the share that is left; ``None`` where it cannot be built.
@@ -182,6 +185,9 @@ def smallest_ratio(
     if not near:
         raise PlanError("No filters of this net can go.", "See why: cnngraph plan NAME --method filters --ratio 0.1")
     nearest = min(near, key=lambda choice: _far(choice.share, aim))
+    if nearest.share == 1:
+        least = [choice for choice in near if choice.share < 1 and _within_tolerance(choice.share, aim)]
+        nearest = min(least, key=lambda choice: _far(choice.share, aim), default=nearest)
     most = low == len(_RATIOS) - 1 or at(low) is None
     return Choice(nearest.what, nearest.share, exhausted=most and nearest.share > aim * (1 + SLACK))
 
@@ -207,7 +213,7 @@ class Approach(Generic[What]):
     @property
     def landed(self) -> bool:
         """Whether the share is within 15 % of what was wanted."""
-        return _far(self.share, self.wanted) <= math.log(1 + TOLERANCE)
+        return _within_tolerance(self.share, self.wanted)
 
 
 def approach(
@@ -267,9 +273,12 @@ def approach(
 def _missed_on_one_side(shares: list[list[float]], wanted: float) -> bool:
     """Whether no net landed, and all are too large or all too small: between two nets there may be none."""
     middles = [statistics.median(of_one) for of_one in shares]
-    return min(_far(middle, wanted) for middle in middles) > math.log(1 + TOLERANCE) and (
-        min(middles) > wanted or max(middles) < wanted
-    )
+    landed = any(_within_tolerance(middle, wanted) for middle in middles)
+    return not landed and (min(middles) > wanted or max(middles) < wanted)
+
+
+def _within_tolerance(share: float, wanted: float) -> bool:
+    return _far(share, wanted) <= math.log(1 + TOLERANCE)
 
 
 def _within(aim: float) -> float:

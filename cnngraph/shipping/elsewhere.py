@@ -10,6 +10,7 @@ largest absolute value that was expected, and the labels that were found inside.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +27,9 @@ def _compare(
         wanted = expected[name.replace("images.", "logits.")]
         found = run(expected[name])
         assert tuple(found.shape) == tuple(wanted.shape), f"logits of shape {tuple(found.shape)}"
-        difference = max(difference, float(largest(abs(found - wanted))))
+        gap = float(largest(abs(found - wanted)))
+        assert math.isfinite(gap), "logits that are NaN or infinite"  # max() would pass over NaN
+        difference = max(difference, gap)
         scale = max(scale, float(largest(abs(wanted))))
     return difference, scale
 
@@ -70,12 +73,13 @@ def _safetensors(exported: str, expected: str, threads: int) -> Found:
     with safe_open(exported, framework="pt") as file:
         labels = dict(file.metadata())
         for name, wanted in load_file(expected).items():
-            # A tensor that has two names is there once; the metadata says under which.
-            found = file.get_tensor(name if name in file.keys() else labels[name])  # noqa: SIM118  no mapping
+            found = file.get_tensor(name)
             assert found.dtype == wanted.dtype, f"{name} is {found.dtype}"
             assert found.shape == wanted.shape, f"{name} is {tuple(found.shape)}"
             if wanted.numel():
-                difference = max(difference, float((found.double() - wanted.double()).abs().max()))
+                gap = float((found.double() - wanted.double()).abs().max())
+                assert math.isfinite(gap), f"{name} is NaN or infinite"
+                difference = max(difference, gap)
                 scale = max(scale, float(wanted.double().abs().max()))
     return difference, scale, labels
 

@@ -17,7 +17,6 @@ from cnngraph.models.wrappers import unwrapped
 from cnngraph.network.trace import weights_sha256
 from cnngraph.origin import Preprocessing, get_origin
 from cnngraph.surgery.description import FORMAT, Description
-from cnngraph.surgery.likeness import joins_of
 from cnngraph.surgery.sample import input_shape_of
 from cnngraph.surgery.saved import Saved, describe, read_saved
 
@@ -79,12 +78,7 @@ class Parcel:
                 dataset=self.dataset,
             )
         known = {name: getattr(self.saved, name) for name in Saved.model_fields if name != "model"}
-        return Description(
-            format=FORMAT,
-            cnngraph=__version__,
-            joins=joins_of(self.model, self.saved.origin.plans),
-            **known | {"sha256": weights_sha256(self.model)},
-        )
+        return Description(format=FORMAT, cnngraph=__version__, **known | {"sha256": weights_sha256(self.model)})
 
 
 def pack_saved(path: str | Path) -> Parcel:

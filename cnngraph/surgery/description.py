@@ -11,9 +11,10 @@ from cnngraph.errors import ModelError
 from cnngraph.origin import Origin, Preprocessing
 from cnngraph.plan import PLAN_VERSION
 
-__all__ = ["FORMAT", "Description", "parse"]
+__all__ = ["FORMAT", "JOINS_SINCE", "Description", "parse"]
 
 FORMAT = 2
+JOINS_SINCE = 2
 
 
 class Description(BaseModel):
@@ -26,8 +27,8 @@ class Description(BaseModel):
         classes: names of the outputs (empty where unknown). dataset: name of the data that it was trained on, or "".
         training: the settings that it was trained with ({} where unknown).
         trained: whether its weights are more than an initialisation.
-        joins: what stands where plans removed layers and blocks, by path: a plan names what goes, and a later
-            cnngraph may join the ends otherwise. Empty where nothing does, and before format 2.
+        joins: what stands where plans removed layers and blocks, by path (``rebuilding.Rebuilt``): a plan names what
+            goes, and a later cnngraph may join the ends otherwise. Not known before format 2.
         sha256: of the weights file beside it; in a single file, of the tensors (``trace.weights_sha256``).
     """
 

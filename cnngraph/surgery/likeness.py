@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,7 @@ from cnngraph.surgery.check import resolve
 from cnngraph.surgery.joins.anatomy import read
 from cnngraph.surgery.joins.carry_out import carry_out
 
-__all__ = ["Executed", "described", "executed", "hooks_of", "joins_of", "unlikeness"]
+__all__ = ["Executed", "described", "executed", "hooks_of", "unlikeness"]
 
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")
 
@@ -74,16 +73,6 @@ def described(net: nn.Module) -> dict[str, str]:
     return {
         path: f"{type(module).__name__}({_ADDRESS.sub('', module.extra_repr())})"
         for path, module in net.named_modules()
-    }
-
-
-def joins_of(net: nn.Module, plans: Iterable[Plan]) -> dict[str, str]:
-    """What stands in ``net`` where ``plans`` removed layers and blocks: by path, as :func:`described` says it."""
-    gone = {one.layer for plan in plans for one in plan.removes if one.kind != "filters"}
-    return {
-        path: text
-        for path, text in described(net).items()
-        if any(path == layer or path.startswith(f"{layer}.") for layer in gone)
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,14 +21,28 @@ from cnngraph.surgery.likeness import described
 from cnngraph.surgery.sameness import tensors_of
 from cnngraph.surgery.sample import outputs_of
 
-__all__ = ["fill", "origin_for", "rebuilt"]
+__all__ = ["Rebuilt", "fill", "origin_for", "rebuild"]
 
 _HINT = "Pass architecture='python:package.module:factory', whose factory builds the unpruned net."
 _IMAGES = 2
 _TOLERANCE = 1e-5  # of the largest output, or a few roundings where precision is low: the same sums in another order
 
 
-def rebuilt(origin: Origin, input_shape: tuple[int, int, int] | None = None) -> nn.Module:
+@dataclass(frozen=True)
+class Rebuilt:
+    """A net that was built from its origin.
+
+    Attributes:
+        model: with new weights, and the origin attached.
+        joins: where its plans left another kind of module than the architecture has, by path: what stands there, or ""
+            where nothing does. A plan names what goes; what joins the ends is found anew each time.
+    """
+
+    model: nn.Module
+    joins: dict[str, str]
+
+
+def rebuild(origin: Origin, input_shape: tuple[int, int, int] | None = None) -> Rebuilt:
     """The structure that ``origin`` describes, plans included, with new weights.
 
     Args:
@@ -37,11 +52,18 @@ def rebuilt(origin: Origin, input_shape: tuple[int, int, int] | None = None) -> 
         NotFoundError: an unknown architecture. ModelError, PlanError: it cannot be built or cut so.
     """
     model = registry.rebuild(origin.architecture, origin.options)
+    whole = _kinds(model)
     for plan, shape in origin.executed:
         # Its guard knows names that a rebuilt net may not have.
         model = cut(model, plan.unguarded, input_shape=shape or input_shape)
     set_origin(model, origin)
-    return model
+    kinds, texts = _kinds(model), described(model)
+    joins = {path: texts.get(path, "") for path in whole | kinds if whole.get(path) != kinds.get(path)}
+    return Rebuilt(model, joins)
+
+
+def _kinds(model: nn.Module) -> dict[str, str]:
+    return {path: type(module).__name__ for path, module in model.named_modules()}
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -> None:
@@ -68,8 +90,8 @@ def origin_for(
     options: Mapping[str, Any] | None,
     classes: Sequence[str],
     shape: tuple[int, int, int],
-) -> Origin:
-    """An origin from which the net really can be built again.
+) -> tuple[Origin, dict[str, str]]:
+    """An origin from which the net really can be built again, and its joins (:attr:`Rebuilt.joins`).
 
     The net is built from it and given the weights. It must then have the same tensors, the same modules with the same
     settings, and give the same outputs for random images of ``shape``: what a constructor was told besides the number
@@ -92,15 +114,15 @@ def origin_for(
         )
     try:
         with seeded(0):
-            twin = rebuilt(origin, shape)
+            twin = rebuild(origin, shape)
     except CnngraphError as error:
         raise ModelError(
             f"The net cannot be saved: {chosen} does not build it again: {error.message}", _HINT
         ) from error
-    difference = _difference(model, twin, shape)
+    difference = _difference(model, twin.model, shape)
     if difference:
         raise ModelError(f"The net cannot be saved: {chosen} builds another net ({difference}).", _HINT)
-    return origin
+    return origin, twin.joins
 
 
 def _difference(model: nn.Module, twin: nn.Module, shape: tuple[int, int, int]) -> str:

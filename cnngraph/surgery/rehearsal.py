@@ -8,7 +8,8 @@ and backward pass in train mode.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +21,48 @@ from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.sample import input_shape_of
 
-__all__ = ["rehearse"]
+__all__ = ["UnfitError", "rehearse", "sparing"]
+
+Found = TypeVar("Found")
 
 _BATCH = 8  # with fewer, the norms of a 1 x 1 map would see too little in train mode
 _LARGER = (224, 299)  # where train mode takes no images of the given size (an auxiliary head), one of these may do
+
+
+class UnfitError(PlanError):
+    """What is left fails in the user's own code. ``blamed``: what must not go, or not together."""
+
+    def __init__(self, blamed: tuple[Removal, ...], failure: str) -> None:
+        names = ", ".join(dict.fromkeys(removal.layer for removal in blamed))
+        super().__init__(
+            f"{names} cannot go: {failure}.", "Remove other layers, or let forward do without what is gone."
+        )
+        self.blamed = blamed
+
+    def left_of(self, order: Sequence[Removal]) -> tuple[Removal, ...]:
+        """``order``, lowest score first, without what is to blame: of several the one with the highest score."""
+        names = {removal.layer for removal in self.blamed}
+        last = max((i for i, removal in enumerate(order) if removal.layer in names), default=None)
+        if last is None:
+            raise self
+        return (*order[:last], *order[last + 1 :])
+
+
+def sparing(
+    order: Sequence[Removal], search: Callable[[tuple[Removal, ...]], Found], told: Callable[[UnfitError], object]
+) -> Found:
+    """``search(order)``, begun anew without what the user's own code turns out not to do without.
+
+    Args:
+        order: what may go, lowest score first. search: raises UnfitError. told: what stays, and why, one at a time.
+    """
+    left = tuple(order)
+    while True:
+        try:
+            return search(left)
+        except UnfitError as error:
+            left = error.left_of(left)
+            told(error)
 
 
 def rehearse(model: nn.Module, plan: Plan, *, input_shape: tuple[int, int, int] | None = None) -> None:
@@ -33,7 +72,8 @@ def rehearse(model: nn.Module, plan: Plan, *, input_shape: tuple[int, int, int] 
         input_shape: (channels, height, width); by default what the net's origin says.
 
     Raises:
-        PlanError: it cannot be carried out, or what is left fails; the message names a layer that is to blame.
+        UnfitError: what is left fails; the message names a layer that is to blame.
+        PlanError: it cannot be carried out.
         TraceError, ModelError: the net cannot be followed or copied.
     """
     model = unwrapped(model)
@@ -48,13 +88,8 @@ def rehearse(model: nn.Module, plan: Plan, *, input_shape: tuple[int, int, int] 
         except CnngraphError:
             continue  # half of a unit
         if alone:
-            raise _refused(part.removes, alone)
-    raise _refused(plan.removes, failure)
-
-
-def _refused(removes: tuple[Removal, ...], failure: str) -> PlanError:
-    names = ", ".join(dict.fromkeys(removal.layer for removal in removes))
-    return PlanError(f"{names} cannot go: {failure}.", "Remove other layers, or let forward do without what is gone.")
+            raise UnfitError(part.removes, alone)
+    raise UnfitError(plan.removes, failure)
 
 
 def _failure(model: nn.Module, plan: Plan, shape: tuple[int, int, int]) -> str:

@@ -22,18 +22,16 @@ from torch import nn
 from cnngraph import __version__
 from cnngraph.errors import CnngraphError, ModelError, NotFoundError
 from cnngraph.files import file_sha256, recover_folder, replace_folder
-from cnngraph.models import registry
 from cnngraph.models.weights import require_finite, require_values
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.network.trace import weights_sha256
 from cnngraph.origin import Origin, Preprocessing
 from cnngraph.surgery import single_file
-from cnngraph.surgery.description import FORMAT, Description, parse
-from cnngraph.surgery.likeness import joins_of
-from cnngraph.surgery.rebuilding import fill, origin_for, rebuilt
+from cnngraph.surgery.description import FORMAT, JOINS_SINCE, Description, parse
+from cnngraph.surgery.rebuilding import fill, origin_for, rebuild
 from cnngraph.surgery.sample import input_shape_of
 
-__all__ = ["Saved", "describe", "is_saved", "load", "open_model", "read_saved", "save"]
+__all__ = ["Saved", "describe", "is_saved", "load", "read_saved", "save"]
 
 _DESCRIPTION = "model.json"
 _WEIGHTS = "weights.safetensors"
@@ -47,6 +45,7 @@ class Saved(BaseModel):
         classes: names of the outputs (empty where unknown). dataset: name of the data that it was trained on, or "".
         training: the settings that it was trained with ({} where unknown).
         trained: whether its weights are more than an initialisation.
+        joins: what stands where plans removed layers and blocks, by path.
         sha256: of the weights file; of the tensors where the model is a single file.
     """
 
@@ -60,6 +59,7 @@ class Saved(BaseModel):
     dataset: str
     training: dict[str, Any]
     trained: bool
+    joins: dict[str, str]
     sha256: str
 
 
@@ -145,7 +145,7 @@ def describe(
     if input_shape is None and preprocessing is not None:
         input_shape = (preprocessing.channels, *preprocessing.size)
     shape = input_shape or input_shape_of(model)
-    origin = origin_for(model, architecture, options, classes, shape)
+    origin, joins = origin_for(model, architecture, options, classes, shape)
     return Description(
         format=FORMAT,
         cnngraph=__version__,
@@ -156,7 +156,7 @@ def describe(
         dataset=dataset,
         training=dict(training or {}),
         trained=trained,
-        joins=joins_of(model, origin.plans),
+        joins=joins,
         sha256=weights_sha256(model),
     )
 
@@ -219,26 +219,30 @@ def _filled(known: Description, weights: Path) -> Saved:
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{weights} is not a readable safetensors file: {error}.", "Save it again.") from error
     try:
-        model = rebuilt(known.origin, known.input_shape)
+        rebuilt = rebuild(known.origin, known.input_shape)
     except CnngraphError as error:
         raise ModelError(
             f"The net of {weights} cannot be built again: {error.message}", error.hint or "Save it again."
         ) from error
-    _require_the_same_joins(known, joins_of(model, known.origin.plans), weights)
-    fill(model, tensors, where=str(weights))
+    _require_the_same_joins(known, rebuilt.joins, weights)
+    fill(rebuilt.model, tensors, where=str(weights))
     return Saved(
-        model=model.eval(),
+        model=rebuilt.model.eval(),
         **{name: getattr(known, name) for name in Saved.model_fields if name != "model"},
     )
 
 
 def _require_the_same_joins(known: Description, found: Mapping[str, str], weights: Path) -> None:
     """Plans are carried out anew: what this cnngraph puts in the place of a layer must be what was there."""
-    other = next((path for path, text in known.joins.items() if found.get(path) != text), None)
+    if known.format < JOINS_SINCE:
+        return
+    paths = dict.fromkeys((*known.joins, *found))
+    other = next((path for path in paths if found.get(path) != known.joins.get(path)), None)
     if other is not None:
+        here, there = (joins.get(other, "the net's own module") or "nothing" for joins in (found, known.joins))
         raise ModelError(
-            f"The net of {weights} cannot be built again: this cnngraph puts {found.get(other, 'nothing')} at {other}, "
-            f"the one that saved it put {known.joins[other]} there.",
+            f"The net of {weights} cannot be built again: this cnngraph leaves {here} at {other}, "
+            f"the one that saved it left {there}.",
             f"Install cnngraph {known.cnngraph}, which wrote it.",
         )
 
@@ -247,36 +251,6 @@ def is_saved(path: str | Path) -> bool:
     """Whether ``path`` is a saved model: its folder, or its single file."""
     recover_folder(path)
     return (Path(path) / _DESCRIPTION).is_file() or single_file.describes_itself(path)
-
-
-def open_model(
-    name: str | Path, *, classes: int, seed: int = 0, weights: str | None = None, **options: Any
-) -> nn.Module:
-    """A net by the name that was typed: an architecture, or the path of a saved model.
-
-    Args:
-        classes: number of outputs that it is to have.
-        options: of ``registry.build`` (in_channels, size, width, new_head).
-
-    Raises:
-        NotFoundError: there is no such architecture or path.
-        ModelError: a saved model has other outputs; a file of weights or a pickle was given instead of a model.
-    """
-    text = str(name)
-    path = Path(text)
-    if is_saved(path):
-        saved = read_saved(path)
-        if saved.classes and len(saved.classes) != classes:
-            raise ModelError(
-                f"The saved model {path} has {len(saved.classes)} outputs, but the data has {classes} classes.",
-                "Give the data that it was trained on.",
-            )
-        return saved.model
-    if path.exists():
-        return read_saved(path).model
-    if ":" not in text and (os.sep in text or path.suffix):
-        raise NotFoundError(f"There is no saved model {path}.", "Write one with: cnngraph train ... --out FOLDER")
-    return registry.build(text, classes=classes, seed=seed, weights=weights, **options)
 
 
 def _is_empty(path: Path) -> bool:

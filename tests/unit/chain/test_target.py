@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torch import nn
+from torch import Tensor, nn
 
 from cnngraph.chain.bench import Bench, Timing
 from cnngraph.chain.target import reach_by_layers, reach_by_ratio
+from cnngraph.console import Quiet
 from cnngraph.errors import PlanError
 from cnngraph.network.graph import follow
 from cnngraph.plan import LayerScore, Plan, Removal
@@ -37,6 +38,16 @@ def ranking(model: nn.Module) -> Plan:
     """Theta grows from the input to the output."""
     convs = follow(model, SHAPE).convs
     return Plan(layers=tuple(LayerScore(layer=conv.layer, theta=i / 10, value=1.0) for i, conv in enumerate(convs)))
+
+
+class Notes(Quiet):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
 
 
 class Timer:
@@ -118,6 +129,44 @@ def test_nothing_to_remove_is_refused(net: nn.Module) -> None:
     with pytest.raises(PlanError, match="No layer or block of this net can be removed") as caught:
         reach_by_layers(bench(net, Target("macs", 0.5)), Plan(layers=()), everything)
     assert "glued" in caught.value.hint
+
+
+class Reads(nn.Module):
+    """Four equal convs; of the third the forward reads a setting that nothing else has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c, self.d = (nn.Conv2d(4, 4, 3, padding=1) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.c(self.b(self.a(x).relu()).relu()) / self.c.out_channels
+        return self.d(x.relu()).relu()
+
+
+@pytest.mark.parametrize("target", [Target("macs", 0.5), Target("speedup", 2.0)])
+def test_what_the_users_code_cannot_do_without_stays_and_others_go(target: Target) -> None:
+    model = Reads()
+    scores = {"c": 0.1, "b": 0.2, "a": 0.3, "d": 0.4}
+    ranked = Plan(layers=tuple(LayerScore(layer=layer, theta=theta, value=1.0) for layer, theta in scores.items()))
+    made = bench(model, target)
+    made.progress = Notes()
+    found = reach_by_layers(made, ranked, {})
+    assert found.removed == ["a", "b"]
+    assert any("c cannot go: in eval mode the net then fails at" in said for said in made.progress.said)
+
+
+@pytest.mark.parametrize("target", [Target("macs", 0.95), Target("parameters", 0.97), Target("speedup", 1.02)])
+def test_a_target_next_to_nothing_removes_something_or_is_refused(net: nn.Module, target: Target) -> None:
+    found = reach_by_layers(bench(net, target), ranking(net), KEEP)
+    assert found.removed == ["2"]
+    wide = nn.Sequential(nn.Conv2d(4, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1))
+    coupling = coupled(wide, SHAPE)
+    scores = magnitude(wide, coupling)
+    made = reach_by_ratio(bench(wide, target), lambda ratio: plan_filters(coupling, scores, ratio=ratio))
+    assert made.filters
+    two = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1))
+    with pytest.raises(PlanError, match="Nothing goes: whatever could go first overshoots"):
+        reach_by_layers(bench(two, target), ranking(two), {})
 
 
 def test_a_miss_is_said_loudly() -> None:

@@ -208,6 +208,25 @@ def test_every_misfit_is_named(tmp_path: Path) -> None:
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
+class Bare(nn.Module):
+    """Parameters of the net itself, in no module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gamma, self.beta = nn.Parameter(torch.ones(2)), nn.Parameter(torch.zeros(2))
+        self.head = nn.Linear(2, 2)
+
+
+def test_tensors_of_the_net_itself_are_named_too(tmp_path: Path) -> None:
+    state = Bare().state_dict()
+    save_file(
+        {"mean": state["gamma"], "std": state["beta"], **Bare().head.state_dict(prefix="head.")},
+        tmp_path / "o.safetensors",
+    )
+    with pytest.raises(ModelError, match="lacks gamma, beta; it has unknown mean, std"):
+        load_weights(Bare(), tmp_path / "o.safetensors")
+
+
 def test_a_module_that_demands_a_version_is_filled(tmp_path: Path) -> None:
     trained = build("torchvision:mnasnet0_5", classes=2, seed=1)
     save_file(trained.state_dict(), tmp_path / "weights.safetensors")

@@ -126,10 +126,30 @@ def test_the_plan_says_what_its_trial_found() -> None:
     assert "a drop of 1.5 points goes 1 of 3 layers and blocks (2 trials): validation accuracy 0.8900" in plan.notes[-1]
 
 
-def test_nothing_goes_where_every_trial_loses_too_much() -> None:
-    plan = within_drop(ladder(5), 1, baseline=0.9, accuracy_after=lambda plans: None)
+@pytest.mark.parametrize(
+    ("accuracy", "why"),
+    [
+        (0.5, "every trial lost more than 1 points of the validation accuracy 0.9000"),
+        (None, "no net of the trials could be built"),
+    ],
+)
+def test_nothing_goes_where_every_trial_loses_too_much(accuracy: float | None, why: str) -> None:
+    plan = within_drop(ladder(5), 1, baseline=0.9, accuracy_after=lambda plans: accuracy)
     assert plan.removes == ()
-    assert "Nothing goes" in plan.notes[-1]
+    assert plan.notes[-1] == f"Nothing goes: {why}."
+
+
+def test_ratios_at_which_no_filter_goes_are_not_tried() -> None:
+    """Eight filters, rounded to eight: none goes before all do, which cannot be had."""
+    tried: list[tuple[Plan, ...]] = []
+
+    def plan_at(ratio: float) -> Plan:
+        return Plan(removes=(Removal(layer="conv", kind="filters", filters=(0,)),) if ratio > 0.8 else ())
+
+    plan = within_drop(ratio_ladder(plan_at, Plan()), 1, baseline=0.9, accuracy_after=lambda plans: tried.append(plans))
+    assert plan.removes == ()
+    assert plan.notes[-1].startswith("Nothing goes: a ratio of 0.8 of the filters comes to none")
+    assert all(plans[-1].removes for plans in tried)
 
 
 def test_what_has_no_rung_is_refused() -> None:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from cnngraph.errors import PlanError
-from cnngraph.surgery.rehearsal import rehearse
+from cnngraph.plan import Plan, Removal
+from cnngraph.surgery.rehearsal import UnfitError, rehearse, sparing
 from cnngraph.surgery.verify import state_hash
 
 from .nets import plan, seeded
@@ -35,6 +36,12 @@ class _ReadsSizes(_Three):
         return self.fc(self.b(self.a(x)).mean((2, 3)).view(-1, self.b.out_channels))
 
 
+class _ReadsASize(_Three):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.c(self.b(self.a(x)).relu() / self.b.out_channels)
+        return self.fc(x.mean((2, 3)))
+
+
 class _TrainsOtherwise(_Three):
     def forward(self, x: Tensor) -> Tensor:
         x = self.b(self.a(x))
@@ -52,6 +59,27 @@ class _OverwritesInTrainMode(_Three):
         if self.training:
             z.mul_(2)
         return self.fc(self.c(z).mean((2, 3)))
+
+
+def test_a_search_goes_on_without_what_the_code_cannot_do_without() -> None:
+    tried: list[str] = []
+    told: list[UnfitError] = []
+
+    def search(order: tuple[Removal, ...]) -> str:
+        tried.append("".join(removal.layer for removal in order))
+        rehearse(seeded(_ReadsASize), Plan(removes=order), input_shape=SHAPE)
+        return tried[-1]
+
+    assert sparing(plan("b", "a").removes, search, told.append) == "a"
+    assert tried == ["ba", "a"]
+    assert [[removal.layer for removal in error.blamed] for error in told] == [["b"]]
+
+
+def test_of_several_that_are_to_blame_together_the_last_stays() -> None:
+    order = plan("c", "a", "b").removes
+    assert UnfitError(order[:2], "it fails").left_of(order) == (order[0], order[2])
+    with pytest.raises(UnfitError, match="a cannot go: it fails"):
+        UnfitError(order[1:2], "it fails").left_of(order[:1])
 
 
 def test_a_plan_that_works_is_let_pass_and_the_net_is_left_alone() -> None:
