@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import weakref
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,10 @@ class Mapping:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A mapped net with the saved model that belongs to it (a folder), not yet in a database."""
+    """A mapped net with the saved model that belongs to it (a folder), not yet in a database.
+
+    The folder of one that :func:`prepare` made lives as long as it does.
+    """
 
     network: Network
     model: Path
@@ -88,9 +92,11 @@ def prepare(
     if mapping.kernels and not yes:
         _require_small(subject, mapping)
     network = map_subject(subject, mapping, progress)
-    folder = Path(tempfile.mkdtemp(prefix="cnngraph-")) / "model"
-    save_subject(subject, folder)
-    return Prepared(network, folder, subject.sha256)
+    folder = Path(tempfile.mkdtemp(prefix="cnngraph-"))
+    prepared = Prepared(network, folder / "model", subject.sha256)
+    weakref.finalize(prepared, shutil.rmtree, folder, ignore_errors=True)  # at the end of the program at the latest
+    save_subject(subject, prepared.model)
+    return prepared
 
 
 def _require_small(subject: Subject, mapping: Mapping) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnngraph.cli import connection
+from cnngraph.cli.options import place
 
 if TYPE_CHECKING:
     from cnngraph.chain.decide import Decision
@@ -34,7 +35,10 @@ ModelOrFolder = Annotated[
 ]
 ToBundle = Annotated[
     Path | None,
-    typer.Option(help="Ask no database: prune a saved model, write a bundle there; `cnngraph ingest DIR` stores it."),
+    typer.Option(
+        help="Ask no database: prune a saved model, write a bundle there; `cnngraph ingest DIR` stores it.",
+        callback=place,
+    ),
 ]
 
 

@@ -20,6 +20,7 @@ from cnngraph.cli.options import (
     Size,
     Yes,
     known,
+    place,
 )
 from cnngraph.console import emit_json, number, progress, say
 
@@ -102,7 +103,8 @@ def ingest(
     seed: Seed = 0,
     device: Device = "auto",
     to_bundle: Annotated[
-        Path | None, typer.Option(help="Write a bundle there instead; `cnngraph ingest DIR --name N` reads it.")
+        Path | None,
+        typer.Option(help="Write a bundle there instead; `cnngraph ingest DIR --name N` reads it.", callback=place),
     ] = None,
     without_parent: Annotated[
         bool, typer.Option("--without-parent", help="Of a pruned bundle: store it where its parent is not, alone.")

@@ -10,7 +10,7 @@ import typer
 
 from cnngraph.cli import connection
 from cnngraph.cli.option_groups import spread
-from cnngraph.cli.options import Json, known
+from cnngraph.cli.options import Json, known, place
 from cnngraph.console import emit_json, progress, say, table
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ def latency(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="A saved model's folder, or the NAME of a stored one.")],
     options: LatencyOptions,
     out: Annotated[
-        Path | None, typer.Option(help="Write the table there, as CSV; --latency-table of plan and prune reads it.")
+        Path | None,
+        typer.Option(help="Write the table there, as CSV; --latency-table of plan and prune reads it.", callback=place),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -101,15 +102,16 @@ def latency(
     Example: cnngraph latency runs/vgg16 --out table.csv
     """
     from cnngraph.chain.latency import tabulate
-    from cnngraph.surgery.saved import is_saved
+    from cnngraph.chain.shipping import saved_path
 
-    timing = options.timing()
+    timing, path = options.timing(), saved_path(name)
     with progress() as bars:
-        if is_saved(name):
-            result = tabulate(Path(name), timing, bars, out)
+        if path is not None:
+            result = tabulate(path, timing, bars, out)
         else:
             from cnngraph.chain.stored import stored
 
+            connection.key(name)  # what is no name is said before any server is started
             with connection.graph() as graph:
                 folder = stored(graph.database, name).folder
             result = tabulate(folder, timing, bars, out)

@@ -143,6 +143,13 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:  # no room, no right, no such folder: the person's machine
+        if verbose:
+            traceback.print_exc()
+        named = f"{error.filename}: " if error.filename else ""
+        say(f"error: {named}{error.strerror or type(error).__name__}")
+        say("  Look at that file or folder and the space that is left; -v shows where it happened.")
+        sys.exit(1)
     except Exception as error:  # noqa: BLE001  the last line of defence: no traceback unless asked for
         if verbose:
             traceback.print_exc()

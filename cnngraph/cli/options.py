@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,6 +29,7 @@ __all__ = [
     "ask",
     "finite",
     "known",
+    "place",
 ]
 
 
@@ -37,6 +39,15 @@ def known(value: str | None, names: Any, what: str) -> str | None:
 
     if value is not None and value not in names:
         raise typer.BadParameter(f"unknown {what} {value!r}. {nearest(value, names)}")
+    return value
+
+
+def place(value: Path | None) -> Path | None:
+    """Refuse a place where nothing can be written, before long work: some command writes there at its end."""
+    if value is not None:
+        nearest = next(folder for folder in value.absolute().parents if folder.exists())
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+            raise typer.BadParameter(f"nothing can be written into {nearest}")
     return value
 
 

@@ -109,12 +109,18 @@ def onnx_session(proto: Any, device: torch.device, profile: Path | None = None) 
     from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NoKernel
 
     try:
-        return runtime.InferenceSession(proto.SerializeToString(), options, providers=[provider])
+        session = runtime.InferenceSession(proto.SerializeToString(), options, providers=[provider])
     except (Fail, InvalidGraph, NoKernel) as error:
         raise ModelError(
             f"ONNX Runtime cannot run this net on {device.type}: {_first_line(error)}",
             "Use --runtime eager, or a net whose weights are float32.",
         ) from error
+    if provider not in session.get_providers():  # it goes back to the CPU where CUDA's libraries do not load
+        raise CnngraphError(
+            "This onnxruntime cannot open CUDA here.",
+            "Install the CUDA libraries that it needs, or use --latency-on cpu.",
+        )
+    return session
 
 
 def _onnxruntime() -> Any:

@@ -33,6 +33,16 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_what_was_prepared_is_gone_with_it() -> None:
+    prepared = prepare(
+        ModelChoice(name="cnngraph:lenet5", width=0.5), DATA, Mapping(view="positions", correlations=False)
+    )
+    folder = prepared.model.parent
+    assert load(prepared.model)
+    del prepared
+    assert not folder.exists()
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The proof has tests of its own."""

@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from cnngraph.models.registry import build
+from cnngraph.surgery.saved import save
+
 Run = Callable[..., Any]
 
 USAGE = [
@@ -69,6 +72,39 @@ def test_wrong_on_the_command_line(command: Run, arguments: list[str], said: str
     assert done.code == 2, done.err
     assert said in done.err.replace("\n", " ")
     assert "Traceback" not in done.err
+
+
+OUT = [
+    ["plan", "x", "--ratio", "0.3", "--out"],
+    ["prune", "x", "--ratio", "0.3", "--out"],
+    ["prune", "x", "--ratio", "0.3", "--to-bundle"],
+    ["train", "cnngraph:vgg16", "--data", "digits", "--out"],
+    ["ingest", "cnngraph:vgg16", "--data", "digits", "--to-bundle"],
+    ["export", "x", "--format", "onnx", "--out"],
+    ["latency", "x", "--out"],
+    ["rebuild", "x", "--from-graph", "--out"],
+    ["report", "x", "--out"],
+]
+
+
+@pytest.mark.parametrize("arguments", OUT, ids=" ".join)
+def test_a_place_that_nothing_can_be_written_to_is_said_first(
+    command: Run, arguments: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    done = command(*arguments, tmp_path / "file" / "sub" / "new")
+    assert done.code == 2, done.err
+    assert "nothing can be written into" in done.err.replace("\n", " ")
+
+
+def test_a_fault_of_the_file_system_is_one_line(command: Run, tmp_path: Path) -> None:
+    """The folder is there and may be written; the file in it may not: its name is too long for any."""
+    saved = save(build("cnngraph:lenet5", classes=2, in_channels=1), tmp_path / "net")
+    out = tmp_path / ("long" * 100)
+    done = command("export", saved, "--format", "safetensors", "--out", out)
+    assert done.code == 1
+    assert "File name too long" in done.err
+    assert "fault in cnngraph" not in done.err
 
 
 MISSING = [
