@@ -177,7 +177,16 @@ def _silence_idle(wound: Wound) -> None:
     sources = {node: [gap.source] for node, gap in wound.gaps.items()}
     sources |= {node: [kept] for node, kept in wound.bypassed.items()} | {node: [] for node in constant}
     gone = wound.skipped | wound.silent | set(wound.gaps) | set(wound.closed)
-    weighted = [node for node in body.nodes if node not in gone and _has_weights(body, node)]
+    # A parameter that the forward of a module reads goes with that module, whatever takes the module's place.
+    replaced = {block.name for block in wound.blocks} | {gap.path for gap in wound.gaps.values()}
+    replaced |= {*wound.silenced, *wound.closed.values()}
+    weighted = [
+        node
+        for node in body.nodes
+        if node not in gone
+        and _has_weights(body, node)
+        and not any(str(node.target).startswith(f"{path}.") for path in replaced)
+    ]
     before, now = _used(body, {}), _used(body, sources)
     still = {str(node.target) for node in weighted if node in now}
     idle = [node for node in weighted if node in before and str(node.target) not in still]
