@@ -11,10 +11,11 @@ from torch.nn import functional as F
 
 from cnngraph.errors import PlanError
 from cnngraph.network.graph import follow
+from cnngraph.plan import Plan
 from cnngraph.surgery.apply import apply, cut
 from cnngraph.surgery.check import removable, removable_blocks
 from cnngraph.surgery.joins.passage import Adapter
-from cnngraph.surgery.verify import train_failure
+from cnngraph.surgery.verify import train_failure, verify
 from tests.unit.surgery.nets import batches, images, plan, seeded
 
 SHAPE = (3, 8, 8)
@@ -140,6 +141,49 @@ class _DenseBranch(nn.Module):
 def test_no_layer_stays_that_the_output_no_longer_depends_on() -> None:
     refused = removable_blocks(follow(seeded(_DenseBranch), SHAPE))["add"]
     assert refused == "add cannot go: mix would stay and have no part in what the net gives."
+
+
+class _OwnNorm(nn.BatchNorm2d):
+    """As timm's: followed into, since its forward is its own."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (as in torch)
+        x = F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, self.training)
+        return F.relu(x)
+
+
+class _ScaledBlock(nn.Module):
+    """As ConvNeXt's: the block itself holds the scale of its branch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(4, 4, 3, padding=1), _OwnNorm(4)
+        self.scale = nn.Parameter(torch.full((4, 1, 1), 0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.scale * self.norm(self.conv(x))
+
+
+class _Scaled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.blocks = nn.Conv2d(3, 4, 3, padding=1), nn.Sequential(_ScaledBlock(), _ScaledBlock())
+        self.fc = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.blocks(self.stem(x)).mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    "what", [plan("blocks.0.conv"), plan(blocks=["blocks.0"]), plan(blocks=["blocks.0", "blocks.1"])]
+)
+def test_parameters_that_a_module_reads_itself_go_with_it(what: Plan) -> None:
+    model = seeded(_Scaled)
+    graph = follow(model, SHAPE)
+    assert not any([*removable(graph).values(), *removable_blocks(graph).values()])
+    slim = cut(model, what, input_shape=SHAPE)
+    assert "blocks.0.scale" not in slim.state_dict()
+    proof = verify(model, slim, what, input_shape=SHAPE)
+    assert [failure for failure in proof.failures if not failure.startswith("save and load")] == []
 
 
 def test_a_norm_before_a_branch_that_is_left_out_goes_too() -> None:
