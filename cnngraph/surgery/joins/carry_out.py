@@ -88,10 +88,13 @@ def renew_everything(model: nn.Module, seed: int) -> list[str]:
 
 
 def _put(model: nn.Module, path: str, module: nn.Module) -> None:
-    parent = model.get_submodule(path.rpartition(".")[0])
-    name = path.rpartition(".")[2]
-    module.train(getattr(parent, name).training)
-    setattr(parent, name, module)
+    """Put ``module`` in the place of the one at ``path``, under every name that this one has."""
+    old = model.get_submodule(path)
+    module.train(old.training)
+    for parent in list(model.modules()):
+        for name, child in list(parent._modules.items()):  # named_children() tells one name alone
+            if child is old:
+                setattr(parent, name, module)
 
 
 def _resized(module: nn.Module, resize: Resize, seed: int) -> nn.Module:

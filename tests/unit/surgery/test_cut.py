@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from cnngraph.errors import NotFoundError, PlanError
 from cnngraph.network.graph import follow
@@ -215,6 +215,27 @@ def test_a_module_that_is_called_twice_cannot_get_two_widths() -> None:
     with pytest.raises(PlanError, match="first cannot go: shared is called more than once") as caught:
         cut(Again(), plan("first"), input_shape=(3, 4, 4))
     assert caught.value.hint
+
+
+class TwoNames(Pointwise):
+    """Every module has a second name, and the forward calls it by that one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.again = nn.ModuleDict({"first": self.a, "second": self.b, "third": self.c, "head": self.fc})
+
+    def forward(self, x: Tensor) -> Tensor:
+        for name in ("first", "second", "third"):
+            x = self.again[name](x)
+        return self.again["head"](x.flatten(1))
+
+
+@pytest.mark.parametrize("layers", [("a",), ("b",), ("c",), ("a", "b"), ("b", "c")])
+def test_a_module_with_two_names_goes_under_both(layers: tuple[str, ...]) -> None:
+    x = images(3, 1, 2, 2)
+    one, other = (cut(seeded(made), plan(*layers), input_shape=(1, 2, 2)) for made in (Pointwise, TwoNames))
+    assert torch.equal(one(x), other(x))
+    assert all(getattr(other, name) is other.again[place] for name, place in zip("abc", other.again, strict=False))
 
 
 def test_all_convs_are_too_many() -> None:
