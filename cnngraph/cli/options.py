@@ -45,7 +45,8 @@ def known(value: str | None, names: Any, what: str) -> str | None:
 def place(value: Path | None) -> Path | None:
     """Refuse a place where nothing can be written, before long work: some command writes there at its end."""
     if value is not None:
-        nearest = next(folder for folder in value.absolute().parents if folder.exists())
+        whole = value.absolute()
+        nearest = next((folder for folder in whole.parents if folder.exists()), whole)  # the root has no parents
         if not nearest.is_dir() or not os.access(nearest, os.W_OK):
             raise typer.BadParameter(f"nothing can be written into {nearest}")
     return value
