@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.pages import carry_out
 
-pytestmark = pytest.mark.db
+pytestmark = [pytest.mark.db, pytest.mark.timeout(1800)]  # one fixture carries out the whole page
 
 Run = Callable[..., Any]
 
