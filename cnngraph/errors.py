@@ -106,7 +106,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     >>> nearest("x", ["degree", "entropy"])
     'Known: degree, entropy.'
     """
-    names = sorted(known)
+    names = sorted(set(known))  # a module that is called twice is one name
     begun = [other for other in names if len(name) > 2 and other.startswith(name)]
     close = (begun or get_close_matches(name, names, n=3, cutoff=0.6))[:3]
     if close:
