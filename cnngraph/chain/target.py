@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Literal
 
 from cnngraph.chain.bench import Bench
@@ -40,8 +41,12 @@ def reach_by_layers(bench: Bench, plan: Plan, keep: Mapping[str, str]) -> Plan:
         raise PlanError("No layer or block of this net can be removed.", _of_others(stays))
     bench.progress.start("Choosing layers, lowest score first")
 
-    def measure(removals: tuple[Removal, ...]) -> float:
+    @cache  # each net is measured twice and rehearsed once
+    def rehearsed(removals: tuple[Removal, ...]) -> None:
         rehearse(bench.model, Plan(removes=removals, init="inherit"), input_shape=bench.input_shape)
+
+    def measure(removals: tuple[Removal, ...]) -> float:
+        rehearsed(removals)
         return bench.measure(removals)
 
     def search(order: tuple[Removal, ...]) -> Approach[tuple[Removal, ...]]:

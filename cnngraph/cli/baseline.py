@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnngraph.cli.allocator import keep_freed_memory
-from cnngraph.cli.options import DataRoot, Device, ImagesPerClass, Json, Seed, Size, place
+from cnngraph.cli.options import DataRoot, Device, ImagesPerClass, Json, Seed, Size, writable
 from cnngraph.console import emit_json, progress, say, table
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ RequiredData = Annotated[
 def train(
     model: Model,
     data: RequiredData,
-    out: Annotated[Path, typer.Option(help="Folder of the saved model; must not exist.", callback=place)],
+    out: Annotated[Path, typer.Option(help="Folder of the saved model; must not exist.", callback=writable)],
     data_root: DataRoot = None,
     weights: Annotated[str | None, typer.Option(help="Start from these: pretrained, or a file.")] = None,
     new_head: Annotated[bool, typer.Option(help="A fresh classifier where the weights' classes do not fit.")] = False,

@@ -16,7 +16,7 @@ from cnngraph.cli.decide_tables import as_json, print_plan, print_pruned
 from cnngraph.cli.elsewhere import ModelOrFolder, ToBundle, prune_file, require_of_database
 from cnngraph.cli.latency import TargetLatency
 from cnngraph.cli.option_groups import spread
-from cnngraph.cli.options import Data, DataRoot, Device, DryRun, Json, ModelName, Seed, place
+from cnngraph.cli.options import Data, DataRoot, Device, DryRun, Json, ModelName, Seed, writable
 from cnngraph.console import emit_json, progress, say
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def plan(
     data_root: DataRoot = None,
     device: Device = "auto",
     out: Annotated[
-        Path | None, typer.Option(help="Write the plan there, as JSON that a person can edit.", callback=place)
+        Path | None, typer.Option(help="Write the plan there, as JSON that a person can edit.", callback=writable)
     ] = None,
     seed: Seed = 0,
     json: Json = False,
@@ -87,7 +87,7 @@ def prune(
     data: Data = None,
     data_root: DataRoot = None,
     device: Device = "auto",
-    out: Annotated[Path | None, typer.Option(help="Also write the saved model there.", callback=place)] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the saved model there.", callback=writable)] = None,
     to_bundle: ToBundle = None,
     dry_run: DryRun = False,
     seed: Seed = 0,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnngraph.cli import connection
-from cnngraph.cli.options import place
+from cnngraph.cli.options import writable
 
 if TYPE_CHECKING:
     from cnngraph.chain.decide import Decision
@@ -37,7 +37,7 @@ ToBundle = Annotated[
     Path | None,
     typer.Option(
         help="Ask no database: prune a saved model, write a bundle there; `cnngraph ingest DIR` stores it.",
-        callback=place,
+        callback=writable,
     ),
 ]
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cnngraph.cli import connection
-from cnngraph.cli.options import DryRun, Json, known, place
+from cnngraph.cli.options import DryRun, Json, known, writable
 from cnngraph.console import emit_json, number, progress, say
 
 __all__ = ["register"]
@@ -63,7 +63,7 @@ def export(
         typer.Argument(metavar="NAME", help="NAME of one's own model, or OWNER/NAME; for a net also a saved model."),
     ],
     out: Annotated[
-        Path, typer.Option(help="File to write, a new one for a net; for parquet a folder.", callback=place)
+        Path, typer.Option(help="File to write, a new one for a net; for parquet a folder.", callback=writable)
     ],
     format_: Annotated[
         str,

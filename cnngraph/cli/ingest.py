@@ -20,7 +20,7 @@ from cnngraph.cli.options import (
     Size,
     Yes,
     known,
-    place,
+    writable,
 )
 from cnngraph.console import emit_json, number, progress, say
 
@@ -104,7 +104,7 @@ def ingest(
     device: Device = "auto",
     to_bundle: Annotated[
         Path | None,
-        typer.Option(help="Write a bundle there instead; `cnngraph ingest DIR --name N` reads it.", callback=place),
+        typer.Option(help="Write a bundle there instead; `cnngraph ingest DIR --name N` reads it.", callback=writable),
     ] = None,
     without_parent: Annotated[
         bool, typer.Option("--without-parent", help="Of a pruned bundle: store it where its parent is not, alone.")

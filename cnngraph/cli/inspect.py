@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cnngraph.cli import connection
-from cnngraph.cli.options import DryRun, Json, ModelName, Yes, ask, place
+from cnngraph.cli.options import DryRun, Json, ModelName, Yes, ask, writable
 from cnngraph.console import emit_json, number, progress, say, table
 
 __all__ = ["register"]
@@ -130,7 +130,7 @@ def delete(name: ModelName, dry_run: DryRun = False, yes: Yes = False, json: Jso
 
 def report(
     name: ModelName,
-    out: Annotated[Path | None, typer.Option(help="File to write (default: NAME.html).", callback=place)] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write (default: NAME.html).", callback=writable)] = None,
     json: Json = False,
 ) -> None:
     """Write a page about a pruned model: the decision, its numbers, before, after and the control.

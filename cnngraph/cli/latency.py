@@ -10,7 +10,7 @@ import typer
 
 from cnngraph.cli import connection
 from cnngraph.cli.option_groups import spread
-from cnngraph.cli.options import Json, known, place
+from cnngraph.cli.options import Json, known, writable
 from cnngraph.console import emit_json, progress, say, table
 
 if TYPE_CHECKING:
@@ -91,7 +91,9 @@ def latency(
     options: LatencyOptions,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write the table there, as CSV; --latency-table of plan and prune reads it.", callback=place),
+        typer.Option(
+            help="Write the table there, as CSV; --latency-table of plan and prune reads it.", callback=writable
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

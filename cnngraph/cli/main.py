@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -134,25 +134,25 @@ def main() -> None:
     try:
         app(arguments)
     except CnngraphError as error:
-        if verbose:
-            traceback.print_exc()
-        say(f"error: {error.message}")
-        if error.hint:
-            say(f"  {error.hint}")
-        sys.exit(error.exit_code)
+        _end(error.message, error.hint, error.exit_code, verbose)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:  # no room, no right, no such folder: the person's machine
-        if verbose:
-            traceback.print_exc()
         named = f"{error.filename}: " if error.filename else ""
-        say(f"error: {named}{error.strerror or type(error).__name__}")
-        say("  Look at that file or folder and the space that is left; -v shows where it happened.")
-        sys.exit(1)
+        hint = "Look at that file or folder and the space that is left; -v shows where it happened."
+        _end(f"{named}{error.strerror or type(error).__name__}", hint, 1, verbose)
     except Exception as error:  # noqa: BLE001  the last line of defence: no traceback unless asked for
-        if verbose:
-            traceback.print_exc()
-        say(f"error: unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}")
-        say("  This is a fault in cnngraph: run the command again with -v and report the traceback.")
-        sys.exit(1)
+        message = f"unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+        hint = "This is a fault in cnngraph: run the command again with -v and report the traceback."
+        _end(message, hint, 1, verbose)
+
+
+def _end(message: str, hint: str, code: int, verbose: bool) -> NoReturn:
+    """Say what went wrong and what to do about it, and leave."""
+    if verbose:
+        traceback.print_exc()
+    say(f"error: {message}")
+    if hint:
+        say(f"  {hint}")
+    sys.exit(code)

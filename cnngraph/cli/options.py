@@ -29,7 +29,7 @@ __all__ = [
     "ask",
     "finite",
     "known",
-    "place",
+    "writable",
 ]
 
 
@@ -42,7 +42,7 @@ def known(value: str | None, names: Any, what: str) -> str | None:
     return value
 
 
-def place(value: Path | None) -> Path | None:
+def writable(value: Path | None) -> Path | None:
     """Refuse a place where nothing can be written, before long work: some command writes there at its end."""
     if value is not None:
         whole = value.absolute()

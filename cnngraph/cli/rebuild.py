@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cnngraph.cli import connection
-from cnngraph.cli.options import Json, ModelName, place
+from cnngraph.cli.options import Json, ModelName, writable
 from cnngraph.console import emit_json, progress, say
 
 __all__ = ["register"]
@@ -17,7 +17,7 @@ __all__ = ["register"]
 def rebuild(
     name: ModelName,
     out: Annotated[
-        Path, typer.Option(help="Folder of the saved model to write; must not be there yet.", callback=place)
+        Path, typer.Option(help="Folder of the saved model to write; must not be there yet.", callback=writable)
     ],
     from_graph: Annotated[
         bool, typer.Option("--from-graph", help="Take every weight out of the graph, none from the stored files.")

@@ -249,7 +249,7 @@ def approach(
             if pushes == _PUSHES or choice.exhausted or not _missed_on_one_side(shares, wanted):
                 break
             pushes += 1
-            aim = _within(aim * wanted / statistics.median(shares[index]))
+            aim = _clamped(aim * wanted / statistics.median(shares[index]))
             continue
         pushes = 0
         share = measure(choice.what)
@@ -257,7 +257,7 @@ def approach(
         order.append(share)
         middle = statistics.median(shares[index])
         if _far(middle, wanted) > math.log(1 + NEAR):
-            aim = _within(choice.share * wanted / middle)
+            aim = _clamped(choice.share * wanted / middle)
         elif len(shares[index]) >= least:
             break
     best = min(range(len(choices)), key=lambda i: _far(statistics.median(shares[i]), wanted))
@@ -281,7 +281,7 @@ def _within_tolerance(share: float, wanted: float) -> bool:
     return _far(share, wanted) <= math.log(1 + TOLERANCE)
 
 
-def _within(aim: float) -> float:
+def _clamped(aim: float) -> float:
     return min(max(aim, 1e-3), 1 - 1e-3)
 
 

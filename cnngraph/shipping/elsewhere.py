@@ -19,6 +19,12 @@ LABELS = ("preprocessing", "classes", "model")
 Found = tuple[float, float, dict[str, str]]
 
 
+def _finite(difference: float, what: str) -> float:
+    """``difference``, which max() would pass over if it were NaN."""
+    assert math.isfinite(difference), f"{what}: NaN or infinite"
+    return difference
+
+
 def _compare(
     run: Callable[[Any], Any], expected: dict[str, Any], *, largest: Callable[[Any], Any]
 ) -> tuple[float, float]:
@@ -27,9 +33,7 @@ def _compare(
         wanted = expected[name.replace("images.", "logits.")]
         found = run(expected[name])
         assert tuple(found.shape) == tuple(wanted.shape), f"logits of shape {tuple(found.shape)}"
-        gap = float(largest(abs(found - wanted)))
-        assert math.isfinite(gap), "logits that are NaN or infinite"  # max() would pass over NaN
-        difference = max(difference, gap)
+        difference = max(difference, _finite(float(largest(abs(found - wanted))), "the logits"))
         scale = max(scale, float(largest(abs(wanted))))
     return difference, scale
 
@@ -77,9 +81,7 @@ def _safetensors(exported: str, expected: str, threads: int) -> Found:
             assert found.dtype == wanted.dtype, f"{name} is {found.dtype}"
             assert found.shape == wanted.shape, f"{name} is {tuple(found.shape)}"
             if wanted.numel():
-                gap = float((found.double() - wanted.double()).abs().max())
-                assert math.isfinite(gap), f"{name} is NaN or infinite"
-                difference = max(difference, gap)
+                difference = max(difference, _finite(float((found.double() - wanted.double()).abs().max()), name))
                 scale = max(scale, float(wanted.double().abs().max()))
     return difference, scale, labels
 

@@ -15,7 +15,7 @@ from cnngraph.surgery.check import resolve
 from cnngraph.surgery.joins.anatomy import read
 from cnngraph.surgery.joins.carry_out import carry_out
 
-__all__ = ["Executed", "described", "executed", "hooks_of", "unlikeness"]
+__all__ = ["Executed", "described", "described_as", "executed", "hooks_of", "unlikeness"]
 
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")
 
@@ -69,11 +69,13 @@ def hooks_of(module: nn.Module) -> tuple[dict[int, Any], ...]:
 
 
 def described(net: nn.Module) -> dict[str, str]:
-    """By path of each module: its class and what it says of its settings, without addresses in memory."""
-    return {
-        path: f"{type(module).__name__}({_ADDRESS.sub('', module.extra_repr())})"
-        for path, module in net.named_modules()
-    }
+    """By path: each module of ``net`` (:func:`described_as`)."""
+    return {path: described_as(module) for path, module in net.named_modules()}
+
+
+def described_as(module: nn.Module) -> str:
+    """Its class and what it says of its settings, without addresses in memory."""
+    return f"{type(module).__name__}({_ADDRESS.sub('', module.extra_repr())})"
 
 
 def _with_tensors(net: nn.Module) -> dict[str, str]:

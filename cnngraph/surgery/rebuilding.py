@@ -17,7 +17,7 @@ from cnngraph.modes import evaluation_mode
 from cnngraph.origin import Origin, get_origin, set_origin
 from cnngraph.randomness import seeded
 from cnngraph.surgery.apply import cut
-from cnngraph.surgery.likeness import described
+from cnngraph.surgery.likeness import described, described_as
 from cnngraph.surgery.sameness import tensors_of
 from cnngraph.surgery.sample import outputs_of
 
@@ -52,18 +52,14 @@ def rebuild(origin: Origin, input_shape: tuple[int, int, int] | None = None) -> 
         NotFoundError: an unknown architecture. ModelError, PlanError: it cannot be built or cut so.
     """
     model = registry.rebuild(origin.architecture, origin.options)
-    whole = _kinds(model)
+    whole = {path: type(module) for path, module in model.named_modules()}
     for plan, shape in origin.executed:
         # Its guard knows names that a rebuilt net may not have.
         model = cut(model, plan.unguarded, input_shape=shape or input_shape)
     set_origin(model, origin)
-    kinds, texts = _kinds(model), described(model)
-    joins = {path: texts.get(path, "") for path in whole | kinds if whole.get(path) != kinds.get(path)}
-    return Rebuilt(model, joins)
-
-
-def _kinds(model: nn.Module) -> dict[str, str]:
-    return {path: type(module).__name__ for path, module in model.named_modules()}
+    left = dict(model.named_modules())
+    joins = {path: described_as(module) for path, module in left.items() if whole.get(path) is not type(module)}
+    return Rebuilt(model, joins | {path: "" for path in whole if path not in left})
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -> None:
