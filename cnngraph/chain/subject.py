@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from cnngraph.console import Progress, warn
+from cnngraph.datasets.images_from import ImagesFrom
 from cnngraph.errors import ModelError, UsageError
 from cnngraph.origin import Preprocessing, get_origin
 
@@ -78,6 +79,11 @@ class Subject:
         from cnngraph.network.trace import weights_sha256
 
         return weights_sha256(self.model)
+
+    def images_from(self, part: str, images: int | None = None) -> ImagesFrom:
+        """What a figure on ``images`` (default: all) of a part of the data is said to be of."""
+        count = len(getattr(self.data, part)) if images is None else images
+        return ImagesFrom(part, count, "split", "no")
 
 
 def open_subject(

@@ -1,0 +1,45 @@
+"""Which images a figure was found on: said beside every figure, since accuracy on trained images says nothing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+__all__ = ["ImagesFrom", "TrainedOn"]
+
+TrainedOn = Literal["no", "possibly", "yes"]
+
+_SENTENCES: dict[TrainedOn, str] = {
+    "no": "none of which it was trained on",
+    "possibly": "on which it may have been trained",
+    "yes": "on which it was trained",
+}
+
+
+@dataclass(frozen=True)
+class ImagesFrom:
+    """The images that a net was judged on.
+
+    Attributes:
+        part: train, validation or test.
+        images: how many were judged.
+        taken_from: where that part comes from: the name of a folder, ``split`` where it was split off, the set's own.
+        trained_on: whether the net may have seen them in training.
+    """
+
+    part: str
+    images: int
+    taken_from: str
+    trained_on: TrainedOn
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as one JSON object."""
+        return asdict(self)
+
+    @property
+    def words(self) -> str:
+        """
+        >>> ImagesFrom("test", 12, "val", "no").words
+        '12 test images (val), none of which it was trained on'
+        """
+        return f"{self.images:,} {self.part} images ({self.taken_from}), {_SENTENCES[self.trained_on]}"
