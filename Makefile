@@ -1,4 +1,4 @@
-# make demo | test | install | check | bench | test-all | clean   (no target needs root)
+# make demo | test | install | check | bench | findings | test-all | clean   (no target needs root)
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 12
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo install test test-all check bench clean
+.PHONY: help demo install test test-all check bench findings clean
 .DEFAULT_GOAL := help
 
 help:
@@ -48,6 +48,10 @@ check: $(VENV)/.developer
 ## make bench     speed and memory against the targets, as JSON in benchmarks/results
 bench: $(VENV)/.developer
 	$(BIN)/python benchmarks/run.py
+
+## make findings  what surprised in other tools: still so? (fetches pinned packages)
+findings:
+	@sh scripts/findings.sh
 
 ## make clean     remove .venv and what tools left; the embedded server and models: cnngraph db clean
 clean:
