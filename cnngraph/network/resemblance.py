@@ -8,7 +8,6 @@ square matrix, the comparison across layers uses a uniform sample of the images,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from cnngraph.network.channels import Maps
+from cnngraph.network.most_alike import most_alike
 from cnngraph.network.tables import SCHEMAS
 
 __all__ = ["MOST_ALIKE", "Resemblance"]
@@ -24,6 +24,7 @@ __all__ = ["MOST_ALIKE", "Resemblance"]
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+Pairs = tuple[Integers, Integers, Floats]  # first map, second map, their correlation
 
 MOST_ALIKE = 10  # neighbours of each map, within its layer and across layers
 LARGEST_SQUARE = 4096  # maps up to which all pairs have running sums
@@ -31,35 +32,47 @@ SAMPLE_BYTES = 256 * 2**20  # of the responses of the sampled images beyond
 FEWEST_IMAGES = 3  # any two responses to two images correlate fully
 
 _CONSTANT = 1e-12  # a variance under this share of the mean square is that of float32 rounding
+_SUMMED_AT_ONCE = 8192  # values that are summed in the precision that they have
 _AT_ONCE = 256  # images whose responses enter the square sums together
 _ROWS = 512  # maps whose correlations with all others are held at once
 
 
-@dataclass
 class _Moments:
-    """Running count, means and co-moments of variables; merged as Chan, Golub and LeVeque (1983) do."""
+    """Running count, mean and co-moments of variables, about each batch's own mean.
 
-    count: int
-    mean: Tensor
-    products: Tensor
+    The co-moments of a batch are summed as they come. What the means of the batches add to them (Chan, Golub and
+    LeVeque 1983) is one small product at the end: adding it batch by batch would touch the whole matrix each time.
+    """
 
-    @classmethod
-    def of(cls, count: int, mean: Tensor, products: Tensor) -> _Moments:
-        return cls(count, mean.double(), products.double())
+    def __init__(self) -> None:
+        self._counts: list[int] = []
+        self._means: list[Tensor] = []
+        self._products: Tensor | None = None
 
-    def merge(self, other: _Moments) -> None:
-        count = self.count + other.count
-        shift = other.mean - self.mean
-        self.products += other.products
-        self.products.addr_(shift, shift, alpha=self.count * other.count / count)
-        self.mean += shift * (other.count / count)
-        self.count = count
+    def add(self, values: Tensor) -> None:
+        """Take the values of (variables, observations)."""
+        mean = values.mean(1)
+        centred = values - mean[:, None]
+        self._counts.append(values.shape[1])
+        self._means.append(mean.double())
+        # float32 sums over a few thousand values at a time; the sums of those are float64.
+        for part in torch.split(centred, _SUMMED_AT_ONCE, dim=1):
+            product = part @ part.T
+            self._products = product.double() if self._products is None else self._products.add_(product)
 
     def standardised(self) -> tuple[Floats, Flags]:
         """Correlations, and which variables are alive; rows and columns of the others are 0."""
-        products = self.products.cpu().numpy()
-        scale, alive = _scale(np.diagonal(products), self.mean.cpu().numpy(), self.count)
-        return products * scale[:, None] * scale, alive
+        assert self._products is not None
+        counts = torch.tensor(self._counts, dtype=torch.float64)
+        means = torch.stack(self._means).cpu()
+        count = int(counts.sum())
+        mean = counts @ means / count
+        shifts = (means - mean) * counts.sqrt()[:, None]
+        products = self._products.cpu().addmm_(shifts.T, shifts).numpy()
+        scale, alive = _scale(np.diagonal(products), mean.numpy(), count)
+        products *= scale[:, None]
+        products *= scale
+        return products, alive
 
 
 def _scale(squares: Floats, means: Floats, count: int) -> tuple[Floats, Flags]:
@@ -81,56 +94,53 @@ class Resemblance:
 
     def see(self, layer: str, values: Tensor) -> None:
         """Take the maps of one layer: (images, channels, places). Layers of one place are compared by images."""
-        images, _, places = values.shape
-        if places == 1:
-            return
-        mean = values.mean((0, 2))
-        centred = values - mean[:, None]
-        products = torch.bmm(centred, centred.transpose(1, 2)).sum(0, dtype=torch.float64)
-        _add(self._within, layer, _Moments.of(images * places, mean, products))
+        if values.shape[2] > 1:
+            self._within.setdefault(layer, _Moments()).add(values.transpose(0, 1).flatten(1))
 
     def end_of_batch(self, means: Mapping[str, Tensor]) -> None:
         """Take each image's mean response of every map: layer -> (images, channels)."""
-        self._across.add(torch.cat([means[layer].double() for layer in self._maps.sizes], dim=1).cpu())
+        self._across.add(torch.cat([means[layer] for layer in self._maps.sizes], dim=1).double().cpu())
 
     def table(self, note: Callable[[str], None]) -> pa.Table:
         """The most alike maps of each map: ``SCHEMAS["resembles"]``, by (source map, target map)."""
-        pairs = [self._pairs_within(), self._pairs_of_responses(note)]
-        first, second, correlation = (np.concatenate([part[i] for part in pairs]) for i in range(3))
+        first, second, correlation = _joined([self._pairs_within(), self._pairs_of_responses(note)])
         low, high = np.minimum(first, second), np.maximum(first, second)
         _, rows = np.unique(low * self._maps.total + high, return_index=True)
         return self._arrow(low[rows].astype(np.int64), high[rows].astype(np.int64), correlation[rows])
 
-    def _pairs_within(self) -> tuple[Integers, Integers, Floats]:
-        found = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
+    def _pairs_within(self) -> Pairs:
+        found: list[Pairs] = []
         for layer, moments in self._within.items():
             correlation, alive = moments.standardised()
             first, second, values = _most_alike(correlation, 0, alive[:, None] & alive)
             start = self._maps.first[layer]
             found.append((first + start, second + start, values))
-        first, second, correlations = (np.concatenate([part[i] for part in found]) for i in range(3))
-        return first, second, correlations
+        return _joined(found)
 
-    def _pairs_of_responses(self, note: Callable[[str], None]) -> tuple[Integers, Integers, Floats]:
+    def _pairs_of_responses(self, note: Callable[[str], None]) -> Pairs:
         """Pairs of different layers, and those within the layers of one place."""
         layer_of = self._maps.layer_of
-        single = np.array([layer not in self._within for layer in self._maps.sizes])[layer_of]
-        found = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
+        found: list[Pairs] = []
         self._across.finish()
         if self._across.used < self._across.images:
             used, images = self._across.used, self._across.images
             note(f"Maps of different layers are compared on a sample of {used:,} of {images:,} images.")
         if self._across.images >= FEWEST_IMAGES:
-            for start in range(0, self._maps.total, _ROWS):
-                rows = slice(start, min(start + _ROWS, self._maps.total))
-                correlation, alive = self._across.correlations(rows)
-                other = layer_of[rows, None] != layer_of
-                both = alive[rows, None] & alive
-                found.append(_most_alike(correlation, start, both & other))
-                if single[rows].any():
-                    found.append(_most_alike(correlation, start, both & ~other & single))
-        first, second, correlations = (np.concatenate([part[i] for part in found]) for i in range(3))
-        return first, second, correlations
+            found.append(self._across.most_alike(layer_of))
+            found += [self._within_responses(layer) for layer in self._maps.sizes if layer not in self._within]
+        return _joined(found)
+
+    def _within_responses(self, layer: str) -> Pairs:
+        """Pairs of one layer of one place, some rows of maps after the other."""
+        first = self._maps.first[layer]
+        own = slice(first, first + self._maps.sizes[layer])
+        found: list[Pairs] = []
+        for start in range(own.start, own.stop, _ROWS):
+            rows = slice(start, min(start + _ROWS, own.stop))
+            correlation, alive = self._across.correlations(rows, own)
+            one, other, values = _most_alike(correlation, start - first, alive[rows, None] & alive[own])
+            found.append((one + first, other + first, values))
+        return _joined(found)
 
     def _arrow(self, first: Integers, second: Integers, correlation: Floats) -> pa.Table:
         names = pa.array(list(self._maps.sizes))
@@ -146,7 +156,13 @@ class Resemblance:
         return pa.table([*columns, np.clip(correlation, -1.0, 1.0), scope], schema=SCHEMAS["resembles"])
 
 
-def _most_alike(correlation: Floats, start: int, allowed: Flags) -> tuple[Integers, Integers, Floats]:
+def _joined(parts: list[Pairs]) -> Pairs:
+    none = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+    first, second, correlation = (np.concatenate([part[i] for part in [none, *parts]]) for i in range(3))
+    return first, second, correlation
+
+
+def _most_alike(correlation: Floats, start: int, allowed: Flags) -> Pairs:
     """The :data:`MOST_ALIKE` columns of largest absolute value of each row, among those allowed, never itself."""
     strength = torch.from_numpy(np.where(allowed, np.abs(correlation), -1.0))
     rows = torch.arange(len(strength))
@@ -161,7 +177,7 @@ class _Square:
     """Running sums of all pairs of responses."""
 
     def __init__(self) -> None:
-        self._moments: dict[str, _Moments] = {}
+        self._moments = _Moments()
         self._waiting: list[Tensor] = []
         self._correlations: Floats = np.empty((0, 0))
         self._alive: Flags = np.empty(0, dtype=np.bool_)
@@ -175,11 +191,8 @@ class _Square:
 
     def _flush(self) -> None:
         if self._waiting:
-            responses = torch.cat(self._waiting)
+            self._moments.add(torch.cat(self._waiting).T)
             self._waiting.clear()
-            mean = responses.mean(0)
-            centred = responses - mean
-            _add(self._moments, "all", _Moments.of(len(responses), mean, centred.T @ centred))
 
     @property
     def used(self) -> int:
@@ -189,10 +202,22 @@ class _Square:
     def finish(self) -> None:
         self._flush()
         if self.images:
-            self._correlations, self._alive = self._moments["all"].standardised()
+            self._correlations, self._alive = self._moments.standardised()
 
-    def correlations(self, rows: slice) -> tuple[Floats, Flags]:
-        return self._correlations[rows], self._alive
+    def correlations(self, rows: slice, columns: slice) -> tuple[Floats, Flags]:
+        """Of some maps with others, and which of all maps are alive."""
+        return self._correlations[rows, columns], self._alive
+
+    def most_alike(self, layer_of: Integers) -> Pairs:
+        """For each map the most alike of other layers."""
+        found: list[Pairs] = []
+        everything = slice(0, len(layer_of))
+        for start in range(0, len(layer_of), _ROWS):
+            rows = slice(start, min(start + _ROWS, len(layer_of)))
+            correlation, alive = self.correlations(rows, everything)
+            other = layer_of[rows, None] != layer_of
+            found.append(_most_alike(correlation, start, alive[rows, None] & alive & other))
+        return _joined(found)
 
 
 class _Sample:
@@ -223,17 +248,17 @@ class _Sample:
 
     def finish(self) -> None:
         responses = np.stack(self._rows)
+        self._rows = [*responses]  # views: they are counted, not kept twice
         means = responses.mean(axis=0)
         responses -= means
         scale, self._alive = _scale(np.einsum("im,im->m", responses, responses), means, len(responses))
-        self._scaled = responses * scale
+        responses *= scale
+        self._scaled = responses
 
-    def correlations(self, rows: slice) -> tuple[Floats, Flags]:
-        return self._scaled[:, rows].T @ self._scaled, self._alive
+    def correlations(self, rows: slice, columns: slice) -> tuple[Floats, Flags]:
+        """Of some maps with others, and which of all maps are alive."""
+        return self._scaled[:, rows].T @ self._scaled[:, columns], self._alive
 
-
-def _add(moments: dict[str, _Moments], key: str, new: _Moments) -> None:
-    if key in moments:
-        moments[key].merge(new)
-    else:
-        moments[key] = new
+    def most_alike(self, layer_of: Integers) -> Pairs:
+        """For each map the most alike of other layers."""
+        return most_alike(self._scaled, layer_of, MOST_ALIKE)
