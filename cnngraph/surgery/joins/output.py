@@ -90,30 +90,32 @@ def _is_fixed(steps: Steps, module: nn.Module) -> bool:
 
 def _is_product_with_weights(node: fx.Node) -> bool:
     """Whether a matrix product has the image on one side and weights alone on the other."""
-    einsum = node.op == "call_function" and node.target is torch.einsum
-    if not einsum and node.target not in _PRODUCTS:
+    if not _is_einsum(node) and node.target not in _PRODUCTS:
         return False
-    weights = [source for source in node.all_input_nodes if _is_weight(source)]
-    if not weights or len(weights) == len(node.all_input_nodes):
-        return False
-    return not einsum or _gives_new_channels(node.args[0], [source in weights for source in node.all_input_nodes])
+    weights = [_is_weight(source) for source in node.all_input_nodes]
+    return any(weights) and not all(weights) and (not _is_einsum(node) or _summed_axis(node) is not None)
 
 
-def _gives_new_channels(equation: Any, is_weight: list[bool]) -> bool:
-    """Whether an einsum sums over something of the image and gets something from the weights instead.
+def _is_einsum(node: fx.Node) -> bool:
+    return node.op == "call_function" and node.target is torch.einsum
 
-    >>> _gives_new_channels("nchw,cd->ndhw", [False, True]), _gives_new_channels("nchw,c->nchw", [False, True])
-    (True, False)
+
+def _summed_axis(node: fx.Node) -> int | None:
+    """The axis of the image that an einsum of it and of weights sums over, getting another one from the weights.
+
+    ``None`` where it does not, as a scale of each channel (``nchw,c->nchw``) does not.
     """
+    equation, *_ = node.args
     if not isinstance(equation, str) or "->" not in equation:
-        return False
+        return None
     read, given = equation.replace(" ", "").split("->")
     operands = read.split(",")
-    if len(operands) != len(is_weight):
-        return False
-    image = {letter for part, weight in zip(operands, is_weight, strict=True) if not weight for letter in part}
-    weights = {letter for part, weight in zip(operands, is_weight, strict=True) if weight for letter in part}
-    return bool((image & weights) - set(given)) and bool((weights - image) & set(given))
+    if len(operands) != 2 or len(node.all_input_nodes) != 2:
+        return None
+    image, weights = operands[::-1] if _is_weight(node.all_input_nodes[0]) else operands
+    summed = [axis for axis, letter in enumerate(image) if letter in weights and letter not in given]
+    made = [letter for letter in weights if letter in given and letter not in image]
+    return summed[0] if summed and made else None
 
 
 def _is_weight(node: fx.Node) -> bool:
@@ -136,6 +138,8 @@ def _runs_over_places(steps: Steps, node: fx.Node) -> bool:
 
     Its operand has its channels in front then, and nothing between the map and it has turned that around.
     """
+    if (_is_einsum(node) and (_summed_axis(node) or 0) < 2) or _is_weight(node.all_input_nodes[0]):
+        return False
     source = next((source for source in steps.sources(node) if not _is_weight(source)), None)
     while source is not None and not steps.is_weighted(source):
         shape = source.meta.get("shape")
