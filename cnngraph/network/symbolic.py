@@ -27,6 +27,7 @@ from torch.fx.proxy import TraceError as ControlFlowError
 from cnngraph.errors import ModelError, TraceError
 from cnngraph.models.weights import require_values
 from cnngraph.network import known_sizes
+from cnngraph.network.followed import FollowedNet
 
 __all__ = [
     "BATCH",
@@ -77,12 +78,11 @@ def follow_symbolically(
     with left_untouched(model, training=training):
         if prepare is not None:
             prepare(model)
-        module = fx.GraphModule(model, _traced(model, leaves, shape, device, dtype), type(model).__name__)
+        module: fx.GraphModule = FollowedNet(model, _traced(model, leaves, shape, device, dtype), type(model).__name__)
         module.meta["model"] = model
         _rewire_in_place(module)
         if not unread:
             module.graph.eliminate_dead_code(lambda node: node.is_impure() or known_sizes.ASKED in node.meta)
-        module.recompile()
         _propagate(module, shape, device, dtype)
     return module
 

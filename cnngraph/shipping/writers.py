@@ -16,6 +16,7 @@ from cnngraph.errors import CnngraphError, ModelError
 from cnngraph.shipping.parcel import Parcel
 from cnngraph.silence import silence
 from cnngraph.surgery import single_file
+from cnngraph.surgery.exported import exported
 
 __all__ = ["FORMATS", "require_extra"]
 
@@ -70,9 +71,7 @@ def _program(parcel: Parcel) -> torch.export.ExportedProgram:
     images = torch.zeros(2, *parcel.input_shape, dtype=parcel.dtype)
     try:
         with torch.no_grad(), silence():
-            return torch.export.export(
-                parcel.model, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=False
-            )
+            return exported(parcel.model, images, dynamic_shapes=({0: torch.export.Dim("batch")},), strict=False)
     except Exception as error:
         raise ModelError(
             f"torch.export cannot take the net, for any number of images: {_first_line(error)}",

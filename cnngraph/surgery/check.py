@@ -99,7 +99,7 @@ def resolve(
 
 
 def _conv(body: Body, layer: str, unknown: type[PlanError] | type[NotFoundError]) -> str:
-    name = layer.split("#")[0]
+    name = _module_of(body, layer)
     node = next((node for node in body.nodes if name in (node.target, node.name)), None)
     convs = [str(conv.target) for conv in body.convs]
     if node is None:
@@ -116,6 +116,13 @@ def _conv(body: Body, layer: str, unknown: type[PlanError] | type[NotFoundError]
             f"{layer} is no conv layer.", f"Only conv layers and blocks can be removed. {nearest(layer, convs)}"
         )
     return str(node.target)
+
+
+def _module_of(body: Body, name: str) -> str:
+    """The module of the call ``name``: ``path#2`` is the second one of ``path``, unless a module is called that."""
+    path, _, call = name.rpartition("#")
+    own = name in body.paths or any(name in (node.target, node.name) for node in body.nodes)
+    return name if own or not call.isdigit() else path
 
 
 def _gate_conv(body: Body, name: str) -> str:
@@ -136,7 +143,7 @@ def _branch(body: Body, name: str, unknown: type[PlanError] | type[NotFoundError
         raise PlanError(
             f"{name} is a layer, no block.", "Remove it with --remove-layer, or with kind layer in the plan."
         )
-    home = name.split("#")[0]
+    home = _module_of(body, name)
     several = body.calls_within(home) > 1
     if several or (home in body.paths and not body.takes_one_map(home)):
         how = "more than once" if several else "with other arguments than one map"

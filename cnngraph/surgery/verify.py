@@ -28,6 +28,7 @@ from cnngraph.surgery import saved
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.channels.filters import carved_by
 from cnngraph.surgery.channels.masked import masked, norms_across
+from cnngraph.surgery.exported import exported
 from cnngraph.surgery.joins.passage import Adapter
 from cnngraph.surgery.likeness import executed, hooks_of, unlikeness
 from cnngraph.surgery.sameness import Difference, difference
@@ -117,7 +118,7 @@ def verify(
         forward = _attempt(failures, "eval forward", lambda: _check_eval(model, slim, plan, random))
         forward &= _attempt(failures, "train forward and backward", lambda: _check_train(model, slim, random))
         reloaded = _attempt(failures, "save and load", lambda: _check_saved(model, slim, plan, shape, random, notes))
-        exported = _attempt(failures, "torch.export", lambda: _check_export(slim, random))
+        exports = _attempt(failures, "torch.export", lambda: _check_export(slim, random))
     if (state_hash(model), state_hash(slim)) != before:
         failures.append("the user's net: it was changed by the verification")
     if {p.data_ptr() for p in model.parameters()} & {p.data_ptr() for p in slim.parameters() if p.numel()}:
@@ -127,7 +128,7 @@ def verify(
         same.absolute if same else None,
         forward,
         reloaded,
-        exported,
+        exports,
         tuple(failures),
         tuple(notes),
         time.perf_counter() - began,
@@ -340,8 +341,8 @@ def _loaded_elsewhere(folder: Path) -> Tensor:
 
 def _check_export(slim: nn.Module, images: Tensor) -> None:
     with evaluation_mode(slim), torch.no_grad():
-        exported = torch.export.export(slim, (images,)).module()
-        wanted, found = _logits(slim(images)), _logits(exported(images))
+        shipped = exported(slim, images).module()
+        wanted, found = _logits(slim(images)), _logits(shipped(images))
     if not (found - wanted).abs().max() <= _EXPORT_TOLERANCE * wanted.abs().max():
         raise _FailedError("the exported net gives other logits")
 

@@ -11,6 +11,7 @@ from torch import fx, nn
 from cnngraph.errors import TraceError
 from cnngraph.network.graph import follow
 from cnngraph.network.symbolic import follow_symbolically
+from cnngraph.surgery.joins.output import output_layers
 from cnngraph.surgery.joins.residual import Residual, residual_blocks
 from cnngraph.surgery.joins.steps import NORMS, Steps, is_product
 
@@ -85,6 +86,11 @@ class Body(Steps):
     def blocks(self) -> dict[str, Residual]:
         """The residual blocks by the paths of their modules."""
         return {block.name: block for block in residual_blocks(self)}
+
+    @cached_property
+    def output_layers(self) -> tuple[fx.Node, ...]:
+        """The layers that give the net's output, in network order."""
+        return output_layers(self)
 
     @cached_property
     def gates(self) -> dict[str, Gate]:

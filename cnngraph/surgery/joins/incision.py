@@ -19,6 +19,7 @@ from cnngraph.surgery.joins.anatomy import Body, Gate
 from cnngraph.surgery.joins.fitter import Fitter, MisfitError
 from cnngraph.surgery.joins.joints import Filling, Join, Renorm, Resize, find_joins
 from cnngraph.surgery.joins.mending import StuckError, mend, wider
+from cnngraph.surgery.joins.output import require_output_stays
 from cnngraph.surgery.joins.passage import Copy
 from cnngraph.surgery.joins.residual import Branch, Residual
 from cnngraph.surgery.joins.wound import Extent, Wound, open_wound
@@ -92,6 +93,7 @@ def _search(body: Body, extent: Extent, tried: set[Extent]) -> Incision:
     """The first extent around ``extent`` that fits."""
     tried.add(extent)
     wound = open_wound(body, extent)
+    require_output_stays(body.output_layers, {*wound.gaps, *wound.skipped}, wound.name)
     try:
         return _close(wound, _settle(wound))
     except StuckError as stuck:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from torch import fx, nn
 from torch.nn.utils import parametrize
 
-from cnngraph.errors import PlanError
 from cnngraph.surgery.joins.anatomy import Body
 from cnngraph.surgery.joins.wound import Gap, Wound
 
@@ -72,18 +71,12 @@ class Join:
 
 
 def find_joins(wound: Wound, resized: Mapping[str, Resize], adapters: Mapping[str, Filling]) -> tuple[Join, ...]:
-    """The joins in network order.
-
-    Raises:
-        PlanError: a gap reaches the net's output, which no layer behind it makes.
-    """
+    """The joins in network order."""
     body = wound.body
     reached: set[fx.Node] = set()
     first: set[fx.Node] = set()
     for start in _starts(wound):
         found = _readers(wound, start)
-        if body.nodes[-1] in found:
-            raise PlanError(f"{wound.name} cannot go: it gives the net's output.", "The classifier stays.")
         reached |= found
         first |= {min(found, key=body.order.__getitem__)} if found else set()
     reached |= set(wound.widened)
@@ -126,17 +119,18 @@ def _survivor(wound: Wound, node: fx.Node, resized: Mapping[str, Resize], *, fir
 
 
 def _readers(wound: Wound, start: fx.Node) -> set[fx.Node]:
-    """Surviving conv and dense layers, or the output, that the value of ``start`` reaches with none between."""
+    """Surviving conv and dense layers that the value of ``start`` reaches with none between."""
     found: set[fx.Node] = set()
     seen: set[fx.Node] = set()
     waiting = list(start.users)
     while waiting:
         node = waiting.pop()
         gap = wound.gaps.get(node)
-        if node in seen or node in wound.skipped or (gap is not None and gap.path in wound.adapters):
+        passed = node in wound.skipped or wound.body.is_size(node) or (gap is not None and gap.path in wound.adapters)
+        if node in seen or passed:
             continue
         seen.add(node)
-        if node.op == "output" or (wound.body.is_weighted(node) and gap is None):
+        if wound.body.is_weighted(node) and gap is None:
             found.add(node)
         else:
             waiting.extend(node.users)

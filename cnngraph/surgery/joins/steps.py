@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from cnngraph.network.known_sizes import OTHERWISE
@@ -87,6 +87,12 @@ class Steps:
     def readers(self, node: fx.Node) -> list[fx.Node]:
         """The steps that read the value of ``node``, the net's output among them: not those that ask its size."""
         return [user for user in node.users if user in self.of_image or user.op == "output"]
+
+    def is_size(self, node: fx.Node) -> bool:
+        """Whether the value of ``node`` is no tensor, nor holds one: a number that is read off a map, a shape."""
+        if node.op == "output" or node.meta.get("shape") is not None:
+            return False
+        return not _holds_tensor(node.meta.get("value"))
 
     def sources(self, node: fx.Node) -> list[fx.Node]:
         """The operands of ``node`` that are made from the image."""
@@ -219,6 +225,11 @@ def _dense_module(node: fx.Node, module: nn.Module) -> tuple[str, nn.Linear] | N
     outputs, inputs = weight.meta["shape"]
     bias = getattr(module.get_submodule(path), "bias", None)
     return path, nn.Linear(inputs, outputs, bias=bias is not None, device="meta")
+
+
+def _holds_tensor(value: object) -> bool:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
+    return isinstance(value, Tensor) or any(map(_holds_tensor, parts))
 
 
 def _range(clamp: nn.Module) -> tuple[object, object]:

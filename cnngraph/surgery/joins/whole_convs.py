@@ -12,6 +12,8 @@ from typing import Any
 
 from torch import fx, nn
 
+from cnngraph.network.followed import FollowedNet
+
 __all__ = ["OWN_FORWARD", "with_whole_convs"]
 
 OWN_FORWARD = "own_forward"  # in the meta of a node: it calls a conv with a forward of its own
@@ -56,7 +58,7 @@ def with_whole_convs(module: fx.GraphModule) -> fx.GraphModule:
     found: dict[str, Any] = {call.path: model.get_submodule(call.path) for call in calls.values()}
     kept = {str(node.target) for node in graph.nodes if node.op in {"call_module", "get_attr"}} - set(found)
     found |= {target: _at(module, target) for target in kept}
-    return fx.GraphModule(found, graph, type(module).__name__)
+    return FollowedNet(found, graph, type(module).__name__)
 
 
 def _called(graph: fx.Graph, call: _Call, copies: dict[fx.Node, fx.Node]) -> fx.Node:

@@ -163,7 +163,7 @@ def test_a_fire_module_goes_as_a_block() -> None:
 
 
 def test_what_gives_the_output_stays() -> None:
-    assert removable(follow(Sum(), SHAPE))["head"] == "head cannot go: the net's output would have another shape."
+    assert removable(follow(Sum(), SHAPE))["head"] == "head cannot go: it gives the net's output."
     with pytest.raises(PlanError, match="The classifier stays") as caught:
         cut(Joined(), plan("head"), input_shape=SHAPE)
     assert caught.value.hint == "The classifier stays."

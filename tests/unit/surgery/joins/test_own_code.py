@@ -23,7 +23,7 @@ def test_convs_with_a_forward_of_their_own_are_layers_by_their_paths() -> None:
     graph = follow(seeded(OwnForwards), SHAPE)
     assert [layer.layer for layer in graph.convs] == ["stem", "down", "wide", "gained", "head"]
     assert removable(graph) == dict.fromkeys(("stem", "down", "wide", "gained"), None) | {
-        "head": "head cannot go: the net's output would have another shape."
+        "head": "head cannot go: it gives the net's output."
     }
 
 
