@@ -19,7 +19,15 @@ from neo4j.exceptions import (
 
 from cnngraph.errors import DatabaseError
 
-__all__ = ["as_database_error", "is_lost", "is_short_of_memory", "is_worth_repeating", "refused", "translated"]
+__all__ = [
+    "as_database_error",
+    "is_lost",
+    "is_short_of_memory",
+    "is_worth_repeating",
+    "refused",
+    "translated",
+    "without_gds",
+]
 
 _AGAIN = "Run the same command again: it goes on where it stopped."
 _GDS = (
@@ -95,10 +103,15 @@ def _refusal(error: Neo4jError, text: str) -> DatabaseError:
     if "DatabaseNotFound" in code or "DatabaseUnavailable" in code:
         return DatabaseError(f"There is no such database to use: {text}", "Set NEO4J_DATABASE to one that is online.")
     if "gds." in text.lower() and isinstance(error, ClientError) and ("NotFound" in code or "nknown function" in text):
-        return DatabaseError("The server has no Graph Data Science library.", _GDS)
+        return without_gds()
     if isinstance(error, TransientError):
         return DatabaseError(f"The server could not do it now: {text}", _AGAIN)
     return DatabaseError(f"The server refuses: {text}", f"({code})")
+
+
+def without_gds() -> DatabaseError:
+    """The error for a server without Graph Data Science."""
+    return DatabaseError("The server has no Graph Data Science library.", _GDS)
 
 
 def is_short_of_memory(error: BaseException | None) -> bool:

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cnngraph.database.algorithm import Algorithm, Projecting
 from cnngraph.measures.database_scores import position_scores
 from cnngraph.measures.measure import Measure, Options, Scores
 from cnngraph.measures.network_arrays import position_arrays
-from cnngraph.measures.projection import projected
 from cnngraph.measures.shortest_paths import betweenness
 
 if TYPE_CHECKING:
@@ -39,16 +39,25 @@ def _sources(positions: int) -> int:
     return positions if positions <= EXACT_UP_TO else SAMPLE
 
 
+def _algorithm(nodes: int, options: Options) -> Algorithm:
+    """One thread, so that sums are made in one order."""
+    settings = {"sampling_size": _sources(nodes), "sampling_seed": options.seed, "concurrency": 1}
+    return Algorithm(
+        "betweenness",
+        "betweenness",
+        {"relationship_weight_property": "weight", **settings},
+        Projecting(undirected=True, distance=True),
+    )
+
+
 def _database(db: Database, key: str, options: Options, progress: Progress) -> Scores:
-    from cnngraph.database.cypher import load
+    from cnngraph.database import gds
 
     progress.start("Measuring betweenness")
-    with projected(db, key, undirected=True, distance=True) as name:
-        rows = db.write(load("measures/projection_size"), name=name)
-        sources = _sources(rows[0]["nodes"])
-        db.auto(load("measures/betweenness"), name=name, sample=sources, seed=options.seed)
+    with gds.prepared(db, key, _algorithm, options) as projection:
+        projection.write()
     scores = position_scores(db, key, "betweenness")
-    return Scores(scores.layers, scores.layer, scores.value, claims={"sources": sources})
+    return Scores(scores.layers, scores.layer, scores.value, claims={"sources": _sources(projection.size.nodes)})
 
 
 def _oracle(network: Network, options: Options) -> Scores:
@@ -70,5 +79,5 @@ MEASURE = Measure(
     property="betweenness",
     reads=("seed",),
     constants={"exact_up_to": EXACT_UP_TO, "sample": SAMPLE},
-    gds=True,
+    algorithm=_algorithm,
 )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cnngraph.network.tables import Network
 
 __all__ = [
+    "ROWS_A_WRITE",
     "class_count",
     "map_score_rows",
     "map_scores",

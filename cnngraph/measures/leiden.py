@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from cnngraph.database.algorithm import Algorithm, Projecting
 from cnngraph.errors import PlanError
 from cnngraph.measures.database_scores import position_scores, run_batched
 from cnngraph.measures.measure import Measure, Options, Scores
 from cnngraph.measures.network_arrays import PositionArrays, position_arrays
-from cnngraph.measures.projection import projected
 
 if TYPE_CHECKING:
     from cnngraph.console import Progress
@@ -76,17 +76,27 @@ def modularity(arrays: PositionArrays, community: Ints) -> float:
     return inside / total - GAMMA * float((ends / (2 * total)) @ (ends / (2 * total)))
 
 
+def _algorithm(nodes: int, options: Options) -> Algorithm:  # noqa: ARG001
+    """One thread, so that the seed decides."""
+    return Algorithm(
+        "leiden",
+        "leidenCommunity",
+        {"relationship_weight_property": "weight", "gamma": GAMMA, "random_seed": options.seed, "concurrency": 1},
+        Projecting(undirected=True),
+    )
+
+
 def _database(db: Database, key: str, options: Options, progress: Progress) -> Scores:
-    from cnngraph.database.cypher import load
+    from cnngraph.database import gds
 
     progress.start("Finding communities")
-    with projected(db, key, undirected=True) as name:
-        if not db.write(load("measures/projection_size"), name=name)[0]["relationships"]:
+    with gds.prepared(db, key, _algorithm, options) as projection:
+        if not projection.size.relationships:
             raise PlanError(f"No arc of {key} has a weight, so there are no communities.", "Is the net dead?")
-        found = db.auto(load("measures/leiden_communities"), name=name, seed=options.seed, gamma=GAMMA)[0]
+        found = projection.write()
     run_batched(db, "measures/leiden", key, progress)
     scores = position_scores(db, key, "leiden")
-    claims = {"communities": found["communities"], "modularity": found["modularity"]}
+    claims = {"communities": found.community_count, "modularity": found.modularity}
     return Scores(scores.layers, scores.layer, scores.value, claims=claims)
 
 
@@ -127,5 +137,5 @@ MEASURE = Measure(
     property="leiden",
     reads=("seed",),
     constants={"gamma": GAMMA},
-    gds=True,
+    algorithm=_algorithm,
 )

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cnngraph.database.algorithm import Algorithm, Projecting
 from cnngraph.errors import PlanError
-from cnngraph.measures.database_scores import stored_map_scores
+from cnngraph.measures.database_scores import ROWS_A_WRITE, stored_map_scores
 from cnngraph.measures.measure import Measure, Options, Scores
 from cnngraph.measures.network_arrays import map_arrays
-from cnngraph.measures.pagerank import DAMPING, ITERATIONS, TOLERANCE, ranks
-from cnngraph.measures.projection import projected
+from cnngraph.measures.pagerank import DAMPING, TOLERANCE, ranks, walk
 
 if TYPE_CHECKING:
     from cnngraph.console import Progress
@@ -39,15 +39,22 @@ def _not_connected() -> PlanError:
     )
 
 
-def _database(db: Database, key: str, options: Options, progress: Progress) -> Scores:  # noqa: ARG001
+def _algorithm(nodes: int, options: Options) -> Algorithm:  # noqa: ARG001
+    return walk(Projecting(view="channels"))
+
+
+def _database(db: Database, key: str, options: Options, progress: Progress) -> Scores:
+    from cnngraph.database import gds
     from cnngraph.database.cypher import load
 
     progress.start("Measuring map-pagerank")
-    with projected(db, key, of="maps") as name:
-        (size,) = db.write(load("measures/projection_size"), name=name)
-        if not size["relationships"]:
+    with gds.prepared(db, key, _algorithm, options) as projection:
+        if not projection.size.relationships:
             raise _not_connected()
-        db.auto(load("measures/map_pagerank"), name=name, damping=DAMPING, iterations=ITERATIONS, tolerance=TOLERANCE)
+        found = projection.stream()
+    rows = [{"id": id_, "score": score} for id_, score in zip(found["nodeId"], found["score"], strict=True)]
+    for start in range(0, len(rows), ROWS_A_WRITE):
+        db.write(load("measures/map_pagerank"), rows=rows[start : start + ROWS_A_WRITE])
     return stored_map_scores(db, key, MEASURE)
 
 
@@ -83,5 +90,5 @@ MEASURE = Measure(
     oracle=_oracle,
     property="pagerank",
     constants={"damping": DAMPING, "tolerance": TOLERANCE},
-    gds=True,
+    algorithm=_algorithm,
 )

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from cnngraph.console import Progress
+    from cnngraph.database.algorithm import Algorithm
     from cnngraph.database.connection import Database
     from cnngraph.network.tables import Network
 
@@ -19,6 +20,7 @@ __all__ = ["AGGREGATES", "ENGINES", "LayerTheta", "Measure", "MeasureResult", "O
 Aggregate = Literal["mean", "sum", "median"]
 AGGREGATES = ("mean", "sum", "median")
 ENGINES = ("auto", "database", "local")
+_ORDER = {"position": "number", "map": "layer, channel"}
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ class Scores:
         extra: more node properties that the measure found, each of shape (n,) (the community of ``leiden``).
         claims: what else it found of the net as a whole, stored on its run (the modularity of ``leiden``).
 
-    Where an oracle made them, the n things stand in the order of their table in a Network (positions by number, maps by
-    layer and channel, layers in network order); where they came from the database, in no particular order in a layer.
+    The n things stand in the order of their table in a Network (positions by number, maps by layer and channel, layers in
+    network order), wherever they came from: sums over them are then the same.
     """
 
     layers: tuple[str, ...]
@@ -73,7 +75,7 @@ class Measure:
         property: the node property that holds the score; ``None`` where only layers are scored.
         reads: the names of the :class:`Options` that change the result.
         constants: everything else that decides the numbers; stored with each run.
-        gds: True where the server needs the Graph Data Science library.
+        algorithm: for a measure by Graph Data Science: what it asks of it, by the number of nodes and the options.
         of_net: True where the saved model and its images are read, not the graph.
     """
 
@@ -85,16 +87,20 @@ class Measure:
     property: str | None
     reads: tuple[str, ...] = ()
     constants: dict[str, Any] = field(default_factory=dict)
-    gds: bool = False
+    algorithm: Callable[[int, Options], Algorithm] | None = None
     of_net: bool = False
 
     def parameters(self, options: Options, engine: str = "database") -> dict[str, Any]:
         """What decides the scores, as JSON: its constants, the options that it reads, and for a GDS measure the engine.
 
-        The engine counts there since a random algorithm finds other communities, or samples other paths, elsewhere.
+        The engine counts there since a random algorithm finds other communities, or samples other paths, elsewhere; in
+        the database so does the order of the nodes. Runs without an order drew by the order of the store.
         """
         chosen = {name: getattr(options, name) for name in self.reads}
-        return self.constants | chosen | ({"engine": engine} if self.gds else {})
+        if self.algorithm is None:
+            return self.constants | chosen
+        by = {"order": _ORDER[self.scores]} if engine == "database" else {}
+        return self.constants | chosen | {"engine": engine} | by
 
 
 class LayerTheta(NamedTuple):

@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from cnngraph.database.algorithm import Algorithm, Projecting
 from cnngraph.measures.database_scores import position_scores
 from cnngraph.measures.measure import Measure, Options, Scores
 from cnngraph.measures.network_arrays import position_arrays
-from cnngraph.measures.projection import projected
 
 if TYPE_CHECKING:
     from cnngraph.console import Progress
     from cnngraph.database.connection import Database
     from cnngraph.network.tables import Network
 
-__all__ = ["MEASURE", "ranks"]
+__all__ = ["MEASURE", "ranks", "walk"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -38,12 +38,22 @@ TOLERANCE = 1e-10
 ITERATIONS = 1000
 
 
-def _database(db: Database, key: str, options: Options, progress: Progress) -> Scores:  # noqa: ARG001
-    from cnngraph.database.cypher import load
+def walk(projecting: Projecting) -> Algorithm:
+    """PageRank along the relationships of a projection. One thread, so that sums are made in one order."""
+    settings = {"damping_factor": DAMPING, "max_iterations": ITERATIONS, "tolerance": TOLERANCE, "concurrency": 1}
+    return Algorithm("page_rank", "pagerank", {"relationship_weight_property": "weight", **settings}, projecting)
+
+
+def _algorithm(nodes: int, options: Options) -> Algorithm:  # noqa: ARG001
+    return walk(Projecting())
+
+
+def _database(db: Database, key: str, options: Options, progress: Progress) -> Scores:
+    from cnngraph.database import gds
 
     progress.start("Measuring pagerank")
-    with projected(db, key) as name:
-        db.auto(load("measures/pagerank"), name=name, damping=DAMPING, iterations=ITERATIONS, tolerance=TOLERANCE)
+    with gds.prepared(db, key, _algorithm, options) as projection:
+        projection.write()
     return position_scores(db, key, "pagerank")
 
 
@@ -82,5 +92,5 @@ MEASURE = Measure(
     oracle=_oracle,
     property="pagerank",
     constants={"damping": DAMPING, "tolerance": TOLERANCE},
-    gds=True,
+    algorithm=_algorithm,
 )

@@ -176,7 +176,7 @@ def _require_measurable(db: Database, key: str, chosen: Measure, where: str) -> 
     from cnngraph.database.catalogue import require_complete
 
     require_complete(db, key)
-    if chosen.gds and where == "database" and db.gds_version is None:
+    if chosen.algorithm is not None and where == "database" and db.gds_version is None:
         raise DatabaseError(
             f"The measure {chosen.name} needs the Graph Data Science library, and this server has none.",
             "Add --engine local: the graph is read back and measured here.",

@@ -3,6 +3,7 @@ MATCH (l:Layer:Conv {model: $model}) WHERE l.layer IS NOT NULL
 CALL (l) {
   MATCH (p:Position {model: l.model, layer: l.layer})
   WHERE size(p.activation) > 0
+  WITH p ORDER BY p.number
   RETURN collect(reduce(sum = 0.0, a IN p.activation | sum + a) / size(p.activation)) AS values
 }
 WITH l, values WHERE size(values) > 0

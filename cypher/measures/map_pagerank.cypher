@@ -1,10 +1,6 @@
-// map-pagerank: PageRank along the connections, weighted, onto the feature maps of the conv layers. Parameters: $name (of
-// the projection), $damping, $iterations, $tolerance. In Browser put :auto before it.
-CALL gds.pageRank.stream($name, {relationshipWeightProperty: 'weight', dampingFactor: $damping,
-  maxIterations: $iterations, tolerance: $tolerance})
-YIELD nodeId, score
-WITH gds.util.asNode(nodeId) AS f, score
+// map-pagerank, second step: the scores of the feature maps of conv layers onto them.
+// Parameters: $rows ([{id, score}], by the ids that GDS streams).
+UNWIND $rows AS row
+WITH gds.util.asNode(row.id) AS f, row.score AS score
 WHERE EXISTS { (f)<-[:HAS_FEATURE_MAP]-(:Layer:Conv) }
-CALL (f, score) {
-  SET f.pagerank = score
-} IN TRANSACTIONS OF 5000 ROWS
+SET f.pagerank = score

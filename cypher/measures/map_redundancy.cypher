@@ -2,6 +2,7 @@
 // no stronger one is alike. Parameters: $model.
 MATCH (l:Layer:Conv {model: $model})-[:HAS_FEATURE_MAP]->(f:FeatureMap)
 WHERE l.layer IS NOT NULL
+WITH l, f ORDER BY l.index, f.channel
 CALL (f) {
   OPTIONAL MATCH (f)-[alike:RESEMBLES {scope: 'within'}]-(other:FeatureMap)
   WHERE other.l2 > f.l2 OR (other.l2 = f.l2 AND other.channel < f.channel)

@@ -1,9 +1,19 @@
 // The position network of one model as a GDS projection. A weight means strength and is read without its sign; strength 0
-// is no arc. Every position is in it, also one that no arc reaches.
-// Parameters: $model, $name (of the projection), $undirected (['*'] or []), $distance (true: a weight becomes 1 / strength).
-MATCH (source:Position {model: $model}) WHERE source.number IS NOT NULL
-OPTIONAL MATCH (source)-[arc:ARC]->(target:Position) WHERE arc.weight <> 0
-WITH gds.graph.project($name, source, target,
-  {relationshipProperties: {weight: CASE WHEN $distance THEN 1.0 / abs(arc.weight) ELSE abs(arc.weight) END}},
-  {undirectedRelationshipTypes: $undirected}) AS graph
-RETURN graph.nodeCount AS nodes, graph.relationshipCount AS relationships
+// is no arc. Every position is in it, also one that no arc reaches. GDS numbers nodes as it meets them, and draws by these
+// numbers: so all positions come first, in the order of ours, whatever the order of the store.
+// Parameters: $model, $name (of the projection), $class (index of the class whose weights the arcs get; null: their mean),
+// $undirected (['*'] or []), $distance (true: a weight becomes 1 / strength).
+CALL () {
+  MATCH (source:Position {model: $model}) WHERE source.number IS NOT NULL
+  RETURN source, null AS target, null AS strength ORDER BY source.model, source.number
+  UNION ALL
+  MATCH (source:Position {model: $model}) WHERE source.number IS NOT NULL
+  WITH source ORDER BY source.model, source.number
+  MATCH (source)-[arc:ARC]->(target:Position)
+  WITH source, target, abs(CASE WHEN $class IS NULL THEN arc.weight ELSE source.activation[$class] END) AS strength
+  WHERE strength > 0
+  RETURN source, target, strength
+}
+RETURN gds.graph.project($name, source, target,
+  {relationshipProperties: {weight: CASE WHEN $distance THEN 1.0 / strength ELSE strength END}},
+  {undirectedRelationshipTypes: $undirected})

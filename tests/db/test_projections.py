@@ -10,12 +10,14 @@ from collections.abc import Iterator
 import pytest
 
 from cnngraph.database import catalogue
+from cnngraph.database import projections as named
+from cnngraph.database.algorithm import Projecting
 from cnngraph.database.connection import Database
+from cnngraph.database.gds import projected
 from cnngraph.database.lease import this_host
+from cnngraph.database.projections import PREFIX, drop_stale, new_name
 from cnngraph.database.writer import write_network
 from cnngraph.errors import DatabaseError, PlanError
-from cnngraph.measures import projection
-from cnngraph.measures.projection import PREFIX, drop_stale, new_name, projected
 from cnngraph.measures.registry import measure
 from tests.synthetic import small_network
 
@@ -45,7 +47,8 @@ def drop(db: Database, *names: str) -> None:
 
 
 def test_a_projection_holds_the_positions_and_is_gone_afterwards(database: Database, model: str) -> None:
-    with projected(database, model) as name:
+    with projected(database, model, Projecting()) as projection:
+        name = projection.name
         assert name in projections(database)
         (size,) = database.read("CALL gds.graph.list($name) YIELD nodeCount RETURN nodeCount AS n", name=name)
         assert size["n"] == small_network(2).positions.num_rows
@@ -55,7 +58,7 @@ def test_a_projection_holds_the_positions_and_is_gone_afterwards(database: Datab
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_it_is_gone_after_an_error(database: Database, model: str, error: type[BaseException]) -> None:
     before = projections(database)
-    with pytest.raises(error), projected(database, model):
+    with pytest.raises(error), projected(database, model, Projecting()):
         raise error
     assert projections(database) == before
 
@@ -70,7 +73,7 @@ def test_it_is_gone_after_the_library_refuses(database: Database, model: str, mo
 
 def test_a_model_without_positions_is_refused_and_leaves_none(database: Database, model: str) -> None:
     before = projections(database)
-    with pytest.raises(PlanError, match="no positions"), projected(database, f"{model}-not-there"):
+    with pytest.raises(PlanError, match="no positions"), projected(database, f"{model}-not-there", Projecting()):
         pass
     assert projections(database) == before
 
@@ -79,7 +82,7 @@ def test_what_a_dead_process_left_is_dropped_by_the_next_command_and_nothing_els
     database: Database, model: str
 ) -> None:
     made_and_dead = subprocess.run(
-        [sys.executable, "-c", "from cnngraph.measures.projection import new_name; print(new_name())"],
+        [sys.executable, "-c", "from cnngraph.database.projections import new_name; print(new_name())"],
         capture_output=True,
         text=True,
         check=True,
@@ -112,19 +115,19 @@ def test_a_drop_that_fails_does_not_hide_the_error_before_it(
             raise DatabaseError("The connection is lost.")
         return real(self, cypher, **params)
 
-    with pytest.raises(ValueError, match="first"), projected(database, model) as name:
+    with pytest.raises(ValueError, match="first"), projected(database, model, Projecting()) as first:
         monkeypatch.setattr(Database, "auto", gone)
         raise ValueError("first")
-    with pytest.raises(DatabaseError, match="lost"), projected(database, model) as other:
+    with pytest.raises(DatabaseError, match="lost"), projected(database, model, Projecting()) as other:
         pass
     monkeypatch.undo()
-    drop(database, name, other)
+    drop(database, first.name, other.name)
 
 
 def test_stale_names_are_read_and_nothing_else() -> None:
-    assert not projection._is_stale(new_name())
+    assert not named._is_stale(new_name())
     for strange in ("cnngraph.", "cnngraph.a.b.c.d", f"cnngraph.1.{this_host()}"):
-        assert not projection._is_stale(strange)
+        assert not named._is_stale(strange)
 
 
 def test_dropping_twice_is_no_failure(database: Database, model: str) -> None:
