@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-__all__ = ["Progress", "Quiet", "emit_json", "number", "progress", "say", "table", "warn"]
+__all__ = ["Progress", "Quiet", "emit_json", "number", "progress", "say", "say_all", "table", "warn"]
 
 
 class Progress(Protocol):
@@ -98,6 +98,12 @@ def progress() -> Iterator[Progress]:
 def say(text: str) -> None:
     """One line for a person, on stderr."""
     print(text, file=sys.stderr, flush=True)
+
+
+def say_all(texts: Iterable[str]) -> None:
+    """Several lines for a person."""
+    for text in texts:
+        say(text)
 
 
 def warn(text: str) -> None:

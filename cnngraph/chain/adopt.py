@@ -15,8 +15,8 @@ from cnngraph.chain.prune import FIGURES, figures
 from cnngraph.chain.record import judged_on
 from cnngraph.chain.stored import OtherData, Stored, stored
 from cnngraph.chain.subject import ModelChoice, Subject, open_subject
-from cnngraph.console import Progress
-from cnngraph.errors import ModelError
+from cnngraph.console import Progress, say_all
+from cnngraph.errors import ModelError, UsageError
 from cnngraph.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ __all__ = ["adopt"]
 
 @dataclass(frozen=True)
 class _Weights:
-    """Weights from elsewhere: the tensors, the file's name and hash, and how they were trained (where it is known)."""
+    """Weights from elsewhere: tensors (of a saved model alone), file name and hash, and how they were trained."""
 
-    tensors: Mapping[str, torch.Tensor]
+    tensors: Mapping[str, torch.Tensor] | None
     file: str
     sha256: str
     training: dict[str, Any]
@@ -43,6 +43,7 @@ def adopt(
     name: str,
     weights: Path,
     *,
+    weights_key: str | None = None,
     as_name: str | None,
     data: OtherData,
     device: str,
@@ -53,6 +54,7 @@ def adopt(
 
     Args:
         weights: a file of weights, or the folder of a saved model.
+        weights_key: which of several sets of weights in a file.
         as_name: of the new model; ``None``: NAME-adopted, with a number where that is another model.
         data: instead of the data that the model was ingested with.
 
@@ -62,9 +64,9 @@ def adopt(
     """
     parent = stored(db, name)
     progress.start("Opening the model and the data")
-    found = _read(weights)
+    found = _found(weights, weights_key)
     old = open_subject(ModelChoice(name=str(parent.folder)), parent.data(data), progress, parts=())
-    new = _tuned(old, found, weights)
+    new = _tuned(old, found, weights, weights_key)
     if new.sha256 == old.sha256:
         raise ModelError(f"{weights} holds the weights that {parent.key} has.", "Give those that were trained.")
     base = f"{parent.key.split('/')[1][:90]}-adopted"
@@ -81,23 +83,28 @@ def adopt(
     return result | {"action": "new", "artifact": artifact, "dry_run": False}
 
 
-def _read(source: Path) -> _Weights:
+def _found(source: Path, key: str | None) -> _Weights:
     from cnngraph.files import file_sha256
-    from cnngraph.models.weights import read_weights
+    from cnngraph.models.weight_files import require_file
     from cnngraph.surgery.saved import is_saved, read_saved
 
-    if is_saved(source):
-        saved = read_saved(source)
-        return _Weights(saved.model.state_dict(), source.name, saved.sha256, dict(saved.training))
-    return _Weights(read_weights(source), source.name, file_sha256(source), {})
+    if not is_saved(source):
+        return _Weights(None, source.name, file_sha256(require_file(source, "Give the path of one.")), {})
+    if key is not None:
+        raise UsageError(f"{source} is a saved model, with one set of weights.", "Leave out --weights-key.")
+    saved = read_saved(source)
+    return _Weights(saved.model.state_dict(), source.name, saved.sha256, dict(saved.training))
 
 
-def _tuned(old: Subject, found: _Weights, source: Path) -> Subject:
+def _tuned(old: Subject, found: _Weights, source: Path, key: str | None) -> Subject:
     """``old`` with the weights that were found; the net that came in stays as it is."""
-    from cnngraph.models.weights import fit_weights
+    from cnngraph.models.weights import fit_weights, load_weights
 
     model = copy.deepcopy(old.model)
-    fit_weights(model, found.tensors, where=str(source))
+    if found.tensors is None:
+        say_all(load_weights(model, source, key=key))
+    else:
+        fit_weights(model, found.tensors, where=str(source))
     training = found.training | {"adopted": {"file": found.file, "sha256": found.sha256}}
     return replace(old, model=model, training=training, trained=True, folder=None)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from cnngraph.console import Progress, warn
+from cnngraph.console import Progress, say_all, warn
 from cnngraph.datasets.images_from import ImagesFrom
 from cnngraph.errors import ModelError, UsageError
 from cnngraph.origin import Preprocessing, get_origin
@@ -40,6 +40,7 @@ class ModelChoice(BaseModel):
 
     name: str
     weights: str | None = None
+    weights_key: str | None = None
     new_head: bool = False
     width: float = 1.0
     size: int | None = None
@@ -122,7 +123,7 @@ def _of_saved(model: ModelChoice, data: DataChoice) -> Subject:
     saved = read_saved(model.name)
     _require_own(model, saved.preprocessing)
     if model.weights is not None:
-        load_weights(saved.model, model.weights, new_head=model.new_head)
+        say_all(load_weights(saved.model, model.weights, new_head=model.new_head, key=model.weights_key))
     opened = listed(data, saved.preprocessing)
     if saved.classes and list(saved.classes) != list(opened.classes):
         raise ModelError(
@@ -159,6 +160,7 @@ def _of_architecture(model: ModelChoice, data: DataChoice) -> Subject:
         width=model.width,
         seed=model.seed,
         weights=model.weights,
+        weights_key=model.weights_key,
         new_head=model.new_head,
     )
     return Subject(

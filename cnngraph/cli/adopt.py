@@ -10,7 +10,7 @@ import typer
 from cnngraph.cli import connection
 from cnngraph.cli.allocator import keep_freed_memory
 from cnngraph.cli.decide_tables import in_words
-from cnngraph.cli.options import Data, DataRoot, Device, DryRun, Json, ModelName
+from cnngraph.cli.options import Data, DataRoot, Device, DryRun, Json, ModelName, WeightsKey
 from cnngraph.console import emit_json, progress, say, table
 
 __all__ = ["register"]
@@ -21,6 +21,7 @@ def adopt(
     weights: Annotated[
         Path, typer.Option(help="File of weights (safetensors or state dict) or folder of a saved model.")
     ],
+    weights_key: WeightsKey = None,
     as_: Annotated[str | None, typer.Option("--as", help="Name of the new model (default: NAME-adopted).")] = None,
     data: Data = None,
     data_root: DataRoot = None,
@@ -48,6 +49,7 @@ def adopt(
             graph.settings,
             name,
             weights,
+            weights_key=weights_key,
             as_name=as_,
             data=other_data(data, data_root),
             device=device,

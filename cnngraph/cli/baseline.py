@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnngraph.cli.allocator import keep_freed_memory
-from cnngraph.cli.options import DataRoot, Device, ImagesPerClass, Json, Seed, Size, writable
+from cnngraph.cli.options import DataRoot, Device, ImagesPerClass, Json, Seed, Size, WeightsKey, writable
+from cnngraph.cli.options import weights_key as checked_key
 from cnngraph.console import emit_json, progress, say, table
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder of the saved model; must not exist.", callback=writable)],
     data_root: DataRoot = None,
     weights: Annotated[str | None, typer.Option(help="Start from these: pretrained, or a file.")] = None,
+    weights_key: WeightsKey = None,
     new_head: Annotated[bool, typer.Option(help="A fresh classifier where the weights' classes do not fit.")] = False,
     width: Annotated[float, typer.Option(min=0.01, max=8, help="Width factor of the small-image nets.")] = 1.0,
     size: Size = None,
@@ -63,7 +65,15 @@ def train(
     keep_freed_memory()
     with progress() as bars:
         result = run(
-            ModelChoice(name=model, weights=weights, new_head=new_head, width=width, size=size, seed=seed),
+            ModelChoice(
+                name=model,
+                weights=weights,
+                weights_key=checked_key(weights_key, weights),
+                new_head=new_head,
+                width=width,
+                size=size,
+                seed=seed,
+            ),
             DataChoice(
                 name=data,
                 root=str(data_root.resolve()) if data_root else None,
@@ -91,6 +101,7 @@ def evaluate(
     data: RequiredData,
     data_root: DataRoot = None,
     weights: Annotated[str | None, typer.Option(help="pretrained, or a file of weights.")] = None,
+    weights_key: WeightsKey = None,
     width: Annotated[float, typer.Option(min=0.01, max=8, help="Width factor of the small-image nets.")] = 1.0,
     size: Size = None,
     images_per_class: ImagesPerClass = None,
@@ -108,7 +119,14 @@ def evaluate(
     keep_freed_memory()
     with progress() as bars:
         result = run(
-            ModelChoice(name=model, weights=weights, width=width, size=size, seed=seed),
+            ModelChoice(
+                name=model,
+                weights=weights,
+                weights_key=checked_key(weights_key, weights),
+                width=width,
+                size=size,
+                seed=seed,
+            ),
             DataChoice(
                 name=data,
                 root=str(data_root.resolve()) if data_root else None,

@@ -18,10 +18,12 @@ from cnngraph.cli.options import (
     OnlyClasses,
     Seed,
     Size,
+    WeightsKey,
     Yes,
     known,
     writable,
 )
+from cnngraph.cli.options import weights_key as checked_key
 from cnngraph.console import emit_json, number, progress, say
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ def ingest(
     weights: Annotated[
         str | None, typer.Option(help="pretrained, or a file of weights (safetensors or state dict).")
     ] = None,
+    weights_key: WeightsKey = None,
     new_head: Annotated[bool, typer.Option(help="A fresh classifier where the weights' classes do not fit.")] = False,
     width: Annotated[float, typer.Option(min=0.01, max=8, help="Width factor of the small-image nets.")] = 1.0,
     size: Size = None,
@@ -146,6 +149,7 @@ def ingest(
                 ModelChoice(
                     name=model,
                     weights=weights,
+                    weights_key=checked_key(weights_key, weights),
                     new_head=new_head,
                     width=width,
                     size=size,

@@ -25,10 +25,12 @@ __all__ = [
     "Positive",
     "Seed",
     "Size",
+    "WeightsKey",
     "Yes",
     "ask",
     "finite",
     "known",
+    "weights_key",
     "writable",
 ]
 
@@ -50,6 +52,13 @@ def writable(value: Path | None) -> Path | None:
         if not nearest.is_dir() or not os.access(nearest, os.W_OK):
             raise typer.BadParameter(f"nothing can be written into {nearest}")
     return value
+
+
+def weights_key(key: str | None, weights: str | None) -> str | None:
+    """``key`` if it can mean something beside ``weights``; else exit 2."""
+    if key is not None and weights in (None, "pretrained"):
+        raise typer.BadParameter("--weights-key belongs to --weights FILE")
+    return key
 
 
 def finite(value: float | None) -> float | None:
@@ -116,6 +125,10 @@ DataRoot = Annotated[Path | None, typer.Option(help="Folder that holds the data 
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of everything random.")]
 Size = Annotated[
     int | None, typer.Option(min=1, max=4096, help="Input size in pixels (default: the architecture's own).")
+]
+WeightsKey = Annotated[
+    str | None,
+    typer.Option(metavar="KEY", help="Which set of weights of the file: what its names begin with (. for nothing)."),
 ]
 Device = Annotated[
     str, typer.Option(help="auto, cpu or cuda.", callback=lambda v: known(v, ("auto", "cpu", "cuda"), "device"))

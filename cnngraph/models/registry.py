@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from cnngraph.console import say_all
 from cnngraph.errors import ModelError, NotFoundError, UsageError, nearest
 from cnngraph.models import factories, timm_nets, torchvision_nets
 from cnngraph.models.small.layout import Layout
@@ -56,6 +57,7 @@ def build(
     width: float = 1.0,
     seed: int = 0,
     weights: str | Path | None = None,
+    weights_key: str | None = None,
     new_head: bool = False,
 ) -> nn.Module:
     """Build a net by name, with its :class:`~cnngraph.origin.Origin` attached.
@@ -67,7 +69,8 @@ def build(
         size: height and width of the input in pixels; ``None``: the architecture's (or the weights') own.
         width: factor on the hidden channels of a ``cnngraph:`` net.
         seed: of the new weights; the global random state is left as it was.
-        weights: ``None`` (new ones), ``"pretrained"`` or a file (safetensors or a plain state dict).
+        weights: ``None`` (new ones), ``"pretrained"`` or a file (safetensors, or a checkpoint of ``torch.save``).
+        weights_key: which of several sets of weights in that file, see :func:`cnngraph.models.weights.load_weights`.
         new_head: leave the output layer untrained, so that weights with other classes fit.
 
     Raises:
@@ -84,7 +87,7 @@ def build(
     if weights == "pretrained":
         _FAMILIES[family].load_pretrained(model, rest, options, new_head)
     elif weights is not None:
-        load_weights(model, weights, new_head=new_head)
+        say_all(load_weights(model, weights, new_head=new_head, key=weights_key))
     require_finite(model, name)
     return model
 

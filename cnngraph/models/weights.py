@@ -1,21 +1,18 @@
-"""Weights files: safetensors and plain state dicts. Nothing is ever unpickled."""
+"""Weights files into nets: whatever does not fit is named, and nothing of a file is ever executed."""
 
 from __future__ import annotations
 
-import argparse
-import pathlib
-import pickle
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
 from cnngraph.errors import ModelError
+from cnngraph.models.checkpoints import choose, flatten
+from cnngraph.models.torch_files import read_torch
 from cnngraph.models.weight_files import require_file
 
 __all__ = [
@@ -29,45 +26,41 @@ __all__ = [
     "with_aliases",
 ]
 
-# Where training scripts commonly put the state dict inside a checkpoint; averaged weights where there are no others.
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "state_dict_ema", "model_ema")
-# What the same scripts put beside it: options, paths and scores. Reading these types runs no code of the file's.
-_HARMLESS: list[Any] = [
-    argparse.Namespace,
-    pathlib.PosixPath,
-    np.dtype,
-    np.dtypes.Float64DType,
-    np.dtypes.Float32DType,
-    (np.float64(0).__reduce__()[0], "numpy.core.multiarray.scalar"),  # numpy 1 and 2 name it differently
-    (np.float64(0).__reduce__()[0], "numpy._core.multiarray.scalar"),
-]
 _COUNTER = "num_batches_tracked"
 _SHAPES = 3  # how many are told in full where they differ; the others are named
 _AUXILIARY_HEADS = ("AuxLogits.fc", "aux1.fc2", "aux2.fc2")
 
 
-def load_weights(model: nn.Module, path: str | Path, *, new_head: bool = False) -> None:
-    """Load a file of weights into ``model``, in place.
+def load_weights(model: nn.Module, path: str | Path, *, new_head: bool = False, key: str | None = None) -> list[str]:
+    """Load a file of weights into ``model``, in place, and say what else the file holds, a line each.
 
     Args:
         model: the net; its last conv or dense layer (and the heads of auxiliary classifiers) is the head.
-        path: a safetensors file, or what ``torch.save(model.state_dict(), path)`` wrote.
+        path: a safetensors file, what ``torch.save`` wrote, or the index of such files; whatever its suffix.
         new_head: leave the head as it was initialised, whatever the file holds for it.
+        key: what the names of the weights begin with, where the file holds several sets of them.
 
     Raises:
-        NotFoundError: there is no such file.
-        ModelError: it is no weights file, a pickle, does not fit the net, or holds NaN or infinity.
+        NotFoundError: there is no such file, or nothing in it begins with ``key``.
+        ModelError: it is no weights file, holds objects that are not read, several sets of weights, weights that do not
+            fit the net, or NaN or infinity.
     """
     tensors = read_weights(require_file(path))
-    fit_weights(model, tensors, where=str(path), new_head=new_head)
+    head = tuple(f"{name}." for name in heads(model)) if new_head else ()
+    chosen = choose(tensors, model.state_dict(), where=str(path), tied=_tied(model), head=head, key=key)
+    fit_weights(model, chosen.tensors, where=str(path), new_head=new_head)
+    return list(chosen.notes)
 
 
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
-    """The tensors of a weights file by name, on the CPU. Raises as :func:`load_weights`, of the file alone."""
+    """Every tensor of a weights file by its dotted name, on the CPU. Raises as :func:`load_weights` of the file."""
     source = require_file(path, "Give the path of one.")
     if source.suffix == ".safetensors":
         return _read_safetensors(source)
-    return _unwrap(_read_torch(source), source)
+    tensors = flatten(read_torch(source))
+    if not tensors:
+        raise ModelError(f"{source} holds no state dict.", "Save one with torch.save(model.state_dict(), FILE).")
+    return tensors
 
 
 def _read_safetensors(source: Path) -> dict[str, torch.Tensor]:
@@ -83,49 +76,10 @@ def _read_safetensors(source: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _read_torch(source: Path) -> object:
-    try:
-        with warnings.catch_warnings():
-            # torch remarks on pickle protocols and archives that it is about to refuse; our error says it.
-            warnings.simplefilter("ignore")
-            with torch.serialization.safe_globals(_HARMLESS):
-                content: object = torch.load(source, map_location="cpu", weights_only=True)
-                return content
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"{source} is no plain state dict but a pickle of other Python objects; it was never executed.",
-            "Save the weights with torch.save(model.state_dict(), FILE) or as safetensors.",
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, IndexError) as error:
-        first_line = str(error).partition("\n")[0]
-        raise ModelError(
-            f"{source} is not a readable weights file: {first_line}.", "Write or fetch it again."
-        ) from error
-
-
-def _unwrap(content: object, source: Path) -> dict[str, torch.Tensor]:
-    """The state dict itself, out of however many wrappers a checkpoint has around it."""
-    while isinstance(content, Mapping):
-        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if inner is None:
-            break
-        content = inner
-    if not isinstance(content, Mapping) or not content:
-        raise ModelError(f"{source} holds no state dict.", "Save one with torch.save(model.state_dict(), FILE).")
-    odd = next((key for key, value in content.items() if not isinstance(value, torch.Tensor)), None)
-    if odd is not None:
-        raise ModelError(
-            f"{source} is no plain state dict: its entry {odd!r} is no tensor.",
-            "Save one with torch.save(model.state_dict(), FILE).",
-        )
-    return {str(key): value for key, value in content.items()}
-
-
 def fit_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], *, where: str, new_head: bool = False) -> None:
     """Copy ``tensors`` into ``model`` after checking every name, shape and value.
 
-    Names may have what DataParallel (``module.``), ``torch.compile`` (``_orig_mod.``) or a training class around the
-    net (``model.``, ``net.``) put before them. Tied parameters may be there under one of their names alone.
+    The names are the net's own. Tied parameters may be there under one of their names alone.
 
     Args:
         where: names the tensors in messages.
@@ -138,7 +92,7 @@ def fit_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], *, where:
     require_values(model)
     own = model.state_dict()
     kept = tuple(f"{head}." for head in heads(model)) if new_head else ()
-    named = with_aliases(model, _own_names(tensors, own))
+    named = with_aliases(model, tensors)
     given = {key: value for key, value in named.items() if not (kept and key.startswith(kept))}
     wanted = {key: value for key, value in own.items() if not (kept and key.startswith(kept))}
     # Files from before torch 0.4.1 lack this counter; batch norm does not need it.
@@ -161,42 +115,38 @@ def fit_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], *, where:
         parts += [f"of other shapes, too, are {_each(misshapen[_SHAPES:])}"] if misshapen[_SHAPES:] else []
         if missing and len(extra) == len(given) > _SHAPES:  # another net: lists would say less
             parts = [f"it has none of its tensors, such as {missing[0]}, but others, such as {extra[0]}"]
-        raise ModelError(
-            f"{where} does not fit the net: {'; '.join(parts)}.",
-            "Give weights of this very net, or name the architecture that they were trained in."
-            if missing or extra
-            else "Check the architecture, --size, --width and the input channels.",
-        )
+        raise ModelError(f"{where} does not fit the net: {'; '.join(parts)}.", _advice(model, missing, extra))
     _require_finite(given, where)
     copy_state(model, given)
 
 
-def _own_names(tensors: Mapping[str, torch.Tensor], own: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """``tensors`` by the names that the net itself uses, as far as a wrapper's prefix is all that differs."""
-    plain = {key.replace("_orig_mod.", ""): value for key, value in tensors.items()}
-    plain.pop("n_averaged", None)  # the step counter of torch's AveragedModel
-    stripped = plain
-    while stripped and not any(key in own for key in stripped):
-        prefix = next(iter(stripped)).partition(".")[0] + "."
-        if not all(key.startswith(prefix) for key in stripped):
-            return plain
-        stripped = {key.removeprefix(prefix): value for key, value in stripped.items()}
-    return stripped
-
-
 def with_aliases(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """``tensors``, with those that are tied in ``model`` under all of their names: safetensors files hold them once."""
+    found = dict(tensors)
+    for names in _tied(model):
+        stored = next((name for name in names if name in tensors), None)
+        if stored is not None:
+            found |= {name: tensors[stored] for name in names if name not in tensors}
+    return found
+
+
+def _tied(model: nn.Module) -> list[list[str]]:
+    """The names of tensors that have several."""
     named: dict[Any, list[str]] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
         # Two parameters over the same memory are tied as well; an empty one has none.
         where = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()) if tensor.numel() else ()
         named.setdefault(where if where and where[0] else id(tensor), []).append(name)
-    found = dict(tensors)
-    for names in named.values():
-        stored = next((name for name in names if name in tensors), None)
-        if stored is not None:
-            found |= {name: tensors[stored] for name in names if name not in tensors}
-    return found
+    return [names for names in named.values() if len(names) > 1]
+
+
+def _advice(model: nn.Module, missing: list[str], extra: list[str]) -> str:
+    """What to do about weights that do not fit."""
+    if missing and not extra and {name.rpartition(".")[0] for name in missing} <= set(heads(model)):
+        return "Use --new-head to give the net an untrained output layer."
+    if missing or extra:
+        return "Give weights of this very net, or name the architecture that they were trained in."
+    return "Check the architecture, --size, --width and the input channels."
 
 
 def _only_the_head_differs(
