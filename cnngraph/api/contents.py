@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,13 +104,15 @@ class Contents(Opened):
         view: str | None = None,
         class_: str | None = None,
         layers: str | None = None,
+        relationships: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
         """Write one model: its graph as parquet, gexf, graphml or json, or the net itself as safetensors, pt2 or onnx.
 
         Args:
             view: of the graph: channels, positions or both (default). class_: whose weights its edges get; default:
-                the mean. layers: only these, A..B.
+                the mean. layers: only these, A..B. relationships: of ARC, CONNECTS, FEEDS, RESEMBLES; default: all but
+                the last.
 
         Raises:
             UsageError: there is no such format, or a part of the graph was asked of the net.
@@ -121,9 +123,11 @@ class Contents(Opened):
 
         if format not in FORMATS:
             key, view, class_ = self.key(name), view or "both", class_ or "mean"
-            return export(self.database, key, format=format, out=Path(out), view=view, class_=class_, layers=layers)
-        if view or class_ or layers:
-            raise UsageError(f"view, class_ and layers choose a part of the graph; {format} is the net.", "Leave out.")
+            return export(self.database, key, format, Path(out), view, class_, layers, relationships)
+        if view or class_ or layers or relationships:
+            raise UsageError(
+                f"view, class_, layers and relationships choose a part of the graph; {format} is the net.", "Leave out."
+            )
         from cnngraph.chain.stored import stored
         from cnngraph.shipping.export import export as ship
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +14,7 @@ from cnngraph.console import emit_json, number, progress, say
 
 __all__ = ["register"]
 
+RELATIONSHIPS = ("CONNECTS", "FEEDS", "ARC", "RESEMBLES")
 GRAPH_FORMATS = ("parquet", "gexf", "graphml", "json")
 # The formats of the net itself, and what opens each.
 NET_FORMATS = {
@@ -57,6 +59,12 @@ def import_cnn2multilayer(
     say(f"Next: cnngraph plan {name} --method multilayer --measure degree")
 
 
+def _relationships(value: str | None) -> str | None:
+    for name in [] if value is None else value.split(","):
+        known(name, RELATIONSHIPS, "relationship")
+    return value
+
+
 def export(
     name: Annotated[
         str,
@@ -85,6 +93,14 @@ def export(
         typer.Option("--class", help="Of the graph: class (name or number) whose weights the edges get, or mean."),
     ] = None,
     layers: Annotated[str | None, typer.Option(help="Of the graph: only layers A..B, in network order.")] = None,
+    relationships: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the graph: these, separated by commas, of CONNECTS, FEEDS, ARC, RESEMBLES (default of one file: "
+            "all but RESEMBLES, whose weight is a correlation).",
+            callback=_relationships,
+        ),
+    ] = None,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
@@ -97,8 +113,10 @@ def export(
     Example: cnngraph export demo-pruned --format onnx --out demo.onnx
     """
     if format_ in NET_FORMATS:
-        if view or class_ or layers:
-            raise typer.BadParameter(f"--view, --class and --layers choose a part of the graph; {format_} is the net")
+        if view or class_ or layers or relationships:
+            raise typer.BadParameter(
+                f"--view, --class, --layers and --relationships choose a part of the graph; {format_} is the net"
+            )
         _export_net(name, out, format_, dry_run=dry_run, json=json)
         return
     connection.key(name)  # what is no name is said before any server is started
@@ -107,12 +125,43 @@ def export(
             report = graph.show(name) | {"format": format_, "out": str(out), "dry_run": True}
         else:
             report = graph.export(
-                name, out, format=format_, view=view or "both", class_=class_ or "mean", layers=layers
+                name,
+                out,
+                format=format_,
+                view=view or "both",
+                class_=class_ or "mean",
+                layers=layers,
+                relationships=relationships.split(",") if relationships else None,
             )
     if json:
         emit_json(report)
-    else:
-        say(f"{'Would write' if dry_run else 'Wrote'} {out}.")
+        return
+    if dry_run:
+        say(f"Would write {out}.")
+        return
+    say(f"Wrote {out}: {number(report['nodes'])} nodes, {number(report['relationships'])} relationships.")
+    for line in _weights_in_words(report):
+        say(line)
+
+
+def _weights_in_words(report: dict[str, Any]) -> Iterator[str]:
+    """What the weights of one file mean, and what zero and negative ones do elsewhere."""
+    found = report.get("weights", [])
+    if len(found) > 1:
+        yield "Each type of edge has a weight of its own meaning; --relationships chooses one:"
+    for weights in found:
+        yield f"{'  ' if len(found) > 1 else ''}weight of {weights['relationship']}: {weights['meaning']}"
+    if any(weights["relationship"] == "RESEMBLES" for weights in found) and report["directed"]:
+        yield "RESEMBLES has no direction: each stands there once, from the map that comes first."
+    for what, consequence in (
+        ("negative", "infomap refuses them, and PageRank is not defined for them."),
+        ("zero", "infomap leaves out nodes that have no other link."),
+    ):
+        counts = ", ".join(
+            f"{number(weights[what])} of {weights['relationship']}" for weights in found if weights[what]
+        )
+        if counts:
+            yield f"Weights that are {what}: {counts}; {consequence}"
 
 
 def _export_net(name: str, out: Path, form: str, *, dry_run: bool, json: bool) -> None:

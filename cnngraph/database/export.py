@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cnngraph.database import cypher
 from cnngraph.database.connection import Database
 from cnngraph.database.reader import read_network
 from cnngraph.database.rows import camel
 from cnngraph.errors import CnngraphError, ConflictError, UsageError, nearest
+from cnngraph.network.edge_weights import RELATIONSHIPS, choose_relationships, class_weights
 from cnngraph.network.graph_files import WRITERS
-from cnngraph.network.interchange import Elements, elements, select_layers, select_view
+from cnngraph.network.interchange import Elements, elements
+from cnngraph.network.parts import select_layers, select_view
 from cnngraph.network.tables import Network
 
 __all__ = ["FORMATS", "export"]
@@ -58,6 +62,7 @@ def export(
     view: str = "both",
     class_: str | int = "mean",
     layers: str | None = None,
+    relationships: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Write one model to ``out``; an export that is there is replaced.
 
@@ -75,36 +80,41 @@ def export(
         view: channels, positions or both.
         class_: whose weights the arcs get: a class's name or index, or ``mean``.
         layers: ``A..B``, both included, in network order; ``None`` for all.
+        relationships: which types, of ARC, CONNECTS, FEEDS and RESEMBLES; default: of one file all but RESEMBLES (see
+            :func:`cnngraph.network.edge_weights.choose_relationships`), of parquet all.
 
     Returns:
-        ``model, format, path, nodes, relationships``: how many elements of the two views were written.
+        ``model, format, path``; ``nodes, relationships``: how many elements were written; of one file also ``directed``
+        and ``weights``, a list of ``{relationship, meaning, edges, zero, negative}``.
 
     Raises:
-        UsageError: an unknown format or view, or A comes after B.
+        UsageError: an unknown format, view or relationship, or A comes after B.
         NotFoundError: no such model, class or layer.
         ConflictError: ``out`` is a folder with other things in it.
-        CnngraphError: the file cannot be written.
+        CnngraphError: the file cannot be written, or an arc has no weight.
     """
     if format not in FORMATS:
         raise UsageError(f"There is no format {format!r}.", nearest(format, FORMATS))
-    network = select_view(read_network(db, key), view)
+    network = read_network(db, key)
     if layers is not None:
         network = select_layers(network, layers)
-    graph = elements(network, class_)
     target = Path(out)
+    report = {"model": key, "format": format, "path": str(target)}
+    if format == "parquet":
+        kept = RELATIONSHIPS if relationships is None else choose_relationships(network, view, relationships)
+        tables = _tables(select_view(network, view), kept, class_)
+        with _writing(target):
+            _write_tables({"Model": _model(db, key)} | tables, target)
+        sizes = {label: table.num_rows for label, table in tables.items()}
+        return report | {
+            "nodes": sizes.get("FeatureMap", 0) + sizes.get("Position", 0),
+            "relationships": sum(sizes.get(label, 0) for label in RELATIONSHIPS if label != "FEEDS"),
+        }
+    graph = elements(network, class_, relationships, view)
     with _writing(target):
-        if format == "parquet":
-            weights = graph.edges["weight"].slice(0, network.arcs.num_rows)  # arcs come before the other edges
-            _write_tables({"Model": _model(db, key)} | _tables(network, weights), target)
-        else:
-            _write_file(format, graph, target)
-    return {
-        "model": key,
-        "format": format,
-        "path": str(target),
-        "nodes": graph.nodes.num_rows,
-        "relationships": graph.edges.num_rows,
-    }
+        _write_file(format, graph, target)
+    counts = {"nodes": graph.nodes.num_rows, "relationships": graph.edges.num_rows}
+    return report | counts | {"directed": graph.directed, "weights": [asdict(weights) for weights in graph.weights]}
 
 
 @contextmanager
@@ -158,14 +168,16 @@ def _require_own(target: Path) -> None:
         raise ConflictError(f"{target} is there and is no export.", "Choose a new folder with --out.")
 
 
-def _tables(network: Network, weights: pa.ChunkedArray) -> dict[str, pa.Table]:
-    """One table a label or relationship type that has rows; ``weights`` are the arcs'."""
+def _tables(network: Network, kept: Collection[str], class_: str | int) -> dict[str, pa.Table]:
+    """One table a label, and a relationship type of ``kept``, that has rows; arcs with the weights of one class."""
     tables = {label: getattr(network, name) for name, label in _TABLES.items()}
-    tables["ARC"] = network.arcs.append_column("weight", weights)
+    weights = class_weights(network, network.positions["activation"], class_)
+    sources = pc.index_in(network.arcs["source"], value_set=network.positions["number"].combine_chunks())
+    tables["ARC"] = network.arcs.append_column("weight", weights.take(sources.combine_chunks()))
     return {
         label: table.rename_columns([camel(column) for column in table.column_names])
         for label, table in tables.items()
-        if table.num_rows
+        if table.num_rows and (label not in RELATIONSHIPS or label in kept)
     }
 
 

@@ -1,14 +1,15 @@
-"""A Network as an ordinary graph: parts of it, its nodes and edges with resolved weights, networkx, data frames.
+"""A Network as an ordinary graph: its nodes and edges with resolved weights, networkx, data frames.
 
 A position is the node ``number`` with ``x``, ``y`` and ``layer_name``, as the authors of `multilayer` publish it; a
-feature map is the node ``LAYER:CHANNEL``. ``kind`` is the label or relationship type that the element has in Neo4j.
-Weights of arcs are those of one class, or the mean over the classes.
+feature map is the node ``LAYER:CHANNEL``, a layer ``LAYER:``. ``kind`` is the label or relationship type that the
+element has in Neo4j. Every edge has a ``weight``; what it means is said once in the file and by
+:mod:`cnngraph.network.edge_weights`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,130 +17,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cnngraph.errors import NotFoundError, UsageError, nearest
+from cnngraph.network.edge_weights import (
+    EdgeWeights,
+    choose_relationships,
+    class_weights,
+    describe_weights,
+    require_known,
+)
+from cnngraph.network.parts import select_view
 from cnngraph.network.tables import Network
 
 if TYPE_CHECKING:
     import networkx as nx
     import pandas as pd
 
-__all__ = [
-    "VIEWS",
-    "Elements",
-    "class_weights",
-    "elements",
-    "select_layers",
-    "select_view",
-    "to_frames",
-    "to_networkx",
-]
-
-VIEWS = ("channels", "positions", "both")
-
-
-def select_view(network: Network, view: str) -> Network:
-    """The network with only one of its views, or both; layers, feeds, blocks and classes stay.
-
-    Raises:
-        UsageError: ``view`` is none of channels, positions, both.
-    """
-    if view not in VIEWS:
-        raise UsageError(f"There is no view {view!r}.", nearest(view, VIEWS))
-    dropped = {
-        "channels": ("positions", "arcs"),
-        "positions": ("feature_maps", "connects", "resembles", "tensors"),
-        "both": (),
-    }[view]
-    return replace(network, **{name: getattr(network, name).slice(0, 0) for name in dropped})
-
-
-def select_layers(network: Network, layers: str) -> Network:
-    """The part of the network between two layers, both included, in network order.
-
-    Args:
-        layers: ``A..B``, ``A..`` (to the last), ``..B`` (from the first) or ``A`` alone.
-
-    Raises:
-        NotFoundError: a layer is not there.
-        UsageError: A comes after B.
-    """
-    names = network.layers["layer"].to_pylist()
-    first, dots, last = layers.partition("..")
-    begin = _index(names, first, 0)
-    end = _index(names, last, len(names) - 1) if dots else begin
-    if begin > end:
-        raise UsageError(f"The layer {first} comes after {last}.", f"Write {last}..{first}.")
-    kept = pa.array(names[begin : end + 1], pa.string())
-
-    def inside(table: pa.Table, *columns: str) -> pa.Table:
-        for column in columns:
-            table = table.filter(pc.is_in(table[column], value_set=kept))
-        return table
-
-    positions = inside(network.positions, "layer")
-    numbers = positions["number"].combine_chunks()
-    arcs = network.arcs
-    for column in ("source", "target"):
-        arcs = arcs.filter(pc.is_in(arcs[column], value_set=numbers))
-    return replace(
-        network,
-        layers=inside(network.layers, "layer"),
-        feeds=inside(network.feeds, "source", "target"),
-        feature_maps=inside(network.feature_maps, "layer"),
-        connects=inside(network.connects, "source_layer", "target_layer"),
-        resembles=inside(network.resembles, "source_layer", "target_layer"),
-        positions=positions,
-        arcs=arcs,
-        blocks=_blocks_inside(network.blocks, set(kept.to_pylist())),
-        tensors=inside(network.tensors, "layer"),
-    )
-
-
-def _blocks_inside(blocks: pa.Table, layers: set[str]) -> pa.Table:
-    """The blocks that are wholly made of ``layers``; one whose parent is not has none."""
-    rows = [row for row in blocks.to_pylist() if layers.issuperset(row["layers"])]
-    names = {row["name"] for row in rows}
-    for row in rows:
-        row["parent"] = row["parent"] if row["parent"] in names else None
-    return pa.Table.from_pylist(rows, schema=blocks.schema)
-
-
-def _index(names: list[str], name: str, default: int) -> int:
-    if not name:
-        return default
-    if name not in names:
-        raise NotFoundError(f"There is no layer {name!r}.", nearest(name, names))
-    return names.index(name)
-
-
-def class_index(network: Network, class_: str | int) -> int | None:
-    """The place of a class in every per-class list, by name or else by index; ``None`` for ``"mean"``.
-
-    Raises:
-        NotFoundError: the network has no such class.
-    """
-    names: list[str] = network.classes["name"].to_pylist()
-    if str(class_) in names:
-        return names.index(str(class_))
-    if class_ == "mean":
-        return None
-    if str(class_).isdecimal() and int(class_) < len(names):
-        return int(class_)
-    raise NotFoundError(f"There is no class {class_!r}.", nearest(str(class_), ["mean", *names]))
-
-
-def class_weights(network: Network, activation: pa.ChunkedArray, class_: str | int) -> pa.Array:
-    """Per-class lists resolved for one class or their mean: float64, null where the list is null."""
-    index = class_index(network, class_)
-    lists = activation.combine_chunks()
-    classes = network.classes.num_rows
-    if not len(lists) or not classes:
-        return pa.nulls(len(lists), pa.float64())
-    known = np.asarray(lists.is_valid())
-    values = np.full(len(lists), np.nan)
-    matrix = lists.drop_null().flatten().to_numpy(zero_copy_only=False).reshape(-1, classes)
-    values[known] = matrix.mean(axis=1) if index is None else matrix[:, index]
-    return pa.array(values, pa.float64(), mask=~known)
+__all__ = ["Elements", "elements", "to_frames", "to_networkx"]
 
 
 @dataclass(frozen=True)
@@ -147,11 +39,13 @@ class Elements:
     """Nodes and edges of one graph; a null attribute means that the element lacks it.
 
     Attributes:
-        ids: of the nodes: a position's number, a feature map's ``LAYER:CHANNEL``.
+        ids: of the nodes: a position's number, a feature map's ``LAYER:CHANNEL``, a layer's ``LAYER:``.
         nodes: the nodes' attributes, one row an id.
         source, target: the edges' ends as rows of ``nodes``.
-        edges: the edges' attributes.
-        multigraph: whether two nodes may be joined more than once (feature maps can).
+        edges: the edges' attributes; ``weight`` is never null.
+        directed: False where there is nothing but RESEMBLES, which has no direction.
+        multigraph: whether two nodes may be joined more than once (feature maps and layers can).
+        weights: what the weights mean, one entry a relationship type that was chosen.
     """
 
     ids: list[int | str]
@@ -159,7 +53,9 @@ class Elements:
     source: NDArray[np.int64]
     target: NDArray[np.int64]
     edges: pa.Table
+    directed: bool
     multigraph: bool
+    weights: tuple[EdgeWeights, ...]
 
     def node_rows(self) -> Iterator[tuple[int | str, dict[str, Any]]]:
         """(id, attributes) of every node."""
@@ -171,6 +67,10 @@ class Elements:
         ends = zip(self.source, self.target, _attributes(self.edges), strict=True)
         return ((ids[source], ids[target], row) for source, target, row in ends)
 
+    def meanings(self) -> dict[str, str]:
+        """What ``weight`` means, by relationship type; for the head of a file."""
+        return {weights.relationship: weights.meaning for weights in self.weights}
+
 
 def _attributes(table: pa.Table) -> Iterator[dict[str, Any]]:
     for batch in table.to_batches(max_chunksize=20_000):
@@ -178,49 +78,115 @@ def _attributes(table: pa.Table) -> Iterator[dict[str, Any]]:
             yield {name: value for name, value in row.items() if value is not None}
 
 
-def elements(network: Network, class_: str | int = "mean") -> Elements:
-    """Both views' nodes and edges with the weights of one class.
+def elements(
+    network: Network,
+    class_: str | int = "mean",
+    relationships: Sequence[str] | None = None,
+    view: str = "both",
+) -> Elements:
+    """The nodes and edges of some relationship types, with the weights of one class.
+
+    Args:
+        relationships: of ARC, CONNECTS, FEEDS and RESEMBLES; default: see :func:`choose_relationships`. The nodes are
+            those that these can join: positions, feature maps, layers.
 
     Raises:
         NotFoundError: the network has no such class.
+        UsageError: there is no such view or relationship, or the view leaves it out.
+        CnngraphError: an arc has no weight.
     """
-    positions, maps = network.positions, network.feature_maps
-    weights = class_weights(network, positions["activation"], class_)
-    numbers = positions["number"].to_numpy()
-    arcs = [_rows_of(numbers, network.arcs[end].to_numpy()) for end in ("source", "target")]
-    keys = _map_keys(network, maps, "layer", "channel")
-    links = [
-        [
-            len(numbers) + _rows_of(keys, _map_keys(network, table, f"{end}_layer", f"{end}_channel"))
-            for end in ("source", "target")
-        ]
-        for table in (network.connects, network.resembles)
-    ]
-    nodes = [
-        _labelled("Position", positions, {"layer_name": "layer", "x": "x", "y": "y"})
-        .append_column("activation", weights)
-        .append_column("activation_all", positions["activation_all"]),
-        _labelled(
-            "FeatureMap", maps, {"layer_name": "layer"} | {name: name for name in ("channel", "l1", "l2", "apoz")}
-        )
-        .append_column("activation", class_weights(network, maps["activation"], class_))
-        .append_column("strength_in", maps["strength_in"])
-        .append_column("strength_out", maps["strength_out"]),
-    ]
+    network = select_view(network, view)
+    chosen = choose_relationships(network, view, relationships)
+    groups = [group for make in (_positions, _feature_maps, _layers) if (group := make(network, class_, chosen)).edges]
+    begins = np.cumsum([0, *(len(group.ids) for group in groups)])
     edges = [
-        _labelled("ARC", network.arcs, {}).append_column("weight", weights.take(pa.array(arcs[0]))),
-        _labelled("CONNECTS", network.connects, {"weight": "weight", "channel": "channel"}),
-        _labelled("RESEMBLES", network.resembles, {"correlation": "correlation", "scope": "scope"}),
+        (begin + edge.source, begin + edge.target, edge)
+        for begin, group in zip(begins, groups, strict=False)
+        for edge in group.edges
     ]
-    names = zip(maps["layer"].to_pylist(), maps["channel"].to_pylist(), strict=True)
     return Elements(
-        ids=[*numbers.tolist(), *(f"{layer}:{channel}" for layer, channel in names)],
-        nodes=pa.concat_tables(nodes, promote_options="default"),
-        source=np.concatenate([arcs[0], *(ends[0] for ends in links)]),
-        target=np.concatenate([arcs[1], *(ends[1] for ends in links)]),
-        edges=pa.concat_tables(edges, promote_options="default"),
-        multigraph=maps.num_rows > 0,
+        ids=[identity for group in groups for identity in group.ids],
+        nodes=pa.concat_tables([group.nodes for group in groups], promote_options="default"),
+        source=np.concatenate([source for source, _, _ in edges]),
+        target=np.concatenate([target for _, target, _ in edges]),
+        edges=pa.concat_tables([edge.table for _, _, edge in edges], promote_options="default"),
+        directed=chosen != ("RESEMBLES",),
+        multigraph=not {"CONNECTS", "FEEDS"}.isdisjoint(chosen),
+        weights=tuple(describe_weights(network, edge.kind, edge.table["weight"], class_) for _, _, edge in edges),
     )
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """Edges of one relationship type; ``source`` and ``target`` are rows of their group's nodes."""
+
+    kind: str
+    source: NDArray[np.int64]
+    target: NDArray[np.int64]
+    table: pa.Table
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The nodes of one label with the edges between them; without edges of a chosen type it is left out."""
+
+    ids: list[int | str]
+    nodes: pa.Table
+    edges: list[_Edges]
+
+
+def _positions(network: Network, class_: str | int, chosen: Sequence[str]) -> _Group:
+    table = network.positions
+    numbers = table["number"].to_numpy()
+    activation = class_weights(network, table["activation"], class_)
+    nodes = _labelled("Position", table, {"layer_name": "layer", "x": "x", "y": "y"})
+    nodes = nodes.append_column("activation", activation).append_column("activation_all", table["activation_all"])
+    edges = []
+    if "ARC" in chosen:
+        source, target = (_rows_of(numbers, network.arcs[end].to_numpy()) for end in ("source", "target"))
+        weights = require_known(activation.take(pa.array(source)))
+        edges.append(_Edges("ARC", source, target, _labelled("ARC", network.arcs, {}).append_column("weight", weights)))
+    return _Group(numbers.tolist(), nodes, edges)
+
+
+def _feature_maps(network: Network, class_: str | int, chosen: Sequence[str]) -> _Group:
+    table = network.feature_maps
+    columns = {"layer_name": "layer"} | {name: name for name in ("channel", "l1", "l2", "apoz")}
+    nodes = (
+        _labelled("FeatureMap", table, columns)
+        .append_column("activation", class_weights(network, table["activation"], class_))
+        .append_column("strength_in", table["strength_in"])
+        .append_column("strength_out", table["strength_out"])
+    )
+    keys = _map_keys(network, table, "layer", "channel")
+
+    def edges(kind: str, found: pa.Table, columns: dict[str, str]) -> _Edges:
+        source, target = (
+            _rows_of(keys, _map_keys(network, found, f"{end}_layer", f"{end}_channel")) for end in ("source", "target")
+        )
+        return _Edges(kind, source, target, _labelled(kind, found, columns))
+
+    known = {
+        "CONNECTS": (network.connects, {"weight": "weight", "channel": "channel"}),
+        "RESEMBLES": (network.resembles, {"weight": "correlation", "scope": "scope"}),
+    }
+    names = zip(table["layer"].to_pylist(), table["channel"].to_pylist(), strict=True)
+    ids: list[int | str] = [f"{layer}:{channel}" for layer, channel in names]
+    return _Group(ids, nodes, [edges(kind, *of) for kind, of in known.items() if kind in chosen])
+
+
+def _layers(network: Network, class_: str | int, chosen: Sequence[str]) -> _Group:  # noqa: ARG001 (as its siblings)
+    table, feeds = network.layers, network.feeds
+    columns = {"layer_name": "layer", "layer_kind": "kind"}
+    columns |= {name: name for name in ("operation", "out_channels", "out_height", "out_width", "parameters", "macs")}
+    places = table["layer"].combine_chunks()
+    edges = []
+    if "FEEDS" in chosen:
+        source, target = (pc.index_in(feeds[end], value_set=places).to_numpy() for end in ("source", "target"))
+        cells = _labelled("FEEDS", feeds, {name: name for name in ("port", "omitted", "omitted_share")})
+        cells = cells.append_column("weight", pa.array(np.ones(feeds.num_rows)))
+        edges.append(_Edges("FEEDS", source.astype(np.int64), target.astype(np.int64), cells))
+    return _Group([f"{layer}:" for layer in table["layer"].to_pylist()], _labelled("Layer", table, columns), edges)
 
 
 def _labelled(kind: str, table: pa.Table, columns: dict[str, str]) -> pa.Table:
@@ -242,31 +208,51 @@ def _map_keys(network: Network, table: pa.Table, layer: str, channel: str) -> ND
 
 
 def to_networkx(
-    network: Network, view: str = "both", class_: str | int = "mean"
-) -> nx.DiGraph[Any] | nx.MultiDiGraph[Any]:
-    """The network as a networkx graph: a DiGraph of positions, or a MultiDiGraph where there are feature maps.
+    network: Network,
+    view: str = "both",
+    class_: str | int = "mean",
+    relationships: Sequence[str] | None = None,
+) -> nx.Graph[Any]:
+    """The network as a networkx graph: a DiGraph of positions, a MultiDiGraph with maps or layers.
 
-    ``RESEMBLES`` has no direction: it is there once, from the map that comes first in network order.
+    ``RESEMBLES`` has no direction: alone it is a Graph, beside others it is there once, from the map that comes first
+    in network order. ``graph.graph["weight"]`` says what the weights mean.
+
+    Args:
+        relationships: see :func:`elements`.
 
     Raises:
-        UsageError: an unknown view. NotFoundError: an unknown class.
+        UsageError: an unknown view or relationship. NotFoundError: an unknown class.
     """
     import networkx as nx
 
-    found = elements(select_view(network, view), class_)
-    graph: nx.DiGraph[Any] | nx.MultiDiGraph[Any] = nx.MultiDiGraph() if found.multigraph else nx.DiGraph()
+    found = elements(network, class_, relationships, view)
+    kinds = {
+        (True, True): nx.MultiDiGraph,
+        (True, False): nx.DiGraph,
+        (False, False): nx.Graph,
+    }
+    graph: nx.Graph[Any] = kinds[found.directed, found.multigraph](weight=found.meanings())
     graph.add_nodes_from(found.node_rows())
     graph.add_edges_from(found.edge_rows())
     return graph
 
 
-def to_frames(network: Network, view: str = "both", class_: str | int = "mean") -> tuple[pd.DataFrame, pd.DataFrame]:
+def to_frames(
+    network: Network,
+    view: str = "both",
+    class_: str | int = "mean",
+    relationships: Sequence[str] | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The network as two data frames: nodes (``id`` and attributes), edges (``source``, ``target`` and attributes).
 
+    Args:
+        relationships: see :func:`elements`.
+
     Raises:
-        UsageError: an unknown view. NotFoundError: an unknown class.
+        UsageError: an unknown view or relationship. NotFoundError: an unknown class.
     """
-    found = elements(select_view(network, view), class_)
+    found = elements(network, class_, relationships, view)
     nodes, edges = found.nodes.to_pandas(), found.edges.to_pandas()
     nodes.insert(0, "id", found.ids)
     edges.insert(0, "source", [found.ids[row] for row in found.source])

@@ -6,6 +6,7 @@ the same inputs give identical tables.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -236,14 +237,18 @@ class Network:
         """A copy with other details; the tables are shared."""
         return replace(self, details=replace(self.details, **changes))
 
-    def to_networkx(self, view: str = "both", class_: str | int = "mean") -> nx.DiGraph[Any] | nx.MultiDiGraph[Any]:
+    def to_networkx(
+        self, view: str = "both", class_: str | int = "mean", relationships: Sequence[str] | None = None
+    ) -> nx.Graph[Any]:
         """The network as a networkx graph: :func:`cnngraph.network.interchange.to_networkx`."""
         from cnngraph.network.interchange import to_networkx
 
-        return to_networkx(self, view, class_)
+        return to_networkx(self, view, class_, relationships)
 
-    def frames(self, view: str = "both", class_: str | int = "mean") -> tuple[pd.DataFrame, pd.DataFrame]:
+    def frames(
+        self, view: str = "both", class_: str | int = "mean", relationships: Sequence[str] | None = None
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The network as (nodes, edges) data frames: :func:`cnngraph.network.interchange.to_frames`."""
         from cnngraph.network.interchange import to_frames
 
-        return to_frames(self, view, class_)
+        return to_frames(self, view, class_, relationships)

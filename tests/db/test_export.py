@@ -161,6 +161,30 @@ def test_wrong_choices(database: Database, small: str, tmp_path: Path) -> None:
         export(database, small, "json", tmp_path / "mine" / "thesis.txt" / "below")
 
 
+def test_relationships_are_chosen(database: Database, small: str, tmp_path: Path) -> None:
+    """RESEMBLES only where it is asked for, its correlation as the weight; each type says what it means and counts."""
+    network = read_network(database, small)
+    for chosen in (None, ["RESEMBLES"], ["ARC", "RESEMBLES"]):
+        report = export(database, small, "graphml", tmp_path / "graph.graphml", relationships=chosen)
+        graph = nx.read_graphml(tmp_path / "graph.graphml")
+        kinds = [kind for _, _, kind in graph.edges(data="kind")]
+        assert set(kinds) == set(chosen or ["ARC", "CONNECTS", "FEEDS"])
+        assert all(isinstance(weight, float) for _, _, weight in graph.edges(data="weight"))
+        assert [entry["edges"] for entry in report["weights"]] == [
+            kinds.count(entry["relationship"]) for entry in report["weights"]
+        ]
+        assert graph.is_directed() == report["directed"] == (chosen != ["RESEMBLES"])
+    correlations = sorted(weight for _, _, weight, kind in _kinds(graph) if kind == "RESEMBLES")
+    assert correlations == sorted(network.resembles["correlation"].to_pylist())
+    export(database, small, "parquet", tmp_path / "out", relationships=["CONNECTS"])
+    names = {path.stem for path in (tmp_path / "out").iterdir()}
+    assert "CONNECTS" in names and not names & {"ARC", "FEEDS", "RESEMBLES"}
+
+
+def _kinds(graph: Any) -> list[tuple[Any, Any, float, str]]:
+    return [(a, b, row["weight"], row["kind"]) for a, b, row in graph.edges(data=True)]
+
+
 def test_command(database: Database, command: Callable[..., Any], small: str, tmp_path: Path) -> None:
     out = tmp_path / "graph.gexf"
     chosen = ("--format", "gexf", "--view", "positions", "--class", "1", "--layers", "conv1..block.conv2")
@@ -169,3 +193,11 @@ def test_command(database: Database, command: Callable[..., Any], small: str, tm
     graph = nx.read_gexf(out)
     assert done.json["nodes"] == graph.number_of_nodes() > 0
     assert {row["layer_name"] for _, row in graph.nodes(data=True)} == {"conv1", "block.conv2"}
+    assert [entry["relationship"] for entry in done.json["weights"]] == ["ARC"]
+    said = command("export", "export-small", "--format", "json", "--relationships", "RESEMBLES,ARC", "--out", out)
+    assert said.code == 0, said.err
+    assert "weight of RESEMBLES: the correlation of the two maps" in said.err and "no direction" in said.err
+    weights = [edge["weight"] for edge in json.loads(out.read_text())["edges"]]
+    assert ("Weights that are negative" in said.err) == (min(weights) < 0)
+    for wrong in (("--relationships", "RESEMBLE"), ("--format", "onnx", "--relationships", "ARC")):
+        assert command("export", "export-small", *wrong, "--out", tmp_path / "no").code == 2

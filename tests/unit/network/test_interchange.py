@@ -12,9 +12,10 @@ import pyarrow as pa
 import pytest
 import torch
 
-from cnngraph.errors import NotFoundError, UsageError
+from cnngraph.errors import CnngraphError, NotFoundError, UsageError
 from cnngraph.network.graph_files import WRITERS
-from cnngraph.network.interchange import elements, select_layers, select_view, to_frames, to_networkx
+from cnngraph.network.interchange import elements, to_frames, to_networkx
+from cnngraph.network.parts import select_layers, select_view
 from cnngraph.network.spec import check
 from cnngraph.network.tables import SCHEMAS, Details, Network, empty_table
 from cnngraph.network.trace import trace
@@ -97,13 +98,50 @@ def test_channels_are_a_multigraph(network: Network) -> None:
         {"kind": "CONNECTS", "weight": 1.0, "channel": 0},
         {"kind": "CONNECTS", "weight": 2.0, "channel": 1},
     ]
-    assert graph["a:0"]["a:1"][0] == {"kind": "RESEMBLES", "correlation": -0.9, "scope": "within"}
+    assert not graph.has_edge("a:0", "a:1")
+
+
+def test_correlations_are_the_weight_where_they_are_asked_for(network: Network) -> None:
+    """Alone they have no direction; beside others each is there once."""
+    alone = network.to_networkx("channels", relationships=["RESEMBLES"])
+    assert type(alone) is nx.Graph
+    assert alone.edges["a:1", "a:0"] == {"kind": "RESEMBLES", "weight": -0.9, "scope": "within"}
+    assert alone.graph["weight"] == {"RESEMBLES": "the correlation of the two maps, -1 to 1"}
+    mixed = network.to_networkx(relationships=["RESEMBLES", "CONNECTS"])
+    assert type(mixed) is nx.MultiDiGraph
+    assert mixed["a:0"]["a:1"][0]["weight"] == -0.9 and not mixed.has_edge("a:1", "a:0")
+    assert list(mixed.graph["weight"]) == ["CONNECTS", "RESEMBLES"]
+
+
+def test_layers_are_nodes_where_both_views_are(network: Network) -> None:
+    graph = network.to_networkx(relationships=["FEEDS"])
+    assert list(graph) == ["in:", "a:", "relu:", 'b "<&>":']
+    assert [weight for _, _, weight in graph.edges(data="weight")] == [1.0, 1.0, 1.0]
+    assert {kind for _, kind in network.to_networkx().nodes(data="kind")} == {"Position", "FeatureMap", "Layer"}
+
+
+def test_every_edge_has_a_weight_and_what_is_odd_is_counted(network: Network) -> None:
+    found = elements(network, "0")
+    assert found.edges["weight"].null_count == 0
+    counted = {entry.relationship: (entry.edges, entry.zero, entry.negative) for entry in found.weights}
+    assert counted == {"ARC": (2, 1, 0), "CONNECTS": (3, 0, 0), "FEEDS": (3, 0, 0)}
+    (signed,) = elements(network, "cat", ["ARC"]).weights
+    assert (signed.meaning, signed.negative) == ("the activation of the source position, class cat", 1)
+    assert elements(network, relationships=["RESEMBLES"]).weights[0].negative == 1
+
+
+def test_an_imported_class_network_stays_what_it_is(network: Network) -> None:
+    """Layers and no feature maps: positions and arcs alone, as its authors publish it."""
+    graph = select_view(network, "positions").to_networkx()
+    assert type(graph) is nx.DiGraph and list(graph) == [1, 2, 3]
 
 
 def test_frames(network: Network) -> None:
     nodes, edges = to_frames(network)
-    assert nodes["id"].tolist() == [1, 2, 3, "in:0", "a:0", "a:1", 'b "<&>":0']
-    assert edges.groupby("kind").size().to_dict() == {"ARC": 2, "CONNECTS": 3, "RESEMBLES": 2}
+    maps = ["in:0", "a:0", "a:1", 'b "<&>":0']
+    assert nodes["id"].tolist() == [1, 2, 3, *maps, "in:", "a:", "relu:", 'b "<&>":']
+    assert edges.groupby("kind").size().to_dict() == {"ARC": 2, "CONNECTS": 3, "FEEDS": 3}
+    assert edges["weight"].notna().all()
     assert edges.loc[edges["kind"] == "ARC", ["source", "target", "weight"]].to_numpy().tolist() == [
         [1, 3, 2.0],
         [2, 3, -2.0],
@@ -133,6 +171,12 @@ def test_wrong_choices(network: Network) -> None:
     for class_ in ("dog", "2", -1):
         with pytest.raises(NotFoundError, match="no class"):
             to_networkx(network, class_=class_)
+    with pytest.raises(UsageError, match=r"relationship 'FEED'.*FEEDS"):
+        to_networkx(network, relationships=["FEED"])
+    with pytest.raises(UsageError, match="CONNECTS is not in the view positions"):
+        to_networkx(network, "positions", relationships=["CONNECTS"])
+    with pytest.raises(UsageError, match="No relationship"):
+        to_networkx(network, relationships=[])
 
 
 def read_back(format_: str, text: str, folder: Path) -> Any:
@@ -147,7 +191,7 @@ def read_back(format_: str, text: str, folder: Path) -> Any:
 @pytest.mark.parametrize("format_", sorted(WRITERS))
 def test_files_read_back(network: Network, tmp_path: Path, format_: str, view: str) -> None:
     stream = StringIO()
-    WRITERS[format_](elements(select_view(network, view), "cat"), stream)
+    WRITERS[format_](elements(network, "cat", view=view), stream)
     found = read_back(format_, stream.getvalue(), tmp_path)
     expected = to_networkx(network, view, "cat")
     assert found.is_directed()
@@ -164,8 +208,11 @@ def test_files_read_back(network: Network, tmp_path: Path, format_: str, view: s
 
 
 def test_no_classes_no_weights(network: Network) -> None:
+    """A number would be an invention, and an edge without one is NaN to igraph and 1 to networkx."""
     bare = Network(**network.tables() | {"details": network.details, "classes": empty_table("classes")})
-    assert elements(bare).edges["weight"].to_pylist()[:2] == [None, None]
+    with pytest.raises(CnngraphError, match="2 of 2 arcs have no weight"):
+        elements(bare)
+    assert elements(bare, relationships=["CONNECTS", "FEEDS"]).edges.num_rows == 6
 
 
 def test_a_part_keeps_the_blocks_and_the_weights_that_are_whole_in_it() -> None:
