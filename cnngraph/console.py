@@ -8,7 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-__all__ = ["Progress", "Quiet", "emit_json", "number", "progress", "say", "table", "warn"]
+__all__ = ["Progress", "Quiet", "be_verbose", "detail", "emit_json", "number", "progress", "say", "table", "warn"]
+
+
+_verbose = False
 
 
 class Progress(Protocol):
@@ -103,6 +106,18 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """One line that a person should not miss, on stderr."""
     say(f"warning: {text}")
+
+
+def be_verbose() -> None:
+    """Let :func:`detail` speak: ``-v`` was typed."""
+    global _verbose  # noqa: PLW0603  one command is one process
+    _verbose = True
+
+
+def detail(text: str) -> None:
+    """One line that only a person who typed ``-v`` wants, on stderr."""
+    if _verbose:
+        say(text)
 
 
 def emit_json(value: Mapping[str, Any]) -> None:

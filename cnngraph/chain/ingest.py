@@ -157,6 +157,7 @@ def save_subject(subject: Subject, folder: Path) -> None:
         dataset=subject.choice.name,
         training=subject.training,
         trained=subject.trained,
+        split=subject.split,
     )
 
 
