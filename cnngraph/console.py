@@ -110,7 +110,7 @@ def warn(text: str) -> None:
 
 def be_verbose() -> None:
     """Let :func:`detail` speak: ``-v`` was typed."""
-    global _verbose  # noqa: PLW0603  one command is one process
+    global _verbose
     _verbose = True
 
 

@@ -23,18 +23,20 @@ if TYPE_CHECKING:
     import torch
 
     from cnngraph.database.connection import Database
+    from cnngraph.datasets.split_record import SplitRecord
 
 __all__ = ["adopt"]
 
 
 @dataclass(frozen=True)
 class _Weights:
-    """Weights from elsewhere: the tensors, the file's name and hash, and how they were trained (where it is known)."""
+    """Weights from elsewhere: the tensors, the file's name and hash, how and on what they were trained, if known."""
 
     tensors: Mapping[str, torch.Tensor]
     file: str
     sha256: str
     training: dict[str, Any]
+    split: SplitRecord | None = None
 
 
 def adopt(
@@ -88,7 +90,7 @@ def _read(source: Path) -> _Weights:
 
     if is_saved(source):
         saved = read_saved(source)
-        return _Weights(saved.model.state_dict(), source.name, saved.sha256, dict(saved.training))
+        return _Weights(saved.model.state_dict(), source.name, saved.sha256, dict(saved.training), saved.split)
     return _Weights(read_weights(source), source.name, file_sha256(source), {})
 
 
@@ -99,7 +101,9 @@ def _tuned(old: Subject, found: _Weights, source: Path) -> Subject:
     model = copy.deepcopy(old.model)
     fit_weights(model, found.tensors, where=str(source))
     training = found.training | {"adopted": {"file": found.file, "sha256": found.sha256}}
-    return replace(old, model=model, training=training, trained=True, folder=None)
+    assert old.split is not None
+    split = old.split.model_copy(update={"proven": found.split is not None and old.split.keeps_apart(found.split)})
+    return replace(old, model=model, training=training, trained=True, folder=None, split=split)
 
 
 def _judged(old: Subject, new: Subject, device: str, progress: Progress) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class DataChoice(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_what_was_not_known_once(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A choice without the newer options reads as it did before there were any: fingerprints hold what is written."""
+        """A choice without them reads as it did before there were any: fingerprints hold what is written."""
         content: dict[str, Any] = write(self)
         return {name: value for name, value in content.items() if value is not None or name not in SPLIT_OPTIONS}
 
@@ -261,15 +261,12 @@ def listed_for(saved: Saved, name: str, choice: DataChoice) -> tuple[DataChoice,
         the choice, with the options of the split that the model was trained with where none were typed; the data; the
         record that belongs to the net now.
     """
-    from cnngraph.surgery.description import SPLIT_SINCE
-
     choice = _with_own_options(choice, saved.training.get("data"))
-    former: SplitRecord | Literal["former"] | None = saved.split
-    if former is None and saved.trained and saved.dataset and saved.format < SPLIT_SINCE:
-        former = "former"
+    former = saved.known_split
+    if former == "former":
         say(
-            f"{name} was saved before a net kept its split: its parts are those of the earlier rule, as long as no file "
-            "came or went since."
+            f"{name} was saved before a net kept its split: its parts are those of the earlier rule, as long as no "
+            "file came or went since."
         )
     data = listed(choice, saved.preprocessing, former)
     record, change = data.record, data.change
@@ -280,8 +277,8 @@ def listed_for(saved: Saved, name: str, choice: DataChoice) -> tuple[DataChoice,
     renamed = change is not None and change.new["test"] > 0 and change.gone["train"] > 0
     if change is not None and any((*change.new.values(), *change.gone.values())):
         say(
-            f"The data are not those that {name} was trained on: {change.words}. Files that it knows stay in their part, "
-            "new ones follow the rule."
+            f"The data have changed since {name} was trained: {change.words}. Files that it knows stay in their "
+            "part, new ones follow the rule."
         )
     return choice, data, record.model_copy(update={"proven": record.proven and change is not None and not renamed})
 

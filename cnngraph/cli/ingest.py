@@ -199,6 +199,8 @@ def ingest(
         for what in ("layers", "feature_maps", "connections", "positions", "arcs", "classes")
     )
     say(f"{'Would hold' if dry_run else 'Holds'} {counts['model']}: {sizes}.")
+    if prepared.images_from is not None:
+        say(f"Mapped by {prepared.images_from.words}.")
     name = counts["model"].split("/")[-1]
     if pruned:
         parent = counts["pruned_from"]

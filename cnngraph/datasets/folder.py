@@ -49,7 +49,7 @@ def read(path: Path, layout: str | None = None) -> RawData:
         listings[part] = _list_part(path, folder, there, classes, passed)
         parts[part] = _as_part(path, listings[part])
         _judge_empty(path / folder, part, listings[part], classes, warnings)
-    warnings += _of_links(passed) + _of_files(listings, classes)
+    warnings += _of_links(passed) + _of_files(listings)
     taken_from = {part: found.folders[part] or "split" for part in parts}
     if "validation" in parts and "test" not in parts:
         # The layout of ImageNet: what is called val is what nets are judged on.
@@ -136,7 +136,7 @@ def _of_links(passed: Passed) -> list[str]:
     return [f"{count} {min(passed.dead)}."]
 
 
-def _of_files(listings: dict[str, list[Listing]], classes: list[str]) -> list[str]:
+def _of_files(listings: dict[str, list[Listing]]) -> list[str]:
     """Files that two classes or two parts share."""
     ids = [each for part in listings.values() for listing in part for each in listing.ids]
     if len(set(ids)) == len(ids):

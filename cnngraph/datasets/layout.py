@@ -33,7 +33,7 @@ _NAME = re.compile(
 
 
 def part_of_name(name: str) -> str | None:
-    """The part that a folder's name says: small or capital letters, ``_``, ``-``, spaces and numbers at its end are one.
+    """The part that a folder's name says: capitals, ``_``, ``-``, spaces and a number at its end make no difference.
 
     >>> [part_of_name(name) for name in ("Train_Set", "valid", "test1", "images-test", "val2017", "bus", "tester")]
     ['train', 'validation', 'test', 'test', 'validation', None, None]
@@ -102,30 +102,19 @@ def _of_parts(
     root: str, known: dict[str, _Folder], holding: dict[str, _Folder], images: list[str], layout: str | None
 ) -> Layout:
     """There is a train folder with class folders: so these are parts."""
-    found: dict[str, str] = {}
-    for name in holding:
-        part = str(part_of_name(name))
-        if part in found:
-            raise DataError(
-                f"{root} has two folders that could be its {part} part: {found[part]} and {name}.",
-                "Move or rename the one that is not meant: they are never put together.",
-            )
-        found[part] = name
+    found = _one_folder_a_part(root, holding)
     others = [folder for name, folder in known.items() if name not in holding and not folder.empty]
     classes = {name for folder in holding.values() for name in folder.folders}
-    doubtful = [folder.name for folder in others if folder.name in classes and not part_of_name(folder.name)]
+    doubtful = [folder.name for folder in others if folder.name in classes]
     if doubtful and layout is None:
         raise DataError(
-            f"{root} has the folder {doubtful[0]} both in {found['train']} and beside it: it could be a part or a class.",
+            f"{root} has the folder {doubtful[0]} both in {found['train']} and beside it: are these parts or classes?",
             "Say which: --layout parts (what stands beside the parts is left out) or --layout classes.",
         )
     warnings = _stray(root, images)
     for folder in others:
-        part = part_of_name(folder.name)
-        if part:
-            warnings.append(
-                f"{folder.name} is left out: it holds images but no class folders, so their classes are not known."
-            )
+        if part_of_name(folder.name):
+            warnings.append(_unlabelled(folder.name))
         else:
             warnings.append(
                 f"{folder.name} is left out: it is no part (train, val, test) and stands beside {found['train']}."
@@ -141,6 +130,13 @@ def _without_train(
     """Some folders are named like parts, but none is a train part with class folders."""
     named = [name for name in known if part_of_name(name)]
     beside = [name for name in known if name not in named and not known[name].empty]
+    if holding and len(beside) > 1 and all(set(folder.folders) <= set(beside) for folder in holding.values()):
+        found = _one_folder_a_part(root, holding)  # the classes of train stand beside the other parts
+        parts = {"train": beside} | {part: holding[name].folders for part, name in found.items()}
+        warnings = _stray(root, images) + [_unlabelled(name) for name in named if name not in holding]
+        for name, folder in holding.items():
+            warnings += _stray(f"{root}/{name}", folder.images)
+        return Layout(parts, {"train": ""} | found, warnings)
     if layout == "parts" or not beside:
         if holding:
             raise DataError(
@@ -155,9 +151,27 @@ def _without_train(
         return Layout({"train": list(known)}, {"train": ""}, _stray(root, images))  # a train is a vehicle too
     first = next(name for name in named if part_of_name(name) != "train" or name in holding)
     raise DataError(
-        f"{root} has the folder {first} beside {_list(beside)}: it could be a part or a class.",
-        "Say which: --layout classes, or put the others into a folder train and say --layout parts.",
+        f"{root} has the folder {first} beside {_list(beside)}: is it a part or a class?",
+        "Say which: --layout classes; or put the classes into a folder train beside it.",
     )
+
+
+def _one_folder_a_part(root: str, holding: dict[str, _Folder]) -> dict[str, str]:
+    """The folder of each part."""
+    found: dict[str, str] = {}
+    for name in holding:
+        part = str(part_of_name(name))
+        if part in found:
+            raise DataError(
+                f"{root} has two folders that could be its {part} part: {found[part]} and {name}.",
+                "Move or rename the one that is not meant: they are never put together.",
+            )
+        found[part] = name
+    return found
+
+
+def _unlabelled(name: str) -> str:
+    return f"{name} is left out: it holds no class folders, so the classes of its images are not known."
 
 
 def _stray(folder: str, images: list[str]) -> list[str]:

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cnngraph.datasets.image_files import is_hidden, is_image
 from cnngraph.errors import DataError
@@ -47,7 +48,7 @@ def look_into(folder: str, passed: Passed) -> tuple[list[str], list[str]]:
             passed.hidden += 1
         elif entry.is_dir():
             folders.append(entry.name)
-        elif entry.is_symlink() and not os.path.exists(entry.path):
+        elif entry.is_symlink() and not Path(entry.path).exists():
             passed.dead.append(entry.path)
         elif is_image(entry.name):
             images.append(entry.name)
@@ -77,7 +78,7 @@ def list_images(folder: str, passed: Passed, *, above: Iterable[str] = ()) -> Li
         name = links.pop()
         path = f"{folder}/{name}"
         try:
-            target = os.stat(path)
+            target = Path(path).stat()
         except OSError:  # it leads nowhere, or only to itself
             passed.dead.append(path)
             continue
@@ -133,13 +134,13 @@ def _add_link(found: dict[FileId, str], name: str, identity: FileId, passed: Pas
 
 def _leads_up(path: str) -> bool:
     """Whether the link ``path`` leads to a folder that it stands in."""
-    target = os.path.realpath(path)
-    return (os.path.realpath(os.path.dirname(path)) + os.sep).startswith(target.rstrip(os.sep) + os.sep)
+    link = Path(path)
+    return link.parent.resolve().is_relative_to(link.resolve())
 
 
 def _identity(folder: str) -> FileId:
     try:
-        known = os.stat(folder)
+        known = Path(folder).stat()
     except OSError as error:
         raise _unreadable(folder, error) from error
     return known.st_dev, known.st_ino

@@ -20,13 +20,16 @@ from cnngraph.datasets.split import (
     VALIDATION,
     Keys,
     PartCodes,
+    Shares,
     part_by_share,
     path_keys,
     shares,
     split_classes,
     split_groups,
 )
+from cnngraph.datasets.split_file import BY_RULE, LEFT_OUT
 from cnngraph.datasets.split_record import CODES, Change, SplitRecord
+from cnngraph.errors import DataError
 from cnngraph.origin import Preprocessing
 
 __all__ = ["Pool", "Shared"]
@@ -78,7 +81,7 @@ class Pool:
 
     Attributes:
         raw: what the source gave. data: its name, as typed.
-        given: the part of each image that a split file names, -1 where it names none.
+        given: the part of each image that a split file names, BY_RULE or LEFT_OUT.
         groups: for each image the name of its group, ``None`` where nothing is grouped.
     """
 
@@ -86,7 +89,6 @@ class Pool:
     data: str
     given: PartCodes | None = None
     groups: Sequence[str] | None = None
-    by_file: bool = False
 
     @cached_property
     def sources(self) -> list[tuple[str, Part]]:
@@ -115,32 +117,42 @@ class Pool:
         """Of all images."""
         return np.concatenate([content.labels for _, content in self.sources])
 
-    def share_out(self, former: SplitRecord | None) -> Shared:
-        """Decide for each image, by its own part, a split file, the rule, and ``former``: a file stays where it was."""
-        codes, warnings, notes = self._by_rule()
-        taken_from = {part: self.raw.taken_from.get(part, "own") for part, _ in self.sources}
-        if "test" not in taken_from or "validation" not in taken_from:
-            taken_from["train"] = "split"
-        taken_from = {part: taken_from.get(part, "split") for part in CODES}
+    @cached_property
+    def own(self) -> set[str]:
+        """The parts that are given, by folders, by the set or by a split file."""
         if self.given is not None:
-            codes = np.where(self.given >= 0, self.given, codes).astype(np.int8)
-            taken_from = dict.fromkeys(CODES, "split file")
+            return {part for part, code in CODES.items() if (self.given == code).any()}
+        return {part for part, _ in self.sources}
+
+    @cached_property
+    def u(self) -> Shares:
+        """The share of each image: of its group where it has one."""
+        if self.groups is None:
+            return shares(self.keys)
+        names, numbers = np.unique(np.array(self.groups), return_inverse=True)
+        return shares(path_keys(names.tolist()))[numbers]
+
+    def share_out(self, former: SplitRecord | None) -> Shared:
+        """Decide for each image, by its own part, a split file, the rule, and ``former``: a file stays where it was.
+
+        Raises:
+            DataError: a split file leaves no image for training.
+        """
+        codes, warnings, notes = self._by_rule()
+        taken_from = self._taken_from()
         if former is None or not former.is_of(self.data) or not former.keys:
-            return Shared(codes, taken_from, self._record(codes, RULE), None, warnings, notes)
+            return Shared(codes, taken_from, self._record(codes, RULE), None, (*warnings, *self._of_torn(codes)), notes)
         known = former.parts_of(self.keys)
-        natural = self._natural(codes, known)
-        restored = np.where(known >= 0, known, natural).astype(np.int8)
+        restored = np.where(codes == LEFT_OUT, codes, np.where(known >= 0, known, self._natural(codes)))
         if self.groups is not None:
             restored = self._with_their_groups(restored, known)
-        taken_from = {
-            part: source if (restored[codes == CODES[part]] == CODES[part]).all()
-            and (codes[restored == CODES[part]] == CODES[part]).all() else "split"
-            for part, source in taken_from.items()
-        }  # fmt: skip
+        restored = restored.astype(np.int8)
+        for part, code in CODES.items():
+            if ((restored == code) != (codes == code)).any():
+                taken_from[part] = "split"  # not what the folder of that name holds
         record = self._record(restored, former.rule)
-        change = former.change_to(record.keys)
         merged = record.with_files_of(former).model_copy(update={"proven": former.proven})
-        return Shared(restored, taken_from, merged, change, (), ())
+        return Shared(restored, taken_from, merged, former.change_to(record.keys), self._of_torn(restored), ())
 
     def images(self, codes: PartCodes, preprocessing: Preprocessing) -> dict[str, tuple[Images, Keys]]:
         """The images of each part, with the hashes of their names."""
@@ -161,35 +173,45 @@ class Pool:
 
     def _by_rule(self) -> tuple[PartCodes, tuple[str, ...], tuple[str, ...]]:
         """Own parts as they are; what is missing is split off train. And what is to be said of it."""
-        own = {part for part, _ in self.sources}
         codes = np.concatenate([np.full(len(content.labels), CODES[part], np.int8) for part, content in self.sources])
-        if {"validation", "test"} <= own or self.by_file:
+        if self.given is not None:
+            codes = np.where(self.given == BY_RULE, part_by_share(self.u, with_test=True), self.given).astype(np.int8)
+            if self.own and not (codes == TRAIN).any():
+                raise DataError("The split file names no image for train.", "Write train behind those to learn from.")
+        missing = {"validation", "test"} - self.own
+        candidates = np.flatnonzero(codes == TRAIN) if self.own else np.flatnonzero(codes != LEFT_OUT)
+        if not missing or (self.given is not None and self.own and (self.given == BY_RULE).any()):
             return codes, (), ()
-        count = len(self.raw.train.labels)
-        labels = self.raw.train.labels
-        with_test = "test" not in own
+        u, labels, with_test = self.u[candidates], self.labels[candidates], "test" in missing
         if self.groups is None:
-            parts, moved, small = split_classes(shares(self.keys[:count]), labels, with_test=with_test)
+            parts, moved, small = split_classes(u, labels, with_test=with_test)
         else:
-            names, numbers = np.unique(np.array(self.groups[:count], dtype=object).astype(str), return_inverse=True)
-            u = shares(path_keys(names.tolist()))[numbers]
+            _, numbers = np.unique(np.array(self.groups)[candidates], return_inverse=True)
             parts, moved, small = split_groups(u, labels, numbers.astype(np.int64), with_test=with_test)
-        if "validation" in own:
-            parts = np.where(parts == VALIDATION, TRAIN, parts).astype(np.int8)
-        codes[:count] = parts
+        codes[candidates] = np.where(parts == VALIDATION, TRAIN, parts) if "validation" not in missing else parts
         return codes, self._of_small(small), self._of_moved(moved)
 
-    def _natural(self, codes: PartCodes, known: PartCodes) -> PartCodes:
+    def _taken_from(self) -> dict[str, str]:
+        """Of each part, where it comes from."""
+        if self.given is not None:
+            return {part: "split file" if part in self.own else "split" for part in CODES}
+        whole = {"validation", "test"} <= self.own
+        named = {part: self.raw.taken_from.get(part, "own") for part in self.own if part != "train" or whole}
+        return {part: named.get(part, "split") for part in CODES}
+
+    def _natural(self, codes: PartCodes) -> PartCodes:
         """Where new images go beside known ones: by their own share alone, since no class needs help any more."""
-        own = {part for part, _ in self.sources}
-        count = len(self.raw.train.labels)
-        if {"validation", "test"} <= own or self.given is not None or self.groups is not None:
+        missing = {"validation", "test"} - self.own
+        if not missing or self.given is not None:
             return codes
         natural = codes.copy()
-        natural[:count] = part_by_share(shares(self.keys[:count]), with_test="test" not in own)
+        count = len(self.raw.train.labels)
+        natural[:count] = part_by_share(self.u[:count], with_test="test" in missing)
+        if "validation" not in missing:
+            natural[natural == VALIDATION] = TRAIN
         sizes = np.bincount(self.raw.train.labels, minlength=len(self.raw.classes))
         natural[:count][sizes[self.raw.train.labels] < SMALLEST_CLASS] = TRAIN
-        return np.where(known >= 0, codes, natural).astype(np.int8)
+        return natural
 
     def _with_their_groups(self, codes: PartCodes, known: PartCodes) -> PartCodes:
         """New images of a group that is known go where it is."""
@@ -199,7 +221,22 @@ class Pool:
             if code >= 0:
                 at[group] = min(at.get(group, TEST), code)  # what was trained on is the lowest
         together = [at.get(group, code) for group, code in zip(self.groups, codes.tolist(), strict=True)]
-        return np.where(known >= 0, known, np.array(together, dtype=np.int8)).astype(np.int8)
+        return np.where(known >= 0, codes, np.array(together, dtype=np.int8)).astype(np.int8)
+
+    def _of_torn(self, codes: PartCodes) -> tuple[str, ...]:
+        """Groups that are in several parts all the same: folders, or a net's own split, have torn them."""
+        if self.groups is None:
+            return ()
+        held: dict[str, set[int]] = {}
+        for group, code in zip(self.groups, codes.tolist(), strict=True):
+            if code in CODES.values():
+                held.setdefault(group, set()).add(code)
+        torn = sorted(group for group, parts in held.items() if len(parts) > 1)
+        if not torn:
+            return ()
+        where = " and ".join(part for part, code in CODES.items() if code in held[torn[0]])
+        count = f"{len(torn):,} groups have" if len(torn) > 1 else "One group has"
+        return (f"{count} images in several parts, so what is learnt of them is judged too: {torn[0]} ({where}).",)
 
     def _record(self, codes: PartCodes, rule: int) -> SplitRecord:
         return SplitRecord.of(
@@ -217,10 +254,8 @@ class Pool:
         if not len(moved):
             return ()
         what = "group" if self.groups is not None else "image"
-        return (
-            f"The rule of the split left a part without images, so it was given the {what} of lowest hash: "
-            f"class {self._classes(moved)}.",
-        )
+        said = f"The rule of the split left a part without images, so it was given the {what} of lowest hash: class "
+        return (f"{said}{self._classes(moved)}.",)
 
     def _classes(self, labels: Rows) -> str:
         names = [self.raw.classes[label] for label in labels]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,7 @@ from cnngraph.datasets.images import Images, loader
 from cnngraph.datasets.parts import Pool
 from cnngraph.datasets.pixels import RawData
 from cnngraph.datasets.split import stratified_subset
+from cnngraph.datasets.split_file import groups_by, read_split_file
 from cnngraph.datasets.split_record import Change, SplitRecord
 from cnngraph.errors import DataError, NotFoundError, UsageError, nearest
 from cnngraph.origin import Preprocessing
@@ -127,7 +128,8 @@ def open_data(
     raw, folder_path = _read(name, where, layout)
     if len(raw.classes) < 2:
         raise DataError(f"{name} has only one class: {', '.join(raw.classes)}.", "A classifier needs two or more.")
-    pool = _pool(raw, name, split_file, split_sha256, group_by)
+    pool = _pool(raw, name, folder_path, split_file, split_sha256, group_by)
+    former: SplitRecord | None
     if split == "former":
         former = record_of_set(raw, name) if folder_path is None else record_of_folder(folder_path, name)
     else:
@@ -147,7 +149,7 @@ def open_data(
         name=name,
         classes=raw.classes,
         channels=raw.train.pixels.channels,
-        warnings=(*raw.warnings, *shared.warnings),
+        warnings=(*pool.raw.warnings, *shared.warnings),
         notes=shared.notes,
         details=raw.details,
         taken_from=shared.taken_from,
@@ -170,9 +172,28 @@ def _read(name: str, where: Path | None, layout: str | None) -> tuple[RawData, P
 
 
 def _pool(
-    raw: RawData, name: str, split_file: str | Path | None, split_sha256: str | None, group_by: str | None
+    raw: RawData,
+    name: str,
+    folder_path: Path | None,
+    split_file: str | Path | None,
+    split_sha256: str | None,
+    group_by: str | None,
 ) -> Pool:
-    return Pool(raw, name)
+    """The images with what a person says of their split."""
+    pool = Pool(raw, name)
+    if split_file is None and group_by is None:
+        return pool
+    if folder_path is None:
+        option = "--split-file" if split_file is not None else "--group-by"
+        raise UsageError(f"{name} is no folder, so it has no {option}.", "Leave it out, or name folder:PATH.")
+    groups = None if group_by is None else groups_by(group_by, pool.names)
+    if split_file is None:
+        return replace(pool, groups=groups)
+    given = read_split_file(Path(split_file), pool.names, folder_path, sha256=split_sha256)
+    if given.groups is not None and groups is not None:
+        raise UsageError(f"{split_file} names groups, and so does --group-by.", "Leave one of them out.")
+    raw = replace(raw, warnings=(*raw.warnings, *given.warnings))
+    return Pool(raw, name, given.codes, given.groups or groups)
 
 
 def _require_enough(

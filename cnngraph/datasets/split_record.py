@@ -93,6 +93,11 @@ class SplitRecord(BaseModel):
             {part: int((~_are_in(self.keys[part], np.sort(now))).sum()) if part in self.keys else 0 for part in CODES},
         )
 
+    def keeps_apart(self, other: SplitRecord) -> bool:
+        """Whether a net of the split ``other`` has surely not been trained on what is held out here."""
+        held_out = np.concatenate([self.keys[part] for part in ("validation", "test")])
+        return other.proven and other.is_of(self.data) and bool((other.parts_of(held_out) > TRAIN).all())
+
     def with_files_of(self, other: SplitRecord) -> SplitRecord:
         """This record, and the files of ``other`` that are not in it: gone today, they may come back tomorrow."""
         mine = np.sort(np.concatenate([self.keys[part] for part in CODES]))

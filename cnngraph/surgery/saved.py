@@ -1,5 +1,5 @@
-"""Saved models: a folder with ``model.json`` (where the net comes from), ``weights.safetensors`` and, where it was trained
-on data of a name, ``split.safetensors`` (which images it was trained and judged on); or one file with all of it
+"""Saved models: a folder with ``model.json`` (where the net comes from), ``weights.safetensors`` and, where its data are
+known, ``split.safetensors`` (which images it was trained and judged on); or one file with all of it
  (:mod:`cnngraph.surgery.single_file`). Never a pickle.
 
 A saved net is its architecture's builder, called with the stored options, cut by the stored plans in order, with the
@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
@@ -29,7 +29,7 @@ from cnngraph.models.wrappers import unwrapped
 from cnngraph.network.trace import weights_sha256
 from cnngraph.origin import Origin, Preprocessing
 from cnngraph.surgery import single_file
-from cnngraph.surgery.description import FORMAT, JOINS_SINCE, Description, parse
+from cnngraph.surgery.description import FORMAT, JOINS_SINCE, SPLIT_SINCE, Description, parse
 from cnngraph.surgery.rebuilding import fill, origin_for, rebuild
 from cnngraph.surgery.sample import input_shape_of
 from cnngraph.surgery.split_keys import SPLIT_FILE, read_keys, write_keys
@@ -68,6 +68,13 @@ class Saved(BaseModel):
     split: SplitRecord | None
     format: int
     sha256: str
+
+    @property
+    def known_split(self) -> SplitRecord | Literal["former"] | None:
+        """What to open its data with, so that what it was trained on stays apart (``open_data(split=)``)."""
+        if self.split is None and self.trained and self.dataset and self.format < SPLIT_SINCE:
+            return "former"
+        return self.split
 
 
 def save(

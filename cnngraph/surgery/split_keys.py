@@ -1,4 +1,4 @@
-"""The files of a :class:`SplitRecord`, eight bytes each: ``split.safetensors`` beside a saved model, text in one file."""
+"""The files of a :class:`SplitRecord`, eight bytes each: ``split.safetensors`` by a saved model, text in one file."""
 
 from __future__ import annotations
 
