@@ -8,7 +8,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-__all__ = ["Progress", "Quiet", "emit_json", "number", "progress", "say", "say_all", "table", "warn"]
+__all__ = [
+    "Progress",
+    "Quiet",
+    "be_verbose",
+    "detail",
+    "emit_json",
+    "number",
+    "progress",
+    "say",
+    "say_all",
+    "table",
+    "warn",
+]
+
+_verbose = False
 
 
 class Progress(Protocol):
@@ -109,6 +123,18 @@ def say_all(texts: Iterable[str]) -> None:
 def warn(text: str) -> None:
     """One line that a person should not miss, on stderr."""
     say(f"warning: {text}")
+
+
+def be_verbose() -> None:
+    """Let :func:`detail` speak: ``-v`` was typed."""
+    global _verbose
+    _verbose = True
+
+
+def detail(text: str) -> None:
+    """One line that only a person who typed ``-v`` wants, on stderr."""
+    if _verbose:
+        say(text)
 
 
 def emit_json(value: Mapping[str, Any]) -> None:

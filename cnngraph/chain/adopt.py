@@ -23,18 +23,20 @@ if TYPE_CHECKING:
     import torch
 
     from cnngraph.database.connection import Database
+    from cnngraph.datasets.split_record import SplitRecord
 
 __all__ = ["adopt"]
 
 
 @dataclass(frozen=True)
 class _Weights:
-    """Weights from elsewhere: tensors (of a saved model alone), file name and hash, and how they were trained."""
+    """Weights from elsewhere: tensors (of a saved model alone), file name and hash, how and on what they were trained."""
 
     tensors: Mapping[str, torch.Tensor] | None
     file: str
     sha256: str
     training: dict[str, Any]
+    split: SplitRecord | None = None
 
 
 def adopt(
@@ -93,7 +95,7 @@ def _found(source: Path, key: str | None) -> _Weights:
     if key is not None:
         raise UsageError(f"{source} is a saved model, with one set of weights.", "Leave out --weights-key.")
     saved = read_saved(source)
-    return _Weights(saved.model.state_dict(), source.name, saved.sha256, dict(saved.training))
+    return _Weights(saved.model.state_dict(), source.name, saved.sha256, dict(saved.training), saved.split)
 
 
 def _tuned(old: Subject, found: _Weights, source: Path, key: str | None) -> Subject:
@@ -106,7 +108,9 @@ def _tuned(old: Subject, found: _Weights, source: Path, key: str | None) -> Subj
     else:
         fit_weights(model, found.tensors, where=str(source))
     training = found.training | {"adopted": {"file": found.file, "sha256": found.sha256}}
-    return replace(old, model=model, training=training, trained=True, folder=None)
+    assert old.split is not None
+    split = old.split.model_copy(update={"proven": found.split is not None and old.split.keeps_apart(found.split)})
+    return replace(old, model=model, training=training, trained=True, folder=None, split=split)
 
 
 def _judged(old: Subject, new: Subject, device: str, progress: Progress) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.chain.subject import DataChoice, ModelChoice, open_subject
 from cnngraph.console import Progress, Quiet, warn
+from cnngraph.datasets.images_from import ImagesFrom
 from cnngraph.errors import ConflictError
 
 if TYPE_CHECKING:
@@ -114,11 +115,13 @@ def train(
         classes=subject.data.classes,
         dataset=data.name,
         training=settings_of(recipe, trainer)
-        | {"epoch_seconds": done.epoch_seconds, "data": data.model_dump(mode="json")},
+        | {"epoch_seconds": done.epoch_seconds, "data": subject.choice.model_dump(mode="json")},
         trained=True,
+        split=subject.split,
     )
     checkpoint.unlink(missing_ok=True)
-    return {"model": str(out)} | asdict(done) | _scores(found)
+    judged = replace(subject, trained=True).images_from("test", found.images)
+    return {"model": str(out)} | asdict(done) | _scores(found, judged)
 
 
 def evaluate(
@@ -131,12 +134,11 @@ def evaluate(
     from cnngraph.training.evaluate import evaluate as score
 
     progress.start("Evaluating on the test images")
-    return {"model": model.name, "trained": subject.trained} | _scores(
-        score(subject.model, subject.data.test, device=device)
-    )
+    found = score(subject.model, subject.data.test, device=device)
+    return {"model": model.name, "trained": subject.trained} | _scores(found, subject.images_from("test", found.images))
 
 
-def _scores(found: Evaluation) -> dict[str, Any]:
+def _scores(found: Evaluation, judged: ImagesFrom) -> dict[str, Any]:
     from cnngraph.training.chance import near_chance
 
     useless = near_chance(found)
@@ -147,5 +149,6 @@ def _scores(found: Evaluation) -> dict[str, Any]:
         "precision": found.precision,
         "recall": found.recall,
         "near_chance": useless is not None,
+        "images_from": judged.as_json(),
         "per_class": list(found.per_class),
     }

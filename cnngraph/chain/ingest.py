@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.chain.read_back import understood
 from cnngraph.chain.subject import DataChoice, ModelChoice, Subject, open_subject
 from cnngraph.console import Progress, Quiet
+from cnngraph.datasets.images_from import ImagesFrom
 from cnngraph.errors import ModelError, NotFoundError, UsageError
 from cnngraph.network.tables import Network
 from cnngraph.settings import Settings, split_key
@@ -64,12 +65,14 @@ class Mapping:
 class Prepared:
     """A mapped net with the saved model that belongs to it (a folder), not yet in a database.
 
-    The folder of one that :func:`prepare` made lives as long as it does.
+    The folder of one that :func:`prepare` made lives as long as it does. ``images_from``: the images that it was mapped
+    by; ``None`` of a bundle, which does not say.
     """
 
     network: Network
     model: Path
     sha256: str
+    images_from: ImagesFrom | None = None
 
 
 def prepare(
@@ -93,7 +96,7 @@ def prepare(
         _require_small(subject, mapping)
     network = map_subject(subject, mapping, progress)
     folder = Path(tempfile.mkdtemp(prefix="cnngraph-"))
-    prepared = Prepared(network, folder / "model", subject.sha256)
+    prepared = Prepared(network, folder / "model", subject.sha256, subject.images_from("train"))
     weakref.finalize(prepared, shutil.rmtree, folder, ignore_errors=True)  # at the end of the program at the latest
     save_subject(subject, prepared.model)
     return prepared
@@ -157,6 +160,7 @@ def save_subject(subject: Subject, folder: Path) -> None:
         dataset=subject.choice.name,
         training=subject.training,
         trained=subject.trained,
+        split=subject.split,
     )
 
 
@@ -196,7 +200,7 @@ def store(
         part = Path(tempfile.mkdtemp(prefix=".part-", dir=_made(folder.parent)))
         shutil.copytree(prepared.model, part, dirs_exist_ok=True)
         part.replace(folder)
-    return write_network(
+    counts = write_network(
         database,
         prepared.network,
         name,
@@ -207,6 +211,7 @@ def store(
         yes=yes,
         progress=progress,
     )
+    return counts | {"images_from": prepared.images_from.as_json() if prepared.images_from else None}
 
 
 def write_bundle(prepared: Prepared, folder: Path) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
-from cnngraph.console import Progress, say_all, warn
-from cnngraph.datasets.images_from import ImagesFrom
+from cnngraph.console import Progress, detail, say, say_all, warn
+from cnngraph.datasets.images_from import ImagesFrom, TrainedOn
 from cnngraph.errors import ModelError, UsageError
 from cnngraph.origin import Preprocessing, get_origin
 
@@ -18,12 +18,21 @@ if TYPE_CHECKING:
     from torch import nn
 
     from cnngraph.datasets.registry import Data
+    from cnngraph.datasets.split_record import SplitRecord
+    from cnngraph.surgery.saved import Saved
 
-__all__ = ["DataChoice", "ModelChoice", "Subject", "listed", "open_subject"]
+SPLIT_OPTIONS = ("layout", "split_file", "split_sha256", "group_by")
+
+__all__ = ["SPLIT_OPTIONS", "DataChoice", "ModelChoice", "Subject", "listed", "listed_for", "open_subject"]
 
 
 class DataChoice(BaseModel):
-    """A data set as it was named, with everything that decides which images are used."""
+    """A data set as it was named, with everything that decides which images are used.
+
+    Attributes:
+        layout, split_file, group_by: as in :func:`cnngraph.datasets.registry.open_data`; the file by its whole path.
+        split_sha256: of the content of that file: another content is another choice.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,6 +40,16 @@ class DataChoice(BaseModel):
     root: str | None = None
     seed: int = 0
     images_per_class: int | None = None
+    layout: str | None = None
+    split_file: str | None = None
+    split_sha256: str | None = None
+    group_by: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_was_not_known_once(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A choice without them reads as it did before there were any: fingerprints hold what is written."""
+        content: dict[str, Any] = write(self)
+        return {name: value for name, value in content.items() if value is not None or name not in SPLIT_OPTIONS}
 
 
 class ModelChoice(BaseModel):
@@ -58,6 +77,8 @@ class Subject:
         trained: whether the weights are more than an initialisation.
         training: the settings that the saved model was trained with ({} where unknown).
         folder: the saved model's folder, or None.
+        split: which images are in which part, to be kept with the net, and whether it is proven that it has been
+            trained on no others than those of its train part.
     """
 
     model: nn.Module
@@ -68,6 +89,7 @@ class Subject:
     trained: bool
     training: dict[str, Any]
     folder: Path | None
+    split: SplitRecord | None = None
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -84,7 +106,16 @@ class Subject:
     def images_from(self, part: str, images: int | None = None) -> ImagesFrom:
         """What a figure on ``images`` (default: all) of a part of the data is said to be of."""
         count = len(getattr(self.data, part)) if images is None else images
-        return ImagesFrom(part, count, "split", "no")
+        return ImagesFrom(part, count, self.data.taken_from.get(part, "split"), self._trained_on(part))
+
+    def _trained_on(self, part: str) -> TrainedOn:
+        """Whether the net may have seen images of ``part`` in training."""
+        proven = self.split is not None and self.split.proven
+        if part == "train":
+            return "no" if not self.trained else "yes" if proven else "possibly"
+        # Weights from elsewhere: what a folder or a set calls its test images is taken to be kept apart.
+        own = part == "test" and self.data.taken_from.get(part, "split") != "split"
+        return "no" if proven or not self.trained or own else "possibly"
 
 
 def open_subject(
@@ -111,6 +142,7 @@ def open_subject(
     from cnngraph.surgery.saved import is_saved
 
     subject = _of_saved(model, data) if is_saved(model.name) else _of_architecture(model, data)
+    _say_whether_trained_on(subject)
     subject.data.preload(PARTS if parts is None else parts, progress)
     return subject
 
@@ -124,7 +156,7 @@ def _of_saved(model: ModelChoice, data: DataChoice) -> Subject:
     _require_own(model, saved.preprocessing)
     if model.weights is not None:
         say_all(load_weights(saved.model, model.weights, new_head=model.new_head, key=model.weights_key))
-    opened = listed(data, saved.preprocessing)
+    data, opened, split = listed_for(saved, model.name, data)
     if saved.classes and list(saved.classes) != list(opened.classes):
         raise ModelError(
             f"The saved model {model.name} knows {len(saved.classes)} classes ({_few(saved.classes)}), "
@@ -141,6 +173,7 @@ def _of_saved(model: ModelChoice, data: DataChoice) -> Subject:
         saved.trained if model.weights is None else not model.new_head,
         dict(saved.training) if model.weights is None else {},
         Path(model.name),
+        split if model.weights is None else split.model_copy(update={"proven": False}),
     )
 
 
@@ -163,8 +196,19 @@ def _of_architecture(model: ModelChoice, data: DataChoice) -> Subject:
         weights_key=model.weights_key,
         new_head=model.new_head,
     )
+    assert opened.record is not None
+    # Weights of another task know nothing of these classes; a file may hold a net that was trained on these images.
+    proven = model.weights is None or (model.weights == "pretrained" and model.new_head)
     return Subject(
-        net.eval(), model.name, wanted, opened, data, model.weights is not None and not model.new_head, {}, None
+        net.eval(),
+        model.name,
+        wanted,
+        opened,
+        data,
+        model.weights is not None and not model.new_head,
+        {},
+        None,
+        opened.record.model_copy(update={"proven": proven}),
     )
 
 
@@ -180,8 +224,14 @@ def _require_own(model: ModelChoice, preprocessing: Preprocessing) -> None:
         )
 
 
-def listed(choice: DataChoice, preprocessing: Preprocessing) -> Data:
-    """The data with its classes and labels; no image is decoded."""
+def listed(
+    choice: DataChoice, preprocessing: Preprocessing, split: SplitRecord | Literal["former"] | None = None
+) -> Data:
+    """The data with its classes and labels; no image is decoded.
+
+    Args:
+        split: of the net that they are opened for, as in :func:`cnngraph.datasets.registry.open_data`.
+    """
     from cnngraph.datasets.registry import open_data
 
     data = open_data(
@@ -190,11 +240,75 @@ def listed(choice: DataChoice, preprocessing: Preprocessing) -> Data:
         preprocessing=preprocessing,
         seed=choice.seed,
         images_per_class=choice.images_per_class,
+        layout=choice.layout,
+        split_file=choice.split_file,
+        split_sha256=choice.split_sha256,
+        group_by=choice.group_by,
+        split=split,
         parts=(),
     )
     for warning in data.warnings:
         warn(warning)
+    for note in data.notes:
+        say(note)
+    for passed in data.details:
+        detail(passed)
     return data
+
+
+def listed_for(saved: Saved, name: str, choice: DataChoice) -> tuple[DataChoice, Data, SplitRecord]:
+    """The data for a saved model: its files stay in the parts that they had when it was trained.
+
+    Returns:
+        the choice, with the options of the split that the model was trained with where none were typed; the data; the
+        record that belongs to the net now.
+    """
+    choice = _with_own_options(choice, saved.training.get("data"))
+    former = saved.known_split
+    if former == "former":
+        say(
+            f"{name} was saved before a net kept its split: its parts are those of the earlier rule, as long as no "
+            "file came or went since."
+        )
+    data = listed(choice, saved.preprocessing, former)
+    record, change = data.record, data.change
+    assert record is not None
+    if not saved.trained:
+        return choice, data, record.model_copy(update={"proven": True})
+    # A file that was renamed is one that is gone and one that is new: then it cannot be known.
+    renamed = change is not None and change.new["test"] > 0 and change.gone["train"] > 0
+    if change is not None and any((*change.new.values(), *change.gone.values())):
+        say(
+            f"The data have changed since {name} was trained: {change.words}. Files that it knows stay in their "
+            "part, new ones follow the rule."
+        )
+    return choice, data, record.model_copy(update={"proven": record.proven and change is not None and not renamed})
+
+
+def _with_own_options(choice: DataChoice, known: object) -> DataChoice:
+    """The options of the split that a model was trained with, where the same data are named without any."""
+    if any(getattr(choice, option) is not None for option in SPLIT_OPTIONS) or not isinstance(known, dict):
+        return choice
+    if _place(known.get("name"), known.get("root")) != _place(choice.name, choice.root):
+        return choice
+    return choice.model_copy(update={option: known[option] for option in SPLIT_OPTIONS if known.get(option)})
+
+
+def _place(name: object, root: object) -> str:
+    """The data set, or the whole path of its folder."""
+    if not isinstance(name, str) or not name.startswith("folder:"):
+        return str(name)
+    return str((Path(str(root or "")) / Path(name.removeprefix("folder:")).expanduser()).resolve())
+
+
+def _say_whether_trained_on(subject: Subject) -> None:
+    """Loudly, where the net may know the images that it will be judged on."""
+    judged = subject.images_from("test")
+    if judged.trained_on == "possibly":
+        warn(
+            f"it cannot be known whether the net was trained on the images that it is judged on: {judged.words}. "
+            "Give test images of their own: a folder test beside train, or --split-file."
+        )
 
 
 def _few(names: Sequence[str]) -> str:

@@ -59,9 +59,11 @@ def adopt(
     if json:
         emit_json(result)
         return
-    from cnngraph.reporting.page import figures_table
+    from cnngraph.reporting.page import figures_table, judged_on
 
     table(("", "before", "after", "change"), [row[:4] for row in figures_table(result)])
+    if judged_on(result):
+        say(judged_on(result))
     if dry_run and result["action"] != "nothing":
         say(f"Would store {result['new_model']}: {in_words(result['would_write'])}.")
         return

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cnngraph.cli.allocator import keep_freed_memory
-from cnngraph.cli.options import DataRoot, Device, ImagesPerClass, Json, Seed, Size, WeightsKey, writable
+from cnngraph.cli.option_groups import spread
+from cnngraph.cli.options import (
+    DataRoot,
+    Device,
+    ImagesPerClass,
+    Json,
+    Seed,
+    Size,
+    SplitOptions,
+    WeightsKey,
+    writable,
+)
 from cnngraph.cli.options import weights_key as checked_key
 from cnngraph.console import emit_json, progress, say, table
 
@@ -39,6 +50,7 @@ def train(
     model: Model,
     data: RequiredData,
     out: Annotated[Path, typer.Option(help="Folder of the saved model; must not exist.", callback=writable)],
+    split: SplitOptions,
     data_root: DataRoot = None,
     weights: Annotated[str | None, typer.Option(help="Start from these: pretrained, or a file.")] = None,
     weights_key: WeightsKey = None,
@@ -79,6 +91,7 @@ def train(
                 root=str(data_root.resolve()) if data_root else None,
                 seed=seed,
                 images_per_class=images_per_class,
+                **split.as_choice,
             ),
             training_recipe({"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}, seed=seed),
             out,
@@ -90,7 +103,7 @@ def train(
         emit_json(result)
         return
     say(
-        f"Saved {out}: accuracy {result['accuracy']:.4f} on the test images "
+        f"Saved {out}: accuracy {result['accuracy']:.4f} on {_judged(result)}, "
         f"after {result['epochs']} epochs of {result['epoch_seconds']:.1f} s."
     )
     say(f"Next: cnngraph ingest {out} --data {data} --name NAME")
@@ -99,6 +112,7 @@ def train(
 def evaluate(
     model: Model,
     data: RequiredData,
+    split: SplitOptions,
     data_root: DataRoot = None,
     weights: Annotated[str | None, typer.Option(help="pretrained, or a file of weights.")] = None,
     weights_key: WeightsKey = None,
@@ -132,6 +146,7 @@ def evaluate(
                 root=str(data_root.resolve()) if data_root else None,
                 seed=seed,
                 images_per_class=images_per_class,
+                **split.as_choice,
             ),
             device=device,
             progress=bars,
@@ -139,9 +154,16 @@ def evaluate(
     if json:
         emit_json(result)
         return
+    say(f"Judged on {_judged(result)}.")
     table(("figure", "value"), [(name, result[name]) for name in ("accuracy", "precision", "recall")])
     headers = list(result["per_class"][0]) if result["per_class"] else []
     table(headers, [list(row.values()) for row in result["per_class"]], title="\nper class")
+
+
+def _judged(result: dict[str, Any]) -> str:
+    from cnngraph.datasets.images_from import ImagesFrom
+
+    return ImagesFrom(**result["images_from"]).words
 
 
 def own_trainer(name: str | None) -> OwnTrainer | None:
@@ -153,5 +175,5 @@ def own_trainer(name: str | None) -> OwnTrainer | None:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command()(train)
-    app.command()(evaluate)
+    app.command()(spread(train))
+    app.command()(spread(evaluate))

@@ -25,7 +25,7 @@ def in_words(size: Mapping[str, Any]) -> str:
 
 def print_pruned(made: Plan, result: dict[str, Any]) -> None:
     """What came of a prune, or what would; ``result`` is its JSON."""
-    from cnngraph.reporting.page import figures_table
+    from cnngraph.reporting.page import figures_table, judged_on
 
     for note in made.notes:
         say(note)
@@ -33,6 +33,8 @@ def print_pruned(made: Plan, result: dict[str, Any]) -> None:
         say(f"Would remove {made.in_words} and store {result['new_model']}: {in_words(result['would_write'])}.")
         return
     table(("", "before", "after", "change", "control"), figures_table(result))
+    if judged_on(result):
+        say(judged_on(result))
     print(f"\nremoved: {made.in_words}\nstored:  {result['new_model']}")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnngraph.cli import connection
+from cnngraph.cli.option_groups import spread
 from cnngraph.cli.options import (
     Data,
     DataRoot,
@@ -18,6 +19,7 @@ from cnngraph.cli.options import (
     OnlyClasses,
     Seed,
     Size,
+    SplitOptions,
     WeightsKey,
     Yes,
     known,
@@ -66,6 +68,7 @@ def ingest(
             help="cnngraph:vgg16, torchvision:resnet18, timm:NAME, python:module:factory; a saved model; a bundle."
         ),
     ],
+    split: SplitOptions,
     data: Data = None,
     name: Annotated[str | None, typer.Option(help="Name of the model in the database.")] = None,
     data_root: DataRoot = None,
@@ -162,6 +165,7 @@ def ingest(
                     root=str(data_root.resolve()) if data_root else None,
                     seed=seed,
                     images_per_class=images_per_class,
+                    **split.as_choice,
                 ),
                 chain.Mapping(
                     source=source,
@@ -199,6 +203,8 @@ def ingest(
         for what in ("layers", "feature_maps", "connections", "positions", "arcs", "classes")
     )
     say(f"{'Would hold' if dry_run else 'Holds'} {counts['model']}: {sizes}.")
+    if prepared.images_from is not None:
+        say(f"Mapped by {prepared.images_from.words}.")
     name = counts["model"].split("/")[-1]
     if pruned:
         parent = counts["pruned_from"]
@@ -245,4 +251,4 @@ def _floats(text: str | None, option: str) -> tuple[float, ...] | None:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command()(ingest)
+    app.command()(spread(ingest))

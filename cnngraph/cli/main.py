@@ -12,7 +12,7 @@ import typer
 
 from cnngraph import __version__
 from cnngraph.cli import connection
-from cnngraph.console import say
+from cnngraph.console import be_verbose, say
 from cnngraph.errors import CnngraphError
 
 __all__ = ["app", "main"]
@@ -56,7 +56,9 @@ def options(
     ] = None,
     database: Annotated[str | None, typer.Option(help="Database on that server.")] = None,
     owner: Annotated[str | None, typer.Option(help="Label of your own models (default: the login name).")] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the traceback of an error.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say what is passed over; show the traceback of an error.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -129,6 +131,8 @@ def main() -> None:
     """Entry point of the installed command."""
     arguments = hoist(sys.argv[1:])
     verbose = "-v" in arguments or "--verbose" in arguments
+    if verbose:
+        be_verbose()
     logging.getLogger("neo4j").setLevel(logging.CRITICAL)
     _register()
     try:

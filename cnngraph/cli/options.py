@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "Positive",
     "Seed",
     "Size",
+    "SplitOptions",
     "WeightsKey",
     "Yes",
     "ask",
@@ -110,6 +112,64 @@ def _model_name(value: str) -> str:
 
     split_key(value, "owner")
     return value
+
+
+def _pattern(value: str | None) -> str | None:
+    import re
+
+    if value is not None:
+        try:
+            groups = re.compile(value).groups
+        except re.error as error:
+            raise typer.BadParameter(f"{value!r} is no regular expression: {error}") from error
+        if not groups:
+            raise typer.BadParameter(
+                f"{value!r} has no group: put what names the group into brackets, as in '(p[0-9]+)'"
+            )
+    return value
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """How the images of a data set are shared out to train, validation and test."""
+
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            help="classes or parts: what the folders of folder:PATH are, where their names could mean both.",
+            callback=lambda v: known(v, ("classes", "parts"), "layout"),
+        ),
+    ] = None
+    split_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with a path and a part (train, val, test) a line; a column group keeps images together."
+        ),
+    ] = None
+    group_by: Annotated[
+        str | None,
+        typer.Option(help="Regular expression; its first group, in an image's path, names what stays together.",
+                     callback=_pattern),
+    ] = None  # fmt: skip
+
+    @property
+    def as_choice(self) -> dict[str, Any]:
+        """The fields of a ``DataChoice``.
+
+        Raises:
+            NotFoundError: there is no such split file.
+        """
+        found: dict[str, Any] = {"layout": self.layout, "group_by": self.group_by}
+        if self.split_file is not None:
+            from cnngraph.errors import NotFoundError
+            from cnngraph.files import file_sha256
+
+            if not self.split_file.is_file():
+                raise NotFoundError(
+                    f"There is no split file {self.split_file}.", "Give --split-file a file that is there."
+                )
+            found |= {"split_file": str(self.split_file.resolve()), "split_sha256": file_sha256(self.split_file)}
+        return found
 
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]

@@ -14,6 +14,11 @@ _SENTENCES: dict[TrainedOn, str] = {
     "possibly": "on which it may have been trained",
     "yes": "on which it was trained",
 }
+_SOURCES = {
+    "split": "split off by the hash of their paths",
+    "own": "the set's own",
+    "split file": "named by the split file",
+}
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,8 @@ class ImagesFrom:
     Attributes:
         part: train, validation or test.
         images: how many were judged.
-        taken_from: where that part comes from: the name of a folder, ``split`` where it was split off, the set's own.
+        taken_from: where that part comes from: the name of a folder, ``split`` where it was split off, ``own`` where
+            the set has it, ``split file``.
         trained_on: whether the net may have seen them in training.
     """
 
@@ -42,4 +48,5 @@ class ImagesFrom:
         >>> ImagesFrom("test", 12, "val", "no").words
         '12 test images (val), none of which it was trained on'
         """
-        return f"{self.images:,} {self.part} images ({self.taken_from}), {_SENTENCES[self.trained_on]}"
+        source = _SOURCES.get(self.taken_from, self.taken_from)
+        return f"{self.images:,} {self.part} images ({source}), {_SENTENCES[self.trained_on]}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -58,14 +58,14 @@ class FilePixels:
 
     channels = 3
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[str | Path]) -> None:
         self._paths = list(paths)
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def picture(self, place: int) -> Image.Image:
-        path = self._paths[place]
+        path = Path(self._paths[place])
         try:
             with Image.open(path) as picture:
                 picture.load()
@@ -77,10 +77,14 @@ class FilePixels:
 
 @dataclass(frozen=True)
 class Part:
-    """Pictures with their labels, int64 of shape (N,)."""
+    """Pictures with their labels, int64 of shape (N,), and their names, by which the split knows them.
+
+    A name is the path relative to the root of the data; ``None`` where there are no files: then it is the index.
+    """
 
     pixels: Pixels
     labels: NDArray[np.int64]
+    names: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,17 @@ class RawData:
     Attributes:
         classes: names in the order of the labels.
         train, validation, test: the parts.
+        taken_from: of the parts that it has, the name of the folder; where one is not named, it is the set's own.
+        warnings: sentences that a person should not miss. details: what was passed over as a matter of course.
     """
 
     classes: list[str]
     train: Part
     validation: Part | None = None
     test: Part | None = None
+    taken_from: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
 
 
 def prepare(picture: Image.Image, wanted: Preprocessing, channels: int) -> NDArray[np.uint8]:

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnngraph.console import Progress
 from cnngraph.datasets import digits, folder, torchvision_sets
+from cnngraph.datasets.former_split import record_of_folder, record_of_set
 from cnngraph.datasets.images import Images, loader
+from cnngraph.datasets.parts import Pool
 from cnngraph.datasets.pixels import RawData
-from cnngraph.datasets.split import SMALLEST_CLASS, stratified_parts, stratified_subset
-from cnngraph.errors import DataError, NotFoundError, nearest
+from cnngraph.datasets.split import stratified_subset
+from cnngraph.datasets.split_file import groups_by, read_split_file
+from cnngraph.datasets.split_record import Change, SplitRecord
+from cnngraph.errors import DataError, NotFoundError, UsageError, nearest
 from cnngraph.origin import Preprocessing
 from cnngraph.settings import cache_dir
 
 __all__ = ["PARTS", "Data", "Images", "known_data", "loader", "open_data", "require_known"]
 
 PARTS = ("train", "validation", "test")
-_VALIDATION, _TEST = 0.1, 0.2
-# Splits never depend on a user's seed: an image that was trained on must not become a test image of a later command.
-_SPLIT_SEED = 0
 
 # A new data set is one new file and one line here.
 _SOURCES: dict[str, Callable[[Path], RawData]] = {"digits": digits.read, **torchvision_sets.READERS}
@@ -38,7 +40,12 @@ class Data:
         classes: names in the order of the labels.
         train, validation, test: disjoint; decisions may use the first two only.
         channels: 1 where every image is grey, else 3.
-        warnings: sentences for a person about what was done to the data.
+        warnings: sentences for a person about what was done to the data. notes: less important ones.
+        details: what was passed over as a matter of course.
+        taken_from: of each part, where it comes from: the folder that it is, ``own`` (of a set that has it), ``split``
+            (off train), ``split file``.
+        record: which files are in which part, to be kept with a net that is trained on them.
+        change: what came and went since the net was trained, where its record was restored.
     """
 
     name: str
@@ -48,6 +55,11 @@ class Data:
     test: Images
     channels: int
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
+    taken_from: Mapping[str, str] = field(default_factory=dict)
+    record: SplitRecord | None = None
+    change: Change | None = None
 
     def preload(self, parts: tuple[str, ...] = PARTS, progress: Progress | None = None) -> None:
         """Decode these parts now, so that a broken image is found here; a part that is decoded already stays.
@@ -79,12 +91,17 @@ def open_data(
     seed: int = 0,
     images_per_class: int | None = None,
     limit: int | None = None,
+    layout: str | None = None,
+    split_file: str | Path | None = None,
+    split_sha256: str | None = None,
+    group_by: str | None = None,
+    split: SplitRecord | Literal["former"] | None = None,
     parts: tuple[str, ...] = PARTS,
     progress: Progress | None = None,
 ) -> Data:
     """Open a data set by name.
 
-    A missing test or validation part is split off train, stratified, always in the same way.
+    A missing test or validation part is split off train, by a hash of each file's path (:mod:`cnngraph.datasets.split`).
 
     Args:
         name: one of :func:`known_data`, or ``folder:PATH``.
@@ -93,6 +110,12 @@ def open_data(
         seed: decides which images a subset takes, never how the data is split.
         images_per_class: take so many of each class for train, and at most so many for the other parts.
         limit: take so many in all for train, and at most so many for the other parts.
+        layout: ``classes`` or ``parts``: what the folders of ``folder:PATH`` are, where their names could mean both.
+        split_file: names the part of each image (:mod:`cnngraph.datasets.split_file`).
+        split_sha256: what the content of that file must have, where it is known.
+        group_by: a regular expression whose first group, in an image's path, names what must not be torn apart.
+        split: of the net that the data are opened for: files stay in the part that they had. ``former``: it was saved
+            before a split was kept with a net.
         parts: the parts that are wanted now; they are decoded at once, so that a broken image is found here.
         progress: told of the decoding.
 
@@ -102,45 +125,75 @@ def open_data(
     """
     require_known(name)
     where = Path(root).expanduser() if root is not None else None
-    if name.startswith("folder:"):
-        raw = folder.read((where or Path()) / Path(name.removeprefix("folder:")).expanduser())
-    else:
-        raw = _SOURCES[name](where or cache_dir() / "data")
+    raw, folder_path = _read(name, where, layout)
     if len(raw.classes) < 2:
         raise DataError(f"{name} has only one class: {', '.join(raw.classes)}.", "A classifier needs two or more.")
-    images, warnings = _split(raw, preprocessing)
+    pool = _pool(raw, name, folder_path, split_file, split_sha256, group_by)
+    former: SplitRecord | None
+    if split == "former":
+        former = record_of_set(raw, name) if folder_path is None else record_of_folder(folder_path, name)
+    else:
+        former = split
+    shared = pool.share_out(former)
+    found = pool.images(shared.codes, preprocessing)
+    images = {part: whole for part, (whole, _) in found.items()}
     if images_per_class is not None or limit is not None:
         _require_enough(name, raw.classes, images["train"].labels, images_per_class, limit)
         images = {
-            part: whole.take(stratified_subset(whole.labels, images_per_class=images_per_class, limit=limit, seed=seed))
-            for part, whole in images.items()
+            part: whole.take(
+                stratified_subset(whole.labels, keys, images_per_class=images_per_class, limit=limit, seed=seed)
+            )
+            for part, (whole, keys) in found.items()
         }
-    data = Data(name=name, classes=raw.classes, channels=raw.train.pixels.channels, warnings=warnings, **images)
+    data = Data(
+        name=name,
+        classes=raw.classes,
+        channels=raw.train.pixels.channels,
+        warnings=(*pool.raw.warnings, *shared.warnings),
+        notes=shared.notes,
+        details=raw.details,
+        taken_from=shared.taken_from,
+        record=shared.record,
+        change=shared.change,
+        **images,
+    )
     data.preload(parts, progress)
     return data
 
 
-def _split(raw: RawData, preprocessing: Preprocessing) -> tuple[dict[str, Images], tuple[str, ...]]:
-    """Every part as Images; those that the source lacks are split off its train."""
-    shares = {"validation": _VALIDATION, "test": _TEST}
-    given = {"validation": raw.validation, "test": raw.test}
-    missing = [part for part, content in given.items() if content is None]
-    rows = stratified_parts(raw.train.labels, tuple(shares[part] for part in missing), _SPLIT_SEED)
-    images = {"train": Images(raw.train.pixels, raw.train.labels, preprocessing, rows[0])}
-    for part, places in zip(missing, rows[1:], strict=True):
-        images[part] = Images(raw.train.pixels, raw.train.labels, preprocessing, places)
-    for part, content in given.items():
-        if content is not None:
-            images[part] = Images(content.pixels, content.labels, preprocessing)
-    return images, _small_classes(raw) if missing else ()
+def _read(name: str, where: Path | None, layout: str | None) -> tuple[RawData, Path | None]:
+    """What the source gives, and the folder that it is of ``folder:PATH``."""
+    if name.startswith("folder:"):
+        path = (where or Path()) / Path(name.removeprefix("folder:")).expanduser()
+        return folder.read(path, layout), path
+    if layout is not None:
+        raise UsageError(f"{name} is no folder, so it has no --layout.", "Leave it out, or name folder:PATH.")
+    return _SOURCES[name](where or cache_dir() / "data"), None
 
 
-def _small_classes(raw: RawData) -> tuple[str, ...]:
-    counts = np.bincount(raw.train.labels, minlength=len(raw.classes))
-    small = [name for name, count in zip(raw.classes, counts, strict=True) if count < SMALLEST_CLASS]
-    if not small:
-        return ()
-    return (f"Too few images to split, so they are all in train: class {', '.join(small)}.",)
+def _pool(
+    raw: RawData,
+    name: str,
+    folder_path: Path | None,
+    split_file: str | Path | None,
+    split_sha256: str | None,
+    group_by: str | None,
+) -> Pool:
+    """The images with what a person says of their split."""
+    pool = Pool(raw, name)
+    if split_file is None and group_by is None:
+        return pool
+    if folder_path is None:
+        option = "--split-file" if split_file is not None else "--group-by"
+        raise UsageError(f"{name} is no folder, so it has no {option}.", "Leave it out, or name folder:PATH.")
+    groups = None if group_by is None else groups_by(group_by, pool.names)
+    if split_file is None:
+        return replace(pool, groups=groups)
+    given = read_split_file(Path(split_file), pool.names, folder_path, sha256=split_sha256)
+    if given.groups is not None and groups is not None:
+        raise UsageError(f"{split_file} names groups, and so does --group-by.", "Leave one of them out.")
+    raw = replace(raw, warnings=(*raw.warnings, *given.warnings))
+    return Pool(raw, name, given.codes, given.groups or groups)
 
 
 def _require_enough(

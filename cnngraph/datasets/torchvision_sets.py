@@ -76,11 +76,11 @@ def _caltech101(root: Path) -> RawData:
     """The 101 object categories; the background class is left out, as torchvision does."""
     whole = _open("caltech101", root, partial(tv.Caltech101, root))
     folder = Path(whole.root) / "101_ObjectCategories"
-    files = [
-        folder / whole.categories[label] / f"image_{number:04d}.jpg"
-        for label, number in zip(whole.y, whole.index, strict=True)
+    names = [
+        f"{whole.categories[label]}/image_{number:04d}.jpg" for label, number in zip(whole.y, whole.index, strict=True)
     ]
-    return RawData(classes=list(whole.categories), train=Part(FilePixels(files), np.array(whole.y, dtype=np.int64)))
+    pixels = FilePixels([folder / name for name in names])
+    return RawData(classes=list(whole.categories), train=Part(pixels, np.array(whole.y, dtype=np.int64), names))
 
 
 READERS: dict[str, Callable[[Path], RawData]] = {

@@ -52,6 +52,11 @@ def _database(db: Database, key: str, options: Options, progress: Progress) -> S
         preprocessing=saved.preprocessing,
         seed=chosen.get("seed", 0),
         images_per_class=chosen.get("images_per_class"),
+        layout=chosen.get("layout"),
+        split_file=chosen.get("split_file"),
+        split_sha256=chosen.get("split_sha256"),
+        group_by=chosen.get("group_by"),
+        split=saved.known_split,
         parts=("train",),
         progress=progress,
     )

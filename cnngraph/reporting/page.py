@@ -7,13 +7,14 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnngraph.datasets.images_from import ImagesFrom
 from cnngraph.files import write_text
 from cnngraph.plan import Plan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["FIGURES", "figures_table", "verdict", "write_page"]
+__all__ = ["FIGURES", "figures_table", "judged_on", "verdict", "write_page"]
 
 # (key in the JSON, heading, how a value is written)
 FIGURES: tuple[tuple[str, str, str], ...] = (
@@ -41,6 +42,18 @@ def figures_table(result: Mapping[str, Any]) -> list[list[str]]:
         shown = [form.format(value) if value is not None else "-" for value in (old, new, control.get(key))]
         rows.append([heading, shown[0], shown[1], change, shown[2]])
     return rows
+
+
+def judged_on(result: Mapping[str, Any]) -> str:
+    """On which images the figures before and after were found; "" of a result that was stored before that was kept."""
+    said: dict[str, list[str]] = {}
+    for which, net in (("before", "the net before"), ("after", "the new net"), ("control", "the control")):
+        known = (result.get(which) or {}).get("images_from")
+        if isinstance(known, Mapping):
+            said.setdefault(ImagesFrom(**known).words, []).append(net)
+    if len(said) == 1:
+        return f"Judged on {next(iter(said))}."
+    return " ".join(f"{' and '.join(nets).capitalize()}: judged on {words}." for words, nets in said.items())
 
 
 def verdict(result: Mapping[str, Any]) -> str:
@@ -96,6 +109,7 @@ def write_page(
         result=result,
         rows=figures_table(result),
         sentence=sentence,
+        judged=judged_on(result),
         commands=commands,
         queries=queries,
         browser=browser,

@@ -77,7 +77,7 @@ class Parcel:
                 classes=self.classes,
                 dataset=self.dataset,
             )
-        known = {name: getattr(self.saved, name) for name in Saved.model_fields if name != "model"}
+        known = {name: getattr(self.saved, name) for name in Saved.model_fields if name not in ("model", "format")}
         return Description(format=FORMAT, cnngraph=__version__, **known | {"sha256": weights_sha256(self.model)})
 
 

@@ -7,14 +7,16 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cnngraph.datasets.split_record import SplitRecord
 from cnngraph.errors import ModelError
 from cnngraph.origin import Origin, Preprocessing
 from cnngraph.plan import PLAN_VERSION
 
-__all__ = ["FORMAT", "JOINS_SINCE", "Description", "parse"]
+__all__ = ["FORMAT", "JOINS_SINCE", "SPLIT_SINCE", "Description", "parse"]
 
-FORMAT = 2
+FORMAT = 3
 JOINS_SINCE = 2
+SPLIT_SINCE = 3
 
 
 class Description(BaseModel):
@@ -29,6 +31,8 @@ class Description(BaseModel):
         trained: whether its weights are more than an initialisation.
         joins: what stands where plans removed layers and blocks, by path (``rebuilding.Rebuilt``): a plan names what
             goes, and a later cnngraph may join the ends otherwise. Not known before format 2.
+        split: which images it was trained and judged on, in short; ``None`` where it was saved without data. Not known
+            before format 3.
         sha256: of the weights file beside it; in a single file, of the tensors (``trace.weights_sha256``).
     """
 
@@ -44,6 +48,7 @@ class Description(BaseModel):
     training: dict[str, Any] = Field(default_factory=dict)
     trained: bool = True
     joins: dict[str, str] = Field(default_factory=dict)
+    split: SplitRecord | None = None
     sha256: str
 
 

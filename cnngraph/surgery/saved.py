@@ -1,5 +1,6 @@
-"""Saved models: a folder with ``model.json`` (where the net comes from) and ``weights.safetensors``, or one file with
-both (:mod:`cnngraph.surgery.single_file`). Never a pickle.
+"""Saved models: a folder with ``model.json`` (where the net comes from), ``weights.safetensors`` and, where its data are
+known, ``split.safetensors`` (which images it was trained and judged on); or one file with all of it
+ (:mod:`cnngraph.surgery.single_file`). Never a pickle.
 
 A saved net is its architecture's builder, called with the stored options, cut by the stored plans in order, with the
 stored weights loaded strictly. The folder is written beside its place and moved there when it is whole; one that was
@@ -12,7 +13,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
@@ -20,6 +21,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from cnngraph import __version__
+from cnngraph.datasets.split_record import SplitRecord
 from cnngraph.errors import CnngraphError, ModelError, NotFoundError
 from cnngraph.files import file_sha256, recover_folder, replace_folder
 from cnngraph.models.weights import require_finite, require_values
@@ -27,9 +29,10 @@ from cnngraph.models.wrappers import unwrapped
 from cnngraph.network.trace import weights_sha256
 from cnngraph.origin import Origin, Preprocessing
 from cnngraph.surgery import single_file
-from cnngraph.surgery.description import FORMAT, JOINS_SINCE, Description, parse
+from cnngraph.surgery.description import FORMAT, JOINS_SINCE, SPLIT_SINCE, Description, parse
 from cnngraph.surgery.rebuilding import fill, origin_for, rebuild
 from cnngraph.surgery.sample import input_shape_of
+from cnngraph.surgery.split_keys import SPLIT_FILE, read_keys, write_keys
 
 __all__ = ["Saved", "describe", "is_saved", "load", "read_saved", "save"]
 
@@ -46,6 +49,8 @@ class Saved(BaseModel):
         training: the settings that it was trained with ({} where unknown).
         trained: whether its weights are more than an initialisation.
         joins: what stands where plans removed layers and blocks, by path.
+        split: which images it was trained and judged on; ``None`` where that is not known.
+        format: version of the description that it was read from.
         sha256: of the weights file; of the tensors where the model is a single file.
     """
 
@@ -60,7 +65,16 @@ class Saved(BaseModel):
     training: dict[str, Any]
     trained: bool
     joins: dict[str, str]
+    split: SplitRecord | None
+    format: int
     sha256: str
+
+    @property
+    def known_split(self) -> SplitRecord | Literal["former"] | None:
+        """What to open its data with, so that what it was trained on stays apart (``open_data(split=)``)."""
+        if self.split is None and self.trained and self.dataset and self.format < SPLIT_SINCE:
+            return "former"
+        return self.split
 
 
 def save(
@@ -75,6 +89,7 @@ def save(
     dataset: str = "",
     training: Mapping[str, Any] | None = None,
     trained: bool = True,
+    split: SplitRecord | None = None,
 ) -> Path:
     """Write ``model`` to ``folder``, which must not be there or hold a saved model (that one is replaced).
 
@@ -88,6 +103,7 @@ def save(
             default the net's origin, else its own class if that, called with the number of classes or nothing, fits.
         options: of that architecture; by default the origin's, else the number of classes.
         input_shape: (channels, height, width); by default what ``preprocessing`` or the origin says.
+        split: which images it was trained and judged on (``Data.record``), so that these stay apart.
 
     Raises:
         ModelError: the net cannot be built again from its architecture or comes out as another one, its weights are
@@ -114,10 +130,13 @@ def save(
         dataset=dataset,
         training=training,
         trained=trained,
+        split=split,
     )
     part.mkdir(parents=True)
     try:
         single_file.write_tensors(model, part / _WEIGHTS)
+        if split is not None:
+            write_keys(split, part / SPLIT_FILE)
         description = description.model_copy(update={"sha256": file_sha256(part / _WEIGHTS)})
         (part / _DESCRIPTION).write_text(description.model_dump_json(indent=2) + "\n", encoding="utf-8")
         replace_folder(part, target)
@@ -137,6 +156,7 @@ def describe(
     dataset: str = "",
     training: Mapping[str, Any] | None = None,
     trained: bool = True,
+    split: SplitRecord | None = None,
 ) -> Description:
     """What a saved model says of ``model``, with the sha256 of its tensors; arguments and errors as :func:`save`."""
     model = unwrapped(model)
@@ -156,6 +176,7 @@ def describe(
         dataset=dataset,
         training=dict(training or {}),
         trained=trained,
+        split=split,
         joins=joins,
         sha256=weights_sha256(model),
     )
@@ -195,6 +216,8 @@ def _read_folder(source: Path) -> Saved:
         raise ModelError(f"The saved model {source} has no {_WEIGHTS}.", "Save it again.")
     if file_sha256(weights) != known.sha256:
         raise ModelError(f"{weights} is not the file that was saved: its sha256 differs.", "Save or copy it again.")
+    if known.split is not None:
+        known = known.model_copy(update={"split": read_keys(known.split, source / SPLIT_FILE)})
     return _filled(known, weights)
 
 

@@ -14,15 +14,20 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cnngraph.surgery.description import Description, parse
+from cnngraph.surgery.split_keys import keys_as_text, keys_from_text
 
 __all__ = ["describes_itself", "read_description", "write", "write_tensors"]
 
 _KEY = "cnngraph"
+_SPLIT = "cnngraph_split"
 
 
 def write(model: nn.Module, description: Description, path: Path, labels: Mapping[str, str]) -> None:
     """Write the file; ``labels`` are further entries of the metadata."""
-    write_tensors(model, path, {"format": "pt"} | dict(labels) | {_KEY: description.model_dump_json()})
+    about = {_KEY: description.model_dump_json()}
+    if description.split is not None:
+        about[_SPLIT] = keys_as_text(description.split)
+    write_tensors(model, path, {"format": "pt"} | dict(labels) | about)
 
 
 def write_tensors(model: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> None:
@@ -47,7 +52,11 @@ def describes_itself(path: str | Path) -> bool:
 
 def read_description(path: Path) -> Description:
     """The description of a file that :func:`describes_itself`. Raises as :func:`cnngraph.surgery.description.parse`."""
-    return parse(_metadata(path)[_KEY], f"The description in {path}")
+    metadata = _metadata(path)
+    known = parse(metadata[_KEY], f"The description in {path}")
+    if known.split is None:
+        return known
+    return known.model_copy(update={"split": keys_from_text(known.split, metadata.get(_SPLIT), str(path))})
 
 
 def _metadata(path: Path) -> dict[str, str]:

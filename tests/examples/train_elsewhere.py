@@ -12,7 +12,7 @@ from cnngraph.surgery.saved import read_saved
 folder, weights, epochs = sys.argv[1], sys.argv[2], int(sys.argv[3])
 saved = read_saved(folder)  # saved.model is an ordinary nn.Module; cg.load(folder) gives it alone
 # The same split as everywhere in cnngraph: the images that `adopt` judges by are not among these.
-data = open_data(saved.dataset, preprocessing=saved.preprocessing, parts=("train",))
+data = open_data(saved.dataset, preprocessing=saved.preprocessing, split=saved.known_split, parts=("train",))
 batches = loader(data.train, batch_size=64, shuffle=True, for_training=True)
 model = saved.model.train()
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)

@@ -1,0 +1,186 @@
+"""How a folder is laid out: which of its folders are parts (train, validation, test) and which are classes.
+
+A folder is a part where its name says so *and* it holds class folders. One that is named like a part and holds images
+itself has no labels: beside a train part it is left out, and said. A name that could be both is refused until a person
+says which (``--layout``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cnngraph.datasets.listing import Passed, look_into
+from cnngraph.errors import DataError
+
+__all__ = ["LAYOUTS", "Layout", "find_layout", "part_of_name"]
+
+LAYOUTS = ("classes", "parts")
+
+_WORDS = {
+    "train": ("train", "training", "trn"),
+    "validation": ("val", "valid", "validation", "validate", "validating", "dev", "devel", "development", "eval",
+                   "evaluate", "evaluation"),
+    "test": ("test", "testing", "tst", "holdout", "heldout"),
+}  # fmt: skip
+_THINGS = "sets?|data|datasets?|images?|imgs?|pictures?|pics?|photos?|samples?|splits?|parts?|folders?|dir|files?"
+_ALL = {word: part for part, words in _WORDS.items() for word in words}
+_NAME = re.compile(
+    rf"(?:{_THINGS})?(?P<word>{'|'.join(sorted(_ALL, key=len, reverse=True))})(?:{_THINGS}){{0,2}}\d*", re.ASCII
+)
+
+
+def part_of_name(name: str) -> str | None:
+    """The part that a folder's name says: capitals, ``_``, ``-``, spaces and a number at its end make no difference.
+
+    >>> [part_of_name(name) for name in ("Train_Set", "valid", "test1", "images-test", "val2017", "bus", "tester")]
+    ['train', 'validation', 'test', 'test', 'validation', None, None]
+    """
+    found = _NAME.fullmatch(re.sub(r"[\W_]+", "", name.casefold()))
+    return _ALL[found["word"]] if found else None
+
+
+@dataclass
+class Layout:
+    """What the folders of a data set are.
+
+    Attributes:
+        parts: for each part the names of its class folders, by the part; ``train`` alone where nothing is split.
+        folders: for each part the folder that it is, relative to the root; "" for the root itself.
+        warnings: sentences about what was left out.
+    """
+
+    parts: dict[str, list[str]]
+    folders: dict[str, str]
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """A folder beside others: its own folders and images."""
+
+    name: str
+    folders: list[str]
+    images: list[str]
+
+    @property
+    def empty(self) -> bool:
+        return not (self.folders or self.images)
+
+
+def find_layout(root: str, layout: str | None, passed: Passed) -> Layout:
+    """Tell parts from classes.
+
+    Args:
+        layout: ``classes`` or ``parts`` where a person has said so.
+
+    Raises:
+        DataError: there are no class folders, no train part beside others, two folders for one part, or a name that
+            could be a class or a part.
+    """
+    names, images = look_into(root, passed)
+    if not names:
+        what = "holds images but no class folders" if images else "holds no class folders"
+        raise DataError(f"{root} {what}.", "Put the images of each class into a subfolder of its name.")
+    named = [name for name in names if part_of_name(name)] if layout != "classes" else []
+    if not named:
+        if layout == "parts":
+            raise DataError(
+                f"{root} has no part: {_list(names)}.", "Name its folders train, val and test, or --layout classes."
+            )
+        return Layout({"train": names}, {"train": ""}, _stray(root, images))
+    known = {name: _Folder(name, *look_into(f"{root}/{name}", Passed())) for name in names}
+    holding = {name: known[name] for name in named if known[name].folders}
+    if any(part_of_name(name) == "train" for name in holding):
+        return _of_parts(root, known, holding, images, layout)
+    return _without_train(root, known, holding, images, layout)
+
+
+def _of_parts(
+    root: str, known: dict[str, _Folder], holding: dict[str, _Folder], images: list[str], layout: str | None
+) -> Layout:
+    """There is a train folder with class folders: so these are parts."""
+    found = _one_folder_a_part(root, holding)
+    others = [folder for name, folder in known.items() if name not in holding and not folder.empty]
+    classes = {name for folder in holding.values() for name in folder.folders}
+    doubtful = [folder.name for folder in others if folder.name in classes]
+    if doubtful and layout is None:
+        raise DataError(
+            f"{root} has the folder {doubtful[0]} both in {found['train']} and beside it: are these parts or classes?",
+            "Say which: --layout parts (what stands beside the parts is left out) or --layout classes.",
+        )
+    warnings = _stray(root, images)
+    for folder in others:
+        if part_of_name(folder.name):
+            warnings.append(_unlabelled(folder.name))
+        else:
+            warnings.append(
+                f"{folder.name} is left out: it is no part (train, val, test) and stands beside {found['train']}."
+            )
+    for name, folder in holding.items():
+        warnings += _stray(f"{root}/{name}", folder.images)
+    return Layout({part: holding[name].folders for part, name in found.items()}, found, warnings)
+
+
+def _without_train(
+    root: str, known: dict[str, _Folder], holding: dict[str, _Folder], images: list[str], layout: str | None
+) -> Layout:
+    """Some folders are named like parts, but none is a train part with class folders."""
+    named = [name for name in known if part_of_name(name)]
+    beside = [name for name in known if name not in named and not known[name].empty]
+    if holding and len(beside) > 1 and all(set(folder.folders) <= set(beside) for folder in holding.values()):
+        found = _one_folder_a_part(root, holding)  # the classes of train stand beside the other parts
+        parts = {"train": beside} | {part: holding[name].folders for part, name in found.items()}
+        warnings = _stray(root, images) + [_unlabelled(name) for name in named if name not in holding]
+        for name, folder in holding.items():
+            warnings += _stray(f"{root}/{name}", folder.images)
+        return Layout(parts, {"train": ""} | found, warnings)
+    if layout == "parts" or not beside:
+        if holding:
+            raise DataError(
+                f"{root} has {_list(list(holding))} but no train part.",
+                f"To take the classes of one: --data folder:{Path(root) / next(iter(holding))}; or --layout classes.",
+            )
+        raise DataError(
+            f"{root} has {_list(named)}, which hold no class folders.",
+            "Put the images of each class into a subfolder of its name; or --layout classes.",
+        )
+    if not holding and all(part_of_name(name) == "train" for name in named):
+        return Layout({"train": list(known)}, {"train": ""}, _stray(root, images))  # a train is a vehicle too
+    first = next(name for name in named if part_of_name(name) != "train" or name in holding)
+    raise DataError(
+        f"{root} has the folder {first} beside {_list(beside)}: is it a part or a class?",
+        "Say which: --layout classes; or put the classes into a folder train beside it.",
+    )
+
+
+def _one_folder_a_part(root: str, holding: dict[str, _Folder]) -> dict[str, str]:
+    """The folder of each part."""
+    found: dict[str, str] = {}
+    for name in holding:
+        part = str(part_of_name(name))
+        if part in found:
+            raise DataError(
+                f"{root} has two folders that could be its {part} part: {found[part]} and {name}.",
+                "Move or rename the one that is not meant: they are never put together.",
+            )
+        found[part] = name
+    return found
+
+
+def _unlabelled(name: str) -> str:
+    return f"{name} is left out: it holds no class folders, so the classes of its images are not known."
+
+
+def _stray(folder: str, images: list[str]) -> list[str]:
+    if not images:
+        return []
+    more = f"{len(images):,} images stand" if len(images) > 1 else "1 image stands"
+    return [f"{more} in {folder} itself, in no class folder, and are left out (first {images[0]})."]
+
+
+def _list(names: Iterable[str]) -> str:
+    shown = list(names)
+    return ", ".join(shown[:4]) + (", ..." if len(shown) > 4 else "")
