@@ -160,7 +160,7 @@ def prune_to_bundle(
             plan=plan,
             parent_sha256=subject.sha256,
             sha256=prepared.sha256,
-            **{name: pruned.result[name] for name in ("verified", "before", "after", "control")},
+            **{name: pruned.result[name] for name in ("verified", "agreement", "before", "after", "control")},
             joins=pruned.joins,
             gone=pruned.gone,
             device=str(pick_device(device)),

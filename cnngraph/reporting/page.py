@@ -73,6 +73,7 @@ def write_page(
     plan: Plan,
     result: Mapping[str, Any],
     sentence: str,
+    remarks: Sequence[str] = (),
     commands: Sequence[str] = (),
     queries: Sequence[tuple[str, str]] = (),
     browser: str | None = None,
@@ -82,7 +83,7 @@ def write_page(
     Args:
         plan: the executed decision, with thetas and reasons.
         result: what ``prune`` returns (before, after, control, verified, new_model).
-        sentence: the verdict.
+        sentence: the verdict. remarks: on the figures.
         commands: the commands that lead here. queries: (title, Cypher) to paste. browser: address of Neo4j Browser.
     """
     from jinja2 import Environment, PackageLoader
@@ -96,6 +97,7 @@ def write_page(
         result=result,
         rows=figures_table(result),
         sentence=sentence,
+        remarks=remarks,
         commands=commands,
         queries=queries,
         browser=browser,
