@@ -141,7 +141,7 @@ def prune_to_bundle(
     if not plan.removes:
         raise PlanError("The plan removes nothing, so there is no new model to make.", "Name a layer: --remove-layer L")
     progress.start("Opening the model and the data")
-    subject = open_subject(ModelChoice(name=str(source.folder)), source.data(data), progress)
+    subject = open_subject(ModelChoice(name=str(source.folder)), source.data(data), progress, required="sound")
     if dry_run:
         return {"model": source.typed, "bundle": str(to_bundle)} | preview(
             subject, plan, source.mapping, str(to_bundle)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cnngraph.errors import ModelError
 
-__all__ = ["Logits", "logits_of", "matrices_of", "tensors_of"]
+__all__ = ["Logits", "logits_of", "matrices_of", "tensors_of", "training_logits"]
 
 _NAMES = ("logits", "out")  # what transformers and torchvision call them beside other outputs
 _OUTPUT = "output"
@@ -71,13 +71,13 @@ def _parts(value: object) -> list[tuple[str, object]]:
 
 
 def matrices_of(output: object, images: int) -> dict[str, Tensor]:
-    """The tensors that may be logits, by name: real numbers of shape (images, two or more), each once."""
+    """The tensors that may be logits, by name: real numbers of shape (images, one or more), each once."""
     found: dict[str, Tensor] = {}
     for name, value in tensors_of(output).items():
         # `x.squeeze()` drops the dimension of a batch of one.
         matrix = value.unsqueeze(0) if images == 1 and value.ndim == 1 else value
-        real = matrix.is_floating_point() and matrix.ndim == 2
-        if real and len(matrix) == images and matrix.shape[1] > 1 and not any(value is one for one in found.values()):
+        real = matrix.is_floating_point() and matrix.ndim == 2 and len(matrix) == images and matrix.shape[1] > 0
+        if real and not any(matrix is one for one in found.values()):
             found[name] = matrix
     return found
 
@@ -94,19 +94,8 @@ def logits_of(output: object, images: int, classes: int | None = None) -> Logits
     Raises:
         ModelError: there is none, there are several, or it has fewer columns than there are classes.
     """
-    found = matrices_of(output, images)
-    if not found:
-        raise _without(output, images, classes)
-    enough = {name: one for name, one in found.items() if classes is None or one.shape[1] >= classes}
-    if not enough:
-        most = max(one.shape[1] for one in found.values())
-        raise ModelError(
-            f"The net has {most} outputs, but the data has {classes} classes.",
-            "Build it with as many outputs as the data has classes, or use --new-head.",
-        )
-    fitting = {name: one for name, one in enough.items() if one.shape[1] == classes} or enough
-    named = next((name for word in _NAMES for name in fitting if _last_word(name) == word), None)
-    name = next(iter(fitting)) if len(fitting) == 1 else named
+    fitting = _fitting(output, images, classes)
+    name = next(iter(fitting)) if len(fitting) == 1 else _named(fitting)
     if name is None:
         shapes = " and ".join(f"{one} {_shape(fitting[one])}" for one in fitting)
         raise ModelError(
@@ -114,6 +103,42 @@ def logits_of(output: object, images: int, classes: int | None = None) -> Logits
             "Let forward give the logits alone in eval mode, or in a dict under the name 'logits'.",
         )
     return Logits(fitting[name], name)
+
+
+def training_logits(output: object, images: int, classes: int | None = None) -> tuple[Tensor, list[Tensor]]:
+    """The logits in what a net gives in train mode, and its auxiliary heads: other matrices of the same shape.
+
+    Of several the one that is called ``logits`` or ``out`` is the main one, else the first.
+
+    Raises:
+        ModelError: there are none, or they have fewer columns than there are classes.
+    """
+    fitting = _fitting(output, images, classes)
+    main = fitting.pop(_named(fitting) or next(iter(fitting)))
+    return main, [one for one in fitting.values() if one.shape == main.shape]
+
+
+def _fitting(output: object, images: int, classes: int | None) -> dict[str, Tensor]:
+    """The matrices of as many columns as there are classes, else of more; by name, at least one."""
+    found = matrices_of(output, images)
+    if not found:
+        raise _without(output, images, classes)
+    if classes is None:  # one number an image is hardly an answer where there is a matrix of more
+        return {name: one for name, one in found.items() if one.shape[1] > 1} or found
+    enough = {name: one for name, one in found.items() if one.shape[1] >= classes}
+    if not enough:
+        most = max(one.shape[1] for one in found.values())
+        hint = "Build it with as many outputs as the data has classes, or use --new-head."
+        raise ModelError(
+            f"The net has {most} outputs, but the data has {classes} classes.",
+            "Give it one output a class, also where there are two, and no sigmoid." if most == 1 else hint,
+        )
+    return {name: one for name, one in enough.items() if one.shape[1] == classes} or enough
+
+
+def _named(matrices: Mapping[str, Tensor]) -> str | None:
+    """The one that is called as logits are."""
+    return next((name for word in _NAMES for name in matrices if _last_word(name) == word), None)
 
 
 def _last_word(name: str) -> str:
@@ -142,7 +167,7 @@ def _without(output: object, images: int, classes: int | None) -> ModelError:
         return ModelError(said, "Give a classifier.")
     if not first.is_floating_point():
         return ModelError(said, "Let forward give the logits themselves, real numbers, and no classes made of them.")
-    if first.shape in ((images,), (images, 1)):
+    if first.shape == (images,):
         return ModelError(said, "Give it one output a class, also where there are two, and no sigmoid.")
     if first.ndim == 4 and first.shape[2:] == (1, 1):
         return ModelError(said, "Let forward drop the places of the maps: return x.flatten(1).")
