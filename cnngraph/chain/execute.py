@@ -68,7 +68,7 @@ def carry_out(
             f"See what does: cnngraph plan {name} --schedule; or ask for more: a larger --ratio, a smaller --at-least.",
         )
     removal_rows(db, plan)  # what the graph could not say afterwards is refused before hours of training
-    subject = open_subject(ModelChoice(name=str(model.folder)), model.data(data), progress)
+    subject = open_subject(ModelChoice(name=str(model.folder)), model.data(data), progress, required="sound")
     recipe = training_recipe(typed, seed=seed, base=subject.training) if retrain else None
     retraining = Retraining(
         recipe, control=control and retrain, device=device, seed=seed, trainer=trainer, reconstruct=reconstruct

@@ -86,7 +86,7 @@ def prepare(
     """
     progress = progress or Quiet()
     progress.start("Opening the model and the data")
-    subject = open_subject(model, data, progress)
+    subject = open_subject(model, data, progress, required="none")  # a map of the net reads no logits
     if not subject.trained:
         progress.note(
             f"{model.name} is untrained: its weights are new, from seed {model.seed}. "

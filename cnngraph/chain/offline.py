@@ -141,7 +141,7 @@ def prune_to_bundle(
     if not plan.removes:
         raise PlanError("The plan removes nothing, so there is no new model to make.", "Name a layer: --remove-layer L")
     progress.start("Opening the model and the data")
-    subject = open_subject(ModelChoice(name=str(source.folder)), source.data(data), progress)
+    subject = open_subject(ModelChoice(name=str(source.folder)), source.data(data), progress, required="sound")
     if dry_run:
         return {"model": source.typed, "bundle": str(to_bundle)} | preview(
             subject, plan, source.mapping, str(to_bundle)
@@ -160,7 +160,7 @@ def prune_to_bundle(
             plan=plan,
             parent_sha256=subject.sha256,
             sha256=prepared.sha256,
-            **{name: pruned.result[name] for name in ("verified", "before", "after", "control")},
+            **{name: pruned.result[name] for name in ("verified", "agreement", "before", "after", "control")},
             joins=pruned.joins,
             gone=pruned.gone,
             device=str(pick_device(device)),

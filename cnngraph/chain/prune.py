@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph import __version__
+from cnngraph.chain.agreement import compare_with_old, tell_agreement
 from cnngraph.chain.baseline import settings_of, train_net
 from cnngraph.chain.drop import drop_found
 from cnngraph.chain.read_back import json_file
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["FIGURES", "Pruned", "Retraining", "figures", "proof_images", "prune", "work_folder"]
 
 
-# What is known of a net; accuracy, precision and recall (macro) are of the test images.
+# What is known of a net; accuracy, precision and recall (macro) are of the test images, ``images_from`` says which.
 FIGURES = (
     "accuracy",
     "precision",
@@ -122,6 +123,7 @@ def prune(
         require_trainable(subject.model, subject.data.train)  # said before the long work
     folder.mkdir(parents=True, exist_ok=True)
     slim, report = _rebuilt(subject, plan, retraining, folder, progress)
+    tell_agreement(report["agreement"], report["joins"], plan, progress)
     before = figures(subject.model, subject, retraining.device, progress, "the net before")
     training = dict(subject.training)
     before["epoch_seconds"] = training.pop("epoch_seconds", None)  # of the old net, not of the new one
@@ -144,6 +146,7 @@ def prune(
         "removed": plan.removed,
         "filters": plan.filters,
         "verified": report["verified"],
+        "agreement": report["agreement"],
         "before": before,
         "after": after,
         "control": control,
@@ -241,10 +244,12 @@ def _rebuilt(
             else:
                 known["joins"][found.join.layer] = found.relative_error
     _save(slim, subject, folder / "slim", trained=False)
+    slim = saved.read_saved(folder / "slim").model
+    known["agreement"] = compare_with_old(subject, slim, retraining.device, progress)
     write_text(done, json.dumps(known | {"notes": notes}, indent=2))
     for note in notes:
         progress.note(note)
-    return saved.read_saved(folder / "slim").model, known
+    return slim, known
 
 
 def _reconstructed(

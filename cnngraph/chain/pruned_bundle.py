@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Card", "is_pruned_bundle", "read_card", "store", "write"]
 
-FORMAT, VERSION = "cnngraph-pruning", 2
+FORMAT, VERSION = "cnngraph-pruning", 3
 _CARD = "pruning.json"
 
 
@@ -40,8 +40,8 @@ class Card(BaseModel):
     Attributes:
         plan: that was carried out; its ``model`` is the parent's key, "" where the plan was made without a database.
         parent_sha256, sha256: of the weights of the old net and of the new one.
-        verified, before, after, control: as in the JSON of ``prune``. joins: relative error by layer.
-        gone: as in :class:`cnngraph.chain.prune.Pruned`; version 1 had none.
+        verified, agreement, before, after, control: as in the JSON of ``prune``; before version 3 no agreement.
+        joins: relative error by layer. gone: as in :class:`cnngraph.chain.prune.Pruned`; version 1 had none.
         device, seed: of the evaluations.
     """
 
@@ -53,6 +53,7 @@ class Card(BaseModel):
     parent_sha256: str
     sha256: str
     verified: dict[str, Any]
+    agreement: dict[str, Any] | None = None
     before: dict[str, Any]
     after: dict[str, Any]
     control: dict[str, Any] | None

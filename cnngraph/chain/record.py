@@ -10,7 +10,10 @@ from cnngraph.plan import Plan
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
 
-__all__ = ["judged_on", "record", "record_alone"]
+__all__ = ["agreement_of", "figures_of", "judged_on", "properties_of", "record", "record_alone"]
+
+_AGREEMENT = ("images", "same_class", "kl", "correlation", "chance", "unrelated")
+_PLACES = ("part", "taken_from", "trained_on")  # of images_from; how many they are stands beside it
 
 
 def record(
@@ -28,7 +31,7 @@ def record(
 
     Args:
         plan: its ``model`` is the key of the parent. child: key of the new model, which is stored already.
-        result: the JSON of ``prune``: verified, before, after, control.
+        result: the JSON of ``prune``: verified, agreement, before, after, control.
         gone: convs that the cut took out, by module: those of the plan and what went along.
         data, seed, device: of the evaluations; the data as a DataChoice in JSON, ``None`` where they are not known.
     """
@@ -37,10 +40,10 @@ def record(
     run = lineage.store_pruning_run(db, plan)
     lineage.store_produced(db, run, child, plan.model, _surviving(db, plan, child, gone))
     common = {"split": "test", "seed": seed, "device": device, "run": run, "child": child} | judged_on(data)
-    lineage.store_evaluation(db, plan.model, result["before"] | common | {"control": False})
+    lineage.store_evaluation(db, plan.model, properties_of(result["before"]) | common | {"control": False})
     _evaluated(db, child, result, common)
     if result["control"] is not None:
-        lineage.store_evaluation(db, plan.model, result["control"] | common | {"control": True})
+        lineage.store_evaluation(db, plan.model, properties_of(result["control"]) | common | {"control": True})
     return run
 
 
@@ -65,8 +68,37 @@ def judged_on(data: Mapping[str, Any] | None) -> dict[str, Any]:
 def _evaluated(db: Database, child: str, result: Mapping[str, Any], common: Mapping[str, Any]) -> None:
     from cnngraph.database import lineage
 
-    verified = {"control": False, "verified": result["verified"]}
-    lineage.store_evaluation(db, child, {**result["after"], **common, **verified})
+    proof = {"control": False, "verified": result["verified"]} | _flat("agreement", result.get("agreement"))
+    lineage.store_evaluation(db, child, {**properties_of(result["after"]), **common, **proof})
+
+
+def properties_of(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of a net as an Evaluation keeps them, a property each: of ``images_from`` two are left."""
+    known = figures.get("images_from") or {}
+    plain = {name: value for name, value in figures.items() if name != "images_from"}
+    return plain | {name: known[name] for name in _PLACES[1:] if name in known}
+
+
+def figures_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures that :func:`properties_of` made an Evaluation of; ``images_from`` is ``None`` where it is older."""
+    known = {"part": row.get("split"), "images": row.get("images")} | {name: row.get(name) for name in _PLACES[1:]}
+    return dict(row) | {"images_from": None if None in known.values() else known}
+
+
+def agreement_of(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The ``agreement`` of a prune's JSON, from the Evaluation of the net that it made."""
+    if row.get("agreement_images") is None:
+        return None
+    found = {name: row.get(f"agreement_{name}") for name in _AGREEMENT}
+    places = {name: row.get(f"agreement_{name}") for name in _PLACES}
+    return found | {"images_from": places | {"images": found["images"]}}
+
+
+def _flat(prefix: str, found: Mapping[str, Any] | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    places = {name: found["images_from"][name] for name in _PLACES}
+    return {f"{prefix}_{name}": value for name, value in ({name: found[name] for name in _AGREEMENT} | places).items()}
 
 
 def _surviving(db: Database, plan: Plan, child: str, gone: Collection[str]) -> dict[str, str]:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnngraph.chain.agreement import in_words
+from cnngraph.chain.record import agreement_of, figures_of
 from cnngraph.chain.stored import Stored
 from cnngraph.errors import NotFoundError
 from cnngraph.plan import Plan
@@ -14,7 +16,7 @@ from cnngraph.plan import Plan
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
 
-__all__ = ["QUERIES", "pasteable", "pruning_of", "write_report"]
+__all__ = ["QUERIES", "pasteable", "pruning_of", "remarks_on", "write_report"]
 
 QUERIES = ("overview", "layers-by-theta", "before-after")
 
@@ -51,6 +53,7 @@ def pruning_of(db: Database, key: str) -> tuple[Plan, dict[str, Any]]:
             f"The evaluations of the prune that made {key} are not in the database.",
             "It was interrupted while it stored them: repeat the same cnngraph prune, which goes on.",
         )
+    control = next((row for row in old if row["control"]), None)
     return plan, {
         "model": parent["model"],
         "new_model": key,
@@ -58,10 +61,20 @@ def pruning_of(db: Database, key: str) -> tuple[Plan, dict[str, Any]]:
         "removed": plan.removed,
         "filters": plan.filters,
         "verified": json_property(after, "verified", node="Evaluation"),
-        "before": before,
-        "after": after,
-        "control": next((row for row in old if row["control"]), None),
+        "agreement": agreement_of(after),
+        "before": figures_of(before),
+        "after": figures_of(after),
+        "control": figures_of(control) if control is not None else None,
     }
+
+
+def remarks_on(result: Mapping[str, Any]) -> list[str]:
+    """Which images the figures of a prune are of, and what the cut did to the answers: sentences."""
+    from cnngraph.datasets.images_from import ImagesFrom
+
+    known = result["after"].get("images_from")
+    judged = [f"Judged on {ImagesFrom(**known).words}."] if known else []
+    return [*judged, in_words(result["agreement"])] if result.get("agreement") else judged
 
 
 def _without_parent(db: Database, key: str, evaluations: Sequence[Mapping[str, Any]]) -> NotFoundError:
@@ -102,6 +115,7 @@ def write_report(db: Database, key: str, out: Path, commands: Sequence[str] = ()
         plan=plan,
         result=result,
         sentence=sentence,
+        remarks=remarks_on(result),
         commands=commands,
         queries=pasteable(key, result["model"]),
         browser=f"{db.http}/browser/" if db.http else None,

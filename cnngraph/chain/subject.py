@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
+from cnngraph.chain.classifier import Examination, examine
 from cnngraph.console import Progress, detail, say, say_all, warn
 from cnngraph.datasets.images_from import ImagesFrom, TrainedOn
 from cnngraph.errors import ModelError, UsageError
@@ -119,7 +120,12 @@ class Subject:
 
 
 def open_subject(
-    model: ModelChoice, data: DataChoice, progress: Progress | None = None, *, parts: tuple[str, ...] | None = None
+    model: ModelChoice,
+    data: DataChoice,
+    progress: Progress | None = None,
+    *,
+    parts: tuple[str, ...] | None = None,
+    required: Examination = "classifier",
 ) -> Subject:
     """Open ``data`` as ``model`` wants its images, and ``model`` with as many outputs as the data has classes.
 
@@ -128,9 +134,11 @@ def open_subject(
     Args:
         parts: of the data that are decoded here, so that a broken image is found before anything long begins; default:
             all.
+        required: what the net must be, see :func:`cnngraph.chain.classifier.examine`.
 
     Raises:
-        NotFoundError, ModelError: the model cannot be had. NotFoundError, DataError: the data cannot.
+        NotFoundError, ModelError: the model cannot be had, or is not what it must be.
+        NotFoundError, DataError: the data cannot be had.
         ModelError: a saved model's classes are not the data's, or the weights do not fit it.
         UsageError: a saved model is to be of another width or size, or to have pretrained weights.
     """
@@ -143,6 +151,7 @@ def open_subject(
 
     subject = _of_saved(model, data) if is_saved(model.name) else _of_architecture(model, data)
     _say_whether_trained_on(subject)
+    examine(subject.model, subject.input_shape, len(subject.data.classes), required)
     subject.data.preload(PARTS if parts is None else parts, progress)
     return subject
 

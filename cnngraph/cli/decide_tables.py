@@ -25,6 +25,7 @@ def in_words(size: Mapping[str, Any]) -> str:
 
 def print_pruned(made: Plan, result: dict[str, Any]) -> None:
     """What came of a prune, or what would; ``result`` is its JSON."""
+    from cnngraph.chain.report import remarks_on
     from cnngraph.reporting.page import figures_table, judged_on
 
     for note in made.notes:
@@ -35,6 +36,8 @@ def print_pruned(made: Plan, result: dict[str, Any]) -> None:
     table(("", "before", "after", "change", "control"), figures_table(result))
     if judged_on(result):
         say(judged_on(result))
+    for remark in remarks_on(result):
+        print(remark)
     print(f"\nremoved: {made.in_words}\nstored:  {result['new_model']}")
 
 

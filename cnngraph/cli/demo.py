@@ -41,6 +41,7 @@ def demo(json: Json = False) -> None:
 
 def _print(outcome: Outcome, database: Database) -> None:
     from cnngraph.chain.demo import NAME
+    from cnngraph.chain.report import remarks_on
     from cnngraph.reporting.page import figures_table
 
     print_schedule(outcome.schedule)
@@ -51,6 +52,8 @@ def _print(outcome: Outcome, database: Database) -> None:
         print(f"  {note}")
     table(("", "before", "after", "change", "control"), figures_table(outcome.result), title="")
     print("control: the unpruned net, retrained for as long with the same settings")
+    for remark in remarks_on(outcome.result):
+        print(remark)
     print(f"\n{outcome.sentence}")
     print(f"\nThe summary as a page: {outcome.page}")
     if database.http:

@@ -86,6 +86,7 @@ def write_page(
     plan: Plan,
     result: Mapping[str, Any],
     sentence: str,
+    remarks: Sequence[str] = (),
     commands: Sequence[str] = (),
     queries: Sequence[tuple[str, str]] = (),
     browser: str | None = None,
@@ -95,7 +96,7 @@ def write_page(
     Args:
         plan: the executed decision, with thetas and reasons.
         result: what ``prune`` returns (before, after, control, verified, new_model).
-        sentence: the verdict.
+        sentence: the verdict. remarks: on the figures.
         commands: the commands that lead here. queries: (title, Cypher) to paste. browser: address of Neo4j Browser.
     """
     from jinja2 import Environment, PackageLoader
@@ -110,6 +111,7 @@ def write_page(
         rows=figures_table(result),
         sentence=sentence,
         judged=judged_on(result),
+        remarks=remarks,
         commands=commands,
         queries=queries,
         browser=browser,

@@ -15,6 +15,7 @@ from torch.nn import functional
 from cnngraph.console import Progress, Quiet
 from cnngraph.datasets.images import Images, loader
 from cnngraph.errors import DataError, ModelError
+from cnngraph.models.outputs import logits_of
 from cnngraph.modes import evaluation_mode
 from cnngraph.training.execution import image_type, pick_device
 
@@ -59,6 +60,7 @@ def evaluate(
     model: nn.Module,
     images: Images | Iterable[tuple[torch.Tensor, torch.Tensor]],
     *,
+    classes: int | None = None,
     batch_size: int = 256,
     device: str | torch.device = "auto",
     progress: Progress | None = None,
@@ -66,32 +68,36 @@ def evaluate(
     """Judge ``model`` in eval mode, in the precision of its weights; its modes are restored, it stays on ``device``.
 
     Args:
-        model: a classifier: images -> logits of shape (N, classes).
+        model: a classifier: images -> logits of shape (N, classes), alone or in one of the forms of
+            :mod:`cnngraph.models.outputs`.
         images: an Images, or batches of (images, labels).
+        classes: of the data; by default as many as the labels of an Images say.
         batch_size: of an Images.
         device: auto, cpu or cuda.
         progress: told of every batch.
 
     Raises:
         DataError: there are no images.
-        ModelError: the logits are not finite, or fewer than the classes of the data.
+        ModelError: there are no logits; or they are not finite, or fewer than the classes of the data.
     """
     batches = loader(images, batch_size=batch_size) if isinstance(images, Images) else images
     shown = progress or Quiet()
     shown.start("Evaluating", len(images) if isinstance(images, Images) else None)
     place, dtype = pick_device(device), image_type(model)
     model.to(place)
+    if classes is None and isinstance(images, Images) and len(images):
+        classes = int(images.labels.max()) + 1
     confusion: NDArray[np.int64] | None = None
     loss = 0.0
     with evaluation_mode(model), torch.inference_mode():
         for pictures, labels in batches:
-            logits = model(pictures.to(place, dtype)).float().cpu()
-            classes = logits.shape[1]
+            logits = logits_of(model(pictures.to(place, dtype)), len(pictures), classes).values.float().cpu()
+            width = logits.shape[1]
             if confusion is None:
-                confusion = np.zeros((classes, classes), dtype=np.int64)
-            if int(labels.max()) >= classes:
+                confusion = np.zeros((width, width), dtype=np.int64)
+            if int(labels.max()) >= width:
                 raise ModelError(
-                    f"The net has {classes} outputs, but the data has a class number {int(labels.max())}.",
+                    f"The net has {width} outputs, but the data has a class number {int(labels.max())}.",
                     "Build it with as many outputs as the data has classes.",
                 )
             loss += float(functional.cross_entropy(logits, labels, reduction="sum"))

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from cnngraph.errors import UsageError
+from cnngraph.models.outputs import training_logits
 
 __all__ = ["Execution", "Precision", "choose_execution", "image_type", "logits_and_loss", "pick_device"]
 
@@ -22,6 +23,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 _LAYOUT_GAIN = 1.1  # below it the choice would hang on noise: torch's own layout stays
 _TIMED_STEPS = 3
 _AUXILIARY_WEIGHTS = {1: 0.4, 2: 0.3}  # Inception v3 has one auxiliary head, GoogLeNet two
+_MORE_HEADS = 0.3
 
 
 @dataclass(frozen=True)
@@ -144,17 +146,20 @@ def _one_step(model: nn.Module, images: torch.Tensor, execution: Execution) -> f
     return time.perf_counter() - start
 
 
-def logits_and_loss(output: object, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The logits of a net's output and its mean cross-entropy, auxiliary heads added with their papers' weights.
+def logits_and_loss(
+    output: object, labels: torch.Tensor, classes: int | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The logits of a net's output in train mode and its mean cross-entropy, auxiliary heads added with their weights.
 
     Szegedy et al. 2015 (GoogLeNet: two heads, 0.3 each) and 2016 (Inception v3: one, 0.4), as torchvision trains them.
+    In train mode alone a net may give several matrices of as many classes: the first, or the one that is called so, is
+    the logits, the others are such heads.
+
+    Raises:
+        ModelError: there are no logits in it.
     """
-    if isinstance(output, torch.Tensor):
-        return output, functional.cross_entropy(output, labels)
-    assert isinstance(output, tuple)
-    logits, *heads = output
-    auxiliary = [head for head in heads if head is not None]
+    logits, heads = training_logits(output, len(labels), classes)
     loss = functional.cross_entropy(logits, labels)
-    for head in auxiliary:
-        loss = loss + _AUXILIARY_WEIGHTS[len(auxiliary)] * functional.cross_entropy(head, labels)
+    for head in heads:
+        loss = loss + _AUXILIARY_WEIGHTS.get(len(heads), _MORE_HEADS) * functional.cross_entropy(head, labels)
     return logits, loss

@@ -167,7 +167,7 @@ def fit(
         execution = choose_execution(model, sample, device=device, precision=precision, channels_last=channels_last)
     cuda = [torch.cuda.current_device()] if execution.device == "cuda" else []
     with kept_modes(model), torch.random.fork_rng(devices=cuda):
-        run = _Run(model, recipe, execution, progress or Quiet())
+        run = _Run(model, recipe, execution, progress or Quiet(), classes=int(train.labels.max()) + 1)
         if saved:
             run.resume(saved)
         return run.go(train, validation if validation is not None and len(validation) else None, checkpoint, settings)
@@ -176,7 +176,9 @@ def fit(
 class _Run:
     """The state of one training between epochs."""
 
-    def __init__(self, model: nn.Module, recipe: Recipe, execution: Execution, progress: Progress) -> None:
+    def __init__(
+        self, model: nn.Module, recipe: Recipe, execution: Execution, progress: Progress, *, classes: int
+    ) -> None:
         # Accelerate keeps its device and precision in a process-wide singleton; another training may want others.
         AcceleratorState._reset_state(reset_partial_state=True)
         mixed = "no" if execution.precision == "fp32" else execution.precision
@@ -184,7 +186,7 @@ class _Run:
         self.model = execution.place(model)
         self.optimizer = _make_optimizer(model, recipe)
         self.stepper = self.accelerator.prepare(self.optimizer)
-        self.recipe, self.execution, self.progress = recipe, execution, progress
+        self.recipe, self.execution, self.progress, self.classes = recipe, execution, progress, classes
         self.history: list[Epoch] = []
         self.best: dict[str, torch.Tensor] = {}
         self.seconds = 0.0
@@ -267,7 +269,9 @@ class _Run:
                 )
             self.progress.advance(len(labels))
         seconds = time.perf_counter() - start
-        judged = evaluate(self.model, validation, device=self.accelerator.device) if validation is not None else None
+        judged = None
+        if validation is not None:
+            judged = evaluate(self.model, validation, classes=self.classes, device=self.accelerator.device)
         return Epoch(
             epoch=number + 1,
             loss=float(loss_sum) / seen,
@@ -283,7 +287,7 @@ class _Run:
         images = images.to(place, image_type(self.model), memory_format=self.execution.memory_format)
         labels = labels.to(place)
         with self.accelerator.autocast():
-            logits, loss = logits_and_loss(self.model(images), labels)
+            logits, loss = logits_and_loss(self.model(images), labels, self.classes)
         self.stepper.zero_grad()
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.model.parameters(), _CLIP)

@@ -1,4 +1,4 @@
-"""Whether a net can be trained on these images at all: said before the first step."""
+"""Whether a net can be judged and trained on these images at all: said before any long work."""
 
 from __future__ import annotations
 
@@ -7,10 +7,33 @@ from torch import nn
 
 from cnngraph.datasets.images import Images
 from cnngraph.errors import ModelError
+from cnngraph.models.outputs import Logits, logits_of
 from cnngraph.modes import evaluation_mode
 from cnngraph.training.execution import image_type
 
-__all__ = ["require_trainable"]
+__all__ = ["require_classifier", "require_trainable"]
+
+
+def require_classifier(model: nn.Module, images: torch.Tensor, classes: int | None = None) -> Logits:
+    """The logits of ``model`` for a few images (N, channels, height, width), in eval mode.
+
+    Args:
+        classes: how many the data has.
+
+    Raises:
+        ModelError: it cannot read such images; or its output has no logits, or too few, or several that may be meant.
+    """
+    place = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    try:
+        with evaluation_mode(model), torch.no_grad():
+            output = model(images.to(place, image_type(model)))
+    except (RuntimeError, ValueError, TypeError, AssertionError, IndexError, KeyError, AttributeError) as error:
+        shape = " x ".join(str(side) for side in images.shape[1:])
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise ModelError(
+            f"The net cannot read images of {shape}: {reason}.", "Check --size and the channels."
+        ) from error
+    return logits_of(output, len(images), classes)
 
 
 def require_trainable(model: nn.Module, images: Images) -> None:
@@ -25,26 +48,5 @@ def require_trainable(model: nn.Module, images: Images) -> None:
             f"The weights are {str(dtype).removeprefix('torch.')}, too coarse to be trained.",
             "Train them as float32 (model.float()); on CUDA that computes in half precision all the same.",
         )
-    output = _output(model, images)
-    if not isinstance(output, torch.Tensor) or output.ndim != 2:
-        raise ModelError("The net's output is no matrix of logits (images, classes).", "Give a classifier.")
-    if output.shape[1] <= int(images.labels.max()):
-        raise ModelError(
-            f"The net has {output.shape[1]} outputs, but the data has {int(images.labels.max()) + 1} classes.",
-            "Build it with as many outputs as the data has classes, or use --new-head.",
-        )
-
-
-def _output(model: nn.Module, images: Images) -> object:
-    """What the net makes of two images."""
-    place = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    sample, _ = images[range(2)]
-    try:
-        with evaluation_mode(model), torch.no_grad():
-            return model(sample.to(place, image_type(model)))
-    except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
-        shape = " x ".join(str(side) for side in sample.shape[1:])
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise ModelError(
-            f"The net cannot read images of {shape}: {reason}.", "Check --size and the channels."
-        ) from error
+    sample, _ = images[range(min(2, len(images)))]
+    require_classifier(model, sample, int(images.labels.max()) + 1)
