@@ -45,6 +45,8 @@ class ModelChoice(BaseModel):
     size: int | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    channels: int | None = None
+    value_range: tuple[float, float] | None = None
     seed: int = 0
 
 
@@ -121,9 +123,10 @@ def _of_saved(model: ModelChoice, data: DataChoice) -> Subject:
 
     saved = read_saved(model.name)
     _require_own(model, saved.preprocessing)
+    wanted = _with_range(saved.preprocessing, model)
     if model.weights is not None:
         load_weights(saved.model, model.weights, new_head=model.new_head)
-    opened = listed(data, saved.preprocessing)
+    opened = listed(data, wanted)
     if saved.classes and list(saved.classes) != list(opened.classes):
         raise ModelError(
             f"The saved model {model.name} knows {len(saved.classes)} classes ({_few(saved.classes)}), "
@@ -134,7 +137,7 @@ def _of_saved(model: ModelChoice, data: DataChoice) -> Subject:
     return Subject(
         saved.model.eval(),
         origin.architecture if origin else model.name,
-        saved.preprocessing,
+        wanted,
         opened,
         data,
         saved.trained if model.weights is None else not model.new_head,
@@ -147,20 +150,26 @@ def _of_architecture(model: ModelChoice, data: DataChoice) -> Subject:
     """The subject of a named architecture, with as many outputs as the data has classes; no image is decoded."""
     from cnngraph.models.registry import build, default_preprocessing
 
-    wanted = default_preprocessing(model.name, weights=model.weights, size=model.size)
+    wanted = default_preprocessing(model.name, weights=model.weights, size=model.size, in_channels=model.channels or 3)
     if model.mean or model.std:
         wanted = wanted.model_copy(update={"mean": model.mean or wanted.mean, "std": model.std or wanted.std})
+    wanted = _with_range(wanted, model)
     opened = listed(data, wanted)
     net = build(
         model.name,
         classes=len(opened.classes),
-        in_channels=wanted.channels,
+        in_channels=model.channels,
         size=wanted.size[0],
         width=model.width,
         seed=model.seed,
         weights=model.weights,
         new_head=model.new_head,
     )
+    origin = get_origin(net)
+    reads = origin.options["in_channels"] if origin else wanted.channels
+    if reads != wanted.channels:  # a net of one's own says only when it is built what it reads
+        wanted = wanted.model_copy(update={"channels": reads})
+        opened = opened.prepared(wanted)
     return Subject(
         net.eval(), model.name, wanted, opened, data, model.weights is not None and not model.new_head, {}, None
     )
@@ -176,6 +185,18 @@ def _require_own(model: ModelChoice, preprocessing: Preprocessing) -> None:
         raise UsageError(
             f"The saved model {model.name} reads images of {preprocessing.size[0]} px.", "Leave out --size."
         )
+
+    if model.channels not in (None, preprocessing.channels):
+        raise UsageError(
+            f"The saved model {model.name} reads {preprocessing.channels} channels.", "Leave out --channels."
+        )
+
+
+def _with_range(preprocessing: Preprocessing, model: ModelChoice) -> Preprocessing:
+    """What the stored numbers mean is a fact about the data, so that it may be said anew for a saved model."""
+    if model.value_range is None:
+        return preprocessing
+    return preprocessing.model_copy(update={"value_range": model.value_range})
 
 
 def listed(choice: DataChoice, preprocessing: Preprocessing) -> Data:

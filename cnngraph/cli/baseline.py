@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnngraph.cli.allocator import keep_freed_memory
-from cnngraph.cli.options import DataRoot, Device, ImagesPerClass, Json, Seed, Size, writable
+from cnngraph.cli.options import Channels, DataRoot, Device, ImagesPerClass, Json, Seed, Size, ValueRange, writable
 from cnngraph.console import emit_json, progress, say, table
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def train(
     new_head: Annotated[bool, typer.Option(help="A fresh classifier where the weights' classes do not fit.")] = False,
     width: Annotated[float, typer.Option(min=0.01, max=8, help="Width factor of the small-image nets.")] = 1.0,
     size: Size = None,
+    channels: Channels = None,
+    value_range: ValueRange = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
@@ -63,7 +65,16 @@ def train(
     keep_freed_memory()
     with progress() as bars:
         result = run(
-            ModelChoice(name=model, weights=weights, new_head=new_head, width=width, size=size, seed=seed),
+            ModelChoice(
+                name=model,
+                weights=weights,
+                new_head=new_head,
+                width=width,
+                size=size,
+                channels=channels,
+                value_range=value_range,
+                seed=seed,
+            ),
             DataChoice(
                 name=data,
                 root=str(data_root.resolve()) if data_root else None,
@@ -93,6 +104,8 @@ def evaluate(
     weights: Annotated[str | None, typer.Option(help="pretrained, or a file of weights.")] = None,
     width: Annotated[float, typer.Option(min=0.01, max=8, help="Width factor of the small-image nets.")] = 1.0,
     size: Size = None,
+    channels: Channels = None,
+    value_range: ValueRange = None,
     images_per_class: ImagesPerClass = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -108,7 +121,15 @@ def evaluate(
     keep_freed_memory()
     with progress() as bars:
         result = run(
-            ModelChoice(name=model, weights=weights, width=width, size=size, seed=seed),
+            ModelChoice(
+                name=model,
+                weights=weights,
+                width=width,
+                size=size,
+                channels=channels,
+                value_range=value_range,
+                seed=seed,
+            ),
             DataChoice(
                 name=data,
                 root=str(data_root.resolve()) if data_root else None,

@@ -9,6 +9,7 @@ import typer
 
 from cnngraph.cli import connection
 from cnngraph.cli.options import (
+    Channels,
     Data,
     DataRoot,
     Device,
@@ -18,6 +19,7 @@ from cnngraph.cli.options import (
     OnlyClasses,
     Seed,
     Size,
+    ValueRange,
     Yes,
     known,
     writable,
@@ -73,6 +75,8 @@ def ingest(
     new_head: Annotated[bool, typer.Option(help="A fresh classifier where the weights' classes do not fit.")] = False,
     width: Annotated[float, typer.Option(min=0.01, max=8, help="Width factor of the small-image nets.")] = 1.0,
     size: Size = None,
+    channels: Channels = None,
+    value_range: ValueRange = None,
     mean: Annotated[str | None, typer.Option(help="Per channel, comma separated, on the 0..1 scale.")] = None,
     std: Annotated[str | None, typer.Option(help="Per channel, comma separated, on the 0..1 scale.")] = None,
     source: Annotated[
@@ -151,6 +155,8 @@ def ingest(
                     size=size,
                     mean=_floats(mean, "--mean"),
                     std=_floats(std, "--std"),
+                    channels=channels,
+                    value_range=value_range,
                     seed=seed,
                 ),
                 DataChoice(
