@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from cnngraph.plan import Plan
 
@@ -27,6 +28,8 @@ class Preprocessing(BaseModel):
         channels: channels that the net reads; grey images are repeated, colour ones averaged to 1.
         mean, std: per channel, on the 0..1 scale; the input is ``(image - mean) / std``.
         resize: short side before a centre crop to ``size``; ``None`` resizes straight to ``size``.
+        value_range: the stored numbers that become 0 and 1, what lies beyond is clipped; ``None`` is the full range of
+            their type (8 bits: 0..255), which 32-bit integers and floats do not have.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,6 +39,22 @@ class Preprocessing(BaseModel):
     mean: tuple[float, ...] = (0.5,)
     std: tuple[float, ...] = (0.5,)
     resize: int | None = None
+    value_range: tuple[float, float] | None = None
+
+    @field_validator("value_range")
+    @classmethod
+    def _in_order(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not (all(map(math.isfinite, value)) and value[0] < value[1]):
+            raise ValueError("value_range must be two finite numbers, the lower one first")
+        return value
+
+    @model_serializer(mode="wrap")
+    def _without_a_range_that_was_not_given(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a range it reads as it did before there were any: fingerprints hold what is written."""
+        content: dict[str, Any] = write(self)
+        if self.value_range is None:
+            content.pop("value_range", None)
+        return content
 
 
 class Origin(BaseModel):

@@ -30,7 +30,7 @@ __all__ = ["adopt"]
 
 @dataclass(frozen=True)
 class _Weights:
-    """Weights from elsewhere: tensors (of a saved model alone), file name and hash, how and on what they were trained."""
+    """Weights from elsewhere: tensors (of a saved model alone), file, hash, how and on what they were trained."""
 
     tensors: Mapping[str, torch.Tensor] | None
     file: str

@@ -66,6 +66,8 @@ class ModelChoice(BaseModel):
     size: int | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    channels: int | None = None
+    value_range: tuple[float, float] | None = None
     seed: int = 0
 
 
@@ -163,9 +165,10 @@ def _of_saved(model: ModelChoice, data: DataChoice) -> Subject:
 
     saved = read_saved(model.name)
     _require_own(model, saved.preprocessing)
+    wanted = _with_range(saved.preprocessing, model)
     if model.weights is not None:
         say_all(load_weights(saved.model, model.weights, new_head=model.new_head, key=model.weights_key))
-    data, opened, split = listed_for(saved, model.name, data)
+    data, opened, split = listed_for(saved, model.name, data, wanted)
     if saved.classes and list(saved.classes) != list(opened.classes):
         raise ModelError(
             f"The saved model {model.name} knows {len(saved.classes)} classes ({_few(saved.classes)}), "
@@ -176,7 +179,7 @@ def _of_saved(model: ModelChoice, data: DataChoice) -> Subject:
     return Subject(
         saved.model.eval(),
         origin.architecture if origin else model.name,
-        saved.preprocessing,
+        wanted,
         opened,
         data,
         saved.trained if model.weights is None else not model.new_head,
@@ -190,14 +193,15 @@ def _of_architecture(model: ModelChoice, data: DataChoice) -> Subject:
     """The subject of a named architecture, with as many outputs as the data has classes; no image is decoded."""
     from cnngraph.models.registry import build, default_preprocessing
 
-    wanted = default_preprocessing(model.name, weights=model.weights, size=model.size)
+    wanted = default_preprocessing(model.name, weights=model.weights, size=model.size, in_channels=model.channels or 3)
     if model.mean or model.std:
         wanted = wanted.model_copy(update={"mean": model.mean or wanted.mean, "std": model.std or wanted.std})
+    wanted = _with_range(wanted, model)
     opened = listed(data, wanted)
     net = build(
         model.name,
         classes=len(opened.classes),
-        in_channels=wanted.channels,
+        in_channels=model.channels,
         size=wanted.size[0],
         width=model.width,
         seed=model.seed,
@@ -205,6 +209,11 @@ def _of_architecture(model: ModelChoice, data: DataChoice) -> Subject:
         weights_key=model.weights_key,
         new_head=model.new_head,
     )
+    origin = get_origin(net)
+    reads = origin.options["in_channels"] if origin else wanted.channels
+    if reads != wanted.channels:  # a net of one's own says only when it is built what it reads
+        wanted = wanted.model_copy(update={"channels": reads})
+        opened = opened.prepared(wanted)
     assert opened.record is not None
     # Weights of another task know nothing of these classes; a file may hold a net that was trained on these images.
     proven = model.weights is None or (model.weights == "pretrained" and model.new_head)
@@ -231,6 +240,18 @@ def _require_own(model: ModelChoice, preprocessing: Preprocessing) -> None:
         raise UsageError(
             f"The saved model {model.name} reads images of {preprocessing.size[0]} px.", "Leave out --size."
         )
+
+    if model.channels not in (None, preprocessing.channels):
+        raise UsageError(
+            f"The saved model {model.name} reads {preprocessing.channels} channels.", "Leave out --channels."
+        )
+
+
+def _with_range(preprocessing: Preprocessing, model: ModelChoice) -> Preprocessing:
+    """What the stored numbers mean is a fact about the data, so that it may be said anew for a saved model."""
+    if model.value_range is None:
+        return preprocessing
+    return preprocessing.model_copy(update={"value_range": model.value_range})
 
 
 def listed(
@@ -265,8 +286,13 @@ def listed(
     return data
 
 
-def listed_for(saved: Saved, name: str, choice: DataChoice) -> tuple[DataChoice, Data, SplitRecord]:
+def listed_for(
+    saved: Saved, name: str, choice: DataChoice, preprocessing: Preprocessing | None = None
+) -> tuple[DataChoice, Data, SplitRecord]:
     """The data for a saved model: its files stay in the parts that they had when it was trained.
+
+    Args:
+        preprocessing: instead of the saved model's own.
 
     Returns:
         the choice, with the options of the split that the model was trained with where none were typed; the data; the
@@ -279,7 +305,7 @@ def listed_for(saved: Saved, name: str, choice: DataChoice) -> tuple[DataChoice,
             f"{name} was saved before a net kept its split: its parts are those of the earlier rule, as long as no "
             "file came or went since."
         )
-    data = listed(choice, saved.preprocessing, former)
+    data = listed(choice, preprocessing or saved.preprocessing, former)
     record, change = data.record, data.change
     assert record is not None
     if not saved.trained:

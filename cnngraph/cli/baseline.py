@@ -10,6 +10,7 @@ import typer
 from cnngraph.cli.allocator import keep_freed_memory
 from cnngraph.cli.option_groups import spread
 from cnngraph.cli.options import (
+    Channels,
     DataRoot,
     Device,
     ImagesPerClass,
@@ -17,6 +18,7 @@ from cnngraph.cli.options import (
     Seed,
     Size,
     SplitOptions,
+    ValueRange,
     WeightsKey,
     writable,
 )
@@ -57,6 +59,8 @@ def train(
     new_head: Annotated[bool, typer.Option(help="A fresh classifier where the weights' classes do not fit.")] = False,
     width: Annotated[float, typer.Option(min=0.01, max=8, help="Width factor of the small-image nets.")] = 1.0,
     size: Size = None,
+    channels: Channels = None,
+    value_range: ValueRange = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
@@ -84,6 +88,8 @@ def train(
                 new_head=new_head,
                 width=width,
                 size=size,
+                channels=channels,
+                value_range=value_range,
                 seed=seed,
             ),
             DataChoice(
@@ -118,6 +124,8 @@ def evaluate(
     weights_key: WeightsKey = None,
     width: Annotated[float, typer.Option(min=0.01, max=8, help="Width factor of the small-image nets.")] = 1.0,
     size: Size = None,
+    channels: Channels = None,
+    value_range: ValueRange = None,
     images_per_class: ImagesPerClass = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -139,6 +147,8 @@ def evaluate(
                 weights_key=checked_key(weights_key, weights),
                 width=width,
                 size=size,
+                channels=channels,
+                value_range=value_range,
                 seed=seed,
             ),
             DataChoice(

@@ -10,6 +10,7 @@ import typer
 from cnngraph.cli import connection
 from cnngraph.cli.option_groups import spread
 from cnngraph.cli.options import (
+    Channels,
     Data,
     DataRoot,
     Device,
@@ -20,6 +21,7 @@ from cnngraph.cli.options import (
     Seed,
     Size,
     SplitOptions,
+    ValueRange,
     WeightsKey,
     Yes,
     known,
@@ -79,6 +81,8 @@ def ingest(
     new_head: Annotated[bool, typer.Option(help="A fresh classifier where the weights' classes do not fit.")] = False,
     width: Annotated[float, typer.Option(min=0.01, max=8, help="Width factor of the small-image nets.")] = 1.0,
     size: Size = None,
+    channels: Channels = None,
+    value_range: ValueRange = None,
     mean: Annotated[str | None, typer.Option(help="Per channel, comma separated, on the 0..1 scale.")] = None,
     std: Annotated[str | None, typer.Option(help="Per channel, comma separated, on the 0..1 scale.")] = None,
     source: Annotated[
@@ -158,6 +162,8 @@ def ingest(
                     size=size,
                     mean=_floats(mean, "--mean"),
                     std=_floats(std, "--std"),
+                    channels=channels,
+                    value_range=value_range,
                     seed=seed,
                 ),
                 DataChoice(

@@ -13,6 +13,7 @@ import typer
 
 __all__ = [
     "MEASURE_NAMES",
+    "Channels",
     "Data",
     "DataRoot",
     "Device",
@@ -27,6 +28,7 @@ __all__ = [
     "Seed",
     "Size",
     "SplitOptions",
+    "ValueRange",
     "WeightsKey",
     "Yes",
     "ask",
@@ -73,6 +75,12 @@ def finite(value: float | None) -> float | None:
 def _above_zero(value: float | None) -> float | None:
     if value is not None and not (math.isfinite(value) and value > 0):
         raise typer.BadParameter(f"{value} is not a finite number above 0")
+    return value
+
+
+def _in_order(value: tuple[float, float] | None) -> tuple[float, float] | None:
+    if value is not None and not (all(map(math.isfinite, value)) and value[0] < value[1]):
+        raise typer.BadParameter(f"{value[0]:g} {value[1]:g} are not two finite numbers, the lower one first")
     return value
 
 
@@ -189,6 +197,18 @@ Size = Annotated[
 WeightsKey = Annotated[
     str | None,
     typer.Option(metavar="KEY", help="Which set of weights of the file: what its names begin with (. for nothing)."),
+]
+Channels = Annotated[
+    int | None,
+    typer.Option(min=1, max=64, help="Channels that the net reads (default: its first layer says it; else 3)."),
+]
+ValueRange = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        metavar="LOW HIGH",
+        help="The stored numbers that mean 0 and 1 (default: all that 8 or 16 bits hold; floats need it).",
+        callback=_in_order,
+    ),
 ]
 Device = Annotated[
     str, typer.Option(help="auto, cpu or cuda.", callback=lambda v: known(v, ("auto", "cpu", "cuda"), "device"))

@@ -8,9 +8,9 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from cnngraph.datasets.images import Images
+from cnngraph.datasets.picture import Picture
 from cnngraph.datasets.pixels import Part, Pixels, RawData
 from cnngraph.datasets.split import (
     RULE,
@@ -48,12 +48,26 @@ class _JoinedPixels:
     def channels(self) -> int:
         return max(source.channels for source in self._sources)
 
+    @property
+    def in_files(self) -> bool:
+        return any(source.in_files for source in self._sources)
+
     def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def picture(self, place: int) -> Image.Image:
-        source = int(np.searchsorted(self._ends, place, side="right"))
-        return self._sources[source].picture(place - int(self._ends[source]) + len(self._sources[source]))
+    def name(self, place: int) -> str:
+        source, own = self._find(place)
+        return source.name(own)
+
+    def picture(self, place: int) -> Picture:
+        source, own = self._find(place)
+        return source.picture(own)
+
+    def _find(self, place: int) -> tuple[Pixels, int]:
+        """The source of a picture, and its place there."""
+        number = int(np.searchsorted(self._ends, place, side="right"))
+        source = self._sources[number]
+        return source, place - int(self._ends[number]) + len(source)
 
 
 @dataclass(frozen=True)

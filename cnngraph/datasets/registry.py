@@ -61,6 +61,10 @@ class Data:
     record: SplitRecord | None = None
     change: Change | None = None
 
+    def prepared(self, preprocessing: Preprocessing) -> Data:
+        """The same data for another input; nothing is kept of what was decoded for the old one."""
+        return replace(self, **{part: getattr(self, part).prepared(preprocessing) for part in PARTS})
+
     def preload(self, parts: tuple[str, ...] = PARTS, progress: Progress | None = None) -> None:
         """Decode these parts now, so that a broken image is found here; a part that is decoded already stays.
 
@@ -69,7 +73,7 @@ class Data:
         """
         for part in parts:
             images: Images = getattr(self, part)
-            images.preload(f"Reading {self.name} ({part})", progress)
+            images.preload(f"Reading {self.name} ({part})", progress, self.name)
 
 
 def known_data() -> list[str]:

@@ -12,6 +12,7 @@ from torch import nn
 from cnngraph.console import say_all
 from cnngraph.errors import ModelError, NotFoundError, UsageError, nearest
 from cnngraph.models import factories, timm_nets, torchvision_nets
+from cnngraph.models.channels import read_channels
 from cnngraph.models.small.layout import Layout
 from cnngraph.models.small.zoo import ZOO
 from cnngraph.models.weights import load_weights, require_finite
@@ -52,7 +53,7 @@ def build(
     name: str,
     *,
     classes: int,
-    in_channels: int = 3,
+    in_channels: int | None = None,
     size: int | None = None,
     width: float = 1.0,
     seed: int = 0,
@@ -65,7 +66,8 @@ def build(
     Args:
         name: one of :func:`known_architectures`, or ``python:package.module:factory``.
         classes: number of outputs.
-        in_channels: channels that the first conv reads; ``torchvision:`` nets always read 3.
+        in_channels: channels that the first conv reads; ``None``: 3, and of a ``python:`` net what it turns out to
+            read. ``torchvision:`` nets always read 3.
         size: height and width of the input in pixels; ``None``: the architecture's (or the weights') own.
         width: factor on the hidden channels of a ``cnngraph:`` net.
         seed: of the new weights; the global random state is left as it was.
@@ -81,9 +83,14 @@ def build(
     family, _, rest = name.partition(":")
     if width != 1.0 and family != "cnngraph":
         raise UsageError(f"{name} has no width option.", "Leave out --width; cnngraph: nets have one.")
-    options = _options(name, classes=classes, in_channels=in_channels, size=size, width=width, weights=weights)
+    options = _options(name, classes=classes, in_channels=in_channels or 3, size=size, width=width, weights=weights)
+    if in_channels is not None and options["in_channels"] != in_channels:
+        raise UsageError(f"{name} reads {options['in_channels']} channels, always.", "Leave out --channels.")
     with seeded(seed):
         model = rebuild(name, options)
+    if family == "python":
+        options["in_channels"] = read_channels(model, name, options["size"], in_channels)
+        set_origin(model, Origin(architecture=name, options=options))
     if weights == "pretrained":
         _FAMILIES[family].load_pretrained(model, rest, options, new_head)
     elif weights is not None:

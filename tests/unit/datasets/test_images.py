@@ -11,6 +11,7 @@ from PIL import Image
 
 from cnngraph.datasets import images as images_module
 from cnngraph.datasets.images import Images, loader
+from cnngraph.datasets.picture import Picture, from_pil
 from cnngraph.datasets.pixels import ArrayPixels, FilePixels, prepare
 from cnngraph.errors import DataError
 from cnngraph.origin import Preprocessing
@@ -42,23 +43,24 @@ def test_grey_images_are_repeated_with_each_channels_mean() -> None:
 
 def test_colour_becomes_grey_by_the_mean() -> None:
     picture = Image.new("RGB", (2, 2), (30, 60, 93))
-    assert prepare(picture, Preprocessing(size=(2, 2), channels=1), 1).tolist() == [[[61, 61], [61, 61]]]
+    assert prepare(Picture(picture), Preprocessing(size=(2, 2), channels=1), 1).tolist() == [[[61, 61], [61, 61]]]
 
 
 def test_sixteen_bit_pictures_keep_their_range() -> None:
     picture = Image.fromarray(np.array([[0, 65535], [32768, 256]], dtype=np.uint16))
-    assert prepare(picture, Preprocessing(size=(2, 2), channels=1), 1).tolist() == [[[0, 255], [128, 1]]]
+    found = prepare(from_pil(picture), Preprocessing(size=(2, 2), channels=1), 1)
+    assert np.allclose(found * 65535, [[[0, 65535], [32768, 256]]], atol=0.01)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr", "LAB"])
 def test_every_mode_of_picture_is_read(mode: str) -> None:
-    array = prepare(Image.new(mode, (6, 4)), Preprocessing(size=(3, 3)), 3)
+    array = prepare(from_pil(Image.new(mode, (6, 4))), Preprocessing(size=(3, 3)), 3)
     assert (array.shape, array.dtype) == ((3, 3, 3), np.uint8)
 
 
 def test_resize_and_centre_crop() -> None:
     columns = np.tile(np.arange(8, dtype=np.uint8) * 10, (4, 1))  # 4 high, 8 wide
-    picture = Image.fromarray(columns)
+    picture = Picture(Image.fromarray(columns))
     cropped = prepare(picture, Preprocessing(size=(2, 2), channels=1, resize=4), 1)
     assert cropped.tolist() == [[[30, 40], [30, 40]]]
     squeezed = prepare(picture, Preprocessing(size=(2, 4), channels=1), 1)
@@ -122,7 +124,7 @@ def test_an_index_out_of_range_ends_iteration() -> None:
 
 def test_nets_of_other_channels_are_refused_colour() -> None:
     with pytest.raises(DataError, match="reads 4 channels"):
-        Images(FilePixels([Path("x.png")]), labels(1), Preprocessing(size=(2, 2), channels=4))
+        Images(ArrayPixels(np.zeros((1, 2, 2, 3), np.uint8)), labels(1), Preprocessing(size=(2, 2), channels=4))
     image, _ = Images(grey(), labels(5), Preprocessing(size=(2, 2), channels=4))[0]
     assert image.shape == (4, 2, 2)
 
