@@ -75,6 +75,12 @@ ROWS: list[tuple[str, str, Callable[[Found], str], Callable[[Found], bool]]] = [
         lambda f: f["startup"]["above_bare"]["list"] < 1.2,
     ),
     (
+        "opening 100,000 images / os.walk with stat",
+        "<= 1.6, < 300 MB",
+        lambda f: f"{f['listing']['ratio']:.2f}, {f['listing']['megabytes']:.0f} MB",
+        lambda f: f["listing"]["reached"],
+    ),
+    (
         "server ready",
         "<= 20 s",
         lambda f: f"{f['server']['server']['median_ready_seconds']:.1f} s",
@@ -96,7 +102,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="cnngraph-bench-") as home:
         env = os.environ | {"CNNGRAPH_HOME": home}
         try:
-            for name in ("topology", "mapping", "ingest", "measures", "startup", "server"):
+            for name in ("topology", "mapping", "ingest", "measures", "listing", "startup", "server"):
                 say(f"{name} ...")
                 done = subprocess.run(
                     [sys.executable, HERE / f"{name}.py"], env=env, stdout=subprocess.PIPE, text=True, check=True

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnngraph.datasets.layout import Layout, find_layout
+from cnngraph.datasets.layout import Layout, find_layout, says_nothing
 from cnngraph.datasets.listing import Listing, Passed, list_images, look_into
 from cnngraph.datasets.pixels import FilePixels, Part, RawData
 from cnngraph.errors import DataError, NotFoundError, nearest
@@ -39,7 +39,12 @@ def read(path: Path, layout: str | None = None) -> RawData:
     listings: dict[str, list[Listing]] = {}
     for part, folder in found.folders.items():
         there = {_normal(name): name for name in found.parts[part]}
-        if part != "train" and len(there) == 1 and not there.keys() & set(map(_normal, classes)):
+        if (
+            part != "train"
+            and len(there) == 1
+            and says_nothing(*there)
+            and not there.keys() & set(map(_normal, classes))
+        ):
             warnings.append(
                 f"{folder} is left out: its one folder, {next(iter(there.values()))}, is no class of train, so the "
                 "classes of its images are not known."

@@ -15,7 +15,7 @@ from pathlib import Path
 from cnngraph.datasets.listing import Passed, look_into
 from cnngraph.errors import DataError
 
-__all__ = ["LAYOUTS", "Layout", "find_layout", "part_of_name"]
+__all__ = ["LAYOUTS", "Layout", "find_layout", "part_of_name", "says_nothing"]
 
 LAYOUTS = ("classes", "parts")
 
@@ -31,6 +31,8 @@ _NAME = re.compile(
     rf"(?:{_THINGS})?(?P<word>{'|'.join(sorted(_ALL, key=len, reverse=True))})(?:{_THINGS}){{0,2}}\d*", re.ASCII
 )
 
+_NOTHING = re.compile(rf"(?:all|unknown|unlabell?ed|unsorted|none|x|{_THINGS})(?:{_THINGS})?\d*", re.ASCII)
+
 
 def part_of_name(name: str) -> str | None:
     """The part that a folder's name says: capitals, ``_``, ``-``, spaces and a number at its end make no difference.
@@ -40,6 +42,16 @@ def part_of_name(name: str) -> str | None:
     """
     found = _NAME.fullmatch(re.sub(r"[\W_]+", "", name.casefold()))
     return _ALL[found["word"]] if found else None
+
+
+def says_nothing(name: str) -> bool:
+    """Whether a folder's name says only that there are images in it, as that of unlabelled ones does.
+
+    >>> [says_nothing(name) for name in ("images", "Unknown", "all_images", "test", "cow")]
+    [True, True, True, True, False]
+    """
+    plain = re.sub(r"[\W_]+", "", name.casefold())
+    return bool(_NOTHING.fullmatch(plain)) or part_of_name(name) is not None
 
 
 @dataclass

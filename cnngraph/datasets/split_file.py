@@ -1,9 +1,9 @@
 """What a person says of the split: a file with the part of each image, and groups that must not be torn apart.
 
-A line of the file names an image, by its path relative to the root of the data, and its part; separated by commas, tabs,
-semicolons or spaces. A first line that names the columns (``path``, ``part``, ``group``) may give them in any order and
-leave out ``part`` where there is ``group``: then the hash of the group decides. Images that it does not name are left
-out.
+A line of the file names an image, by its path relative to the root of the data, and its part; between them stands a
+comma, a tab, a semicolon or spaces. A first line that names the columns (``path``, ``part``, ``group``) may give them
+in any order and leave out ``part`` where there is ``group``: then the hash of the group decides. Images that it does
+not name are left out.
 """
 
 from __future__ import annotations
@@ -224,5 +224,5 @@ def _of_unnamed(file: Path, names: Sequence[str], codes: PartCodes) -> tuple[str
     if not len(left):
         return ()
     count = f"{len(left):,} images are" if len(left) > 1 else "One image is"
-    return (f"{count} left out, since {file} does not name {'them' if len(left) > 1 else 'it'}: {names[left[0]]}"
-            f"{', ...' if len(left) > 1 else ''}.",)  # fmt: skip
+    more = ", ..." if len(left) > 1 else ""
+    return (f"{count} left out, since {file} does not name {'them' if more else 'it'}: {names[left[0]]}{more}.",)

@@ -59,6 +59,12 @@ class SplitRecord(BaseModel):
     proven: bool = True
     keys: dict[str, NDArray[np.uint64]] = Field(default_factory=dict, exclude=True, repr=False)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SplitRecord) and self.model_dump() == other.model_dump()  # sha256 is of the keys
+
+    def __hash__(self) -> int:
+        return hash((self.rule, self.data, self.sha256, self.proven))
+
     @classmethod
     def of(cls, keys: Mapping[str, Keys], *, rule: int, data: str, proven: bool = True) -> Self:
         """The record of these files."""

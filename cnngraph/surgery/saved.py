@@ -1,6 +1,6 @@
-"""Saved models: a folder with ``model.json`` (where the net comes from), ``weights.safetensors`` and, where its data are
-known, ``split.safetensors`` (which images it was trained and judged on); or one file with all of it
- (:mod:`cnngraph.surgery.single_file`). Never a pickle.
+"""Saved models: a folder with ``model.json`` (where the net comes from), ``weights.safetensors`` and, where its data
+are known, ``split.safetensors`` (which images it was trained and judged on); or one file with all of it
+(:mod:`cnngraph.surgery.single_file`). Never a pickle.
 
 A saved net is its architecture's builder, called with the stored options, cut by the stored plans in order, with the
 stored weights loaded strictly. The folder is written beside its place and moved there when it is whole; one that was

@@ -35,8 +35,8 @@ def sizes(data: object) -> list[int]:
 def test_a_plain_folder_is_split(animals: Path) -> None:
     data = open_data(f"folder:{animals}", preprocessing=TINY)
     assert data.classes == ["cat", "dog"]
-    assert sizes(data) == [21, 3, 6]
-    assert np.bincount(data.test.labels).tolist() == [2, 4]
+    assert sizes(data) == [17, 6, 7]  # by the hashes of these very paths
+    assert np.bincount(data.test.labels).tolist() == [2, 5]
     assert (data.channels, data.warnings) == (3, ())
 
 
@@ -101,9 +101,9 @@ def test_a_subset_is_stratified_and_named_when_too_large(animals: Path) -> None:
     data = open_data(f"folder:{animals}", preprocessing=TINY, images_per_class=2)
     assert [np.bincount(part.labels).tolist() for part in (data.train, data.test)] == [[2, 2], [2, 2]]
     assert np.bincount(open_data(f"folder:{animals}", preprocessing=TINY, limit=9).train.labels).tolist() == [3, 6]
-    with pytest.raises(DataError, match="only 7 training images of class cat, fewer than the 8"):
+    with pytest.raises(DataError, match="only 6 training images of class cat, fewer than the 8"):
         open_data(f"folder:{animals}", preprocessing=TINY, images_per_class=8)
-    with pytest.raises(DataError, match="only 21 training images, fewer than the 22"):
+    with pytest.raises(DataError, match="only 17 training images, fewer than the 22"):
         open_data(f"folder:{animals}", preprocessing=TINY, limit=22)
 
 

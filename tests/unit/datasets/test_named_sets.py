@@ -55,7 +55,7 @@ def test_the_names() -> None:
 
 def test_digits_come_with_scikit_learn() -> None:
     data = open_data("digits", preprocessing=Preprocessing(size=(8, 8), channels=1, mean=(0.0,), std=(1.0,)))
-    assert [len(part) for part in (data.train, data.validation, data.test)] == [1259, 179, 359]
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [1267, 181, 349]
     assert data.classes == [str(digit) for digit in range(10)]
     assert data.channels == 1
     assert float(data.train[range(len(data.train))][0].max()) == 1.0
@@ -107,7 +107,7 @@ def test_cifar_is_read_in_its_own_format(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_args: True)
     plain = Preprocessing(size=(32, 32), mean=(0.0,), std=(1 / 255,))
     data = open_data("cifar10", root=tmp_path, preprocessing=plain)
-    assert [len(part) for part in (data.train, data.validation, data.test)] == [90, 10, 20]
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [89, 11, 20]
     assert (data.classes[3], data.channels) == ("kind 3", 3)
     assert np.allclose(data.test[0][0].numpy().ravel(), values[0], atol=1e-3)
 
@@ -134,7 +134,7 @@ def test_caltech101_is_read_without_its_background(tmp_path: Path) -> None:
     (tmp_path / "caltech101" / "Annotations").mkdir()
     data = open_data("caltech101", root=tmp_path, preprocessing=Preprocessing(size=(8, 8)))
     assert data.classes == ["ant", "bass"]
-    assert [len(part) for part in (data.train, data.validation, data.test)] == [14, 2, 4]
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [15, 2, 3]
 
 
 @pytest.mark.parametrize("name", ["fashion-mnist", "cifar10", "cifar100", "svhn", "caltech101"])
@@ -152,7 +152,7 @@ def test_real_cifar10_is_read_as_a_folder(shared: Path, tmp_path: Path) -> None:
         archive.extractall(tmp_path, members, filter="data")
     data = open_data("folder:cifar10", root=tmp_path, preprocessing=Preprocessing(size=(32, 32)))
     assert data.classes == list(kinds)
-    assert [len(part) for part in (data.train, data.validation, data.test)] == [180, 20, 40]
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [178, 22, 40]
 
 
 def test_real_caltech101_is_read_as_a_folder(shared: Path, tmp_path: Path) -> None:
@@ -161,4 +161,4 @@ def test_real_caltech101_is_read_as_a_folder(shared: Path, tmp_path: Path) -> No
         archive.extractall(tmp_path, members, filter="data")
     data = open_data("folder:caltech101-96", root=tmp_path, preprocessing=Preprocessing(size=(64, 64)))
     assert data.classes == ["anchor", "ant"]
-    assert [len(part) for part in (data.train, data.validation, data.test)] == [60, 8, 16]
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [61, 10, 13]
