@@ -107,7 +107,7 @@ class Contents(Opened):
         relationships: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
-        """Write one model: its graph as parquet, gexf, graphml or json, or the net itself as safetensors, pt2 or onnx.
+        """Write one model: its graph (parquet, neo4j-admin, gexf, graphml, json), or the net (safetensors, pt2, onnx).
 
         Args:
             view: of the graph: channels, positions or both (default). class_: whose weights its edges get; default:
@@ -123,7 +123,7 @@ class Contents(Opened):
 
         if format not in FORMATS:
             key, view, class_ = self.key(name), view or "both", class_ or "mean"
-            return export(self.database, key, format, Path(out), view, class_, layers, relationships)
+            return export(self.database, key, format, Path(out), view, class_, layers, relationships, progress)
         if view or class_ or layers or relationships:
             raise UsageError(
                 f"view, class_, layers and relationships choose a part of the graph; {format} is the net.", "Leave out."

@@ -15,7 +15,7 @@ from cnngraph.console import emit_json, number, progress, say
 __all__ = ["register"]
 
 RELATIONSHIPS = ("CONNECTS", "FEEDS", "ARC", "RESEMBLES")
-GRAPH_FORMATS = ("parquet", "gexf", "graphml", "json")
+GRAPH_FORMATS = ("parquet", "neo4j-admin", "gexf", "graphml", "json")
 # The formats of the net itself, and what opens each.
 NET_FORMATS = {
     "safetensors": 'cnngraph.load("{out}")',
@@ -71,13 +71,16 @@ def export(
         typer.Argument(metavar="NAME", help="NAME of one's own model, or OWNER/NAME; for a net also a saved model."),
     ],
     out: Annotated[
-        Path, typer.Option(help="File to write, a new one for a net; for parquet a folder.", callback=writable)
+        Path,
+        typer.Option(
+            help="File to write, a new one for a net; for parquet and neo4j-admin a folder.", callback=writable
+        ),
     ],
     format_: Annotated[
         str,
         typer.Option(
             "--format",
-            help="The graph: parquet, gexf, graphml or json. The net: safetensors, pt2 or onnx.",
+            help="The graph: parquet, neo4j-admin, gexf, graphml or json. The net: safetensors, pt2 or onnx.",
             callback=lambda v: known(v, FORMATS, "format"),
         ),
     ] = "parquet",
@@ -112,15 +115,16 @@ def export(
 
     Example: cnngraph export demo-pruned --format onnx --out demo.onnx
     """
+    if format_ in (*NET_FORMATS, "neo4j-admin") and (view or class_ or layers or relationships):
+        what = "is the whole graph" if format_ == "neo4j-admin" else "is the net"
+        raise typer.BadParameter(
+            f"--view, --class, --layers and --relationships choose a part of the graph; {format_} {what}"
+        )
     if format_ in NET_FORMATS:
-        if view or class_ or layers or relationships:
-            raise typer.BadParameter(
-                f"--view, --class, --layers and --relationships choose a part of the graph; {format_} is the net"
-            )
         _export_net(name, out, format_, dry_run=dry_run, json=json)
         return
     connection.key(name)  # what is no name is said before any server is started
-    with connection.graph() as graph:
+    with connection.graph() as graph, progress() as bars:
         if dry_run:
             report = graph.show(name) | {"format": format_, "out": str(out), "dry_run": True}
         else:
@@ -132,6 +136,7 @@ def export(
                 class_=class_ or "mean",
                 layers=layers,
                 relationships=relationships.split(",") if relationships else None,
+                progress=bars,
             )
     if json:
         emit_json(report)
@@ -142,6 +147,14 @@ def export(
     say(f"Wrote {out}: {number(report['nodes'])} nodes, {number(report['relationships'])} relationships.")
     for line in _weights_in_words(report):
         say(line)
+    if format_ == "neo4j-admin":
+        left_out = ", ".join(f"{number(count)} {what}" for what, count in report["left_out"].items())
+        if left_out:
+            say(f"Left out, since it leads to other models or CSV has no form for it: {left_out}.")
+        say(
+            f"Import it where the server is, while the database is stopped: sh {out}/import.sh [DATABASE], or in {out}:"
+        )
+        say(f"  {report['command']}")
 
 
 def _weights_in_words(report: dict[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Exports a model out of the database: Parquet tables, or one GEXF, GraphML or JSON file.
+"""Exports a model out of the database: Parquet tables, files for neo4j-admin, or one GEXF, GraphML or JSON file.
 
 Everything is written beside its place and then moved there, so that a break leaves nothing half-written.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -16,8 +16,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cnngraph.database import cypher
+from cnngraph.console import Progress
+from cnngraph.database import catalogue, cypher
 from cnngraph.database.connection import Database
+from cnngraph.database.import_files import is_own_file, write_import_files
 from cnngraph.database.reader import read_network
 from cnngraph.database.rows import camel
 from cnngraph.errors import CnngraphError, ConflictError, UsageError, nearest
@@ -29,7 +31,7 @@ from cnngraph.network.tables import Network
 
 __all__ = ["FORMATS", "export"]
 
-FORMATS = ("parquet", *WRITERS)
+FORMATS = ("parquet", "neo4j-admin", *WRITERS)
 _TABLES = {
     "layers": "Layer",
     "feeds": "FEEDS",
@@ -63,6 +65,7 @@ def export(
     class_: str | int = "mean",
     layers: str | None = None,
     relationships: Sequence[str] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write one model to ``out``; an export that is there is replaced.
 
@@ -75,8 +78,8 @@ def export(
     Args:
         db: the database.
         key: the model, ``owner/name``.
-        format: parquet, gexf, graphml or json.
-        out: the file, for parquet the folder.
+        format: parquet, neo4j-admin (the whole graph: :mod:`cnngraph.database.import_files`), gexf, graphml or json.
+        out: the file, for the first two the folder.
         view: channels, positions or both.
         class_: whose weights the arcs get: a class's name or index, or ``mean``.
         layers: ``A..B``, both included, in network order; ``None`` for all.
@@ -85,7 +88,8 @@ def export(
 
     Returns:
         ``model, format, path``; ``nodes, relationships``: how many elements were written; of one file also ``directed``
-        and ``weights``, a list of ``{relationship, meaning, edges, zero, negative}``.
+        and ``weights``, a list of ``{relationship, meaning, edges, zero, negative}``; of neo4j-admin ``left_out`` and
+        the ``command`` that imports it.
 
     Raises:
         UsageError: an unknown format, view or relationship, or A comes after B.
@@ -95,16 +99,22 @@ def export(
     """
     if format not in FORMATS:
         raise UsageError(f"There is no format {format!r}.", nearest(format, FORMATS))
+    target = Path(out)
+    report = {"model": key, "format": format, "path": str(target)}
+    if format == "neo4j-admin":
+        if view != "both" or class_ != "mean" or layers is not None or relationships is not None:
+            raise UsageError("neo4j-admin takes the whole graph.", "Leave view, class, layers and relationships out.")
+        catalogue.require_complete(db, key)
+        with _writing(target), _folder(target, is_own_file, "import.sh") as part:
+            return report | write_import_files(db, key, part, progress=progress)
     network = read_network(db, key)
     if layers is not None:
         network = select_layers(network, layers)
-    target = Path(out)
-    report = {"model": key, "format": format, "path": str(target)}
     if format == "parquet":
         kept = RELATIONSHIPS if relationships is None else choose_relationships(network, view, relationships)
         tables = _tables(select_view(network, view), kept, class_)
-        with _writing(target):
-            _write_tables({"Model": _model(db, key)} | tables, target)
+        with _writing(target), _folder(target, _is_table, "Model.parquet") as part:
+            _write_tables({"Model": _model(db, key)} | tables, part)
         sizes = {label: table.num_rows for label, table in tables.items()}
         return report | {
             "nodes": sizes.get("FeatureMap", 0) + sizes.get("Position", 0),
@@ -138,15 +148,31 @@ def _write_file(format: str, graph: Elements, target: Path) -> None:  # noqa: A0
         part.unlink(missing_ok=True)
 
 
-def _write_tables(tables: dict[str, pa.Table], target: Path) -> None:
+def _write_tables(tables: dict[str, pa.Table], folder: Path) -> None:
     import pyarrow.parquet as pq
 
-    _require_own(target)
+    for name, table in tables.items():
+        pq.write_table(table, folder / f"{name}.parquet")
+
+
+@contextmanager
+def _folder(target: Path, ours: Callable[[str], bool], always: str) -> Iterator[Path]:
+    """A folder to write into that becomes ``target`` when it is whole; an earlier export there is replaced.
+
+    Args:
+        ours: whether an export may have written a file of this name. always: the one that each export holds.
+
+    Raises:
+        ConflictError: ``target`` is anything else.
+    """
+    if target.exists():
+        names = {path.name for path in target.iterdir()} if target.is_dir() else {""}
+        if not all(map(ours, names)) or (names and always not in names):
+            raise ConflictError(f"{target} is there and is no export.", "Choose a new folder with --out.")
     part, old = _part(target), target.with_name(f".{target.name}.{os.getpid()}.old")
     try:
         part.mkdir()
-        for name, table in tables.items():
-            pq.write_table(table, part / f"{name}.parquet")
+        yield part
         if target.exists():
             target.rename(old)
         part.rename(target)
@@ -155,17 +181,12 @@ def _write_tables(tables: dict[str, pa.Table], target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def _is_table(name: str) -> bool:
+    return name in {f"{table}.parquet" for table in ("Model", *_TABLES.values())}
+
+
 def _part(target: Path) -> Path:
     return target.with_name(f".{target.name}.{os.getpid()}.part")
-
-
-def _require_own(target: Path) -> None:
-    """Refuse to replace anything that is no earlier export."""
-    if not target.exists():
-        return
-    known = {f"{name}.parquet" for name in ("Model", *_TABLES.values())}
-    if not target.is_dir() or {path.name for path in target.iterdir()} - known:
-        raise ConflictError(f"{target} is there and is no export.", "Choose a new folder with --out.")
 
 
 def _tables(network: Network, kept: Collection[str], class_: str | int) -> dict[str, pa.Table]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cnngraph import __version__
 from cnngraph.database import cypher, failures
 from cnngraph.database.connection import Database
+from cnngraph.database.empty_lists import in_cypher, left_to_set, set_empty_lists
 from cnngraph.errors import ConflictError, DatabaseError
 from cnngraph.network.tables import KINDS
 
@@ -92,6 +93,7 @@ def migrate(db: Database, *, share_database: bool = False) -> list[Migration]:
     todo = pending(db)
     if not share_database:
         _refuse_strangers(db, todo)
+    set_empty_lists(db)
     for migration in todo:
         for statement in cypher.statements(migration.text):
             _run(db, statement)
@@ -109,6 +111,7 @@ def script(db: Database) -> str:
     if not todo:
         return "// The schema is up to date.\n"
     parts = [part for migration in todo for part in (migration.text, _record(migration))]
+    parts.append(in_cypher(left_to_set(db)))
     strangers = _strangers(db, todo)
     if strangers:
         parts.insert(0, f"// Labels that are in use by somebody else: {strangers}. Their nodes are never touched.\n")
@@ -157,8 +160,11 @@ def _strangers(db: Database, todo: list[Migration]) -> str:
 
 
 def _new_labels(db: Database, todo: list[Migration]) -> frozenset[str]:
-    """The labels that become ours by ``todo``; none by an upgrade of the embedded server, which is the user's own."""
-    if not todo:
+    """The labels that become ours by ``todo``; none by an upgrade of the embedded server, which is the user's own.
+
+    A version 0 is on record where ``neo4j-admin`` imported an export: all nodes are ours, only the schema is missing.
+    """
+    if not todo or _is_import(db):
         return frozenset()
     if todo[0].version == 1:
         return frozenset(LABELS)
@@ -166,6 +172,10 @@ def _new_labels(db: Database, todo: list[Migration]) -> frozenset[str]:
         return frozenset()
     before = [migration.labels for migration in migrations() if migration.version < todo[0].version]
     return frozenset().union(*(migration.labels for migration in todo)).difference(*before)
+
+
+def _is_import(db: Database) -> bool:
+    return [row["version"] for row in db.read(cypher.load("schema/version"))] == [0]
 
 
 def _run(db: Database, statement: str) -> None:

@@ -1,0 +1,21 @@
+// A model and the nodes that belong to it, with all that stands on them, but its maps and positions. Parameters: $key.
+MATCH (m:Model {key: $key})
+CALL (m) {
+  RETURN m AS n
+  UNION
+  MATCH (n:Layer {model: m.key}) WHERE n.layer IS NOT NULL
+  RETURN n
+  UNION
+  MATCH (n:Block {model: m.key}) WHERE n.name IS NOT NULL
+  RETURN n
+  UNION
+  MATCH (m)-[:HAS_TENSOR]->(n:Tensor)
+  RETURN n
+  UNION
+  MATCH (m)-[:HAS_CLASS]->(n:Class)
+  RETURN n
+  UNION
+  MATCH (m)<-[:OF]-(n:MeasureRun|PruningRun|Evaluation)
+  RETURN n
+}
+RETURN elementId(n) AS id, labels(n) AS labels, properties(n) AS properties

@@ -1,0 +1,3 @@
+// Nothing of the import is left to do.
+MATCH (d:DataModel {name: 'cnngraph'})
+REMOVE d.emptyLists
