@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from cnngraph.console import warn
+from cnngraph.console import say, warn
 from cnngraph.errors import ModelError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def examine(model: nn.Module, input_shape: tuple[int, int, int], classes: int, r
     try:
         note = require_classifier(model, images, classes).note
         if note:
-            warn(note)
+            say(note)
     except ModelError as error:
         if required != "none":
             raise

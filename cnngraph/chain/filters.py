@@ -114,10 +114,11 @@ def _from_net(
     from cnngraph.surgery.channels.filter_scores import score_filters
     from cnngraph.training.execution import pick_device
 
-    batches = None
+    batches, classes = None, None
     if decision.score == "taylor":
         subject = open_subject(ModelChoice(name=str(folder)), data())
         batches = loader(subject.data.train, seed=decision.seed, shuffle=True)
+        classes = len(subject.data.classes)
     return score_filters(
         saved.model,
         coupling,
@@ -125,4 +126,5 @@ def _from_net(
         loader=batches,
         seed=decision.seed,
         device=pick_device(decision.device),
+        classes=classes,
     )

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from cnngraph.errors import CnngraphError, PlanError
+from cnngraph.models.outputs import tensors_of
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.network.symbolic import fake_twin, line_of_traceback
 from cnngraph.plan import Plan, Removal
@@ -127,15 +128,8 @@ def _evaluate(net: nn.Module, shape: tuple[int, ...]) -> None:
 
 def _train(net: nn.Module, shape: tuple[int, ...]) -> None:
     with fake_twin(net) as (twin, images_of):
-        outputs = twin.train()(images_of((_BATCH, *shape)))
-        found = [outputs] if isinstance(outputs, Tensor) else _values(outputs)
-        sums = [out.square().sum() for out in found if isinstance(out, Tensor) and out.requires_grad]
+        found = tensors_of(twin.train()(images_of((_BATCH, *shape)))).values()
+        sums = [out.square().sum() for out in found if out.requires_grad]
         weights = [parameter for parameter in twin.parameters() if parameter.requires_grad]
         if sums and weights:
             torch.autograd.grad(sums, weights, allow_unused=True)
-
-
-def _values(outputs: object) -> list[object]:
-    if isinstance(outputs, dict):
-        return list(outputs.values())
-    return list(outputs) if isinstance(outputs, tuple | list) else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf, isfinite
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torchvision.ops import StochasticDepth
 
+from cnngraph.models import outputs
 from cnngraph.randomness import seeded
 
 __all__ = ["Difference", "difference", "tensors_of"]
@@ -116,10 +117,4 @@ class _NoDropout(TorchFunctionMode):
 
 def tensors_of(output: Any) -> list[Tensor]:
     """The tensors of an output, which may be one, or some in tuples, lists and dicts; what is none is left out."""
-    if isinstance(output, Tensor):
-        return [output]
-    if isinstance(output, Mapping):
-        output = output.values()
-    elif not isinstance(output, Sequence) or isinstance(output, str):
-        return []
-    return [tensor for part in output for tensor in tensors_of(part)]
+    return list(outputs.tensors_of(output).values())

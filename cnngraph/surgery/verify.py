@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from cnngraph.errors import CnngraphError, ModelError
+from cnngraph.models.outputs import tensors_of
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.modes import evaluation_mode
 from cnngraph.origin import get_origin
@@ -33,9 +34,11 @@ from cnngraph.surgery.joins.passage import Adapter
 from cnngraph.surgery.likeness import executed, hooks_of, unlikeness
 from cnngraph.surgery.sameness import Difference, difference
 from cnngraph.surgery.sample import input_shape_of
+from cnngraph.training.repeatability import repeatability
 
 __all__ = ["Verification", "state_hash", "train_failure", "verify"]
 
+_FEW = 4  # images on which two runs of the user's own net are compared
 _BATCH = 8  # with fewer, the norms of a 1 x 1 map would see too little in train mode
 _TOLERANCE = 1e-9  # of the largest output, in float64
 _EXPORT_TOLERANCE = 1e-4  # of the largest logit
@@ -105,6 +108,10 @@ def verify(
     except CnngraphError as error:
         return Verification(None, False, False, False, (f"input shape: {error}",), (), time.perf_counter() - began)
     random = _images(slim, shape, seed)
+    chance = repeatability(model, random[:_FEW]).random
+    if chance:
+        said = f"the net itself: it gives other outputs for the same images each time, in eval mode too: {chance}"
+        return Verification(None, False, False, False, (said,), (), time.perf_counter() - began)
     found: list[Difference] = []
     with seeded(seed):
         if plan.filters:
@@ -228,11 +235,15 @@ def _check_eval(model: nn.Module, slim: nn.Module, plan: Plan, images: Tensor) -
         if removal.kind == "layer" and isinstance(there, nn.Conv2d) and not isinstance(there, Adapter):
             raise _FailedError(f"{removal.layer} is still a conv")
     with torch.no_grad(), evaluation_mode(model), evaluation_mode(slim):
-        wanted, found = _logits(model(images)), _logits(slim(images))
-    if found.shape != wanted.shape:
-        raise _FailedError(f"the output has shape {tuple(found.shape)}, the old net's {tuple(wanted.shape)}")
-    if not bool(torch.isfinite(found).all()):
-        raise _FailedError("the output has values that are NaN or infinite")
+        wanted, found = tensors_of(model(images)), tensors_of(slim(images))
+    if found.keys() != wanted.keys():
+        raise _FailedError(f"the net gives {_named(found)}, the old net {_named(wanted)}")
+    for name, one in found.items():
+        if one.shape != wanted[name].shape:
+            shapes = f"{tuple(one.shape)}, the old net's {tuple(wanted[name].shape)}"
+            raise _FailedError(f"the {name} has shape {shapes}")
+        if not bool(torch.isfinite(one).all()):
+            raise _FailedError(f"the {name} has values that are NaN or infinite")
 
 
 def _check_train(model: nn.Module, slim: nn.Module, images: Tensor) -> None:
@@ -262,11 +273,12 @@ def _trains(net: nn.Module, images: Tensor) -> bool:
 def _gradients(net: nn.Module, images: Tensor) -> tuple[set[str], set[str]]:
     """Trainable parameters without a gradient, and with one that is not finite, after one train step's backward."""
     twin = copy.deepcopy(net).train()
-    outputs = twin(images)
-    found = [outputs] if isinstance(outputs, Tensor) else [out for out in _values(outputs) if isinstance(out, Tensor)]
     labels = torch.arange(len(images), device=images.device)
-    rows = [out.reshape(len(images), -1) for out in found]  # maps that are handed out beside the logits count too
+    # Maps and features that are handed out beside the logits count too.
+    given = [out for out in tensors_of(twin(images)).values() if out.is_floating_point() and out.numel()]
+    rows = [out.reshape(len(images), -1) for out in given if out.ndim and len(out) == len(images)]
     loss = sum((nn.functional.cross_entropy(out, labels % out.shape[1]) for out in rows), images.new_zeros(()))
+    loss = loss + sum(out.square().mean() for out in given if not out.ndim or len(out) != len(images))
     if loss.requires_grad:  # not where every parameter is frozen
         torch.autograd.backward(loss)
     trainable = [(name, parameter) for name, parameter in twin.named_parameters() if parameter.requires_grad]
@@ -281,7 +293,7 @@ def _check_saved(
     # A file keeps no memory format, and the same sums in another one round otherwise.
     plain = copy.deepcopy(slim).to(memory_format=torch.contiguous_format)
     with torch.no_grad(), evaluation_mode(plain):
-        wanted = _logits(plain(images)).cpu()
+        wanted = _on_cpu(plain(images))
     with TemporaryDirectory() as name:
         folder = Path(name)
         save_file({"images": images.cpu().contiguous()}, folder / "images.safetensors")
@@ -292,39 +304,43 @@ def _check_saved(
             found = _loaded_here(model, slim, plan, shape, images, folder)
         else:
             found = _loaded_elsewhere(folder)
-    same = torch.equal(found, wanted)
-    if images.device.type != "cpu":  # the new process computes on the CPU, which rounds otherwise
-        same = torch.allclose(found, wanted, rtol=1e-3, atol=1e-3)
-    if not same:
-        raise _FailedError(f"the loaded net's logits differ by up to {float((found - wanted).abs().max()):.3g}")
+    if found.keys() != wanted.keys():
+        raise _FailedError(f"the loaded net gives {_named(found)}, the net itself {_named(wanted)}")
+    for name, one in wanted.items():
+        same = torch.equal(found[name], one)
+        if images.device.type != "cpu":  # the new process computes on the CPU, which rounds otherwise
+            same = torch.allclose(found[name], one, rtol=1e-3, atol=1e-3)
+        if not same:
+            apart = float((found[name].double() - one.double()).abs().max())
+            raise _FailedError(f"the loaded net's {name} differs by up to {apart:.3g}")
 
 
 def _loaded_here(
     model: nn.Module, slim: nn.Module, plan: Plan, shape: tuple[int, int, int], images: Tensor, folder: Path
-) -> Tensor:
+) -> dict[str, Tensor]:
     """For a class that nothing can build again: the user's net is cut once more and the weights go through a file."""
     save_file({key: value.contiguous().clone() for key, value in slim.state_dict().items()}, folder / "w.safetensors")
     twin = cut(model, plan, input_shape=shape).eval()
     twin.load_state_dict(load_file(folder / "w.safetensors"))
     with torch.no_grad():
-        return _logits(twin(images)).cpu()
+        return _on_cpu(twin(images))
 
 
 _SCRIPT = """
 import sys, torch
 from safetensors.torch import load_file, save_file
+from cnngraph.models.outputs import tensors_of
 from cnngraph.surgery.saved import load
 folder, threads = sys.argv[1], int(sys.argv[2])
 torch.set_num_threads(threads)
 with torch.no_grad():
-    logits = load(folder + "/slim")(load_file(folder + "/images.safetensors")["images"])
-logits = logits if isinstance(logits, torch.Tensor) else logits[0]
-save_file({"logits": logits.contiguous()}, folder + "/logits.safetensors")
+    found = tensors_of(load(folder + "/slim")(load_file(folder + "/images.safetensors")["images"]))
+save_file({name: one.clone().contiguous() for name, one in found.items()}, folder + "/outputs.safetensors")
 """
 
 
-def _loaded_elsewhere(folder: Path) -> Tensor:
-    """The logits of the saved net in a new Python process."""
+def _loaded_elsewhere(folder: Path) -> dict[str, Tensor]:
+    """The output of the saved net in a new Python process, tensor by tensor."""
     done = subprocess.run(
         [sys.executable, "-c", _SCRIPT, str(folder), str(torch.get_num_threads())],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
@@ -336,23 +352,22 @@ def _loaded_elsewhere(folder: Path) -> Tensor:
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
         raise _FailedError(f"a new process cannot load it: {last}")
-    return load_file(folder / "logits.safetensors")["logits"]
+    return load_file(folder / "outputs.safetensors")
 
 
 def _check_export(slim: nn.Module, images: Tensor) -> None:
     with evaluation_mode(slim), torch.no_grad():
         shipped = exported(slim, images).module()
-        wanted, found = _logits(slim(images)), _logits(shipped(images))
-    if not (found - wanted).abs().max() <= _EXPORT_TOLERANCE * wanted.abs().max():
-        raise _FailedError("the exported net gives other logits")
+        wanted, found = (list(tensors_of(net(images)).values()) for net in (slim, shipped))
+    for one, other in zip(wanted, found, strict=True):
+        if not (other.double() - one.double()).abs().max() <= _EXPORT_TOLERANCE * one.double().abs().max():
+            raise _FailedError("the exported net gives other logits")
 
 
-def _logits(output: Any) -> Tensor:
-    """The net's main output: itself, or the first of several."""
-    found = output if isinstance(output, Tensor) else next(iter(_values(output)))
-    assert isinstance(found, Tensor)
-    return found
+def _on_cpu(output: object) -> dict[str, Tensor]:
+    """The tensors of an output by name."""
+    return {name: one.cpu() for name, one in tensors_of(output).items()}
 
 
-def _values(outputs: Any) -> list[Any]:
-    return list(outputs.values()) if isinstance(outputs, dict) else list(outputs)
+def _named(tensors: Mapping[str, Tensor]) -> str:
+    return ", ".join(tensors) or "no tensor"

@@ -34,7 +34,7 @@ from cnngraph.training.execution import image_type
 __all__ = ["Repeatability", "repeatability"]
 
 _RUNS = 3
-_RUNS_OF_CHANCE = 24  # where random numbers were drawn without effect so far: a path may be dropped one time in ten
+_RUNS_OF_CHANCE = 64  # where random numbers were drawn without effect so far: a path may be dropped one time in ten
 _ROUNDINGS = 8.0  # of the largest value: sums in another order are no other answer
 _OF_THE_BATCH = 1e-3  # of the largest value: kernels for other batch sizes round otherwise, by far less
 _TORCH = str(Path(torch.__file__).parent)
@@ -66,9 +66,10 @@ def repeatability(model: nn.Module, images: Tensor) -> Repeatability:
         place = next((weight.device for weight in net.parameters()), torch.device("cpu"))
         pictures = images.to(place, image_type(net))
         with evaluation_mode(net), torch.no_grad(), _kept_random_states():
-            if _differs_between_runs(net, pictures):
+            first = tensors_of(net(pictures))
+            if _differs_between_runs(net, pictures, first):
                 return Repeatability(random=_first_difference(net, pictures))
-            if _depends_on_batch(net, pictures):
+            if _depends_on_batch(net, pictures, first):
                 return Repeatability(batch=_norm_of_the_batch(net, pictures))
     except Exception:  # noqa: BLE001 (whatever the user's code raises)
         return Repeatability()
@@ -96,12 +97,12 @@ def _random_states() -> list[bytes]:
     ]
 
 
-def _differs_between_runs(net: nn.Module, images: Tensor) -> bool:
+def _differs_between_runs(net: nn.Module, images: Tensor, first: dict[str, Tensor]) -> bool:
     before = _random_states()
-    first = tensors_of(net(images))
-    drawn = before != _random_states()
-    runs = _RUNS_OF_CHANCE if drawn else _RUNS
-    return any(not _same(first, tensors_of(net(images))) for _ in range(runs - 1))
+    if not _same(first, tensors_of(net(images))):
+        return True
+    runs = _RUNS if before == _random_states() else _RUNS_OF_CHANCE
+    return any(not _same(first, tensors_of(net(images))) for _ in range(runs - 2))
 
 
 def _same(one: dict[str, Tensor], other: dict[str, Tensor], share: float | None = None) -> bool:
@@ -125,9 +126,9 @@ def _same(one: dict[str, Tensor], other: dict[str, Tensor], share: float | None 
     return True
 
 
-def _depends_on_batch(net: nn.Module, images: Tensor) -> bool:
+def _depends_on_batch(net: nn.Module, images: Tensor, first: dict[str, Tensor]) -> bool:
     half = len(images) // 2
-    whole = {name: one[:half] for name, one in tensors_of(net(images)).items() if one.ndim and len(one) == len(images)}
+    whole = {name: one[:half] for name, one in first.items() if one.ndim and len(one) == len(images)}
     part = {name: one for name, one in tensors_of(net(images[:half])).items() if name in whole}
     return not _same(whole, part, _OF_THE_BATCH)
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from cnngraph.errors import DataError, PlanError, UsageError, nearest
+from cnngraph.models.outputs import logits_of
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.modes import evaluation_mode
 from cnngraph.surgery.channels.coupling import Coupling
@@ -46,6 +47,7 @@ def score_filters(
     loader: Iterable[Any] | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    classes: int | None = None,
 ) -> FilterScores:
     """The score of that name of every filter of ``model``, for :func:`cnngraph.pruning.filters.plan_filters`.
 
@@ -54,7 +56,7 @@ def score_filters(
         score: one of :data:`NET_SCORES`.
         loader: batches of (images, labels), training data, which ``taylor`` needs.
         seed: decides ``random``.
-        device: where ``taylor`` is computed.
+        device: where ``taylor`` is computed. classes: of the data, by which it finds the logits among several outputs.
 
     Raises:
         UsageError: there is no such score, or ``taylor`` is given no images.
@@ -66,7 +68,7 @@ def score_filters(
     if score == "taylor":
         if loader is None:
             raise UsageError("The score taylor needs training images.", "Give a loader of (images, labels).")
-        return taylor(model, coupling, loader, device=device)
+        return taylor(model, coupling, loader, device=device, classes=classes)
     if score == "random":
         return seeded_order(coupling, seed)
     return magnitude(model, coupling) if score == "magnitude" else norm_scale(model, coupling)
@@ -114,6 +116,7 @@ def taylor(
     *,
     images: int = TAYLOR_IMAGES,
     device: torch.device | str = "cpu",
+    classes: int | None = None,
 ) -> FilterScores:
     """|sum of w * dL/dw| over each filter's weights and bias: what the loss would change without it, to first order.
 
@@ -126,10 +129,10 @@ def taylor(
         coupling: of that net.
         batches: (images, labels), training data; read until so many images were seen.
         images: how many, about.
-        device: where it is computed.
+        device: where it is computed. classes: of the data, see :func:`cnngraph.models.outputs.logits_of`.
 
     Raises:
-        DataError: there is no image.
+        DataError: there is no image. ModelError: the net gives no logits.
     """
     net = copy.deepcopy(model).to(device)
     for parameter in net.parameters():
@@ -138,7 +141,7 @@ def taylor(
     seen = 0
     with evaluation_mode(net), torch.enable_grad():
         for inputs, labels in batches:
-            logits = net(inputs.to(device))
+            logits = logits_of(net(inputs.to(device)), len(inputs), classes).values
             loss = nn.functional.cross_entropy(logits, labels.to(device), reduction="sum")
             loss.backward()  # type: ignore[no-untyped-call]
             seen += len(inputs)
