@@ -28,6 +28,7 @@ __all__ = [
     "Elements",
     "class_weights",
     "elements",
+    "find_class",
     "select_layers",
     "select_view",
     "to_frames",
@@ -118,7 +119,15 @@ def class_index(network: Network, class_: str | int) -> int | None:
     Raises:
         NotFoundError: the network has no such class.
     """
-    names: list[str] = network.classes["name"].to_pylist()
+    return find_class(network.classes["name"].to_pylist(), class_)
+
+
+def find_class(names: list[str], class_: str | int) -> int | None:
+    """The same among ``names``.
+
+    Raises:
+        NotFoundError: none of them is it.
+    """
     if str(class_) in names:
         return names.index(str(class_))
     if class_ == "mean":
