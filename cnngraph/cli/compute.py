@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,8 +10,10 @@ import typer
 from cnngraph.cli import connection
 from cnngraph.cli.options import DryRun, Json, Measures, ModelName, Seed, known
 from cnngraph.console import emit_json, progress, say, table
+from cnngraph.errors import UsageError
 
 if TYPE_CHECKING:
+    from cnngraph.api import Graph
     from cnngraph.measures.measure import MeasureResult
 
 __all__ = ["AGGREGATES", "ENGINES", "REFERENCES", "Aggregate", "Engine", "Reference", "register"]
@@ -44,6 +47,9 @@ def measure(
     engine: Engine = "auto",
     reference: Reference = "median",
     dry_run: DryRun = False,
+    print_: Annotated[
+        bool, typer.Option("--print", help="Print the calls of Graph Data Science, to paste; compute nothing.")
+    ] = False,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -56,8 +62,15 @@ def measure(
     chosen = measures or ["degree"]
     for wanted in chosen:
         find_measure(wanted, aggregate=aggregate)  # refused before any look-up
+    if print_ and engine == "local":
+        raise UsageError(
+            "--print shows what a server is asked, and --engine local asks none.", "Leave out one of them."
+        )
     options: dict[str, Any] = {"aggregate": aggregate, "engine": engine, "reference": reference, "seed": seed}
     with connection.graph() as graph, progress() as bars:
+        if print_:
+            _print_calls(graph, name, chosen, options, json)
+            return
         if dry_run:
             key = graph.key(name)
             _print_preview(key, [preview(graph.database, key, wanted, **options) for wanted in chosen], json)
@@ -73,6 +86,23 @@ def measure(
             title=f"\n{run.measure} (reference {run.reference:.6g})",
         )
     say(f"Next: cnngraph plan {name} --method multilayer --measure {runs[0].measure}")
+
+
+def _print_calls(graph: Graph, name: str, measures: list[str], options: dict[str, Any], json: bool) -> None:
+    from cnngraph.measures.registry import shown_calls
+
+    key, settings = graph.key(name), graph.settings
+    password = settings.embedded or settings.password is not None
+    seen = [
+        shown_calls(graph.database, key, wanted, seed=options["seed"], username=settings.username, password=password)
+        for wanted in measures
+    ]
+    if json:
+        emit_json({"model": key, "calls": [asdict(one) for one in seen]})
+        return
+    for one in seen:
+        print(f"# {one.measure}, in Python\n{one.python}")
+        print(f"// {one.measure}, in Neo4j Browser\n{one.cypher}")
 
 
 def _print_preview(key: str, runs: list[dict[str, Any]], json: bool) -> None:

@@ -12,11 +12,9 @@ from typing import Any, Literal
 
 from cnngraph.database import cypher
 
-__all__ = ["KEYS", "Algorithm", "Projecting", "Size", "View"]
+__all__ = ["Algorithm", "Projecting", "Size", "View"]
 
 View = Literal["positions", "channels"]
-# By what the nodes of a projection are put in order, and by what a person knows them.
-KEYS: dict[View, tuple[str, ...]] = {"positions": ("number",), "channels": ("layer", "channel")}
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class Projecting:
     def parameters(self, model: str) -> dict[str, Any]:
         """Everything that the query reads but the name of the projection."""
         shared = {"model": model, "undirected": ["*"] if self.undirected else [], "distance": self.distance}
-        return shared | ({"class": self.class_} if self.view == "positions" else {})
+        return shared | ({"class_index": self.class_} if self.view == "positions" else {})
 
     def imagined(self, size: Size) -> dict[str, Any]:
         """The projection as GDS estimates one that is not made yet: any nodes and relationships, so many of them."""
@@ -72,11 +70,13 @@ class Algorithm:
     Attributes:
         name: as the client calls it: ``page_rank``.
         settings: its arguments, as the client calls them: ``{"damping_factor": 0.85}``.
-        write_property: of the nodes that get its result.
+        write_property: of the nodes that get its result; ``None``: it is streamed to us.
         projecting: what it runs on.
+        then: the query that goes on from its result, ``measures/leiden``; it reads the model alone.
     """
 
     name: str
-    write_property: str
+    write_property: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     projecting: Projecting = field(default_factory=Projecting)
+    then: str | None = None

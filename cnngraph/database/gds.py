@@ -26,23 +26,30 @@ from graphdatascience.query_runner.query_type import QueryType
 from graphdatascience.versions import ServerVersion
 
 from cnngraph.database import cypher, failures
-from cnngraph.database.algorithm import Algorithm, Projecting, Size
+from cnngraph.database.algorithm import Algorithm, Projecting, Size, View
 from cnngraph.database.connection import Database
 from cnngraph.database.projections import drop, drop_stale, new_name
-from cnngraph.errors import DatabaseError, PlanError
+from cnngraph.errors import DatabaseError, PlanError, UsageError
 
 __all__ = ["Memory", "Projection", "connect_client", "estimate", "measured_size", "projected", "require_memory"]
 
 
 T = TypeVar("T")
+# Columns of the client's frames that hold node ids, and what stands before our keys in their place.
+_IDS = {"nodeId": "", "sourceNodeId": "source_", "targetNodeId": "target_", "node1": "first_", "node2": "second_"}
+_KEYS: dict[View, tuple[str, ...]] = {"positions": ("number", "layer", "x", "y"), "channels": ("layer", "channel")}
+_IDS_A_READ = 20_000
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What GDS reckons: bytes that a projection with its algorithm takes at least, and bytes that the server has."""
+    """Bytes that a projection with its algorithm takes at least, as GDS reckons, and bytes that the server has.
+
+    ``available`` is ``None`` where the server does not say.
+    """
 
     required: int
-    available: int
+    available: int | None
 
 
 @dataclass(frozen=True)
@@ -53,12 +60,42 @@ class Projection:
         name: in GDS's catalogue.
         size: nodes, and relationships in one direction each (an undirected one counts twice).
         graph, gds: the client's own objects.
+        view: what its nodes are. database: where they are stored.
     """
 
     name: str
     size: Size
     graph: Graph
     gds: GraphDataScience
+    view: View
+    database: Database
+
+    def __iter__(self) -> Iterator[Any]:
+        """``G, gds = projection``."""
+        return iter((self.graph, self.gds))
+
+    def keyed(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """``frame``, as an algorithm streams it, with our keys in the place of GDS's ids; rows keep their order.
+
+        ``nodeId`` becomes ``number, layer, x, y`` of a position or ``layer, channel`` of a feature map; where rows are
+        pairs of nodes, each column has ``source_`` or ``target_``, ``first_`` or ``second_`` before its name.
+
+        Raises:
+            UsageError: there is no column of ids.
+        """
+        found = [name for name in frame.columns if name in _IDS]
+        if not found:
+            raise UsageError(f"No column of {list(frame.columns)} holds node ids.", f"Known: {', '.join(_IDS)}.")
+        parts = [self._keys(frame[name].tolist()).add_prefix(_IDS[name]).set_index(frame.index) for name in found]
+        return pd.concat([*parts, frame.drop(columns=found)], axis=1)
+
+    def _keys(self, ids: list[int]) -> pd.DataFrame:
+        query = cypher.load(f"measures/keys_{self.view}")
+        distinct = list(dict.fromkeys(ids))
+        parts = [distinct[start : start + _IDS_A_READ] for start in range(0, len(distinct), _IDS_A_READ)] or [[]]
+        rows = [row for part in parts for row in self.database.write(query, ids=part)]
+        columns = _KEYS[self.view]
+        return pd.DataFrame(rows, columns=["id", *columns]).set_index("id").loc[ids].reset_index(drop=True)
 
 
 @dataclass(frozen=True)
@@ -115,16 +152,24 @@ def measured_size(db: Database, key: str, projecting: Projecting) -> Size:
 def estimate(client: GraphDataScience, projecting: Projecting, size: Size, algorithm: Algorithm | None) -> Memory:
     """What GDS says that the projection takes, with ``algorithm`` on it.
 
-    GDS estimates no Cypher projection: it is asked about as many nodes and relationships of any kind. Of what the
-    server has, projections that are in its memory are taken off.
+    GDS estimates no Cypher projection: it is asked about as many nodes and relationships of any kind. The server has
+    its largest heap, less the projections that are in it (GDS's own percentage is a share, rounded up to a tenth).
     """
     endpoint, settings = (
         (client.wcc, {}) if algorithm is None else (getattr(client, algorithm.name), algorithm.settings)
     )
     with client_errors():
         found = endpoint.estimate(projecting.imagined(size), **settings)
+        return Memory(int(found.bytes_min), _available(client))
+
+
+def _available(client: GraphDataScience) -> int | None:
+    try:
+        heap = client.debug.sys_info().heap_max_in_bytes
         occupied = sum(one.total_graphs_memory for one in client.memory.summary())
-    return Memory(int(found.bytes_min), int(found.bytes_min * 100 / found.heap_percentage_min) - occupied)
+    except DatabaseError:  # not everybody may ask, nor has every server an answer
+        return None
+    return None if heap is None else heap - occupied
 
 
 def require_memory(memory: Memory, key: str) -> None:
@@ -133,7 +178,7 @@ def require_memory(memory: Memory, key: str) -> None:
     Raises:
         DatabaseError: it would not.
     """
-    if memory.required > memory.available:
+    if memory.available is not None and memory.required > memory.available:
         raise DatabaseError(
             f"Graph Data Science needs about {_gigabytes(memory.required)} of memory for {key}, and the server has "
             f"{_gigabytes(memory.available)}.",
@@ -165,7 +210,8 @@ def projected(
     try:
         with client_errors():
             made = client.graph.project.cypher(projecting.query, name=name, **projecting.parameters(key))
-        yield Projection(name, Size(made.result.node_count, made.result.relationship_count), made.graph, client)
+        held = Size(made.result.node_count, made.result.relationship_count)
+        yield Projection(name, held, made.graph, client, projecting.view, db)
     finally:
         drop(db, name)
 

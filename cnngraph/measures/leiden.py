@@ -38,6 +38,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 GAMMA = 1.0
+_SHARES = "measures/leiden"
 
 
 def shares_leaving(arrays: PositionArrays, community: Ints) -> Floats:
@@ -83,6 +84,7 @@ def _algorithm(nodes: int, options: Options) -> Algorithm:  # noqa: ARG001
         "leidenCommunity",
         {"relationship_weight_property": "weight", "gamma": GAMMA, "random_seed": options.seed, "concurrency": 1},
         Projecting(undirected=True),
+        then=_SHARES,
     )
 
 
@@ -94,7 +96,7 @@ def _database(db: Database, key: str, options: Options, progress: Progress) -> S
         if not projection.size.relationships:
             raise PlanError(f"No arc of {key} has a weight, so there are no communities.", "Is the net dead?")
         found = projection.write()
-    run_batched(db, "measures/leiden", key, progress)
+    run_batched(db, _SHARES, key, progress)
     scores = position_scores(db, key, "leiden")
     claims = {"communities": found.community_count, "modularity": found.modularity}
     return Scores(scores.layers, scores.layer, scores.value, claims=claims)

@@ -47,8 +47,8 @@ class Scores:
         extra: more node properties that the measure found, each of shape (n,) (the community of ``leiden``).
         claims: what else it found of the net as a whole, stored on its run (the modularity of ``leiden``).
 
-    The n things stand in the order of their table in a Network (positions by number, maps by layer and channel, layers in
-    network order), wherever they came from: sums over them are then the same.
+    The n things stand in the order of their table in a Network (positions by number, maps by layer and channel, layers
+    in network order), wherever they came from: sums over them are then the same.
     """
 
     layers: tuple[str, ...]

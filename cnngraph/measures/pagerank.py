@@ -38,14 +38,14 @@ TOLERANCE = 1e-10
 ITERATIONS = 1000
 
 
-def walk(projecting: Projecting) -> Algorithm:
+def walk(projecting: Projecting, write_property: str | None = None) -> Algorithm:
     """PageRank along the relationships of a projection. One thread, so that sums are made in one order."""
     settings = {"damping_factor": DAMPING, "max_iterations": ITERATIONS, "tolerance": TOLERANCE, "concurrency": 1}
-    return Algorithm("page_rank", "pagerank", {"relationship_weight_property": "weight", **settings}, projecting)
+    return Algorithm("page_rank", write_property, {"relationship_weight_property": "weight", **settings}, projecting)
 
 
 def _algorithm(nodes: int, options: Options) -> Algorithm:  # noqa: ARG001
-    return walk(Projecting())
+    return walk(Projecting(), "pagerank")
 
 
 def _database(db: Database, key: str, options: Options, progress: Progress) -> Scores:

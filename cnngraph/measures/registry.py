@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import DatabaseError, UsageError, nearest
+from cnngraph.measures.calls import Calls, calls
 from cnngraph.measures.measure import AGGREGATES, ENGINES, Measure, MeasureResult, Options
 from cnngraph.measures.runs import begin_run, find_run, finish_run, run_key
 from cnngraph.measures.theta import check_reference_rule, thetas
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.tables import Network
 
-__all__ = ["MEASURES", "find_engine", "find_measure", "measure", "measure_network", "preview"]
+__all__ = ["MEASURES", "find_engine", "find_measure", "measure", "measure_network", "preview", "shown_calls"]
 
 # One line a measure: the file of this package that holds it, as MEASURE. Listings keep this order.
 _FILES = (
@@ -126,7 +127,8 @@ def measure(
         parameters=parameters,
         reference_rule=reference,
     )
-    finish_run(db, result, where, scores.claims, fingerprint)
+    by_gds = chosen.algorithm is not None and where == "database"
+    finish_run(db, result, where, scores.claims, fingerprint, db.gds_version if by_gds else None)
     return result
 
 
@@ -170,6 +172,18 @@ def preview(
         "measure": name,
         "would_write": {"measure_runs": 0 if known else 1, "scored": scored, "scores": scores},
     }
+
+
+def shown_calls(db: Database, key: str, name: str, *, seed: int = 0, username: str, password: bool) -> Calls:
+    """The calls of Graph Data Science that :func:`measure` would make, as text; computes and writes nothing.
+
+    Raises:
+        UsageError: the measure is unknown, or none of Graph Data Science's.
+        NotFoundError, ConflictError, DatabaseError, PlanError: as :func:`measure`.
+    """
+    chosen, options = find_measure(name, seed=seed)
+    _require_measurable(db, key, chosen, "database")
+    return calls(db, key, chosen, options, username, password=password)
 
 
 def _require_measurable(db: Database, key: str, chosen: Measure, where: str) -> None:

@@ -43,8 +43,17 @@ def begin_run(db: Database, model: str, measure: Measure) -> str:
     return str(rows[0]["fingerprint"])
 
 
-def finish_run(db: Database, result: MeasureResult, engine: str, claims: Mapping[str, float], fingerprint: str) -> None:
+def finish_run(
+    db: Database,
+    result: MeasureResult,
+    engine: str,
+    claims: Mapping[str, float],
+    fingerprint: str,
+    gds_version: str | None = None,
+) -> None:
     """Store the run with its layers and make it the current one, in one transaction.
+
+    ``gds_version`` is that of Graph Data Science where it computed the scores.
 
     Raises:
         ConflictError: the model was replaced or deleted since :func:`begin_run` returned ``fingerprint``.
@@ -61,6 +70,7 @@ def finish_run(db: Database, result: MeasureResult, engine: str, claims: Mapping
         reference=result.reference,
         rule=result.reference_rule,
         engine=engine,
+        gds=gds_version,
         claims=dict(claims),
         layers=[row._asdict() for row in result.layers],
     )

@@ -20,7 +20,15 @@ import pyarrow.compute as pc
 from cnngraph.errors import CnngraphError, NotFoundError, UsageError, nearest
 from cnngraph.network.tables import Network
 
-__all__ = ["RELATIONSHIPS", "EdgeWeights", "choose_relationships", "class_weights", "describe_weights", "require_known"]
+__all__ = [
+    "RELATIONSHIPS",
+    "EdgeWeights",
+    "choose_relationships",
+    "class_weights",
+    "describe_weights",
+    "find_class",
+    "require_known",
+]
 
 # Each with the view that it belongs to; FEEDS joins layers, which stand above both.
 RELATIONSHIPS = {"ARC": "positions", "CONNECTS": "channels", "FEEDS": "both", "RESEMBLES": "channels"}
@@ -79,7 +87,15 @@ def class_index(network: Network, class_: str | int) -> int | None:
     Raises:
         NotFoundError: the network has no such class.
     """
-    names: list[str] = network.classes["name"].to_pylist()
+    return find_class(network.classes["name"].to_pylist(), class_)
+
+
+def find_class(names: list[str], class_: str | int) -> int | None:
+    """The same among ``names``.
+
+    Raises:
+        NotFoundError: none of them is it.
+    """
     if str(class_) in names:
         return names.index(str(class_))
     if class_ == "mean":

@@ -2,13 +2,13 @@
 // by which Browser draws the layers small or large: under 0.5, 1, 2, 4, and from 4 on.
 // No row where the model was replaced meanwhile; the SET locks it, so that two measures end one after the other.
 // Parameters: $model, $fingerprint, $measure, $key, $parameters (JSON), $reference, $rule, $engine,
-// $claims (more properties of the run), $layers ([{layer, value, theta}]).
+// $gds (version of Graph Data Science where that computed it, else null), $claims (more properties of the run), $layers ([{layer, value, theta}]).
 MATCH (m:Model {key: $model})
 SET m.status = m.status
 WITH m WHERE m.status = 'complete' AND coalesce(m.fingerprint, '') = $fingerprint
 MERGE (run:MeasureRun {key: $key})
 SET run.name = $measure, run.model = $model, run.measure = $measure, run.parameters = $parameters,
-    run.reference = $reference, run.referenceRule = $rule, run.engine = $engine, run.createdAt = datetime()
+    run.reference = $reference, run.referenceRule = $rule, run.engine = $engine, run.gdsVersion = $gds, run.createdAt = datetime()
 SET run += $claims
 MERGE (run)-[:OF]->(m)
 WITH m, run
