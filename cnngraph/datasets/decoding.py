@@ -15,18 +15,23 @@ from cnngraph.datasets import dicom, pnm, tiff
 from cnngraph.datasets.picture import Picture, from_numbers, from_pil
 from cnngraph.errors import DataError
 
-__all__ = ["decode"]
+__all__ = ["BrokenImageError", "decode"]
 
 # What PIL and torchvision raise for broken files, depending on the format and on where the file is broken.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, RuntimeError, Image.DecompressionBombError)
 _TURNED = 274  # the EXIF tag of the orientation; 1 is upright
 
 
+class BrokenImageError(DataError):
+    """A file that is no image, or is not whole."""
+
+
 def decode(data: bytes, path: str, digest: int = 0) -> Picture:
     """Decode the content ``data`` of the file ``path``; alpha is dropped, no rotation is done.
 
     Raises:
-        DataError: it is no image, is broken, or is of a kind that cannot be read rightly; names the file.
+        BrokenImageError: it is no image, or is broken; names the file.
+        DataError: it is of a kind that cannot be read rightly, or needs a package that is not installed.
     """
     try:
         if dicom.is_dicom(path):
@@ -36,12 +41,14 @@ def decode(data: bytes, path: str, digest: int = 0) -> Picture:
         else:
             picture = _decode_by_pil(data)
     except UnidentifiedImageError as error:
-        raise DataError(f"{path} is no readable image: its format is unknown.", "Mend or delete the file.") from error
+        raise BrokenImageError(
+            f"{path} is no readable image: its format is unknown.", "Mend or delete the file."
+        ) from error
     except DataError as error:
         raise DataError(f"{path} {error.message}", error.hint) from error
     except _BROKEN as error:
         reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
-        raise DataError(f"{path} is no readable image: {reason}.", "Mend or delete the file.") from error
+        raise BrokenImageError(f"{path} is no readable image: {reason}.", "Mend or delete the file.") from error
     return replace(picture, digest=digest)
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cnngraph.console import Progress
+from cnngraph.console import Progress, warn
 from cnngraph.datasets import digits, folder, torchvision_sets
 from cnngraph.datasets.images import Images, loader
 from cnngraph.datasets.pixels import RawData
+from cnngraph.datasets.same_content import ContentWatch
 from cnngraph.datasets.split import SMALLEST_CLASS, stratified_parts, stratified_subset
+from cnngraph.datasets.survey import require_one_kind
 from cnngraph.errors import DataError, NotFoundError, nearest
 from cnngraph.origin import Preprocessing
 from cnngraph.settings import cache_dir
@@ -48,10 +51,12 @@ class Data:
     test: Images
     channels: int
     warnings: tuple[str, ...] = ()
+    watch: ContentWatch = field(default_factory=lambda: ContentWatch(warn), init=False, repr=False, compare=False)
 
     def prepared(self, preprocessing: Preprocessing) -> Data:
         """The same data for another input; nothing is kept of what was decoded for the old one."""
-        return replace(self, **{part: getattr(self, part).prepared(preprocessing) for part in PARTS})
+        parts = {part: getattr(self, part).prepared(preprocessing) for part in PARTS}
+        return replace(self, **parts)
 
     def preload(self, parts: tuple[str, ...] = PARTS, progress: Progress | None = None) -> None:
         """Decode these parts now, so that a broken image is found here; a part that is decoded already stays.
@@ -59,9 +64,15 @@ class Data:
         Raises:
             DataError: images cannot be decoded; says how many and names the first.
         """
+        whole: dict[str, Images] = {part: getattr(self, part) for part in PARTS}
         for part in parts:
-            images: Images = getattr(self, part)
-            images.preload(f"Reading {self.name} ({part})", progress, self.name)
+            images = whole[part]
+            images.when_read = partial(self.watch.compare, whole)
+            for remark in images.preload(f"Reading {self.name} ({part})", progress, self.name):
+                warn(remark)
+            for other in whole.values():
+                if images.kind is not None and other.kind is not None:
+                    require_one_kind(images.kind, other.kind, images.preprocessing)
 
 
 def known_data() -> list[str]:
