@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from PIL import Image, UnidentifiedImageError
-from torchvision.io import ImageReadMode, decode_png
 
 from cnngraph.datasets import dicom, pnm, tiff
 from cnngraph.datasets.picture import Picture, from_numbers, from_pil
@@ -83,6 +82,12 @@ def _is_deep_colour_png(data: bytes) -> bool:
 
 
 def _decode_deep_png(data: bytes) -> Picture:
+    try:  # torchvision 0.29 says that its decoders will go one day
+        from torchvision.io import ImageReadMode, decode_png
+    except ImportError as error:
+        raise DataError(
+            "is a PNG of 16-bit colours, which this torchvision does not read.", "Convert it to TIFF."
+        ) from error
     tensor = decode_png(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.UNCHANGED)
     numbers = tensor.permute(1, 2, 0).numpy()
     return from_numbers(numbers[..., : 1 if numbers.shape[2] < 3 else 3])  # without alpha

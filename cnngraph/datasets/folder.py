@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from cnngraph.datasets.pixels import FilePixels, Part, RawData
+from cnngraph.datasets.volumes import volumes_error
 from cnngraph.errors import DataError, NotFoundError
 
 __all__ = ["read"]
 
-_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+_SUFFIXES = {".bmp", ".dcm", ".dicom", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _PARTS = {
     "train": ("train", "training"),
     "validation": ("val", "valid", "validation"),
@@ -68,7 +69,9 @@ def _list_images(path: Path, classes: list[str]) -> Part:
             continue
         found = _files(folder)
         if not found:
-            raise DataError(f"The class folder {folder} holds no images.", "Fill it or delete it.")
+            raise volumes_error(folder) or DataError(
+                f"The class folder {folder} holds no images.", "Fill it or delete it."
+            )
         files += found
         labels += [label] * len(found)
     return Part(FilePixels(files), np.array(labels, dtype=np.int64))
