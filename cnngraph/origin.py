@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 
 from cnngraph.plan import Plan
 
-__all__ = ["Origin", "Preprocessing", "get_origin", "set_origin"]
+__all__ = ["Origin", "Preprocessing", "get_origin", "get_preprocessing", "set_origin", "set_preprocessing"]
 
 _ATTRIBUTE = "cnngraph_origin"
+_PREPROCESSING = "cnngraph_preprocessing"
 
 
 class Preprocessing(BaseModel):
@@ -120,3 +121,18 @@ def get_origin(model: object) -> Origin | None:
 def set_origin(model: object, origin: Origin) -> None:
     """Attach ``origin`` to a live net; it survives ``copy.deepcopy`` and is no part of the state dict."""
     object.__setattr__(model, _ATTRIBUTE, origin)
+
+
+def get_preprocessing(model: object) -> Preprocessing | None:
+    """How a net that was loaded wants its images, or ``None`` where that is not known.
+
+    net = cg.load("slim/")
+    cg.get_preprocessing(net).value_range
+    """
+    wanted = getattr(model, _PREPROCESSING, None)
+    return wanted if isinstance(wanted, Preprocessing) else None
+
+
+def set_preprocessing(model: object, wanted: Preprocessing) -> None:
+    """Attach ``wanted`` to a live net, so that it is saved and exported with it; it survives ``copy.deepcopy``."""
+    object.__setattr__(model, _PREPROCESSING, wanted)

@@ -29,6 +29,7 @@ from cnngraph.settings import load_settings
 if TYPE_CHECKING:
     from cnngraph.network.tables import Network
     from cnngraph.network.trace import trace
+    from cnngraph.origin import Preprocessing, get_preprocessing
     from cnngraph.plan import Plan, Removal, read_plan, write_plan
     from cnngraph.pruning.filters import plan_filters
     from cnngraph.shipping.export import export
@@ -45,12 +46,14 @@ __all__ = [
     "Graph",
     "Network",
     "Plan",
+    "Preprocessing",
     "Removal",
     "Verification",
     "apply",
     "connect",
     "coupled",
     "export",
+    "get_preprocessing",
     "load",
     "plan_filters",
     "read_plan",
@@ -66,11 +69,13 @@ __all__ = [
 _HOMES = {
     "Network": "cnngraph.network.tables",
     "Plan": "cnngraph.plan",
+    "Preprocessing": "cnngraph.origin",
     "Removal": "cnngraph.plan",
     "Verification": "cnngraph.surgery.verify",
     "apply": "cnngraph.surgery.apply",
     "coupled": "cnngraph.surgery.channels.coupling",
     "export": "cnngraph.shipping.export",
+    "get_preprocessing": "cnngraph.origin",
     "load": "cnngraph.surgery.saved",
     "plan_filters": "cnngraph.pruning.filters",
     "read_plan": "cnngraph.plan",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import weakref
 from dataclasses import asdict, dataclass, fields
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -169,6 +171,25 @@ def saved_folder(settings: Settings, key: str) -> Path:
     return settings.home / "models" / key
 
 
+def _own_folder(models: Path, prepared: Prepared) -> Path:
+    """A folder for the saved model, named by its weights; by its preprocessing too, where the same weights are kept
+    with another one already."""
+    folder = models / prepared.sha256[:12]
+    wanted = _preprocessing_of(prepared.model)
+    if not folder.exists() or _preprocessing_of(folder) == wanted:
+        return folder
+    return models / f"{prepared.sha256[:12]}-{sha256(wanted.encode()).hexdigest()[:6]}"
+
+
+def _preprocessing_of(folder: Path) -> str:
+    """What a saved model says of its images, as text that can be compared; "" where it cannot be read."""
+    try:
+        known = json.loads((folder / "model.json").read_bytes())
+    except (OSError, ValueError):
+        return ""
+    return json.dumps(known.get("preprocessing"), sort_keys=True) if isinstance(known, dict) else ""
+
+
 def store(
     database: Database,
     settings: Settings,
@@ -194,7 +215,7 @@ def store(
         f"{name} has {size['nodes']:,} nodes and {size['relationships']:,} relationships: "
         f"about {size['gigabytes']:.2f} GB and {size['minutes']:.1f} minutes in the database."
     )
-    folder = saved_folder(settings, split_key(name, settings.owner)) / prepared.sha256[:12]
+    folder = _own_folder(saved_folder(settings, split_key(name, settings.owner)), prepared)
     if not dry_run and not folder.exists():
         # The name of the folder says its content, so that no model's file is ever overwritten by another's.
         part = Path(tempfile.mkdtemp(prefix=".part-", dir=_made(folder.parent)))

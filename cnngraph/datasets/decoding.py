@@ -9,24 +9,28 @@ from typing import Any
 
 import torch
 from PIL import Image, UnidentifiedImageError
-from torchvision.io import ImageReadMode, decode_png
 
 from cnngraph.datasets import dicom, pnm, tiff
 from cnngraph.datasets.picture import Picture, from_numbers, from_pil
 from cnngraph.errors import DataError
 
-__all__ = ["decode"]
+__all__ = ["BrokenImageError", "decode"]
 
 # What PIL and torchvision raise for broken files, depending on the format and on where the file is broken.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, RuntimeError, Image.DecompressionBombError)
 _TURNED = 274  # the EXIF tag of the orientation; 1 is upright
 
 
+class BrokenImageError(DataError):
+    """A file that is no image, or is not whole."""
+
+
 def decode(data: bytes, path: str, digest: int = 0) -> Picture:
     """Decode the content ``data`` of the file ``path``; alpha is dropped, no rotation is done.
 
     Raises:
-        DataError: it is no image, is broken, or is of a kind that cannot be read rightly; names the file.
+        BrokenImageError: it is no image, or is broken; names the file.
+        DataError: it is of a kind that cannot be read rightly, or needs a package that is not installed.
     """
     try:
         if dicom.is_dicom(path):
@@ -36,12 +40,14 @@ def decode(data: bytes, path: str, digest: int = 0) -> Picture:
         else:
             picture = _decode_by_pil(data)
     except UnidentifiedImageError as error:
-        raise DataError(f"{path} is no readable image: its format is unknown.", "Mend or delete the file.") from error
+        raise BrokenImageError(
+            f"{path} is no readable image: its format is unknown.", "Mend or delete the file."
+        ) from error
     except DataError as error:
         raise DataError(f"{path} {error.message}", error.hint) from error
     except _BROKEN as error:
         reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
-        raise DataError(f"{path} is no readable image: {reason}.", "Mend or delete the file.") from error
+        raise BrokenImageError(f"{path} is no readable image: {reason}.", "Mend or delete the file.") from error
     return replace(picture, digest=digest)
 
 
@@ -76,6 +82,12 @@ def _is_deep_colour_png(data: bytes) -> bool:
 
 
 def _decode_deep_png(data: bytes) -> Picture:
+    try:  # torchvision 0.29 says that its decoders will go one day
+        from torchvision.io import ImageReadMode, decode_png
+    except ImportError as error:
+        raise DataError(
+            "is a PNG of 16-bit colours, which this torchvision does not read.", "Convert it to TIFF."
+        ) from error
     tensor = decode_png(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.UNCHANGED)
     numbers = tensor.permute(1, 2, 0).numpy()
     return from_numbers(numbers[..., : 1 if numbers.shape[2] < 3 else 3])  # without alpha

@@ -10,6 +10,7 @@ import numpy as np
 from cnngraph.datasets.layout import Layout, find_layout, says_nothing
 from cnngraph.datasets.listing import Listing, Passed, list_images, look_into
 from cnngraph.datasets.pixels import FilePixels, Part, RawData
+from cnngraph.datasets.volumes import volumes_error
 from cnngraph.errors import DataError, NotFoundError, nearest
 
 __all__ = ["read"]
@@ -125,7 +126,9 @@ def _judge_empty(folder: Path, part: str, listings: list[Listing], classes: list
     """A class without images cannot be learnt; one that is only not judged is said."""
     empty = [name for name, listing in zip(classes, listings, strict=True) if not listing.names]
     if empty and part == "train":
-        raise DataError(f"The class folder {folder / empty[0]} holds no images.", "Fill it or delete it.")
+        raise volumes_error(folder / empty[0]) or DataError(
+            f"The class folder {folder / empty[0]} holds no images.", "Fill it or delete it."
+        )
     if empty:
         more = f" and {len(empty) - 3} more" if len(empty) > 3 else ""
         warnings.append(f"{folder.name} has no images of {', '.join(empty[:3])}{more}.")

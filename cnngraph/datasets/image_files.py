@@ -6,7 +6,7 @@ __all__ = ["SUFFIXES", "is_hidden", "is_image"]
 
 # Small letters, without the dot.
 SUFFIXES = frozenset(
-    {"bmp", "gif", "jpe", "jpeg", "jpg", "jfif", "pbm", "pgm", "png", "pnm", "ppm", "tif", "tiff", "webp"}
+    "bmp dcm dicom gif jpe jpeg jpg jfif pbm pgm png pnm ppm tif tiff webp".split()  # noqa: SIM905
 )
 # Left by systems and programs beside what a person put there; small letters.
 _LEFT_BY_SYSTEMS = frozenset(

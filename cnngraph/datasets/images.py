@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +16,10 @@ from numpy.typing import NDArray
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
 from cnngraph.console import Progress, Quiet
-from cnngraph.datasets.picture import Kind
+from cnngraph.datasets.decoding import BrokenImageError
+from cnngraph.datasets.picture import Kind, Picture
 from cnngraph.datasets.pixels import Pixels, Prepared, RangeNeededError, prepare
-from cnngraph.datasets.survey import Look, look_at, require_one_kind, require_range, sample_rows
+from cnngraph.datasets.survey import Look, look_at, require_one_kind, require_range, sample_rows, turned
 from cnngraph.errors import DataError
 from cnngraph.origin import Preprocessing
 
@@ -37,6 +39,8 @@ class Images(Dataset[tuple[torch.Tensor, torch.Tensor | int]]):
     Attributes:
         labels: int64 of shape (N,).
         preprocessing: size, channels, mean and std that the tensors have.
+        digests: of the content of each image, equal for equal files; ``None`` until all of them were read.
+        when_read: called once they were; for images that are not kept that is in the first pass over them.
     """
 
     def __init__(
@@ -54,7 +58,8 @@ class Images(Dataset[tuple[torch.Tensor, torch.Tensor | int]]):
         self._first: tuple[str, Kind] | None = None
         self._looks: list[Look] | None = None
         self.digests: NDArray[np.uint64] | None = None
-        self.dark: str | None = None
+        self.when_read: Callable[[], None] | None = None
+        self._digests_so_far: NDArray[np.uint64] | None = None
         self._moving: set[int] = set()
         self._prepare_as(preprocessing)
 
@@ -82,7 +87,7 @@ class Images(Dataset[tuple[torch.Tensor, torch.Tensor | int]]):
             batch, labels = self[[int(index)]]
             return batch[0], int(labels[0])
         rows = np.asarray(index, dtype=np.int64)
-        stored = self._decode(self._places[rows]) if self._cache is None else self._cache[rows]
+        stored = self._decode(rows) if self._cache is None else self._cache[rows]
         batch = torch.from_numpy(stored)
         if batch.dtype == torch.uint8:
             batch = (batch.float() - self._mean_of_bytes) * self._scale_of_bytes
@@ -98,6 +103,7 @@ class Images(Dataset[tuple[torch.Tensor, torch.Tensor | int]]):
         part._places, part.labels = self._places[chosen], self.labels[chosen]
         part._cache = None if self._cache is None else self._cache[chosen]
         part.digests = None if self.digests is None else self.digests[chosen]
+        part.when_read = part._digests_so_far = None
         part._looks = None if self._cache is None else self._looks
         return part
 
@@ -105,6 +111,7 @@ class Images(Dataset[tuple[torch.Tensor, torch.Tensor | int]]):
         """The same images for another input; nothing is kept of what was decoded for the old one."""
         again = self._copy()
         again._cache, again._looks, again._moving = None, None, set()
+        again.digests = again._digests_so_far = again.when_read = None
         again._prepare_as(preprocessing)
         return again
 
@@ -118,21 +125,13 @@ class Images(Dataset[tuple[torch.Tensor, torch.Tensor | int]]):
         """The name of one image and the kind of its numbers; ``None`` before any was decoded."""
         return self._first
 
-    @property
-    def moving(self) -> int:
-        """How many of the images that were decoded are the first frame of an animation."""
-        return len(self._moving)
-
-    @property
-    def turned(self) -> int:
-        """How many of the surveyed images ask for a rotation, which is not done."""
-        return sum(look.turned for look in self._looks or ())
-
     def name(self, row: int) -> str:
         """What a person calls the image at ``row``."""
         return self._pixels.name(int(self._places[row]))
 
-    def preload(self, what: str = "Reading images", progress: Progress | None = None, data: str = "the data") -> None:
+    def preload(
+        self, what: str = "Reading images", progress: Progress | None = None, data: str = "the data"
+    ) -> list[str]:
         """Decode every image once and keep it, if all of them fit in a gigabyte; nothing is done the second time.
 
         At most 64 of them are looked at first: what their numbers span, and whether they are of one kind.
@@ -140,95 +139,119 @@ class Images(Dataset[tuple[torch.Tensor, torch.Tensor | int]]):
         Args:
             what: for the progress. data: name of the data, for the messages.
 
+        Returns:
+            sentences for a person about what is odd but was read.
+
         Raises:
-            DataError: images cannot be decoded (says how many and names the first), are of several kinds, or use
-                under a tenth of the range that their numbers are read by.
+            DataError: images cannot be decoded (says how many and names the first), are of several kinds, have bands
+                that the net does not read, or use under a tenth of the range that their numbers are read by.
         """
-        if self._looks is not None or not len(self):
-            return
+        if self._cache is not None or self._looks is not None or not len(self):
+            return []
         shown = progress or Quiet()
         shown.start(what, len(self))
-        sample = sample_rows(len(self))
         digests = np.zeros(len(self), dtype=np.uint64)
-        looked = self._survey(sample, digests, data)
+        prepared, remarks, broken = self._survey(digests, shown, data)
+        first = next(iter(prepared.values()), np.empty(0, dtype=np.uint8))
         height, width = self.preprocessing.size
-        bytes_each = self._stored_channels * height * width * looked[0].itemsize
-        if len(self) * bytes_each > CACHE_BYTES:
-            return
-        cache = np.empty((len(self), self._stored_channels, height, width), dtype=looked[0].dtype)
-        for row, prepared in zip(sample, looked, strict=True):
-            cache[row] = _as_type(prepared, cache.dtype)
-        shown.advance(len(sample))
-
-        chosen = set(sample)
+        shape = (len(self), self._stored_channels, height, width)
+        if math.prod(shape) * first.itemsize > CACHE_BYTES:
+            _refuse_broken(broken, len(self))
+            self._digests_so_far = digests
+            return remarks
+        cache = np.empty(shape, dtype=first.dtype)
+        for row, image in prepared.items():
+            cache[row] = _as_type(image, cache.dtype)
 
         def fill(row: int) -> None:
-            cache[row] = _as_type(self._one(int(self._places[row]), digests, row), cache.dtype)
+            cache[row] = _as_type(self._one(row, digests), cache.dtype)
 
-        self._each(fill, (row for row in range(len(self)) if row not in chosen), shown)
-        self._cache, self.digests = cache, digests
+        surveyed = set(sample_rows(len(self)))
+        broken += self._each(fill, (row for row in range(len(self)) if row not in surveyed), shown)
+        _refuse_broken(broken, len(self))
+        self._cache = cache
+        self._finish_digests(digests)
+        if self._moving:
+            remarks.append(f"{len(self._moving):,} images of {data} are animations: only their first frame is read.")
+        return remarks
 
-    def _survey(self, sample: list[int], digests: NDArray[np.uint64], data: str) -> list[Prepared]:
-        """Look at the images of ``sample``; returns them prepared."""
+    def _survey(
+        self, digests: NDArray[np.uint64], shown: Progress, data: str
+    ) -> tuple[dict[int, Prepared], list[str], list[BrokenImageError]]:
+        """Look at a sample of the images: what they become by row, sentences about them, and those that are broken."""
         looks: dict[int, Look] = {}
         prepared: dict[int, Prepared] = {}
 
         def look(row: int) -> None:
-            place = int(self._places[row])
-            picture = self._pixels.picture(place)
-            name = self._pixels.name(place)
-            digests[row] = picture.digest
-            if picture.moving:
-                self._moving.add(place)
-            looks[row] = look_at(picture, name)
+            picture = self._picture(row, digests)
+            looks[row] = look_at(picture, self.name(row))
             with contextlib.suppress(RangeNeededError):  # said below, with the range that was seen
-                prepared[row] = prepare(picture, self.preprocessing, self._stored_channels, name)
+                prepared[row] = prepare(picture, self.preprocessing, self._stored_channels, self.name(row))
 
-        self._each(look, iter(sample), Quiet())
-        self._looks = [looks[row] for row in sample]
-        first = self._looks[0]
-        self._first = (first.name, first.kind)
+        broken = self._each(look, sample_rows(len(self)), shown)
+        self._looks = [looks[row] for row in sorted(looks)]
+        if not looks or not self._pixels.in_files:
+            return prepared, [], broken
+        self._first = (self._looks[0].name, self._looks[0].kind)
         for other in self._looks:
             require_one_kind(self._first, (other.name, other.kind), self.preprocessing)
-        if self._pixels.in_files:
-            self.dark = require_range(self._looks, self.preprocessing, data)
-        return [prepared[row] for row in sample]
+        return prepared, [*require_range(self._looks, self.preprocessing, data), *turned(self._looks)], broken
 
-    def _each(self, work: Callable[[int], None], rows: Iterable[int], shown: Progress) -> None:
-        """Do ``work`` for every row, in threads; says how many are broken and names the first."""
+    def _each(self, work: Callable[[int], None], rows: Iterable[int], shown: Progress) -> list[BrokenImageError]:
+        """Do ``work`` for every row, in threads; the images that are broken."""
 
-        def attempt(row: int) -> DataError | None:
+        def attempt(row: int) -> BrokenImageError | None:
             try:
                 work(row)
-            except DataError as error:
+            except BrokenImageError as error:
                 return error
             return None
 
-        broken: list[DataError] = []
+        broken: list[BrokenImageError] = []
         rows = iter(rows)
         with ThreadPoolExecutor(_THREADS) as threads:
             while chunk := list(islice(rows, 1000)):
                 broken += [error for error in threads.map(attempt, chunk) if error is not None]
                 shown.advance(len(chunk))
-        if broken:
-            more = f" {len(broken)} of {len(self)} images are broken." if len(broken) > 1 else ""
-            raise DataError(broken[0].message + more, broken[0].hint) from broken[0]
+        return broken
 
-    def _decode(self, places: NDArray[np.int64]) -> Prepared:
-        if len(places) == 1:
-            return np.array(self._one(int(places[0])))[None]
-        with ThreadPoolExecutor(_THREADS) as threads:
-            return np.stack(list(threads.map(self._one, places.tolist())))
+    def _decode(self, rows: NDArray[np.int64]) -> Prepared:
+        digests = self._digests_so_far
 
-    def _one(self, place: int, digests: NDArray[np.uint64] | None = None, row: int = 0) -> Prepared:
-        picture, name = self._pixels.picture(place), self._pixels.name(place)
+        if len(rows) == 1:
+            stored = np.array(self._one(int(rows[0]), digests))[None]
+        else:
+            with ThreadPoolExecutor(_THREADS) as threads:
+                stored = np.stack(list(threads.map(lambda row: self._one(row, digests), rows.tolist())))
+        if digests is not None and digests.all():
+            self._finish_digests(digests)
+        return stored
+
+    def _finish_digests(self, digests: NDArray[np.uint64]) -> None:
+        self.digests, self._digests_so_far = digests, None
+        if self.when_read is not None:
+            self.when_read()
+
+    def _picture(self, row: int, digests: NDArray[np.uint64] | None) -> Picture:
+        """Decode the image at ``row``, and remember what it is."""
+        place = int(self._places[row])
+        picture = self._pixels.picture(place)
         if self._first is not None:
-            require_one_kind(self._first, (name, picture.kind), self.preprocessing)
+            require_one_kind(self._first, (self.name(row), picture.kind), self.preprocessing)
         if digests is not None:
             digests[row] = picture.digest
         if picture.moving:
             self._moving.add(place)
-        return prepare(picture, self.preprocessing, self._stored_channels, name)
+        return picture
+
+    def _one(self, row: int, digests: NDArray[np.uint64] | None) -> Prepared:
+        return prepare(self._picture(row, digests), self.preprocessing, self._stored_channels, self.name(row))
+
+
+def _refuse_broken(broken: list[BrokenImageError], images: int) -> None:
+    if broken:
+        more = f" {len(broken)} of {images} images are broken." if len(broken) > 1 else ""
+        raise DataError(broken[0].message + more, broken[0].hint) from broken[0]
 
 
 def _as_type(prepared: Prepared, dtype: np.dtype[Any]) -> Prepared:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnngraph.datasets.decoding import decode
+from cnngraph.datasets.decoding import BrokenImageError, decode
 from cnngraph.datasets.picture import Picture
 from cnngraph.errors import DataError
 from cnngraph.origin import Preprocessing
@@ -90,8 +90,8 @@ class FilePixels:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise DataError(
-                f"{path} cannot be read: {error.strerror or type(error).__name__}.", "Mend or delete the file."
+            raise BrokenImageError(
+                f"{path} is no readable image: {error.strerror or type(error).__name__}.", "Mend or delete the file."
             ) from error
         return replace(decode(data, str(path)), digest=_digest(data))
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cnngraph.console import Progress
+from cnngraph.console import Progress, warn
 from cnngraph.datasets import digits, folder, torchvision_sets
 from cnngraph.datasets.former_split import record_of_folder, record_of_set
 from cnngraph.datasets.images import Images, loader
 from cnngraph.datasets.parts import Pool
 from cnngraph.datasets.pixels import RawData
+from cnngraph.datasets.same_content import ContentWatch
 from cnngraph.datasets.split import stratified_subset
 from cnngraph.datasets.split_file import groups_by, read_split_file
 from cnngraph.datasets.split_record import Change, SplitRecord
+from cnngraph.datasets.survey import require_one_kind
 from cnngraph.errors import DataError, NotFoundError, UsageError, nearest
 from cnngraph.origin import Preprocessing
 from cnngraph.settings import cache_dir
@@ -60,10 +63,12 @@ class Data:
     taken_from: Mapping[str, str] = field(default_factory=dict)
     record: SplitRecord | None = None
     change: Change | None = None
+    watch: ContentWatch = field(default_factory=lambda: ContentWatch(warn), init=False, repr=False, compare=False)
 
     def prepared(self, preprocessing: Preprocessing) -> Data:
         """The same data for another input; nothing is kept of what was decoded for the old one."""
-        return replace(self, **{part: getattr(self, part).prepared(preprocessing) for part in PARTS})
+        parts = {part: getattr(self, part).prepared(preprocessing) for part in PARTS}
+        return replace(self, **parts)
 
     def preload(self, parts: tuple[str, ...] = PARTS, progress: Progress | None = None) -> None:
         """Decode these parts now, so that a broken image is found here; a part that is decoded already stays.
@@ -71,9 +76,15 @@ class Data:
         Raises:
             DataError: images cannot be decoded; says how many and names the first.
         """
+        whole: dict[str, Images] = {part: getattr(self, part) for part in PARTS}
         for part in parts:
-            images: Images = getattr(self, part)
-            images.preload(f"Reading {self.name} ({part})", progress, self.name)
+            images = whole[part]
+            images.when_read = partial(self.watch.compare, whole)
+            for remark in images.preload(f"Reading {self.name} ({part})", progress, self.name):
+                warn(remark)
+            for other in whole.values():
+                if images.kind is not None and other.kind is not None:
+                    require_one_kind(images.kind, other.kind, images.preprocessing)
 
 
 def known_data() -> list[str]:

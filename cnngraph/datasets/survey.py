@@ -11,7 +11,7 @@ from cnngraph.datasets.picture import EIGHT_BIT, Kind, Picture
 from cnngraph.errors import DataError
 from cnngraph.origin import Preprocessing
 
-__all__ = ["SURVEYED", "Look", "look_at", "require_one_kind", "require_range", "sample_rows"]
+__all__ = ["SURVEYED", "Look", "look_at", "require_one_kind", "require_range", "sample_rows", "turned"]
 
 SURVEYED = 64  # images of each part
 _LEAST_SHARE = 0.1  # of the range that the numbers must span: what spans less is nearly one grey
@@ -55,10 +55,10 @@ def require_one_kind(one: tuple[str, Kind], other: tuple[str, Kind], preprocessi
     )
 
 
-def require_range(looks: Sequence[Look], preprocessing: Preprocessing, data: str) -> str | None:
+def require_range(looks: Sequence[Look], preprocessing: Preprocessing, data: str) -> list[str]:
     """Compare the range that the numbers are read by with what is seen of them.
 
-    Returns a sentence for a person where 8-bit images, which nobody gave a range, use under a tenth of theirs: they
+    Returns a sentence for a person, where 8-bit images, which nobody gave a range, use under a tenth of theirs: they
     are dark, but whole.
 
     Raises:
@@ -82,8 +82,17 @@ def require_range(looks: Sequence[Look], preprocessing: Preprocessing, data: str
         message = f"The images of {data} use values {seen} of {whole}, under a tenth of the range."
         if first.kind != EIGHT_BIT or preprocessing.value_range is not None:
             raise DataError(message, say)
-        return f"{message} {say}"
-    return None
+        return [f"{message} {say}"]
+    return []
+
+
+def turned(looks: Sequence[Look]) -> list[str]:
+    """A sentence where images of a camera say in their EXIF data that they are turned."""
+    count = sum(look.turned for look in looks)
+    if not count:
+        return []
+    asked = f"{count} of {len(looks)} images that were looked at ask in their EXIF data to be turned."
+    return [f"{asked} They are read as they are stored, as torchvision does; turn the files if the net shall see so."]
 
 
 def _advice(low: float, high: float) -> str:

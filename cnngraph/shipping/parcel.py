@@ -18,7 +18,7 @@ from cnngraph.network.trace import weights_sha256
 from cnngraph.origin import Preprocessing, get_origin
 from cnngraph.surgery.description import FORMAT, Description
 from cnngraph.surgery.sample import input_shape_of
-from cnngraph.surgery.saved import Saved, describe, read_saved
+from cnngraph.surgery.saved import Saved, describe, own_preprocessing, read_saved
 
 __all__ = ["Parcel", "pack", "pack_saved"]
 
@@ -98,6 +98,7 @@ def pack(
 
     Args:
         input_shape: (channels, height, width); by default what ``preprocessing`` or the net's origin says.
+        preprocessing: by default what a net that was loaded wants.
 
     Raises:
         ModelError: its weights are NaN or infinite, or lie on no device.
@@ -105,6 +106,7 @@ def pack(
     model = unwrapped(model)
     require_values(model)
     require_finite(model, "The net")
+    preprocessing = preprocessing or own_preprocessing(model, input_shape)
     if input_shape is None and preprocessing is not None:
         input_shape = (preprocessing.channels, *preprocessing.size)
     twin = copy.deepcopy(model).cpu().eval()

@@ -27,14 +27,14 @@ from cnngraph.files import file_sha256, recover_folder, replace_folder
 from cnngraph.models.weights import require_finite, require_values
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.network.trace import weights_sha256
-from cnngraph.origin import Origin, Preprocessing
+from cnngraph.origin import Origin, Preprocessing, get_preprocessing, set_preprocessing
 from cnngraph.surgery import single_file
 from cnngraph.surgery.description import FORMAT, JOINS_SINCE, SPLIT_SINCE, Description, parse
 from cnngraph.surgery.rebuilding import fill, origin_for, rebuild
 from cnngraph.surgery.sample import input_shape_of
 from cnngraph.surgery.split_keys import SPLIT_FILE, read_keys, write_keys
 
-__all__ = ["Saved", "describe", "is_saved", "load", "read_saved", "save"]
+__all__ = ["Saved", "describe", "is_saved", "load", "own_preprocessing", "read_saved", "save"]
 
 _DESCRIPTION = "model.json"
 _WEIGHTS = "weights.safetensors"
@@ -104,6 +104,7 @@ def save(
         options: of that architecture; by default the origin's, else the number of classes.
         input_shape: (channels, height, width); by default what ``preprocessing`` or the origin says.
         split: which images it was trained and judged on (``Data.record``), so that these stay apart.
+        preprocessing: how it wants its images; by default what a net that was loaded wants.
 
     Raises:
         ModelError: the net cannot be built again from its architecture or comes out as another one, its weights are
@@ -162,6 +163,7 @@ def describe(
     model = unwrapped(model)
     require_values(model)
     require_finite(model, "The net")
+    preprocessing = preprocessing or own_preprocessing(model, input_shape)
     if input_shape is None and preprocessing is not None:
         input_shape = (preprocessing.channels, *preprocessing.size)
     shape = input_shape or input_shape_of(model)
@@ -182,8 +184,19 @@ def describe(
     )
 
 
+def own_preprocessing(model: nn.Module, input_shape: tuple[int, int, int] | None) -> Preprocessing | None:
+    """What the net was loaded with, unless it is for images of another shape."""
+    known = get_preprocessing(model)
+    if known is None or input_shape not in (None, (known.channels, *known.size)):
+        return None
+    return known
+
+
 def load(path: str | Path) -> nn.Module:
-    """The net of a saved model: on the CPU, in eval mode, an ordinary ``nn.Module``. Raises as :func:`read_saved`."""
+    """The net of a saved model: on the CPU, in eval mode, an ordinary ``nn.Module``. Raises as :func:`read_saved`.
+
+    :func:`cnngraph.origin.get_preprocessing` says how it wants its images.
+    """
     return read_saved(path).model
 
 
@@ -249,6 +262,7 @@ def _filled(known: Description, weights: Path) -> Saved:
         ) from error
     _require_the_same_joins(known, rebuilt.joins, weights)
     fill(rebuilt.model, tensors, where=str(weights))
+    set_preprocessing(rebuilt.model, known.preprocessing)
     return Saved(
         model=rebuilt.model.eval(),
         **{name: getattr(known, name) for name in Saved.model_fields if name != "model"},
