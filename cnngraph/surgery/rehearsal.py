@@ -3,7 +3,8 @@
 That everything fits is found out on the followed net; what the user's own code does besides (it reads ``out_channels``
 of a conv that goes, calls a block with arguments of its own, is torn by a value that is overwritten in place) shows
 when the new net runs. On fake tensors that takes neither weights nor images: a forward pass in eval mode, a forward
-and backward pass in train mode.
+and backward pass in train mode. Operators that are not torch's own, and some of torch's, take on fake tensors what they
+refuse on real ones, so that the new net also runs once on two images of zeros, in eval mode.
 """
 
 from __future__ import annotations
@@ -98,6 +99,9 @@ def _failure(model: nn.Module, plan: Plan, shape: tuple[int, int, int]) -> str:
     found = _error_of(lambda: _evaluate(slim, shape))
     if found and not _error_of(lambda: _evaluate(model, shape)):
         return f"in eval mode the net then fails {found}"
+    found = found or failure_of_images(model, slim, shape)
+    if found:
+        return f"on images the net then fails {found}"
     found = _error_of(lambda: _train(slim, shape))
     for size in (shape[1:], *((size, size) for size in _LARGER)):
         images = (shape[0], *size)
