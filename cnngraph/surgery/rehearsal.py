@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from cnngraph.errors import CnngraphError, PlanError
 from cnngraph.models.wrappers import unwrapped
-from cnngraph.network.symbolic import fake_twin, line_of_traceback
+from cnngraph.network.symbolic import fake_twin
 from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.sample import input_shape_of
+from cnngraph.surgery.trial import error_of, failure_on_images
 
 __all__ = ["UnfitError", "rehearse", "sparing"]
 
@@ -96,31 +97,20 @@ def rehearse(model: nn.Module, plan: Plan, *, input_shape: tuple[int, int, int] 
 def _failure(model: nn.Module, plan: Plan, shape: tuple[int, int, int]) -> str:
     """What fails in the net that the plan leaves and not in ``model``, or ""."""
     slim = cut(model, plan, input_shape=shape)
-    found = _error_of(lambda: _evaluate(slim, shape))
-    if found and not _error_of(lambda: _evaluate(model, shape)):
+    found = error_of(lambda: _evaluate(slim, shape))
+    if found and not error_of(lambda: _evaluate(model, shape)):
         return f"in eval mode the net then fails {found}"
-    found = found or failure_of_images(model, slim, shape)
+    found = "" if found else failure_on_images(model, slim, shape)
     if found:
         return f"on images the net then fails {found}"
-    found = _error_of(lambda: _train(slim, shape))
+    found = error_of(lambda: _train(slim, shape))
     for size in (shape[1:], *((size, size) for size in _LARGER)):
         images = (shape[0], *size)
         if not found:
             break
-        if not _error_of(lambda images=images: _train(model, images)):  # type: ignore[misc]
-            found = _error_of(lambda images=images: _train(slim, images))  # type: ignore[misc]
+        if not error_of(lambda images=images: _train(model, images)):  # type: ignore[misc]
+            found = error_of(lambda images=images: _train(slim, images))  # type: ignore[misc]
             return found and f"in train mode the net then fails {found}"
-    return ""
-
-
-def _error_of(run: Callable[[], None]) -> str:
-    """Where ``run`` fails in the user's code, and why; "" if it does not."""
-    try:
-        run()
-    except Exception as error:  # noqa: BLE001 (whatever the user's code raises is the reason that is asked for)
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].partition(" Hint: ")[0].rstrip(".")
-        where = line_of_traceback(error.__traceback__)
-        return f"with: {reason}" if where.startswith(__file__) else f"at {where}: {reason}"
     return ""
 
 
