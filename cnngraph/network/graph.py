@@ -17,11 +17,11 @@ from torch.nn import functional as F
 
 from cnngraph.errors import NotFoundError, TraceError, nearest
 from cnngraph.models.wrappers import unwrapped
-from cnngraph.network.kinds import Window, image_operands, kind_of, module_of, operation_of, window_of
+from cnngraph.network.kinds import image_operands, kind_of, module_of, operation_of, window_of
 from cnngraph.network.receptive import Places, locate
 from cnngraph.network.symbolic import follow_symbolically, left_untouched
 
-__all__ = ["Feed", "Layer", "LayerGraph", "Unit", "follow"]
+__all__ = ["Feed", "Layer", "LayerGraph", "Unit", "follow", "handed_on"]
 
 Pair = tuple[int, int]
 
@@ -36,8 +36,8 @@ class Layer:
         in_channels, out_channels: features for dense layers; ``None`` where the value has no channels.
         kernel, stride, padding, dilation: (rows, columns); ``None`` where there is no sliding window.
         out_height, out_width: ``None`` where the value has no rows and columns any more.
-        parameters: those that no earlier layer has counted. macs: multiply-accumulates for one image: those of
-            convolutions and dense layers, one an element for norms, 0 elsewhere.
+        parameters: those that no earlier layer has counted. macs: multiply-accumulates for one image, of
+            whatever multiplies and adds up (:mod:`cnngraph.network.macs`); one an element for norms.
         node: name of the fx node in ``LayerGraph.graph_module``. caller: path of the module whose ``forward`` makes
             this step ("" for the net itself). line: ``file:line`` of that code ("" where it is torch's own, as in a
             Sequential).
@@ -188,8 +188,8 @@ def follow(model: nn.Module, input_shape: tuple[int, int, int]) -> LayerGraph:
         locate(module)
     nodes = [node for node in module.graph.nodes if node.meta["of_image"]]
     names = _names(nodes, {name for name, _ in model.named_modules()})
-    parameters = _parameters(module)
-    layers = tuple(_layer(index, node, names, parameters) for index, node in enumerate(nodes))
+    counts = (_parameters(module), _macs(module))
+    layers = tuple(_layer(index, node, names, *counts) for index, node in enumerate(nodes))
     if not any(layer.kind == "Conv" for layer in layers):
         raise TraceError(
             f"{type(model).__name__} has no 2-d convolution.", "Only convolutional networks can be mapped."
@@ -240,7 +240,6 @@ def _parameters(module: fx.GraphModule) -> dict[fx.Node, int]:
     """How many parameters each step is the first to use; those of ``get_attr`` go to the layer that reads them."""
     counted: set[int] = set()
     direct: dict[fx.Node, int] = {}
-    inherited: dict[fx.Node, int] = defaultdict(int)
     for node in module.graph.nodes:
         owned: list[nn.Parameter] = []
         called = module_of(node)
@@ -251,11 +250,48 @@ def _parameters(module: fx.GraphModule) -> dict[fx.Node, int]:
             owned = [value] if isinstance(value, nn.Parameter) else []
         fresh = [parameter for parameter in owned if id(parameter) not in counted]
         counted |= {id(parameter) for parameter in fresh}
-        direct[node] = sum(parameter.numel() for parameter in fresh) + inherited[node]
+        direct[node] = sum(parameter.numel() for parameter in fresh)
+    return handed_on(direct)
+
+
+def _macs(module: fx.GraphModule) -> dict[fx.Node, int]:
+    """Multiply-accumulates of each step, for one image; one an element for norms."""
+    elements = {node: math.prod(node.meta["shape"][1:]) for node in module.graph.nodes if _is_norm(node)}
+    return handed_on({node: elements.get(node) or node.meta["macs"] for node in module.graph.nodes})
+
+
+def _is_norm(node: fx.Node) -> bool:
+    return bool(node.meta["of_image"]) and node.op != "output" and kind_of(node) == "Norm"
+
+
+def handed_on(direct: dict[fx.Node, int]) -> dict[fx.Node, int]:
+    """``direct``, where what is no layer (a weight, attention that gives two values) hands its number to a reader.
+
+    Where no layer reads it, as behind a recurrent layer, which gives a tuple in a tuple, the last one before it counts
+    it, so that the sum over layers is that of the net.
+    """
+    found: dict[fx.Node, int] = {}
+    inherited: dict[fx.Node, int] = defaultdict(int)
+    for node, number in direct.items():
+        found[node] = number + inherited[node]
+        if node.meta["of_image"] or not found[node]:
+            continue
         first = next(iter(node.users), None)
-        if not node.meta["of_image"] and first is not None:
-            inherited[first] += direct[node]
-    return direct
+        if first is not None and first.op != "output":
+            inherited[first] += found[node]
+        elif (layer := _layer_before(node)) is not None:
+            found[layer] += found[node]
+    return found
+
+
+def _layer_before(node: fx.Node) -> fx.Node | None:
+    waiting = [*node.all_input_nodes]
+    while waiting:
+        here = waiting.pop(0)
+        if here.meta["of_image"]:
+            return here
+        waiting.extend(here.all_input_nodes)
+    return None
 
 
 def _attribute(module: nn.Module, path: str) -> object:
@@ -263,7 +299,9 @@ def _attribute(module: nn.Module, path: str) -> object:
     return getattr(module.get_submodule(owner), name)
 
 
-def _layer(index: int, node: fx.Node, names: dict[fx.Node, _Name], parameters: dict[fx.Node, int]) -> Layer:
+def _layer(
+    index: int, node: fx.Node, names: dict[fx.Node, _Name], parameters: dict[fx.Node, int], macs: dict[fx.Node, int]
+) -> Layer:
     places: Places = node.meta["places"]
     operands = image_operands(node)
     vanish = places.dims == (None, None) and any(o.meta["places"].dims != (None, None) for o in operands)
@@ -292,7 +330,7 @@ def _layer(index: int, node: fx.Node, names: dict[fx.Node, _Name], parameters: d
         out_height=height,
         out_width=width,
         parameters=parameters[node],
-        macs=_macs(node, kind, channels_in, window),
+        macs=macs[node],
         node=node.name,
         caller=stack[-1] if stack else "",
         line=node.meta.get("line", ""),
@@ -310,16 +348,3 @@ def _channels(node: fx.Node, kind: str) -> int | None:
         return shape[-3]
     rest = [size for dim, size in enumerate(shape) if dim > 0 and dim not in node.meta["places"].dims]
     return rest[0] if len(rest) == 1 or (rest and math.prod(rest) == rest[0]) else None
-
-
-def _macs(node: fx.Node, kind: str, channels_in: int | None, window: Window | None) -> int:
-    if kind not in ("Conv", "Linear", "Norm"):
-        return 0
-    elements: int = math.prod(node.meta["shape"][1:])
-    if kind == "Norm":
-        return elements
-    assert channels_in is not None
-    if kind == "Linear":
-        return elements * channels_in
-    assert window is not None
-    return elements * channels_in // window.groups * window.kernel[0] * window.kernel[1]

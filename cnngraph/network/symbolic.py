@@ -28,6 +28,7 @@ from cnngraph.errors import ModelError, TraceError
 from cnngraph.models.weights import require_values
 from cnngraph.network import known_sizes
 from cnngraph.network.followed import FollowedNet
+from cnngraph.network.macs import counting
 
 __all__ = [
     "BATCH",
@@ -58,7 +59,8 @@ def follow_symbolically(
 
     Every node of the result has ``meta["line"]`` and ``meta["shape"]``: that of its value for a batch of :data:`BATCH`,
     a list of shapes where the value is a tuple of tensors, ``None`` where it is no tensor; then ``meta["value"]`` is
-    the value. The result holds the user's own modules, and the net in ``meta["model"]``; ``model`` is left as it was.
+    the value. ``meta["macs"]`` are its multiply-accumulates for one image. The result holds the user's own modules, and
+    the net in ``meta["model"]``; ``model`` is left as it was.
 
     Args:
         training: follow what train mode does (auxiliary heads) instead of eval mode.
@@ -235,9 +237,17 @@ def _overwrites(node: fx.Node, module: fx.GraphModule) -> bool:
 class _ShapeRecorder(fx.Interpreter):
     current: fx.Node | None = None
 
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module, garbage_collect_values=True)
+        self.of_image: set[fx.Node] = set()
+
     def run_node(self, n: fx.Node) -> Any:
         self.current = n
-        value = super().run_node(n)
+        with counting() as counter:
+            value = super().run_node(n)
+        if n.op == "placeholder" or any(source in self.of_image for source in n.all_input_nodes):
+            self.of_image.add(n)
+        n.meta["macs"] = counter.macs // BATCH if n in self.of_image else counter.macs
         n.meta["shape"] = _shape_of(value)
         if n.meta["shape"] is None:
             n.meta["value"] = value
@@ -284,7 +294,7 @@ def fake_twin(model: nn.Module) -> Iterator[tuple[nn.Module, Callable[[tuple[int
 
 
 def _propagate(module: fx.GraphModule, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> None:
-    recorder = _ShapeRecorder(module, garbage_collect_values=True)
+    recorder = _ShapeRecorder(module)
     try:
         with torch.no_grad(), fake_tensors():
             recorder.run(torch.zeros(shape, device=device, dtype=dtype))

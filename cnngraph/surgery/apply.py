@@ -23,6 +23,7 @@ from cnngraph.surgery.joins.incision import Incision, Join
 from cnngraph.surgery.joins.passage import Copy
 from cnngraph.surgery.joins.refit import Refitted, refit
 from cnngraph.surgery.sample import IMAGES, fitting_images, input_shape_of
+from cnngraph.surgery.trial import failure_on_images
 
 __all__ = ["JoinReport", "Report", "apply", "apply_with_report", "cut"]
 
@@ -121,6 +122,10 @@ def apply_with_report(
     model = unwrapped(model)
     shape = input_shape or input_shape_of(model, loader)
     carved, incision, slim = _carried_out(model, plan, shape, seed)
+    failure = failure_on_images(model, slim, shape)
+    if failure:
+        names = ", ".join(dict.fromkeys(removal.layer for removal in plan.removes))
+        raise PlanError(f"{names} cannot go: on images the net then fails {failure}.", "Remove other layers.")
     gaps = incision.joins if incision else ()
     notes = [*carved.notes, *_notes(incision)]
     joins: list[JoinReport]

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from cnngraph.errors import PlanError
-from cnngraph.network.graph import Layer, LayerGraph
+from cnngraph.network.graph import Layer, LayerGraph, handed_on
 from cnngraph.plan import Plan, Removal, Step
 from cnngraph.surgery.check import resolve
 from cnngraph.surgery.joins.anatomy import Body
@@ -49,7 +49,11 @@ class Costs:
         removals = tuple(item if isinstance(item, Removal) else Removal(layer=item) for item in removes)
         incision = resolve(self._body, removals)
         places = {node: adapter for adapter in incision.adapters.values() for node in adapter.nodes}
-        macs = {layer.layer: _macs(layer, incision, places.get(layer.node)) for layer in self._graph.layers}
+        along = self._along(incision)
+        macs = {
+            layer.layer: _macs(layer, incision, places.get(layer.node), along[layer.node])
+            for layer in self._graph.layers
+        }
         return Cost(self._parameters(incision), sum(macs.values()), self._latency(incision, macs))
 
     def annotate(self, plan: Plan) -> Plan:
@@ -62,6 +66,14 @@ class Costs:
         except PlanError:
             return step
         return step.model_copy(update=asdict(found))
+
+    def _along(self, incision: Incision) -> dict[str, int]:
+        """Multiply-accumulates of what is no layer, by the step that reads it."""
+        nodes = self._graph.graph_module.graph.nodes
+        direct = {
+            node: 0 if node.meta["of_image"] else incision.macs.get(node.name, node.meta["macs"]) for node in nodes
+        }
+        return {node.name: macs for node, macs in handed_on(direct).items()}
 
     def _parameters(self, incision: Incision) -> int:
         module = self._graph.graph_module
@@ -114,16 +126,20 @@ def _stays(module: nn.Module, incision: Incision) -> Iterator[nn.Parameter]:
             yield from part.parameters(recurse=False)
 
 
-def _macs(layer: Layer, incision: Incision, adapter: Filling | None) -> int:
+def _macs(layer: Layer, incision: Incision, adapter: Filling | None, along: int) -> int:
     if adapter is not None:
         assert layer.out_height is not None and layer.out_width is not None
         return adapter.inputs * adapter.outputs * layer.out_height * layer.out_width
     shape = incision.shapes.get(layer.node)
     if shape is None or layer.macs == 0:
         return 0
+    if layer.node in incision.macs:
+        return incision.macs[layer.node] + along
+    if layer.kind not in ("Conv", "Linear", "Norm"):
+        return layer.macs  # it reads what it read
     elements = math.prod(shape[1:])
-    if layer.kind not in ("Conv", "Linear"):
-        return elements
+    if layer.kind == "Norm":
+        return elements + along
     resize = incision.resized.get(layer.module or layer.caller)
     inputs = resize.inputs if resize else (layer.in_channels or 0)
-    return elements * inputs * math.prod(layer.kernel or (1,)) // (layer.groups or 1)
+    return elements * inputs * math.prod(layer.kernel or (1,)) // (layer.groups or 1) + along

@@ -3,7 +3,8 @@
 That everything fits is found out on the followed net; what the user's own code does besides (it reads ``out_channels``
 of a conv that goes, calls a block with arguments of its own, is torn by a value that is overwritten in place) shows
 when the new net runs. On fake tensors that takes neither weights nor images: a forward pass in eval mode, a forward
-and backward pass in train mode.
+and backward pass in train mode. Operators that are not torch's own, and some of torch's, take on fake tensors what they
+refuse on real ones, so that the new net also runs once on two images of zeros, in eval mode.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from torch import nn
 from cnngraph.errors import CnngraphError, PlanError
 from cnngraph.models.outputs import tensors_of
 from cnngraph.models.wrappers import unwrapped
-from cnngraph.network.symbolic import fake_twin, line_of_traceback
+from cnngraph.network.symbolic import fake_twin
 from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.sample import input_shape_of
+from cnngraph.surgery.trial import error_of, failure_on_images
 
 __all__ = ["UnfitError", "rehearse", "sparing"]
 
@@ -96,28 +98,20 @@ def rehearse(model: nn.Module, plan: Plan, *, input_shape: tuple[int, int, int] 
 def _failure(model: nn.Module, plan: Plan, shape: tuple[int, int, int]) -> str:
     """What fails in the net that the plan leaves and not in ``model``, or ""."""
     slim = cut(model, plan, input_shape=shape)
-    found = _error_of(lambda: _evaluate(slim, shape))
-    if found and not _error_of(lambda: _evaluate(model, shape)):
+    found = error_of(lambda: _evaluate(slim, shape))
+    if found and not error_of(lambda: _evaluate(model, shape)):
         return f"in eval mode the net then fails {found}"
-    found = _error_of(lambda: _train(slim, shape))
+    found = "" if found else failure_on_images(model, slim, shape)
+    if found:
+        return f"on images the net then fails {found}"
+    found = error_of(lambda: _train(slim, shape))
     for size in (shape[1:], *((size, size) for size in _LARGER)):
         images = (shape[0], *size)
         if not found:
             break
-        if not _error_of(lambda images=images: _train(model, images)):  # type: ignore[misc]
-            found = _error_of(lambda images=images: _train(slim, images))  # type: ignore[misc]
+        if not error_of(lambda images=images: _train(model, images)):  # type: ignore[misc]
+            found = error_of(lambda images=images: _train(slim, images))  # type: ignore[misc]
             return found and f"in train mode the net then fails {found}"
-    return ""
-
-
-def _error_of(run: Callable[[], None]) -> str:
-    """Where ``run`` fails in the user's code, and why; "" if it does not."""
-    try:
-        run()
-    except Exception as error:  # noqa: BLE001 (whatever the user's code raises is the reason that is asked for)
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].partition(" Hint: ")[0].rstrip(".")
-        where = line_of_traceback(error.__traceback__)
-        return f"with: {reason}" if where.startswith(__file__) else f"at {where}: {reason}"
     return ""
 
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.nn.utils import parametrize
 
 from cnngraph.network.known_sizes import ASKED
-from cnngraph.network.symbolic import fake_tensors
+from cnngraph.network.macs import counting
+from cnngraph.network.symbolic import BATCH, fake_tensors
 from cnngraph.surgery.joins.passage import Copy, conv_size, own_passage, passage, region_passage
 from cnngraph.surgery.joins.steps import is_product, step_name
 from cnngraph.surgery.joins.wound import Gap, Wound
@@ -54,6 +56,7 @@ class Fitter(fx.Interpreter):
         self.read: dict[str, int] = {}
         self.widths: dict[fx.Node, tuple[int, int]] = {}
         self.norms: dict[fx.Node, tuple[int, int]] = {}
+        self.macs: dict[fx.Node, int] = {}
         self._called: dict[str, tuple[int, int]] = {}
 
     def run_all(self) -> None:
@@ -149,12 +152,27 @@ class Fitter(fx.Interpreter):
                 if known is not None:
                     return known
         try:
-            return super().run_node(node)
+            with counting() as counter:
+                value = super().run_node(node)
+            self.macs[node] = counter.macs // BATCH
+            if counter.foreign:
+                self._run_really(node)
+            return value
         except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
             if node.target in _VIEWS:
                 raise self._misfit(_stored_size(node), node) from error
             what = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             raise self._misfit(f"{step_name(node)} does not take what it then gets ({what})", node) from error
+
+    def _run_really(self, node: fx.Node) -> None:
+        """Run a step on tensors with values too, since operators that are not torch's check more of them.
+
+        Raises:
+            RuntimeError, ValueError, ...: it does not take its operands.
+        """
+        with unset_fake_temporarily():
+            args, kwargs = fx.node.map_aggregate(self.fetch_args_kwargs_from_env(node), _with_values)
+            getattr(self, node.op)(node.target, args, kwargs)
 
     def _misfit(self, reason: str, node: fx.Node) -> MisfitError:
         """That ``node`` does not take its operands: for the size of a map, if one of them has another."""
@@ -323,6 +341,11 @@ class Fitter(fx.Interpreter):
         batch = self.wound.body.nodes[0].meta["shape"][:1]
         if isinstance(before, tuple) and before[:1] == batch and tuple(value.shape[:1]) != batch:
             raise self._misfit(_stored_size(node), node)
+
+
+def _with_values(value: Any) -> Any:
+    made = isinstance(value, FakeTensor)
+    return torch.zeros(value.shape, dtype=value.dtype, device=value.device) if made else value
 
 
 def can_follow(norm: nn.Module | None, calls: int) -> bool:

@@ -42,6 +42,7 @@ class Incision:
         resized, joins: surviving layers that change. renormed: batch norms that get another width.
         stays: activations that stay without their conv.
         shapes: of every surviving value for a batch of images, by name of the fx node.
+        macs: multiply-accumulates for one image of steps that read other shapes, but for convs, dense layers and norms.
         notes: why something goes that nobody asked for.
     """
 
@@ -60,6 +61,7 @@ class Incision:
     joins: tuple[Join, ...]
     stays: tuple[str, ...]
     shapes: dict[str, tuple[int, ...]]
+    macs: dict[str, int]
     notes: tuple[str, ...]
 
 
@@ -164,6 +166,7 @@ def _close(wound: Wound, fitter: Fitter) -> Incision:
         joins=find_joins(wound, resized, adapters),
         stays=wound.stays,
         shapes={node.name: shape for node, shape in fitter.shapes.items() if node not in wound.quiet},
+        macs={node.name: macs for node, macs in fitter.macs.items()},
         notes=(*extent.notes, *_gate_notes(wound)),
     )
 
