@@ -222,9 +222,12 @@ def from_bundle(path: str) -> Prepared:
     Raises:
         NotFoundError: there is no such folder. ModelError: the folder is no bundle. SpecError: it contradicts itself.
     """
+    from cnngraph.models.misnamed import not_a_model
     from cnngraph.network.bundle import read_bundle
 
     folder = Path(path)
+    if folder.is_file():
+        raise not_a_model(folder)
     if not folder.is_dir():
         raise NotFoundError(
             f"There is no bundle {path}.", "For a model and data: cnngraph ingest MODEL --data D --name N"

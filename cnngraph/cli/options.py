@@ -30,6 +30,7 @@ __all__ = [
     "ask",
     "finite",
     "known",
+    "stored_name",
     "weights_key",
     "writable",
 ]
@@ -105,9 +106,13 @@ def ask(question: str) -> None:
         raise CnngraphError("Nothing was removed.")
 
 
-def _model_name(value: str) -> str:
+def stored_name(value: str) -> str:
+    """``value`` if it can be the name of a model in the database; a file is said to be one."""
+    from cnngraph.models.misnamed import not_a_name
     from cnngraph.settings import split_key
 
+    if Path(value).is_file() and ("/" in value or Path(value).suffix):
+        raise not_a_name(Path(value))
     split_key(value, "owner")
     return value
 
@@ -116,7 +121,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say exactly what would be written; write nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ModelName = Annotated[
-    str, typer.Argument(metavar="NAME", help="NAME of one's own model, or OWNER/NAME.", callback=_model_name)
+    str, typer.Argument(metavar="NAME", help="NAME of one's own model, or OWNER/NAME.", callback=stored_name)
 ]
 Data = Annotated[
     str | None, typer.Option(help="digits, mnist, fashion-mnist, cifar10, cifar100, svhn, caltech101 or folder:PATH.")

@@ -109,7 +109,7 @@ def read_torch(source: Path) -> object:
 
 def _refusal(source: Path, said: str) -> ModelError:
     """What of the file torch would not read, without torch's own advice, which is to trust the file."""
-    alone = "Save the weights with torch.save(model.state_dict(), FILE) or as safetensors."
+    alone = "Where it can be opened, save the weights alone: torch.save(model.state_dict(), FILE), or as safetensors."
     if "torch.distributed.tensor" in said:
         return ModelError(
             f"{source} holds the parts of tensors that one process of a distributed training had (DTensor).",
