@@ -178,9 +178,7 @@ def _pickle(head: bytes) -> FileKind | None:
             return _TORCH
     elif not re.match(rb"(?:\(dp?\d|\(lp?\d|\(i\w|c[A-Za-z_][\w.]*\n[A-Za-z_]\w*\n|\]q|\}q)", head):
         return None
-    return FileKind(
-        "a pickle of Python objects that torch.save did not write; it was not opened, and never executed", _STATE
-    )
+    return FileKind("a pickle of Python objects, not of torch.save; it was not opened, and never executed", _STATE)
 
 
 def _protobuf(head: bytes) -> FileKind | None:
@@ -225,6 +223,11 @@ def _text(path: Path, head: bytes, size: int) -> FileKind | None:
         return None
     if any(ord(letter) < 32 and letter not in "\t\n\r\f" for letter in words):
         return None
+    if path.suffix == ".py":
+        return FileKind(
+            "Python code, not a file of weights; it was not run",
+            f"Name the function or class in it that returns the net: python:{path.stem}:FACTORY",
+        )
     line = words.strip().splitlines()[0] if words.strip() else ""
     return _not_ours(f"a text that begins {line[:60]!r}", _FETCH)
 
