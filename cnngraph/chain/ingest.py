@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnngraph.chain.class_choice import choose_classes
 from cnngraph.chain.read_back import understood
 from cnngraph.chain.subject import DataChoice, ModelChoice, Subject, open_subject
 from cnngraph.console import Progress, Quiet
@@ -34,7 +35,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Mapping:
-    """How a net is mapped; the fields are the options of :func:`cnngraph.network.trace.trace`."""
+    """How a net is mapped; the fields are the options of :func:`cnngraph.network.trace.trace`.
+
+    ``only_classes`` is what was typed until :func:`prepare` knows the classes, then their names.
+    """
 
     source: str = "activation"
     patch: str = "mean"
@@ -89,6 +93,8 @@ def prepare(
             f"{model.name} is untrained: its weights are new, from seed {model.seed}. "
             f"Train it: cnngraph train {model.name} --data {data.name} --out DIR"
         )
+    if mapping.only_classes is not None:
+        mapping = replace(mapping, only_classes=choose_classes(mapping.only_classes, subject.data.classes))
     if mapping.kernels and not yes:
         _require_small(subject, mapping)
     network = map_subject(subject, mapping, progress)

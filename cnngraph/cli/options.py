@@ -69,6 +69,12 @@ def finite(value: float | None) -> float | None:
     return value
 
 
+def _not_empty(values: list[str] | None) -> list[str] | None:
+    if any(not value.strip() for value in values or []):
+        raise typer.BadParameter("an empty text names nothing")
+    return values
+
+
 def _above_zero(value: float | None) -> float | None:
     if value is not None and not (math.isfinite(value) and value > 0):
         raise typer.BadParameter(f"{value} is not a finite number above 0")
@@ -139,7 +145,13 @@ Device = Annotated[
     str, typer.Option(help="auto, cpu or cuda.", callback=lambda v: known(v, ("auto", "cpu", "cuda"), "device"))
 ]
 ImagesPerClass = Annotated[int | None, typer.Option(min=1, help="Use at most this many images of each class.")]
-OnlyClasses = Annotated[str | None, typer.Option(help="Only these classes: names or numbers, separated by commas.")]
+OnlyClasses = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Only these classes: names or numbers, separated by commas; repeat it for names with commas in them.",
+        callback=_not_empty,
+    ),
+]
 Measures = Annotated[
     list[str] | None,
     typer.Option("--measure", "-m", help=f"Repeat for several: {MEASURE_NAMES}.", callback=_measure_names),
