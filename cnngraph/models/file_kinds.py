@@ -5,6 +5,7 @@ The signatures are those of the formats' own specifications; a protobuf has none
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import tarfile
@@ -104,7 +105,7 @@ def identify(path: Path) -> FileKind:
     if found is None and head[257:262] == b"ustar":
         found = _tar(path)
     if found is None:
-        found = _cut_off(head) or _pickle(head) or _protobuf(head) or _text(path, head, size)
+        found = _cut_off(head) or _pickle(head) or _text(path, head, size) or _protobuf(head)
     return found or _not_ours(f"a file of unknown kind that begins with the bytes {head[:8].hex(' ')}", _FETCH)
 
 
@@ -213,16 +214,16 @@ def _text(path: Path, head: bytes, size: int) -> FileKind | None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if re.match(rb"<(?:!doctype html|html|head|body|!--)", text, re.IGNORECASE):
         return FileKind("a web page, not the weights themselves: what a failed download gives", _FETCH)
-    if text.startswith(b"<"):
-        return _not_ours("an XML text", _FETCH)
-    if text[:1] in (b"{", b"["):
-        return _json(path, size)
     try:
-        words = head.decode("utf-8") if len(head) < _LOOKED_AT else head[:-4].decode("utf-8")
+        words = codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < _LOOKED_AT)
     except UnicodeDecodeError:
         return None
     if any(ord(letter) < 32 and letter not in "\t\n\r\f" for letter in words):
         return None
+    if text.startswith(b"<"):
+        return _not_ours("an XML text", _FETCH)
+    if text[:1] in (b"{", b"["):
+        return _json(path, size)
     if path.suffix == ".py":
         return FileKind(
             "Python code, not a file of weights; it was not run",

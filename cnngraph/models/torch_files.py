@@ -95,8 +95,9 @@ def read_torch(source: Path) -> object:
         with warnings.catch_warnings():
             # torch remarks on pickle protocols and archives that it is about to refuse; our error says it.
             warnings.simplefilter("ignore")
-            with torch.serialization.safe_globals(_STAND_INS):
-                content: object = torch.load(source, map_location="cpu", weights_only=True)
+            # Opened here: given a path, torch would go by its suffix.
+            with torch.serialization.safe_globals(_STAND_INS), source.open("rb") as file:
+                content: object = torch.load(file, map_location="cpu", weights_only=True)
                 return content
     except pickle.UnpicklingError as error:
         raise _refusal(source, str(error)) from error
