@@ -87,11 +87,13 @@ def adopt(
 
 def _found(source: Path, key: str | None) -> _Weights:
     from cnngraph.files import file_sha256
-    from cnngraph.models.weight_files import require_file
+    from cnngraph.models.weight_files import require_file, require_kind
     from cnngraph.surgery.saved import is_saved, read_saved
 
     if not is_saved(source):
-        return _Weights(None, source.name, file_sha256(require_file(source, "Give the path of one.")), {})
+        file = require_file(source, "Give the path of one.")
+        require_kind(file)
+        return _Weights(None, file.name, file_sha256(file), {})
     if key is not None:
         raise UsageError(f"{source} is a saved model, with one set of weights.", "Leave out --weights-key.")
     saved = read_saved(source)

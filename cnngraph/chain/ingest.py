@@ -6,11 +6,12 @@ import json
 import shutil
 import tempfile
 import weakref
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnngraph.chain.class_choice import choose_classes
 from cnngraph.chain.read_back import understood
 from cnngraph.chain.subject import DataChoice, ModelChoice, Subject, open_subject
 from cnngraph.console import Progress, Quiet
@@ -37,7 +38,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Mapping:
-    """How a net is mapped; the fields are the options of :func:`cnngraph.network.trace.trace`."""
+    """How a net is mapped; the fields are the options of :func:`cnngraph.network.trace.trace`.
+
+    ``only_classes`` is what was typed until :func:`prepare` knows the classes, then their names.
+    """
 
     source: str = "activation"
     patch: str = "mean"
@@ -94,6 +98,8 @@ def prepare(
             f"{model.name} is untrained: its weights are new, from seed {model.seed}. "
             f"Train it: cnngraph train {model.name} --data {data.name} --out DIR"
         )
+    if mapping.only_classes is not None:
+        mapping = replace(mapping, only_classes=choose_classes(mapping.only_classes, subject.data.classes))
     if mapping.kernels and not yes:
         _require_small(subject, mapping)
     network = map_subject(subject, mapping, progress)
@@ -248,9 +254,12 @@ def from_bundle(path: str) -> Prepared:
     Raises:
         NotFoundError: there is no such folder. ModelError: the folder is no bundle. SpecError: it contradicts itself.
     """
+    from cnngraph.models.misnamed import not_a_model
     from cnngraph.network.bundle import read_bundle
 
     folder = Path(path)
+    if folder.is_file():
+        raise not_a_model(folder)
     if not folder.is_dir():
         raise NotFoundError(
             f"There is no bundle {path}.", "For a model and data: cnngraph ingest MODEL --data D --name N"

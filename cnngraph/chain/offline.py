@@ -69,12 +69,15 @@ def open_source(typed: str) -> Source:
     Raises:
         NotFoundError: there is nothing. ModelError: it is neither. SpecError: the bundle is damaged.
     """
+    from cnngraph.models.misnamed import not_a_model
     from cnngraph.network.bundle import is_bundle, model_folder, read_bundle
     from cnngraph.surgery.saved import is_saved
 
     path = Path(typed)
     if not path.exists():
         raise NotFoundError(f"There is no saved model {typed}.", "Give the folder of a saved model, or a bundle.")
+    if path.is_file() and not is_saved(path):
+        raise not_a_model(path)
     inside = model_folder(path) if is_bundle(path) else path
     if inside is None or not is_saved(inside):
         raise ModelError(f"{typed} is no saved model and no bundle with one.", "Write one: cnngraph train --out.")

@@ -144,14 +144,19 @@ def open_subject(
         ModelError: a saved model's classes are not the data's, or the weights do not fit it.
         UsageError: a saved model is to be of another width or size, or to have pretrained weights.
     """
-    from cnngraph.models.weight_files import require_file
+    from cnngraph.models.misnamed import is_path, not_a_model
+    from cnngraph.models.weight_files import require_file, require_kind
 
+    # Before torch is imported.
     if model.weights not in (None, "pretrained"):
-        require_file(str(model.weights))  # before torch is imported
+        require_kind(require_file(str(model.weights)))
     from cnngraph.datasets.registry import PARTS
     from cnngraph.surgery.saved import is_saved
 
-    subject = _of_saved(model, data) if is_saved(model.name) else _of_architecture(model, data)
+    saved = is_saved(model.name)
+    if not saved and is_path(model.name):
+        raise not_a_model(model.name)
+    subject = _of_saved(model, data) if saved else _of_architecture(model, data)
     _say_whether_trained_on(subject)
     examine(subject.model, subject.input_shape, len(subject.data.classes), required)
     subject.data.preload(PARTS if parts is None else parts, progress)

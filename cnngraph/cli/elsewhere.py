@@ -44,11 +44,11 @@ ToBundle = Annotated[
 
 def require_of_database(name: str) -> None:
     """Refuse what can only be the path of a saved model where a model of the database is meant (exit 2)."""
+    from cnngraph.cli.options import stored_name
     from cnngraph.errors import UsageError
-    from cnngraph.settings import split_key
 
     try:
-        split_key(name, "owner")
+        stored_name(name)
     except UsageError as error:
         if not _is_folder(name):
             raise

@@ -180,7 +180,7 @@ def ingest(
                     connections=connections,
                     correlations=correlations == "on",
                     kernels=kernels,
-                    only_classes=tuple(part.strip() for part in only_classes.split(",")) if only_classes else None,
+                    only_classes=tuple(only_classes) if only_classes else None,
                     seed=seed,
                     device=device,
                 ),

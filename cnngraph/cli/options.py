@@ -34,6 +34,7 @@ __all__ = [
     "ask",
     "finite",
     "known",
+    "stored_name",
     "weights_key",
     "writable",
 ]
@@ -70,6 +71,12 @@ def finite(value: float | None) -> float | None:
     if value is not None and not (math.isfinite(value) and value >= 0):
         raise typer.BadParameter(f"{value} is not a finite number of 0 or more")
     return value
+
+
+def _not_empty(values: list[str] | None) -> list[str] | None:
+    if any(not value.strip() for value in values or []):
+        raise typer.BadParameter("an empty text names nothing")
+    return values
 
 
 def _above_zero(value: float | None) -> float | None:
@@ -115,9 +122,13 @@ def ask(question: str) -> None:
         raise CnngraphError("Nothing was removed.")
 
 
-def _model_name(value: str) -> str:
+def stored_name(value: str) -> str:
+    """``value`` if it can be the name of a model in the database; a file is said to be one."""
+    from cnngraph.models.misnamed import not_a_name
     from cnngraph.settings import split_key
 
+    if Path(value).is_file() and ("/" in value or Path(value).suffix):
+        raise not_a_name(Path(value))
     split_key(value, "owner")
     return value
 
@@ -184,7 +195,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say exactly what would be written; write nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ModelName = Annotated[
-    str, typer.Argument(metavar="NAME", help="NAME of one's own model, or OWNER/NAME.", callback=_model_name)
+    str, typer.Argument(metavar="NAME", help="NAME of one's own model, or OWNER/NAME.", callback=stored_name)
 ]
 Data = Annotated[
     str | None, typer.Option(help="digits, mnist, fashion-mnist, cifar10, cifar100, svhn, caltech101 or folder:PATH.")
@@ -214,7 +225,13 @@ Device = Annotated[
     str, typer.Option(help="auto, cpu or cuda.", callback=lambda v: known(v, ("auto", "cpu", "cuda"), "device"))
 ]
 ImagesPerClass = Annotated[int | None, typer.Option(min=1, help="Use at most this many images of each class.")]
-OnlyClasses = Annotated[str | None, typer.Option(help="Only these classes: names or numbers, separated by commas.")]
+OnlyClasses = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Only these classes: names or numbers, separated by commas; repeat it for names with commas in them.",
+        callback=_not_empty,
+    ),
+]
 Measures = Annotated[
     list[str] | None,
     typer.Option("--measure", "-m", help=f"Repeat for several: {MEASURE_NAMES}.", callback=_measure_names),

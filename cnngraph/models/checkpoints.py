@@ -60,7 +60,7 @@ class _Candidate:
 
 
 def flatten(content: object) -> dict[str, Tensor]:
-    """Every tensor in nested mappings, and in lists of mappings, by its dotted name; everything else is left out."""
+    """Every tensor in nested mappings and lists by its dotted name; everything else is left out."""
     found: dict[str, Tensor] = {}
     for seen, (name, value) in enumerate(_entries(content, "", 0)):
         if seen > _MOST:
@@ -76,7 +76,7 @@ def _entries(content: object, prefix: str, depth: int) -> Iterator[tuple[str, ob
     items: Any = ()
     if isinstance(content, Mapping):
         items = content.items()
-    elif isinstance(content, list | tuple) and any(isinstance(one, Mapping) for one in content):
+    elif isinstance(content, list | tuple) and any(isinstance(one, Mapping | Tensor) for one in content):
         items = enumerate(content)
     for key, value in items:
         name = f"{prefix}{key}"
@@ -215,7 +215,10 @@ def _same(one: str, other: str, named: Mapping[str, Tensor], own: Mapping[str, T
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
-    return a.dtype == b.dtype and a.shape == b.shape and a.layout == b.layout and bool(torch.equal(a, b))
+    try:
+        return a.dtype == b.dtype and a.shape == b.shape and bool(torch.equal(a, b))
+    except (RuntimeError, NotImplementedError):  # no values (meta), or of a layout that cannot be compared
+        return False
 
 
 def _preferred(whole: list[_Candidate], where: str) -> _Candidate:

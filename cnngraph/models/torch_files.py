@@ -95,8 +95,9 @@ def read_torch(source: Path) -> object:
         with warnings.catch_warnings():
             # torch remarks on pickle protocols and archives that it is about to refuse; our error says it.
             warnings.simplefilter("ignore")
-            with torch.serialization.safe_globals(_STAND_INS):
-                content: object = torch.load(source, map_location="cpu", weights_only=True)
+            # Opened here: given a path, torch would go by its suffix.
+            with torch.serialization.safe_globals(_STAND_INS), source.open("rb") as file:
+                content: object = torch.load(file, map_location="cpu", weights_only=True)
                 return content
     except pickle.UnpicklingError as error:
         raise _refusal(source, str(error)) from error
@@ -109,7 +110,7 @@ def read_torch(source: Path) -> object:
 
 def _refusal(source: Path, said: str) -> ModelError:
     """What of the file torch would not read, without torch's own advice, which is to trust the file."""
-    alone = "Save the weights with torch.save(model.state_dict(), FILE) or as safetensors."
+    alone = "Where it can be opened, save the weights alone: torch.save(model.state_dict(), FILE), or as safetensors."
     if "torch.distributed.tensor" in said:
         return ModelError(
             f"{source} holds the parts of tensors that one process of a distributed training had (DTensor).",

@@ -12,8 +12,9 @@ from torch.nn.parameter import is_lazy
 
 from cnngraph.errors import ModelError
 from cnngraph.models.checkpoints import choose, flatten
+from cnngraph.models.misfits import misfit, require_readable
 from cnngraph.models.torch_files import read_torch
-from cnngraph.models.weight_files import require_file
+from cnngraph.models.weight_files import require_file, require_kind, shards
 
 __all__ = [
     "copy_state",
@@ -27,7 +28,6 @@ __all__ = [
 ]
 
 _COUNTER = "num_batches_tracked"
-_SHAPES = 3  # how many are told in full where they differ; the others are named
 _AUXILIARY_HEADS = ("AuxLogits.fc", "aux1.fc2", "aux2.fc2")
 
 
@@ -55,12 +55,19 @@ def load_weights(model: nn.Module, path: str | Path, *, new_head: bool = False, 
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     """Every tensor of a weights file by its dotted name, on the CPU. Raises as :func:`load_weights` of the file."""
     source = require_file(path, "Give the path of one.")
-    if source.suffix == ".safetensors":
-        return _read_safetensors(source)
-    tensors = flatten(read_torch(source))
+    kind = require_kind(source)
+    if kind.reader == "index":
+        return {name: value for shard in shards(source) for name, value in _read_shard(shard, source).items()}
+    tensors = _read_safetensors(source) if kind.reader == "safetensors" else flatten(read_torch(source))
     if not tensors:
         raise ModelError(f"{source} holds no state dict.", "Save one with torch.save(model.state_dict(), FILE).")
     return tensors
+
+
+def _read_shard(shard: Path, index: Path) -> dict[str, torch.Tensor]:
+    if require_kind(shard).reader == "index":
+        raise ModelError(f"{index} names {shard.name}, which is an index itself.", "Fetch that file again.")
+    return read_weights(shard)
 
 
 def _read_safetensors(source: Path) -> dict[str, torch.Tensor]:
@@ -106,16 +113,8 @@ def fit_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], *, where:
             "Use --new-head to give the net an untrained output layer.",
         )
     if missing or extra or misshapen:
-        parts = [f"it lacks {_each(missing)}"] if missing else []
-        parts += [f"it has unknown {_each(extra)}"] if extra else []
-        parts += [
-            f"{key} is {tuple(given[key].shape)}, the net needs {tuple(wanted[key].shape)}"
-            for key in misshapen[:_SHAPES]
-        ]
-        parts += [f"of other shapes, too, are {_each(misshapen[_SHAPES:])}"] if misshapen[_SHAPES:] else []
-        if missing and len(extra) == len(given) > _SHAPES:  # another net: lists would say less
-            parts = [f"it has none of its tensors, such as {missing[0]}, but others, such as {extra[0]}"]
-        raise ModelError(f"{where} does not fit the net: {'; '.join(parts)}.", _advice(model, missing, extra))
+        raise misfit(where, given, wanted, missing, extra, misshapen, heads(model))
+    require_readable(given, wanted, where)
     _require_finite(given, where)
     copy_state(model, given)
 
@@ -140,15 +139,6 @@ def _tied(model: nn.Module) -> list[list[str]]:
     return [names for names in named.values() if len(names) > 1]
 
 
-def _advice(model: nn.Module, missing: list[str], extra: list[str]) -> str:
-    """What to do about weights that do not fit."""
-    if missing and not extra and {name.rpartition(".")[0] for name in missing} <= set(heads(model)):
-        return "Use --new-head to give the net an untrained output layer."
-    if missing or extra:
-        return "Give weights of this very net, or name the architecture that they were trained in."
-    return "Check the architecture, --size, --width and the input channels."
-
-
 def _only_the_head_differs(
     model: nn.Module, misshapen: list[str], given: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]
 ) -> bool:
@@ -166,17 +156,6 @@ def copy_state(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     state = model.state_dict()
     state.update(tensors)
     model.load_state_dict(state)
-
-
-def _each(names: list[str]) -> str:
-    """Every name, those of one module together: a net that is off by a layer lacks many."""
-    modules: dict[str, list[str]] = {}
-    for name in names:
-        modules.setdefault(name.rpartition(".")[0], []).append(name)
-    return ", ".join(
-        f"{module} ({', '.join(name.rpartition('.')[2] for name in own)})" if module and own[1:] else ", ".join(own)
-        for module, own in modules.items()
-    )
 
 
 def heads(model: nn.Module) -> list[str]:

@@ -22,8 +22,9 @@ from torch import nn
 
 from cnngraph import __version__
 from cnngraph.datasets.split_record import SplitRecord
-from cnngraph.errors import CnngraphError, ModelError, NotFoundError
+from cnngraph.errors import CnngraphError, ModelError
 from cnngraph.files import file_sha256, recover_folder, replace_folder
+from cnngraph.models.misnamed import not_a_model
 from cnngraph.models.weights import require_finite, require_values
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.network.trace import weights_sha256
@@ -211,7 +212,7 @@ def read_saved(path: str | Path) -> Saved:
     source = Path(path)
     recover_folder(source)
     if not source.exists():
-        raise NotFoundError(f"There is no saved model {source}.", "Write one with: cnngraph train ... --out FOLDER")
+        raise not_a_model(source)
     if source.is_file():
         return _read_file(source)
     return _read_folder(source)
@@ -219,7 +220,7 @@ def read_saved(path: str | Path) -> Saved:
 
 def _read_folder(source: Path) -> Saved:
     if not is_saved(source):
-        raise ModelError(f"{source} is no saved model: it has no {_DESCRIPTION}.", "Give the folder that was saved to.")
+        raise not_a_model(source)
     try:
         known = parse((source / _DESCRIPTION).read_bytes(), str(source / _DESCRIPTION))
     except OSError as error:
@@ -236,10 +237,7 @@ def _read_folder(source: Path) -> Saved:
 
 def _read_file(source: Path) -> Saved:
     if not single_file.describes_itself(source):
-        raise ModelError(
-            f"{source} is a file, not a saved model; it was not opened.",
-            f"Name the architecture, and a file of weights with --weights {source}.",
-        )
+        raise not_a_model(source)
     found = _filled(single_file.read_description(source), source)
     if weights_sha256(found.model) != found.sha256:
         raise ModelError(
