@@ -55,20 +55,26 @@ CALL (p) {
 BEFORE: dict[str, tuple[dict[str, Any], str, str | None]] = {
     "pagerank": (
         {"undirected": [], "distance": False},
-        "gds.pageRank.write($name, {relationshipWeightProperty: 'weight', dampingFactor: 0.85, maxIterations: 1000, "
-        "tolerance: 1e-10, writeProperty: 'pagerank'})",
+        (
+            "gds.pageRank.write($name, {relationshipWeightProperty: 'weight', dampingFactor: 0.85, "
+            "maxIterations: 1000, tolerance: 1e-10, writeProperty: 'pagerank'})"
+        ),
         None,
     ),
     "leiden": (
         {"undirected": ["*"], "distance": False},
-        "gds.leiden.write($name, {relationshipWeightProperty: 'weight', gamma: 1.0, randomSeed: 0, concurrency: 1, "
-        "writeProperty: 'leidenCommunity'})",
+        (
+            "gds.leiden.write($name, {relationshipWeightProperty: 'weight', gamma: 1.0, randomSeed: 0, concurrency: 1, "
+            "writeProperty: 'leidenCommunity'})"
+        ),
         SHARES,
     ),
     "betweenness": (
         {"undirected": ["*"], "distance": True},
-        "gds.betweenness.write($name, {relationshipWeightProperty: 'weight', samplingSize: 64, samplingSeed: 0, "
-        "writeProperty: 'betweenness'})",
+        (
+            "gds.betweenness.write($name, {relationshipWeightProperty: 'weight', samplingSize: 64, samplingSeed: 0, "
+            "writeProperty: 'betweenness'})"
+        ),
         None,
     ),
 }
