@@ -63,6 +63,12 @@ ROWS: list[tuple[str, str, Callable[[Found], str], Callable[[Found], bool]]] = [
         lambda f: f["measures"]["measures"]["entropy"]["reached"],
     ),
     (
+        "a GDS measure through the client / the bare calls",
+        "<= 1.3",
+        lambda f: f"{f['gds']['ratio']:.2f}",
+        lambda f: f["gds"]["reached"],
+    ),
+    (
         "--help above a bare interpreter",
         "< 0.3 s",
         lambda f: f"{f['startup']['above_bare']['help']:.2f} s",
@@ -102,7 +108,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="cnngraph-bench-") as home:
         env = os.environ | {"CNNGRAPH_HOME": home}
         try:
-            for name in ("topology", "mapping", "ingest", "measures", "listing", "startup", "server"):
+            for name in ("topology", "mapping", "ingest", "measures", "gds", "listing", "startup", "server"):
                 say(f"{name} ...")
                 done = subprocess.run(
                     [sys.executable, HERE / f"{name}.py"], env=env, stdout=subprocess.PIPE, text=True, check=True

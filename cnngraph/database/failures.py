@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -34,6 +35,11 @@ _GDS = (
     "Install Graph Data Science on the server, use the embedded one (unset NEO4J_URI), "
     "or choose --engine local where a command has it."
 )
+
+
+_PROCEDURE = re.compile(r"\bgds\.[\w.]*\w", re.IGNORECASE)
+# What Graph Data Science says where an algorithm would not fit.
+_GUARD = re.compile(r"Memory required to run (.+?) \((\d+)b\) exceeds available memory \((\d+)b\)")
 
 
 @contextmanager
@@ -103,14 +109,23 @@ def _refusal(error: Neo4jError, text: str) -> DatabaseError:
     if "DatabaseNotFound" in code or "DatabaseUnavailable" in code:
         return DatabaseError(f"There is no such database to use: {text}", "Set NEO4J_DATABASE to one that is online.")
     if "gds." in text.lower() and isinstance(error, ClientError) and ("NotFound" in code or "nknown function" in text):
-        return without_gds()
+        return without_gds(_PROCEDURE.search(text))
+    guarded = _GUARD.search(text)
+    if guarded:
+        return DatabaseError(
+            f"{guarded[1]} needs about {int(guarded[2]) / 1e9:.1f} GB of memory, and the server has "
+            f"{int(guarded[3]) / 1e9:.1f} GB.",
+            "Raise the server's heap, or measure with --engine local.",
+        )
     if isinstance(error, TransientError):
         return DatabaseError(f"The server could not do it now: {text}", _AGAIN)
     return DatabaseError(f"The server refuses: {text}", f"({code})")
 
 
-def without_gds() -> DatabaseError:
-    """The error for a server without Graph Data Science."""
+def without_gds(missing: re.Match[str] | None = None) -> DatabaseError:
+    """The error for a server without Graph Data Science, or without the procedure ``missing`` of it."""
+    if missing is not None:
+        return DatabaseError(f"The server has no Graph Data Science library, or one without {missing[0]}.", _GDS)
     return DatabaseError("The server has no Graph Data Science library.", _GDS)
 
 

@@ -182,7 +182,7 @@ def require_memory(memory: Memory, key: str) -> None:
         raise DatabaseError(
             f"Graph Data Science needs about {_gigabytes(memory.required)} of memory for {key}, and the server has "
             f"{_gigabytes(memory.available)}.",
-            "Raise the server's heap (CNNGRAPH_SERVER_MEMORY=8g before cnngraph db up), or choose --engine local.",
+            "Raise its heap (of our own server by CNNGRAPH_SERVER_MEMORY=8g), or measure with --engine local.",
         )
 
 
@@ -203,8 +203,8 @@ def projected(
         PlanError: the model has no such nodes.
         DatabaseError: the memory would not do, or the server refuses.
     """
-    drop_stale(db)
     client = connect_client(db)
+    drop_stale(db)
     require_memory(estimate(client, projecting, size or measured_size(db, key, projecting), algorithm), key)
     name = new_name()
     try:
@@ -232,7 +232,7 @@ def client_errors() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DatabaseError(
             f"The client of Graph Data Science gave up: {first}", "Choose --engine local, or try it again."

@@ -3,7 +3,8 @@
 // Parameters: $model, $factor (1, or the number of classes). In Browser put :auto before it.
 MATCH (p:Position {model: $model}) WHERE p.number IS NOT NULL
 CALL (p) {
-  OPTIONAL MATCH (p)-[arc:ARC]-()
+  OPTIONAL MATCH (p)-[arc:ARC]-(other)
+  WITH p, arc ORDER BY other.number
   WITH p, sum(arc.weight) AS total
   SET p.degree = 1.0 * $factor * total
 } IN 2 CONCURRENT TRANSACTIONS OF 5000 ROWS

@@ -4,6 +4,7 @@
 MATCH (p:Position {model: $model}) WHERE p.number IS NOT NULL
 CALL (p) {
   OPTIONAL MATCH (source:Position)-[:ARC]->(p)
+  WITH p, source ORDER BY source.number
   WITH p, p.activation AS own, COUNT { (p)-[:ARC]->() } AS out, collect(source.activation) AS incoming
   WITH p, [k IN range(0, $classes - 1) |
            reduce(total = out * coalesce(own[k], 0.0), weights IN incoming | total + weights[k])] AS degrees

@@ -18,11 +18,14 @@ from cnngraph.database import catalogue, queries
 from cnngraph.database.algorithm import Algorithm, Projecting, Size
 from cnngraph.database.connection import Database
 from cnngraph.database.gds import Memory, client_errors, connect_client, estimate, projected, require_memory
+from cnngraph.database.lineage import lineage
 from cnngraph.database.writer import write_network
 from cnngraph.errors import CnngraphError, DatabaseError, NotFoundError, PlanError, UsageError
 from cnngraph.measures.network_arrays import position_arrays
 from cnngraph.measures.pagerank import ranks
-from cnngraph.measures.registry import measure
+from cnngraph.measures.registry import MEASURES, measure
+from cnngraph.measures.runs import begin_run, finish_run, run_key
+from cnngraph.pruning.multilayer import plan
 from tests.synthetic import small_network
 
 pytestmark = pytest.mark.db
@@ -235,6 +238,29 @@ def test_the_version_of_gds_stands_on_the_run(database: Database, key: str) -> N
     }
     assert seen == {"pagerank": database.gds_version, "local": None, "degree": None}
     assert len(set(runs.values())) == 3
+
+
+def test_an_algorithm_that_would_not_fit_is_one_line(graph: cg.Graph) -> None:
+    with (
+        pytest.raises(DatabaseError, match=r"FastRP needs about \d+.\d GB .* has \d.\d GB") as caught,
+        graph.gds("for-gds") as (net, gds),
+    ):
+        gds.fast_rp.stats(net, embedding_dimension=500_000_000)
+    assert "heap" in caught.value.hint
+
+
+def test_a_run_of_before_stays_and_is_not_taken_for_a_new_one(database: Database, key: str) -> None:
+    new = measure(database, key, "leiden", seed=11, reference="mean")
+    old_parameters = {name: value for name, value in new.parameters.items() if name != "order"}
+    old = replace(new, key=run_key(key, "leiden", old_parameters, "mean"), parameters=old_parameters)
+    assert old.key != new.key
+    finish_run(database, old, "database", {}, begin_run(database, key, MEASURES["leiden"]))
+    assert plan(database, key, measure="leiden", seed=11, reference="mean", remove=1).run == new.key
+    stored = {run["key"]: run for run in lineage(database, key)["measure_runs"]}
+    assert {old.key, new.key} <= set(stored)
+    database.write("MATCH (r:MeasureRun {key: $run}) DETACH DELETE r", run=new.key)
+    again = plan(database, key, measure="leiden", seed=11, reference="mean", remove=1)
+    assert again.run == new.key and [row.theta for row in again.layers] == [row.theta for row in new.layers]
 
 
 def test_the_order_stands_in_the_parameters_of_what_gds_computed(database: Database, key: str) -> None:

@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 
 from cnngraph.database import catalogue
+from cnngraph.database.algorithm import Projecting
 from cnngraph.database.connection import Database
+from cnngraph.database.gds import projected
 from cnngraph.database.writer import write_network
 from cnngraph.measures.registry import MEASURES, measure
 from cnngraph.network.tables import Network
+from cnngraph.pruning.multilayer import plan
+from tests.synthetic import small_network
 from tests.unit.measures.networks import network
 
 pytestmark = pytest.mark.db
@@ -78,10 +82,10 @@ def store_anew(db: Database, key: str, other: str, seed: int) -> None:
 
 @pytest.fixture(scope="module")
 def twins(database: Database) -> Iterator[tuple[str, ...]]:
-    """One net stored in three orders."""
+    """One net stored in two orders."""
     if database.gds_version is None:
         pytest.skip("the server has no Graph Data Science")
-    keys = [write_network(database, large_network(), f"order-{i}")["model"] for i in range(3)]
+    keys = [write_network(database, large_network(), f"order-{i}")["model"] for i in range(2)]
     for seed, key in enumerate(keys[1:], 1):
         store_anew(database, keys[0], key, seed)
     yield tuple(keys)
@@ -99,18 +103,68 @@ def on_positions(db: Database, key: str, name: str) -> list[Any]:
     return [row["v"] for row in rows]
 
 
-@pytest.mark.parametrize("seed", [0, 5])
-@pytest.mark.parametrize("name", BY_GDS)
+@pytest.mark.parametrize(("name", "seed"), [*((name, 0) for name in BY_GDS), ("leiden", 5), ("betweenness", 5)])
 def test_positions(database: Database, twins: tuple[str, ...], name: str, seed: int) -> None:
-    assert in_store(database, twins[0]) != in_store(database, twins[1]) != in_store(database, twins[2])
+    assert in_store(database, twins[0]) != in_store(database, twins[1])
     runs = [measure(database, key, name, seed=seed, reference="mean") for key in twins]
     assert len({run.key.partition(":")[2] for run in runs}) == 1
-    first, *others = [on_positions(database, key, MEASURES[name].property) for key in twins]
-    for values in others:
-        np.testing.assert_allclose(values, first, rtol=1e-12, atol=1e-12)
-    for run in runs[1:]:
-        assert run.layers == runs[0].layers and run.reference == runs[0].reference
+    first, second = [on_positions(database, key, MEASURES[name].property) for key in twins]
+    np.testing.assert_allclose(second, first, rtol=1e-12, atol=1e-12)
+    assert runs[0].layers == runs[1].layers and runs[0].reference == runs[1].reference
     if name == "leiden":
         communities = [on_positions(database, key, "leidenCommunity") for key in twins]
-        assert communities[0] == communities[1] == communities[2]
+        assert communities[0] == communities[1]
         assert len(set(communities[0])) > 5
+
+
+@pytest.mark.parametrize("name", ["degree", "entropy", "single", "activation", "random", "depth"])
+def test_measures_by_cypher(database: Database, twins: tuple[str, ...], name: str) -> None:
+    runs = [measure(database, key, name, reference="mean") for key in twins]
+    assert len({run.key.partition(":")[2] for run in runs}) == 1
+    for run in runs[1:]:
+        assert run.layers == runs[0].layers and run.reference == runs[0].reference
+
+
+@pytest.mark.parametrize("name", ["leiden", "betweenness"])
+def test_the_graph_read_back(database: Database, twins: tuple[str, ...], name: str) -> None:
+    runs = [measure(database, key, name, seed=2, engine="local", reference="mean") for key in twins]
+    assert runs[0].layers == runs[1].layers
+
+
+@pytest.mark.parametrize("name", BY_GDS)
+def test_plans(database: Database, twins: tuple[str, ...], name: str) -> None:
+    first, *others = [plan(database, key, measure=name, seed=1, reference="mean", remove=1) for key in twins]
+    assert first.removed
+    for other in others:
+        assert (other.removes, other.layers, other.schedule) == (first.removes, first.layers, first.schedule)
+        assert str(other.run).partition(":")[2] == str(first.run).partition(":")[2]
+
+
+@pytest.fixture(scope="module")
+def channels(database: Database) -> Iterator[tuple[str, ...]]:
+    """One net with feature maps, stored in three orders."""
+    if database.gds_version is None:
+        pytest.skip("the server has no Graph Data Science")
+    keys = [write_network(database, small_network(5), f"order-maps-{i}")["model"] for i in range(3)]
+    for seed, key in enumerate(keys[1:], 1):
+        store_anew(database, keys[0], key, seed)
+    yield tuple(keys)
+    for key in keys:
+        catalogue.delete(database, key)
+
+
+@pytest.mark.parametrize("name", ["map-pagerank", "strength", "map-redundancy", "redundancy", "magnitude"])
+def test_feature_maps(database: Database, channels: tuple[str, ...], name: str) -> None:
+    runs = [measure(database, key, name, reference="mean") for key in channels]
+    assert len({run.key.partition(":")[2] for run in runs}) == 1
+    for run in runs[1:]:
+        assert run.layers == runs[0].layers and run.reference == runs[0].reference
+
+
+def test_leiden_of_feature_maps_by_the_client(database: Database, channels: tuple[str, ...]) -> None:
+    found = []
+    for key in channels:
+        with projected(database, key, Projecting("channels", undirected=True)) as mine:
+            weighted = {"relationship_weight_property": "weight", "random_seed": 3, "concurrency": 1}
+            found.append(mine.keyed(mine.gds.leiden.stream(mine.graph, **weighted)).values.tolist())
+    assert found[0] == found[1] == found[2]

@@ -26,6 +26,13 @@ def refusal(code: str, text: str = "no") -> Neo4jError:
         ("Neo.ClientError.Statement.AccessMode", "", "read-only", "NEO4J_DATABASE"),
         ("Neo.ClientError.Database.DatabaseNotFound", "", "no such database", "NEO4J_DATABASE"),
         ("Neo.ClientError.Procedure.ProcedureNotFound", "no gds.x", "no Graph Data Science", "--engine local"),
+        ("Neo.ClientError.Procedure.ProcedureNotFound", "no `gds.a.b`.", "one without gds.a.b.", "--engine local"),
+        (
+            "Neo.ClientError.Procedure.ProcedureCallFailed",
+            "Caused by: Memory required to run FastRP (336000003568b) exceeds available memory (2109562176b)",
+            "FastRP needs about 336.0 GB of memory, and the server has 2.1 GB.",
+            "heap",
+        ),
         ("Neo.TransientError.General.MemoryPoolOutOfMemoryError", "", "short of memory", "heap"),
         ("Neo.DatabaseError.Transaction.TransactionLogError", "No space left on device", "disk is full", "Free some"),
         ("Neo.DatabaseError.General.UnknownError", "odd", "refuses: odd", "UnknownError"),
