@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -23,6 +25,9 @@ __all__ = [
 ]
 
 _verbose = False
+
+
+SILENCE = 10.0  # seconds without a word after which a long phase gives a sign of life
 
 
 class Progress(Protocol):
@@ -52,12 +57,14 @@ class Quiet:
 
 
 class _Bar:
+    """Progress on a terminal: a bar for the phase that is running, one line for each that is over."""
+
     def __init__(self, bar: Any) -> None:
         self._bar = bar
         self._task: Any = None
 
     def start(self, what: str, total: float | None = None) -> None:
-        self._finish()
+        self.finish()
         self._task = self._bar.add_task(what, total=total)
 
     def advance(self, amount: float = 1) -> None:
@@ -65,32 +72,63 @@ class _Bar:
             self._bar.advance(self._task, amount)
 
     def note(self, text: str) -> None:
-        self._bar.console.print(text, markup=False, highlight=False)
+        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Turn the bar of the last phase into a line: many bars at once would run over the screen."""
         if self._task is not None:
-            task = self._bar.tasks[self._task]
-            self._bar.update(self._task, total=task.total or 1, completed=task.total or 1)
+            task = next(task for task in self._bar.tasks if task.id == self._task)
+            self._bar.remove_task(self._task)
+            self.note(f"{task.description} ({task.elapsed or 0:.0f} s)")
+            self._task = None
 
 
 class _Lines:
-    """Progress where stderr is no terminal: one line a phase."""
+    """Progress where stderr is no terminal: one line a phase, and a sign of life where nothing else is said."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._what = ""
+        self._began = self._said = time.monotonic()
+        self._done: float = 0
+        self._total: float | None = None
 
     def start(self, what: str, total: float | None = None) -> None:
-        say(what)
+        with self._lock:
+            self._what, self._done, self._total = what, 0, total
+            self._began = time.monotonic()
+        self.note(what)
 
     def advance(self, amount: float = 1) -> None:
-        return
+        self._done += amount
 
     def note(self, text: str) -> None:
+        self._said = time.monotonic()
         say(text)
+
+    def watch(self, over: threading.Event) -> None:
+        """Say how far the phase is whenever nothing was said for :data:`SILENCE` seconds, until ``over`` is set."""
+        while not over.wait(0.5):
+            with self._lock:
+                now = time.monotonic()
+                if not self._what or now - self._said < SILENCE:
+                    continue
+                done = f", {number(round(self._done))} of {number(round(self._total))}" if self._total else ""
+                self.note(f"{self._what} goes on: {now - self._began:.0f} s{done}")
 
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """A progress display on stderr: bars on a terminal, a line a phase elsewhere."""
+    """A progress display on stderr: a bar on a terminal, a line a phase elsewhere."""
     if not sys.stderr.isatty():
-        yield _Lines()
+        lines, over = _Lines(), threading.Event()
+        watcher = threading.Thread(target=lines.watch, args=(over,), daemon=True)
+        watcher.start()
+        try:
+            yield lines
+        finally:
+            over.set()
+            watcher.join()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -106,7 +144,7 @@ def progress() -> Iterator[Progress]:
     with Bars(*columns, console=Console(stderr=True)) as bars:
         bar = _Bar(bars)
         yield bar
-        bar._finish()
+        bar.finish()
 
 
 def say(text: str) -> None:

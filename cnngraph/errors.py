@@ -17,6 +17,7 @@ The message is one line that says what is wrong; ``hint`` is one line that says 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -32,8 +33,23 @@ __all__ = [
     "TraceError",
     "UsageError",
     "VerificationError",
+    "explain",
     "nearest",
+    "readable",
 ]
+
+# Terminal colours and links, which other tools write into their messages.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_OPERATOR = re.compile(r"<OpOverload\(op='([\w.]+)', overload='\w+'\)>")
+# Sentences of other tools that say nothing of the fault, or give advice that does not fit here or would be dangerous.
+_ADVICE = re.compile(
+    r"weights_only|weights only load failed|can still be loaded|trust|allow_pickle|safe_globals|arbitrary code"
+    r"|this is step \d|^failed to convert the exported program|^error when translating node|^failure message:"
+    r"|^see the stack trace|for more information|for extended logs|TORCH_LOGS|TORCHDYNAMO|^next steps"
+    r"|^please (?:report|file|submit|open)|^for debugging|TORCH_USE_CUDA_DSA|^set the environment",
+    re.IGNORECASE,
+)
+_LONGEST = 400
 
 
 class CnngraphError(Exception):
@@ -96,6 +112,46 @@ class PlanError(CnngraphError):
 
 class ConflictError(CnngraphError):
     """The name exists with other content, or another writer holds it."""
+
+
+def explain(error: BaseException) -> str:
+    """Why something failed, in one line without a full stop: the root of the chain of causes, without tools' advice.
+
+    Colours, control signs and sentences that only advise (``weights_only=False``, ``TORCH_LOGS``) are left out; an
+    error that says nothing more gives its type. One of ours is taken as it is.
+
+    >>> explain(KeyError("x")), explain(ValueError()), explain(ValueError("\\x1b[31mbad\\x1b[0m size.\\nMore."))
+    ("KeyError: 'x'", 'ValueError', 'bad size')
+    """
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        if isinstance(link, CnngraphError):
+            return link.message.rstrip(".")
+        chain.append(link)
+        link = link.__cause__
+    for cause in reversed(chain):
+        said = _first_words(str(cause))
+        if said:
+            bare = isinstance(cause, KeyError | StopIteration) or " " not in said
+            return f"{type(cause).__name__}: {said}" if bare else said
+    return type(chain[-1]).__name__
+
+
+def readable(text: str) -> str:
+    """One line without colours and control signs, however another program wrote it."""
+    plain = _ESCAPES.sub("", text)
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in plain).split())
+
+
+def _first_words(text: str) -> str:
+    """What is left of the first line that says more than advice; a line that ends in a colon goes on in the next."""
+    for line in re.sub(r":\s*\n\s*", ": ", _ESCAPES.sub("", text)).splitlines():
+        sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z(])", readable(_OPERATOR.sub(r"\1", line)))
+        said = " ".join(sentence for sentence in sentences if not _ADVICE.search(sentence)).rstrip(" .:!,")
+        if any(sign.isalnum() for sign in said):
+            return said if len(said) <= _LONGEST else f"{said[:_LONGEST]} ..."
+    return ""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -206,7 +206,7 @@ class Bench(Scales):
         self.progress.start(f"Building and measuring a net without {_short(removals)}")
         slim = self.built(removals)
         share = self._share(slim) if self.counts else 1 / self.time(removals, slim).speedup
-        self.progress.note(f"without {_short(removals)}: {self.target.shown(share)}")
+        self.progress.note(f"Without {_short(removals)}: {self.target.shown(share)}")
         return share
 
     @cached_property

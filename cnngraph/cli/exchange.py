@@ -202,6 +202,8 @@ def _export_net(name: str, out: Path, form: str, *, dry_run: bool, json: bool) -
         f"Wrote {out}: {number(report['bytes'])} bytes{opset}. Largest difference from the stored net "
         f"{report['max_abs_diff']:.3g} ({allowed}), at batches of {batches}, in a process without cnngraph."
     )
+    for note in report["notes"]:
+        say(f"Note: {note}")
     say(f"Open it with: {NET_FORMATS[form].format(out=out)}")
 
 

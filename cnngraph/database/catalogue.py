@@ -153,7 +153,7 @@ def empty(db: Database, key: str, going: dict[str, int], progress: Progress) -> 
         db: the database. key: the model's key.
         going: the counts, for the progress. progress: where it is shown.
     """
-    progress.start("Delete", going["positions"] + going["feature_maps"])
+    progress.start("Deleting", going["positions"] + going["feature_maps"])
     for what in ("positions", "feature_maps"):
         _delete_batched(db, f"catalogue/delete_{what}", key)
         progress.advance(going[what])

@@ -60,7 +60,7 @@ _TYPES: tuple[tuple[type, str], ...] = (
 
 
 def can_be_written(value: Any) -> bool:
-    """Whether the CSV files have a form for it: not for what is empty but a string, nor for a list of one empty string."""
+    """Whether the CSV files have a form for it: none for no elements or no bytes, none for a list of one empty text."""
     return value != [""] and not (isinstance(value, list | bytes | bytearray) and not value)
 
 

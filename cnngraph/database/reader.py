@@ -39,7 +39,7 @@ def read_network(db: Database, key: str, *, progress: Progress | None = None) ->
     """
     catalogue.require_complete(db, key)
     shown = progress or Quiet()
-    shown.start("Read the model")
+    shown.start("Reading the model")
     layers = _table("layers", (row["row"] for row in db.read(cypher.load("read/layers"), key=key)))
     places = {name: place for place, name in enumerate(layers.column("layer").to_pylist())}
     numbers = catalogue.counts(db, key)["positions"]

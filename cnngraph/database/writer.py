@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, Literal
 
 from cnngraph.console import Progress, Quiet
@@ -120,8 +121,9 @@ class _Ingest:
         if intent != "resume":
             properties = model_properties(self.network, artifact=artifact, sha256=sha256)
             self.db.write(cypher.load("write/begin_model"), key=self.key, properties=properties)
-        for phase, query, make, size in _PHASES:
-            self._send(phase, query, make(self.network, self.key), size)
+        parts = [(phase, query, make(self.network, self.key), size) for phase, query, make, size in _PHASES]
+        for phase, group in groupby(parts, key=lambda part: part[0]):
+            self._send(phase, [(query, what, size) for _, query, what, size in group])
         with self._timed("check"):
             self._verify()
             self.held.check()
@@ -131,22 +133,26 @@ class _Ingest:
         rate = self.edges / spent if spent and intent != "resume" else None
         return _summary(self.db, self.key, intent, self.seconds, rate)
 
-    def _send(self, phase: str, query: str, what: rows.Rows, size: int) -> None:
-        if not what.count:
+    def _send(self, phase: str, parts: list[tuple[str, rows.Rows, int]]) -> None:
+        """Write what belongs to one phase: (query, rows, elements a batch) of each part; the phase is said once."""
+        parts = [part for part in parts if part[1].count]
+        elements = sum(what.elements for _, what, _ in parts)
+        if not elements:
             return
-        self.progress.start(f"Write {phase.replace('_', ' ')}", what.elements)
+        self.progress.start(f"Writing {phase.replace('_', ' ')}", elements)
         with self._timed(phase):
-            send(
-                self.db,
-                query,
-                what,
-                model=self.key,
-                size=size,
-                progress=self.progress,
-                before_each=self.held.check,
-            )
+            for query, what, size in parts:
+                send(
+                    self.db,
+                    query,
+                    what,
+                    model=self.key,
+                    size=size,
+                    progress=self.progress,
+                    before_each=self.held.check,
+                )
         if phase in ("arcs", "connections"):
-            self.edges += what.elements
+            self.edges += elements
 
     def _delete_old(self) -> None:
         self.db.write(cypher.load("catalogue/mark_deleting"), key=self.key)

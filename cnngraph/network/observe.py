@@ -83,7 +83,7 @@ def observe(
     watched = _Pass(module, channels, places, tuple(maps or ()), see, end_of_batch)
     result = Observed()
     totals: dict[str, Floats] = {}
-    progress.start("mapping images", images.total)
+    progress.start("Mapping images", images.total)
     for group in _groups(len(images.classes), maps or {}):
         watched.begin(len(images.classes), group)
         for batch, where in images.batches(group):

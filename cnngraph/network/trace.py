@@ -91,10 +91,10 @@ def trace(
     progress = progress or Quiet()
     images = LabelledImages(loader, classes=classes, only_classes=only_classes, images_per_class=images_per_class)
     with evaluation_mode(model), torch.no_grad():
-        progress.start("following the net")
+        progress.start("Following the net")
         graph = follow(model, images.shape)
         tables = _tables(model, graph, images, options, progress)
-    progress.start("checking the network")
+    progress.start("Checking the network")
     found = {"classes": images.classes, "images_sha256": images.sha256, "weights_sha256": weights_sha256(model)}
     return spec.check(Network(details=_details(model, graph, options | found), **tables))
 
@@ -132,7 +132,7 @@ def _tables(
         tables["positions"] = _positions_table(topology, observed)
         tables["arcs"] = pa.table([topology.source, topology.target], schema=SCHEMAS["arcs"])
     if maps is not None:
-        progress.start("reading connections")
+        progress.start("Reading connections")
         wiring = Wiring.of(graph, maps)
         policy, kernels = options["connections"], options["kernels"]
         links = connections_of(graph, maps, wiring, policy, kernels=kernels, note=progress.note)
@@ -142,7 +142,7 @@ def _tables(
         if kernels:
             tables["tensors"] = tensors_table(model, graph, links.held)
     if resemblance is not None:
-        progress.start("comparing maps")
+        progress.start("Comparing maps")
         tables["resembles"] = resemblance.table(progress.note)
     return tables
 

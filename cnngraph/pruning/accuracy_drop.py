@@ -231,7 +231,7 @@ def _trial(
     try:
         plans = ladder.climb(rung, steps)
     except PlanError as error:
-        told.note(f"without {ladder.says(rung)}: {error.message}")
+        told.note(f"Without {ladder.says(rung)}: {error.message}")
         return None
     if not plans[-1].removes:
         return nothing
@@ -241,7 +241,7 @@ def _trial(
         trials.record(key, accuracy_after(plans))
         found = trials.accuracies[key]
         outcome = "cannot be built" if found is None else f"accuracy {found:.4f}"
-        told.note(f"without {ladder.says(rung)}: {outcome} ({time.monotonic() - began:.0f} s)")
+        told.note(f"Without {ladder.says(rung)}: {outcome} ({time.monotonic() - began:.0f} s)")
     return trials.accuracies[key]
 
 

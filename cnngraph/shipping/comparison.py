@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from cnngraph.errors import ModelError, VerificationError
+from cnngraph.errors import ModelError, VerificationError, readable
 from cnngraph.shipping.parcel import Parcel
 
 __all__ = ["BATCHES", "compare", "tolerance"]
@@ -45,8 +45,10 @@ def tolerance(form: str, dtype: torch.dtype) -> float:
     return max(allowed, 8 * torch.finfo(dtype).eps) if allowed else 0.0
 
 
-def compare(form: str, exported: Path, parcel: Parcel) -> float:
+def compare(form: str, exported: Path, parcel: Parcel) -> tuple[float, list[str]]:
     """The largest absolute difference between the exported net's logits and those of ``parcel``, on random images.
+
+    With it, notes on what other programs may object to although the net runs and gives the right logits.
 
     For safetensors it is that of the tensors themselves, and ``cg.load`` must give identical logits as well.
 
@@ -77,7 +79,7 @@ def compare(form: str, exported: Path, parcel: Parcel) -> float:
     lost = [name for name, text in parcel.labels.items() if report["labels"][name] != text]
     if lost:
         raise VerificationError(f"The exported file has lost what it says of its {lost[0]}.", "Nothing was written.")
-    return difference
+    return difference, list(report["notes"])
 
 
 def _logits(parcel: Parcel) -> dict[str, Tensor]:
@@ -113,7 +115,7 @@ def _run(arguments: list[str], what: str, env: dict[str, str] | None = None) -> 
             f"The exported net gave no answer in {_SECONDS} s ({what}).", "Nothing was written."
         ) from error
     if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+        last = readable((done.stderr.strip().splitlines() or ["it ended without a word"])[-1])
         raise VerificationError(
             f"The exported net does not run elsewhere ({what}): {last}", "Nothing was written. Try another format."
         )

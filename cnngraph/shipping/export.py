@@ -44,7 +44,8 @@ def export(
 
     Returns:
         ``format, out, bytes, max_abs_diff, tolerance`` (a share of the largest logit)``, opset, dynamic_batch, batches,
-        parameters, seconds``; bytes, differences and opset are None in a dry run.
+        parameters, notes, seconds``; bytes, differences and opset are None in a dry run. A note says what other
+        programs may object to, although the net runs elsewhere and gives the same logits.
 
     Raises:
         UsageError: there is no such format. NotFoundError: there is no such saved model.
@@ -70,6 +71,7 @@ def export(
         "max_abs_diff": None,
         "tolerance": tolerance(format, parcel.dtype),
         "opset": None,
+        "notes": [],
         "dynamic_batch": True,
         "batches": list(BATCHES),
         "parameters": sum(parameter.numel() for parameter in parcel.model.parameters()),
@@ -87,13 +89,13 @@ def _write(parcel: Parcel, form: str, target: Path, progress: Progress) -> dict[
         progress.start(f"Writing {form}")
         known = FORMATS[form](parcel, part)
         progress.start("Comparing it with the net, in a process without cnngraph")
-        difference = compare(form, part, parcel)
+        difference, notes = compare(form, part, parcel)
         size = part.stat().st_size
         _require_new(target)
         part.replace(target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return known | {"bytes": size, "max_abs_diff": difference}
+    return known | {"bytes": size, "max_abs_diff": difference, "notes": notes}
 
 
 def _require_new(target: Path) -> None:

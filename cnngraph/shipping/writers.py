@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from cnngraph.errors import CnngraphError, ModelError
+from cnngraph.errors import CnngraphError, ModelError, explain
 from cnngraph.shipping.parcel import Parcel
 from cnngraph.silence import silence
 from cnngraph.surgery import single_file
@@ -45,7 +45,7 @@ def _onnx(parcel: Parcel, path: Path) -> dict[str, Any]:
             exported.model.metadata_props.update(parcel.labels)
             exported.save(path)
     except Exception as error:
-        raise ModelError(f"The net cannot be exported as ONNX: {_first_line(error)}", "Export it as pt2.") from error
+        raise ModelError(f"The net cannot be exported as ONNX: {explain(error)}.", "Export it as pt2.") from error
     if len(list(path.parent.iterdir())) > 1:
         raise ModelError("The net is too large for one ONNX file (2 GB).", "Export it as pt2 or safetensors.")
     return {"opset": int(exported.model.opset_imports[""])}
@@ -74,12 +74,6 @@ def _program(parcel: Parcel) -> torch.export.ExportedProgram:
             return exported(parcel.model, images, dynamic_shapes=({0: torch.export.Dim("batch")},), strict=False)
     except Exception as error:
         raise ModelError(
-            f"torch.export cannot take the net, for any number of images: {_first_line(error)}",
+            f"torch.export cannot take the net, for any number of images: {explain(error)}.",
             "Export it as safetensors, or mend the net.",
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    """The first line that says something, without the rest of torch's advice."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"

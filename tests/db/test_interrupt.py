@@ -66,7 +66,7 @@ def saved(command: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_an_interrupted_ingest_goes_on(command: Run, server: Any, saved: Path, tmp_path: Path) -> None:
     ingest = ("ingest", saved, "--data", "digits", "--name", "interrupted")
-    _interrupted(*ingest, at="Write arcs", cwd=tmp_path)
+    _interrupted(*ingest, at="Writing arcs", cwd=tmp_path)
     assert command("plan", "interrupted").code == 1
     done = command(*ingest, "--json")
     assert done.code == 0, done.err
@@ -96,7 +96,7 @@ def test_a_server_that_dies_half_way(command: Run, saved: Path, tmp_path: Path) 
         ingest = ("ingest", saved, "--data", "digits", "--name", "cut-off")
         code, said = _struck(
             *ingest,
-            at="Write arcs",
+            at="Writing arcs",
             strike=lambda _: os.kill(pid, signal.SIGKILL),
             cwd=tmp_path,
             home=tmp_path / "home",

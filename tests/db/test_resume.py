@@ -81,13 +81,13 @@ def undisturbed(database: Database) -> Iterator[dict[str, list[Any]]]:
 @pytest.mark.parametrize(
     ("net", "moment"),
     [
-        ("small", "Write layers 7"),
-        ("small", "Write feature maps 14"),
-        ("small", "Write connections 30"),
-        ("small", "Write resemblances 0"),
-        ("positions", "Write positions 4000"),
-        ("positions", "Write arcs 0"),
-        ("positions", "Write arcs, tenth batch"),
+        ("small", "Writing layers 10"),
+        ("small", "Writing feature maps 14"),
+        ("small", "Writing connections 30"),
+        ("small", "Writing resemblances 0"),
+        ("positions", "Writing positions 4000"),
+        ("positions", "Writing arcs 0"),
+        ("positions", "Writing arcs, tenth batch"),
     ],
 )
 def test_a_killed_ingest_is_finished_by_the_same_command(
@@ -132,4 +132,4 @@ def _after_ten_batches(network: Network) -> str:
     ends = sizes.cumsum()
     for _ in range(10):
         done = int(ends[ends <= done + 4_000][-1])
-    return f"Write arcs {done}"
+    return f"Writing arcs {done}"

@@ -1,4 +1,4 @@
-"""What neo4j-admin reads: the text and the type of each value, as seen with the real tool (tests/db/test_neo4j_admin)."""
+"""What neo4j-admin reads: text and type of each value, as seen with the real tool (tests/db/test_neo4j_admin)."""
 
 from __future__ import annotations
 

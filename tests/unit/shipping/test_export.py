@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,60 @@ def test_an_onnx_file_needs_only_onnxruntime(tmp_path: Path) -> None:
     found = session.run(["logits"], {"images": images(7, 3, 32, 32).numpy()})[0]
     assert torch.allclose(torch.from_numpy(found), model(images(7, 3, 32, 32)), rtol=1e-3, atol=1e-3)
     assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
+
+
+class Through(nn.Module):
+    """A conv, one step of the caller's, a dense layer."""
+
+    def __init__(self, step: Callable[[Tensor], Tensor], features: int) -> None:
+        super().__init__()
+        self.conv, self.step, self.head = nn.Conv2d(1, 2, 3, padding=1), step, nn.Linear(features, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.step(self.conv(x)).flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("step", "features", "noted"),
+    [
+        (nn.MaxPool2d(1, stride=2, ceil_mode=True), 32, True),
+        (nn.MaxPool2d(1, stride=3, ceil_mode=True), 18, None),
+        (nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True), 50, None),
+        (nn.AvgPool2d(3, stride=2, ceil_mode=True), 32, None),
+    ],
+    ids=["subsampling", "by three", "padded", "average"],
+)
+def test_what_runs_and_equals_is_shipped(tmp_path: Path, step: nn.Module, features: int, noted: bool | None) -> None:
+    """onnx's full check infers another size of ceil_mode than onnxruntime and torch: said, not refused."""
+    pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    pytest.importorskip("onnxscript", reason="needs the extra onnx")
+    torch.manual_seed(0)
+    report = export(Through(step, features), tmp_path / "net.onnx", format="onnx", input_shape=(1, 8, 8))
+    assert report["max_abs_diff"] < 1e-5
+    assert (tmp_path / "net.onnx").exists()
+    if noted:
+        assert "full check objects" in report["notes"][0] and "\n" not in report["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("step", "features", "operator"),
+    [
+        (nn.AdaptiveMaxPool2d((2, 3)), 12, "aten.adaptive_max_pool2d"),
+        (torch.linalg.svdvals, 16, "aten._linalg_svd"),
+        (lambda x: x.cummax(1).values, 128, "aten.cummax"),
+        (lambda x: x.kthvalue(2, dim=-1).values, 16, "aten.kthvalue"),
+    ],
+    ids=["adaptive max", "singular values", "cummax", "kthvalue"],
+)
+def test_an_operator_without_exporter_is_named(
+    tmp_path: Path, step: Callable[[Tensor], Tensor], features: int, operator: str
+) -> None:
+    pytest.importorskip("onnxscript", reason="needs the extra onnx")
+    with pytest.raises(ModelError) as caught:
+        export(Through(step, features), tmp_path / "net.onnx", format="onnx", input_shape=(1, 8, 8))
+    expected = f"The net cannot be exported as ONNX: No ONNX function found for {operator}."
+    assert (caught.value.message, caught.value.hint) == (expected, "Export it as pt2.")
+    assert not list(tmp_path.iterdir())
 
 
 class Own(nn.Module):
