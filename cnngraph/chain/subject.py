@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from unicodedata import normalize
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
@@ -167,7 +168,7 @@ def _of_saved(model: ModelChoice, data: DataChoice) -> Subject:
     if model.weights is not None:
         load_weights(saved.model, model.weights, new_head=model.new_head)
     data, opened, split = listed_for(saved, model.name, data)
-    if saved.classes and list(saved.classes) != list(opened.classes):
+    if saved.classes and [normalize("NFC", name) for name in saved.classes] != list(opened.classes):
         raise ModelError(
             f"The saved model {model.name} knows {len(saved.classes)} classes ({_few(saved.classes)}), "
             f"the data {data.name} has {len(opened.classes)} ({_few(opened.classes)}).",
