@@ -152,8 +152,17 @@ def map_subject(subject: Subject, mapping: Mapping, progress: Progress) -> Netwo
         preprocessing=subject.preprocessing.model_dump(mode="json"),
         dataset=subject.choice.name,
         trained=subject.trained,
-        inputs=network.details.inputs | {"data": subject.choice.model_dump(mode="json")},
+        inputs=network.details.inputs | {"data": subject.choice.model_dump(mode="json")} | _rule_of(subject),
     )
+
+
+def _rule_of(subject: Subject) -> dict[str, int]:
+    """The rule by which images were chosen for mapping, where it is not the one of before there was a choice."""
+    from cnngraph.datasets.former_split import RULE
+
+    split = subject.split
+    decided = split is not None and split.rule != RULE and subject.data.taken_from.get("train") == "split"
+    return {"split": split.rule} if split is not None and decided else {}
 
 
 def save_subject(subject: Subject, folder: Path) -> None:

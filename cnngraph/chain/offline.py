@@ -59,8 +59,7 @@ class Source:
             known = {"name": other.name or saved.dataset}
         if known is None:
             raise ModelError(f"It is not known which data {self.typed} was trained on.", "Name it: --data D")
-        changes = {field: value for field, value in vars(other).items() if value is not None}
-        return understood(DataChoice, known, f"The data of {self.typed}").model_copy(update=changes)
+        return understood(DataChoice, known, f"The data of {self.typed}").replaced(other.name, other.root)
 
 
 def open_source(typed: str) -> Source:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from cnngraph.database.connection import Database
+    from cnngraph.datasets.split_record import SplitRecord
     from cnngraph.network.tables import Details
 
 __all__ = ["rebuild_from_graph"]
@@ -139,4 +140,15 @@ def _save(db: Database, model: Stored, net: nn.Module, details: Details, out: Pa
         classes=() if details.inputs.get("only_classes") else names,
         dataset=details.dataset,
         trained=details.trained,
+        split=_split_of(model),
     )
+
+
+def _split_of(model: Stored) -> SplitRecord | None:
+    """What the stored model was trained and judged on; ``None`` where it is not here."""
+    from cnngraph.surgery import saved
+
+    try:
+        return saved.read_saved(model.folder).split
+    except ModelError:
+        return None

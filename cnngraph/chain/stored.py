@@ -101,8 +101,7 @@ class Stored:
         if not known and other.name is None:
             raise ModelError(f"It is not known which data {self.key} was ingested with.", "Name it: --data D")
         choice = understood(DataChoice, known or {"name": other.name}, self._in_graph("data"))
-        changes = {field: value for field, value in vars(other).items() if value is not None}
-        return choice.model_copy(update=changes)
+        return choice.replaced(other.name, other.root)
 
     @property
     def _inputs(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from unicodedata import normalize
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
@@ -51,6 +52,15 @@ class DataChoice(BaseModel):
         """A choice without them reads as it did before there were any: fingerprints hold what is written."""
         content: dict[str, Any] = write(self)
         return {name: value for name, value in content.items() if value is not None or name not in SPLIT_OPTIONS}
+
+    def replaced(self, name: str | None, root: str | None) -> DataChoice:
+        """The same with what was typed instead; a split file names the images of the folder that it was written for."""
+        changes: dict[str, Any] = {
+            field: value for field, value in (("name", name), ("root", root)) if value is not None
+        }
+        if changes.get("name", self.name) != self.name:
+            changes |= {"split_file": None, "split_sha256": None}
+        return self.model_copy(update=changes)
 
 
 class ModelChoice(BaseModel):
@@ -115,10 +125,12 @@ class Subject:
         """Whether the net may have seen images of ``part`` in training."""
         proven = self.split is not None and self.split.proven
         if part == "train":
-            return "no" if not self.trained else "yes" if proven else "possibly"
+            return "possibly" if not proven else "yes" if self.trained else "no"
         # Weights from elsewhere: what a folder or a set calls its test images is taken to be kept apart.
         own = part == "test" and self.data.taken_from.get(part, "split") != "split"
-        return "no" if proven or not self.trained or own else "possibly"
+        if self.data.change is not None and self.data.change.may_be_renamed:
+            own = False  # moved there, perhaps
+        return "no" if proven or own else "possibly"
 
 
 def open_subject(
@@ -174,7 +186,7 @@ def _of_saved(model: ModelChoice, data: DataChoice) -> Subject:
     if model.weights is not None:
         say_all(load_weights(saved.model, model.weights, new_head=model.new_head, key=model.weights_key))
     data, opened, split = listed_for(saved, model.name, data, wanted)
-    if saved.classes and list(saved.classes) != list(opened.classes):
+    if saved.classes and [normalize("NFC", name) for name in saved.classes] != list(opened.classes):
         raise ModelError(
             f"The saved model {model.name} knows {len(saved.classes)} classes ({_few(saved.classes)}), "
             f"the data {data.name} has {len(opened.classes)} ({_few(opened.classes)}).",
@@ -220,8 +232,7 @@ def _of_architecture(model: ModelChoice, data: DataChoice) -> Subject:
         wanted = wanted.model_copy(update={"channels": reads})
         opened = opened.prepared(wanted)
     assert opened.record is not None
-    # Weights of another task know nothing of these classes; a file may hold a net that was trained on these images.
-    proven = model.weights is None or (model.weights == "pretrained" and model.new_head)
+    proven = _is_new(model, net, len(opened.classes), wanted)
     return Subject(
         net.eval(),
         model.name,
@@ -232,6 +243,28 @@ def _of_architecture(model: ModelChoice, data: DataChoice) -> Subject:
         {},
         None,
         opened.record.model_copy(update={"proven": proven}),
+    )
+
+
+def _is_new(model: ModelChoice, net: nn.Module, classes: int, wanted: Preprocessing) -> bool:
+    """Whether the net has surely not been trained for these classes.
+
+    Weights of another task know nothing of them; a file may hold anything. The user's own code may load weights itself:
+    then another seed changes nothing.
+    """
+    if model.weights is not None:
+        return model.weights == "pretrained" and model.new_head
+    if not model.name.startswith("python:"):
+        return True
+    import torch
+
+    from cnngraph.models.registry import build
+
+    other = build(model.name, classes=classes, in_channels=wanted.channels, size=wanted.size[0], seed=model.seed + 1)
+    theirs = dict(other.named_parameters())
+    random = [(name, mine) for name, mine in net.named_parameters() if mine.ndim > 1 and mine.numel() > 1]
+    return not any(
+        name in theirs and mine.detach().std() > 0 and torch.equal(mine, theirs[name]) for name, mine in random
     )
 
 
@@ -314,15 +347,17 @@ def listed_for(
     record, change = data.record, data.change
     assert record is not None
     if not saved.trained:
-        return choice, data, record.model_copy(update={"proven": True})
-    # A file that was renamed is one that is gone and one that is new: then it cannot be known.
-    renamed = change is not None and change.new["test"] > 0 and change.gone["train"] > 0
+        return choice, data, record.model_copy(update={"proven": saved.split is None or saved.split.proven})
     if change is not None and any((*change.new.values(), *change.gone.values())):
         say(
             f"The data have changed since {name} was trained: {change.words}. Files that it knows stay in their "
             "part, new ones follow the rule."
         )
-    return choice, data, record.model_copy(update={"proven": record.proven and change is not None and not renamed})
+    return (
+        choice,
+        data,
+        record.model_copy(update={"proven": record.proven and change is not None and not change.may_be_renamed}),
+    )
 
 
 def _with_own_options(choice: DataChoice, known: object) -> DataChoice:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 __all__ = ["ImagesFrom", "TrainedOn"]
@@ -37,6 +38,15 @@ class ImagesFrom:
     images: int
     taken_from: str
     trained_on: TrainedOn
+
+    @classmethod
+    def read(cls, stored: object) -> ImagesFrom | None:
+        """What :meth:`as_json` gave; ``None`` of anything else: figures of earlier versions have none."""
+        names = [each.name for each in fields(cls)]
+        if not isinstance(stored, Mapping) or not all(name in stored for name in names):
+            return None
+        known = cls(**{name: stored[name] for name in names})
+        return known if isinstance(known.images, int) and known.trained_on in _SENTENCES else None
 
     def as_json(self) -> dict[str, Any]:
         """All of it as one JSON object."""

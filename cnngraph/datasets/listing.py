@@ -70,6 +70,9 @@ def list_images(folder: str, passed: Passed, *, above: Iterable[str] = ()) -> Li
         DataError: a folder cannot be read.
     """
     parents = {_identity(parent) for parent in above}
+    if _identity(folder) in parents:
+        passed.loops.append(folder)
+        return Listing()
     visited = set(parents)
     found: dict[FileId, str] = {}
     links = _list_real(folder, "", found, visited, passed)

@@ -235,7 +235,8 @@ class Pool:
             if code >= 0:
                 at[group] = min(at.get(group, TEST), code)  # what was trained on is the lowest
         together = [at.get(group, code) for group, code in zip(self.groups, codes.tolist(), strict=True)]
-        return np.where(known >= 0, codes, np.array(together, dtype=np.int8)).astype(np.int8)
+        fixed = (known >= 0) | (codes == LEFT_OUT)
+        return np.where(fixed, codes, np.array(together, dtype=np.int8)).astype(np.int8)
 
     def _of_torn(self, codes: PartCodes) -> tuple[str, ...]:
         """Groups that are in several parts all the same: folders, or a net's own split, have torn them."""

@@ -116,7 +116,7 @@ def open_data(
 ) -> Data:
     """Open a data set by name.
 
-    A missing test or validation part is split off train by a hash of each file's path (:mod:`~cnngraph.datasets.split`).
+    A missing test or validation part is split off train by the hash of each path (:mod:`~cnngraph.datasets.split`).
 
     Args:
         name: one of :func:`known_data`, or ``folder:PATH``.

@@ -30,6 +30,11 @@ class Change:
     gone: Mapping[str, int]
 
     @property
+    def may_be_renamed(self) -> bool:
+        """Whether a test image may be one that was trained on: a file that was renamed is gone, and another is new."""
+        return self.new["test"] > 0 and self.gone["train"] > 0
+
+    @property
     def words(self) -> str:
         """
         >>> Change({"train": 2, "validation": 0, "test": 1}, {"train": 0, "validation": 0, "test": 0}).words

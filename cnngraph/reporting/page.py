@@ -48,9 +48,9 @@ def judged_on(result: Mapping[str, Any]) -> str:
     """On which images the figures before and after were found; "" of a result that was stored before that was kept."""
     said: dict[str, list[str]] = {}
     for which, net in (("before", "the net before"), ("after", "the new net"), ("control", "the control")):
-        known = (result.get(which) or {}).get("images_from")
-        if isinstance(known, Mapping):
-            said.setdefault(ImagesFrom(**known).words, []).append(net)
+        known = ImagesFrom.read((result.get(which) or {}).get("images_from"))
+        if known is not None:
+            said.setdefault(known.words, []).append(net)
     if len(said) == 1:
         return f"Judged on {next(iter(said))}."
     return " ".join(f"{' and '.join(nets).capitalize()}: judged on {words}." for words, nets in said.items())

@@ -85,6 +85,13 @@ def test_loops_end(tmp_path: Path, target: str) -> None:
     assert len(found.details) == 1
 
 
+def test_a_class_that_is_the_whole_folder_is_none(tmp_path: Path) -> None:
+    lay_out(tmp_path, "a", "b")
+    (tmp_path / "c").symlink_to(tmp_path)
+    with pytest.raises(DataError, match="c holds no images"):
+        opened(tmp_path)
+
+
 def test_a_link_to_itself_and_dead_links_are_named(tmp_path: Path) -> None:
     lay_out(tmp_path, "a", "b")
     (tmp_path / "a" / "self.png").symlink_to("self.png")

@@ -143,6 +143,16 @@ def test_a_group_that_has_a_part_takes_its_other_images_along(patients: Path) ->
     assert "p02" in patients_of(data, "test", patients) - patients_of(data, "train", patients)
 
 
+def test_images_that_are_left_out_stay_out_beside_a_kept_split(patients: Path) -> None:
+    group_by = r"(p\d+)"
+    first = open_data(f"folder:{patients}", preprocessing=TINY, group_by=group_by, parts=())
+    (patients / "sick" / "p00" / "new.png").touch()
+    lines = "\n".join(f"{path},train" for path in paths_of(patients) if "new" not in path and "p02" not in path)
+    data = split_by(patients, lines, group_by=group_by, split=first.record)
+    assert sum(sizes(data)) == 57
+    assert not any("p02" in patients_of(data, part, patients) for part in ("train", "validation", "test"))
+
+
 def test_groups_across_parts_of_their_own_are_said(tmp_path: Path) -> None:
     lay_out(tmp_path, "train/a/p1", "train/b/p2", "val/a/p1", "val/b/p3")
     data = open_data(f"folder:{tmp_path}", preprocessing=TINY, group_by=r"(p\d)", parts=())

@@ -1,0 +1,36 @@
+"""The sentence of a report about the images that its figures are of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cnngraph.datasets.images_from import ImagesFrom
+from cnngraph.reporting.page import judged_on
+
+VAL = ImagesFrom("test", 60, "val", "no").as_json()
+SPLIT = ImagesFrom("test", 27, "split", "possibly").as_json()
+
+
+def test_one_sentence_where_all_nets_were_judged_alike() -> None:
+    result = {which: {"images_from": VAL} for which in ("before", "after", "control")}
+    assert judged_on(result) == "Judged on 60 test images (val), none of which it was trained on."
+
+
+def test_a_sentence_each_where_they_were_not() -> None:
+    result: dict[str, Any] = {"before": {"images_from": VAL}, "after": {"images_from": SPLIT}, "control": None}
+    assert judged_on(result) == (
+        "The net before: judged on 60 test images (val), none of which it was trained on. "
+        "The new net: judged on 27 test images (split off by the hash of their paths), "
+        "on which it may have been trained."
+    )
+
+
+@pytest.mark.parametrize("stored", [None, "changed by hand", {}, {"part": "test"}, VAL | {"trained_on": "perhaps"}])
+def test_what_was_not_kept_is_not_said(stored: object) -> None:
+    assert judged_on({"before": {"images_from": stored}, "after": {}, "control": None}) == ""
+
+
+def test_a_stored_sentence_is_read_back() -> None:
+    assert ImagesFrom.read(SPLIT | {"more": 1}) == ImagesFrom("test", 27, "split", "possibly")
