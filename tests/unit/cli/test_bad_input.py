@@ -58,6 +58,9 @@ USAGE = [
     (["ingest", "cnngraph:vgg16", "--data", "digits", "--name", "x", "--connections", "top:0"], "top:K"),
     (["ingest", "cnngraph:vgg16", "--data", "digits", "--name", "x", "--patch", "men"], "mean"),
     (["ingest", "cnngraph:vgg16", "--data", "digits", "--name", "x", "--mean", "nan"], "--mean"),
+    (["ingest", "cnngraph:vgg16", "--data", "digits", "--name", "x", "--only-classes", " "], "names nothing"),
+    (["evaluate", "cnngraph:vgg16", "--data", "digits", "--weights-key", "ema"], "--weights-key belongs to --weights"),
+    (["evaluate", "x", "--data", "digits", "--weights", "pretrained", "--weights-key", "ema"], "--weights-key belongs"),
     (["export", "x", "--format", "gefx", "--out", "x"], "Did you mean gexf?"),
     (["train", "cnngraph:vgg16", "--data", "digits", "--out", "x", "--epochs", "0"], "epochs"),
     (["train", "cnngraph:vgg16", "--data", "digits", "--out", "x", "--device", "tpu"], "device"),
@@ -134,6 +137,35 @@ def test_named_but_not_there(command: Run, tmp_path: Path, arguments: list[str],
     assert said in done.err
     assert "Traceback" not in done.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["evaluate", "{}", "--data", "digits"],
+        ["train", "{}", "--data", "digits", "--out", "new"],
+        ["ingest", "{}", "--data", "digits", "--name", "x"],
+        ["ingest", "{}", "--name", "x"],
+        ["evaluate", "cnngraph:lenet5", "--data", "digits", "--weights", "{}"],
+        ["prune", "{}", "--ratio", "0.3"],
+        ["prune", "{}", "--remove-layer", "a", "--to-bundle", "new"],
+        ["show", "{}"],
+        ["verify", "{}"],
+        ["latency", "{}"],
+        ["export", "{}", "--format", "safetensors", "--out", "new"],
+    ],
+    ids=" ".join,
+)
+def test_a_file_that_is_no_model_is_named_by_its_first_bytes(
+    command: Run, tmp_path: Path, arguments: list[str]
+) -> None:
+    pointer = tmp_path / "net.pt"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", encoding="utf-8")
+    done = command(*(argument.format(pointer) for argument in arguments), cwd=tmp_path)
+    assert done.code == 1, done.err
+    assert f"{pointer} is a git-lfs pointer, not the weights themselves." in done.err
+    assert "git lfs pull" in done.err
+    assert "Traceback" not in done.err
 
 
 def _images(folder: Path, classes: dict[str, int]) -> Path:
