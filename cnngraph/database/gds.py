@@ -31,8 +31,18 @@ from cnngraph.database.connection import Database
 from cnngraph.database.projections import drop, drop_stale, new_name
 from cnngraph.errors import DatabaseError, PlanError, UsageError
 
-__all__ = ["Memory", "Projection", "connect_client", "estimate", "measured_size", "projected", "require_memory"]
-
+__all__ = [
+    "Memory",
+    "Prepared",
+    "Projection",
+    "client_errors",
+    "connect_client",
+    "estimate",
+    "measured_size",
+    "prepared",
+    "projected",
+    "require_memory",
+]
 
 T = TypeVar("T")
 # Columns of the client's frames that hold node ids, and what stands before our keys in their place.

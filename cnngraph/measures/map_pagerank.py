@@ -52,7 +52,10 @@ def _database(db: Database, key: str, options: Options, progress: Progress) -> S
         if not projection.size.relationships:
             raise _not_connected()
         found = projection.stream()
-    rows = [{"id": id_, "score": score} for id_, score in zip(found["nodeId"], found["score"], strict=True)]
+    rows = [
+        {"id": id_, "score": score}
+        for id_, score in zip(found["nodeId"].tolist(), found["score"].tolist(), strict=True)
+    ]
     for start in range(0, len(rows), ROWS_A_WRITE):
         db.write(load("measures/map_pagerank"), rows=rows[start : start + ROWS_A_WRITE])
     return stored_map_scores(db, key, MEASURE)
