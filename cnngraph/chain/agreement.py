@@ -46,7 +46,8 @@ def in_words(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return "Old and new net were not compared: there are no validation images."
     figures = Agreement(**{name: found[name] for name in Agreement.__dataclass_fields__})
-    return f"Before any training the new net gives {figures.words}; {ImagesFrom(**found['images_from']).words}."
+    judged = ImagesFrom(**found["images_from"]).words
+    return f"Old and new net before any training, on {judged}: {figures.words}."
 
 
 def tell_agreement(found: Mapping[str, Any] | None, joins: Mapping[str, float], plan: Plan, progress: Progress) -> None:

@@ -209,7 +209,8 @@ class _Trails(fx.Interpreter):
     def _equal_alternatives(self, n: fx.Node, operands: list[Any]) -> None:
         """Give the operands as many alternatives each, in memory as a value of the net would be (for ``view``)."""
         tensors = [ids for ids in operands if isinstance(ids, Tensor)]
-        most = max((len(ids) for ids in tensors), default=1)
+        # `squeeze` must not take the first dimension of a value without alternatives for one of its places.
+        most = max([len(ids) for ids in tensors] + [1 + (step_of(n) == "squeeze")])
         for operand, ids in zip(image_operands(n), operands, strict=True):
             if isinstance(ids, Tensor):
                 more = ids[-1:].expand(most - len(ids), *ids.shape[1:])

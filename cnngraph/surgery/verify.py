@@ -357,11 +357,24 @@ def _loaded_elsewhere(folder: Path) -> dict[str, Tensor]:
 
 def _check_export(slim: nn.Module, images: Tensor) -> None:
     with evaluation_mode(slim), torch.no_grad():
-        shipped = exported(slim, images).module()
+        # What a class of the user's own holds, torch.export does not know: its tensors are asked for.
+        plain = isinstance(slim(images), Tensor)
+        shipped = exported(slim if plain else _Tensors(slim).eval(), images).module()
         wanted, found = (list(tensors_of(net(images)).values()) for net in (slim, shipped))
     for one, other in zip(wanted, found, strict=True):
         if not (other.double() - one.double()).abs().max() <= _EXPORT_TOLERANCE * one.double().abs().max():
             raise _FailedError("the exported net gives other logits")
+
+
+class _Tensors(nn.Module):
+    """A net that gives the tensors of another's output, as a tuple."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return tuple(tensors_of(self.net(images)).values())
 
 
 def _on_cpu(output: object) -> dict[str, Tensor]:

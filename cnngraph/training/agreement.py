@@ -77,11 +77,11 @@ class Agreement:
     def words(self) -> str:
         """
         >>> Agreement(200, 0.93, 0.214, 0.981, 0.12).words
-        'the same class for 93.0 % of 200 images (12.0 % by chance), KL 0.214 nats, correlation of the logits 0.98'
+        'the same class for 93.0 % of them (12.0 % by chance), KL 0.214 nats, correlation of the logits 0.98'
         """
         related = "-" if self.correlation is None else f"{self.correlation:.2f}"
         return (
-            f"the same class for {100 * self.same_class:.1f} % of {self.images:,} images "
+            f"the same class for {100 * self.same_class:.1f} % of them "
             f"({100 * self.chance:.1f} % by chance), KL {self.kl:.3g} nats, correlation of the logits {related}"
         )
 

@@ -220,3 +220,18 @@ def test_what_cannot_be_followed_is_said() -> None:
     notes: list[str] = []
     found = connections_of(graph, maps, wiring, "all", kernels=False, note=notes.append)
     assert not rows(found, "b") and "sum" in notes[0]
+
+
+class Squeezed(nn.Module):
+    """``squeeze`` without a dimension, as nets of a single place write it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(1, 3, 1), nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.conv(x).mean((2, 3), keepdim=True).squeeze())
+
+
+def test_a_squeeze_takes_places_and_no_images() -> None:
+    assert reads(Squeezed(), (1, 4, 4), "fc") == [[(0, "conv:0"), (1, "conv:1"), (2, "conv:2")]]
