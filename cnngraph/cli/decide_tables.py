@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.console import say, table
+from cnngraph.console import line, say, table
 
 if TYPE_CHECKING:
     from cnngraph.plan import Plan
@@ -33,7 +33,7 @@ def print_pruned(made: Plan, result: dict[str, Any]) -> None:
         say(f"Would remove {made.in_words} and store {result['new_model']}: {in_words(result['would_write'])}.")
         return
     table(("", "before", "after", "change", "control"), figures_table(result))
-    print(f"\nremoved: {made.in_words}\nstored:  {result['new_model']}")
+    line(f"\nremoved: {made.in_words}\nstored:  {result['new_model']}")
 
 
 def print_plan(made: Plan, *, schedule: bool) -> None:
@@ -48,9 +48,9 @@ def print_plan(made: Plan, *, schedule: bool) -> None:
         known = ", ".join(
             f"{null} {value:.2f}" if value is not None else f"{null} -" for null, value in made.correlations.items()
         )
-        print(f"\nSpearman correlation of this ranking with the nulls: {known}")
+        line(f"\nSpearman correlation of this ranking with the nulls: {known}")
     for note in made.notes:
-        print(note)
+        line(note)
 
 
 def print_schedule(made: Plan) -> None:
