@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import Any, Protocol
 
 __all__ = [
@@ -16,6 +20,7 @@ __all__ = [
     "be_verbose",
     "detail",
     "emit_json",
+    "line",
     "number",
     "progress",
     "say",
@@ -27,6 +32,11 @@ __all__ = [
 _verbose = False
 
 
+# Tables and text on stdout fit the terminal and are never cut: cells are wrapped, rows that are still too wide stand
+# upright. Numbers are never wrapped.
+_GAP = 2
+_NARROW = 20  # a name is broken (after a slash, dot, hyphen or underscore if it can be) only where it is longer
+_ELSEWHERE = 100  # columns where stdout is no terminal and COLUMNS is not set
 SILENCE = 10.0  # seconds without a word after which a long phase gives a sign of life
 
 
@@ -204,17 +214,114 @@ def number(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
-    """A plain aligned table on stdout; numbers to the right."""
-    from itertools import zip_longest
+def line(text: str = "") -> None:
+    """Print text, wrapped where it is wider than the terminal; its own line breaks and indents stay."""
+    for part in text.split("\n"):
+        indent = part[: len(part) - len(part.lstrip())]
+        print("\n".join(_wrap(part, _width(), indent + "  ")) if part else "")
 
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
+    """Print a plain aligned table; numbers to the right."""
     cells = [[number(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip_longest(list(headers), *cells, fillvalue="")]
     right = [bool(rows) and all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(headers))]
+    columns = [
+        _pointed(list(column)) if r else list(column)
+        for column, r in zip(zip(*cells, strict=True), right, strict=False)
+    ]
+    cells = [list(row) for row in zip(*columns, strict=True)] if rows else []
     if title:
-        print(title)
-    for line in [list(headers), ["-" * width for width in widths], *cells]:
-        padded = [
-            cell.rjust(width) if r else cell.ljust(width) for cell, width, r in zip(line, widths, right, strict=True)
+        line(title)
+    widths = _fitting(list(headers), cells, right)
+    if widths is None:
+        _print_upright(list(headers), cells)
+        return
+    print("\n".join(_row(list(headers), widths, right)))
+    print(_joined(["-" * width for width in widths]))
+    for row in cells:
+        print("\n".join(_row(row, widths, right)))
+
+
+def _width() -> int:
+    return max(40, shutil.get_terminal_size((_ELSEWHERE, 24)).columns)
+
+
+def _fitting(headers: list[str], cells: list[list[str]], right: list[bool]) -> list[int] | None:
+    """A width for each column, the widest texts narrowed as far as it takes; ``None`` where it cannot be done."""
+    columns = list(zip_longest(headers, *cells, fillvalue=""))
+    widths = [max(map(len, column)) for column in columns]
+    free = _width() - _GAP * (len(widths) - 1)
+    for narrowest in (_width(), _NARROW):  # words are broken only where whole ones do not fit
+        least = [
+            max(map(len, [*_pieces(header), *values])) if is_number else min(narrowest, max(map(len, _words(column))))
+            for is_number, column, (header, *values) in zip(right, columns, columns, strict=True)
         ]
-        print("  ".join(padded).rstrip())
+        while sum(widths) > free:
+            wider = [i for i, width in enumerate(widths) if width > least[i]]
+            if not wider:
+                break
+            widths[max(wider, key=lambda i: widths[i])] -= 1
+    return widths if sum(widths) <= free else None
+
+
+def _words(cells: Sequence[str]) -> list[str]:
+    return ["", *" ".join(cells).split()]
+
+
+def _pieces(header: str) -> list[str]:
+    return ["", *header.replace("_", "_ ").split()]
+
+
+def _pointed(cells: list[str]) -> list[str]:
+    """Numbers of one column with their decimal points under each other.
+
+    >>> _pointed(["3.776", "25.3", "7", "-"])
+    ['3.776', '25.3  ', '7    ', '-    ']
+    """
+    parts = [cell.partition(".") for cell in cells]
+    wide = max((len(point + digits) for _, point, digits in parts), default=0)
+    return [whole + (point + digits).ljust(wide) for whole, point, digits in parts]
+
+
+def _row(cells: list[str], widths: list[int], right: list[bool]) -> list[str]:
+    """The lines of one row."""
+    wrapped = [_wrap(cell, width) for cell, width in zip(cells, widths, strict=True)]
+    lines = zip_longest(*wrapped, fillvalue="")
+    return [
+        _joined([part.rjust(w) if r else part.ljust(w) for part, w, r in zip(parts, widths, right, strict=True)])
+        for parts in lines
+    ]
+
+
+def _joined(parts: list[str]) -> str:
+    return (" " * _GAP).join(parts).rstrip()
+
+
+def _print_upright(headers: list[str], cells: list[list[str]]) -> None:
+    """One line a value, an empty line between rows."""
+    wide = max(map(len, headers), default=0)
+    for count, row in enumerate(cells):
+        if count:
+            print()
+        for header, cell in zip(headers, row, strict=True):
+            begin = f"{header.ljust(wide)}{' ' * _GAP}"
+            print("\n".join(_wrap(begin + cell, _width(), " " * len(begin))).rstrip())
+
+
+def _wrap(text: str, width: int, indent: str = "") -> list[str]:
+    """Lines of at most ``width``; all but the first begin with ``indent``."""
+    if len(text) <= width:
+        return [text]
+    wrapper = textwrap.TextWrapper(
+        width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False, replace_whitespace=False
+    )
+    lines = []
+    for part in wrapper.wrap(text):
+        rest = part
+        while len(rest) > width:
+            places = [found.end() for found in re.finditer(r"[/._-]", rest[:width])]
+            place = places[-1] if places and places[-1] > len(indent) + 1 else width
+            lines.append(rest[:place])
+            rest = indent + rest[place:]
+        lines.append(rest)
+    return lines

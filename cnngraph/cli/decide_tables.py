@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.console import say, table
+from cnngraph.console import line, say, table
 
 if TYPE_CHECKING:
     from cnngraph.plan import Plan
@@ -35,10 +35,10 @@ def print_pruned(made: Plan, result: dict[str, Any]) -> None:
         return
     table(("", "before", "after", "change", "control"), figures_table(result))
     if judged_on(result):
-        say(judged_on(result))
+        line(judged_on(result))
     for remark in remarks_on(result):
-        print(remark)
-    print(f"\nremoved: {made.in_words}\nstored:  {result['new_model']}")
+        line(remark)
+    line(f"\nremoved: {made.in_words}\nstored:  {result['new_model']}")
 
 
 def print_plan(made: Plan, *, schedule: bool) -> None:
@@ -53,9 +53,9 @@ def print_plan(made: Plan, *, schedule: bool) -> None:
         known = ", ".join(
             f"{null} {value:.2f}" if value is not None else f"{null} -" for null, value in made.correlations.items()
         )
-        print(f"\nSpearman correlation of this ranking with the nulls: {known}")
+        line(f"\nSpearman correlation of this ranking with the nulls: {known}")
     for note in made.notes:
-        print(note)
+        line(note)
 
 
 def print_schedule(made: Plan) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from cnngraph.cli import connection
 from cnngraph.cli.options import DryRun, Json, ModelName, Yes, ask, writable
-from cnngraph.console import emit_json, number, progress, say, table
+from cnngraph.console import emit_json, line, number, progress, say, table
 
 __all__ = ["register"]
 
@@ -24,10 +24,13 @@ def list_models(json: Json = False) -> None:
     if json:
         emit_json({"models": models})
         return
-    columns = (
-        *("name", "owner", "architecture", "dataset", "status", "pruned_from", "accuracy"),
-        *("parameters", "macs", "latency_ms"),
-    )
+    columns = ["name", "architecture", "dataset", "pruned_from", "accuracy", "parameters", "macs", "latency_ms"]
+    if any(model["status"] != "complete" for model in models):
+        columns.insert(3, "status")
+    mine = connection.settings().owner
+    for model in models:
+        for column in ("name", "pruned_from"):
+            model[column] = _as_typed(model[column], model["owner"], mine)
     table(columns, [[model[column] for column in columns] for model in models])
     if not models:
         say("There is no model yet. Begin with: cnngraph demo")
@@ -84,6 +87,23 @@ def _list_blocks(model: str, blocks: list[dict[str, Any]]) -> None:
         say(f"Next: cnngraph prune {model.split('/')[-1]} --remove-block {free}")
 
 
+def _as_typed(name: str | None, owner: str, mine: str) -> str | None:
+    """A model as a person would type it: NAME of one's own, OWNER/NAME of others."""
+    if name is None:
+        return None
+    return (name if "/" in name else f"{owner}/{name}").removeprefix(f"{mine}/")
+
+
+# What `lineage` shows of each list, in this order; the JSON has everything.
+_LINEAGE = {
+    "ancestors": ("model", "became", "relation", "method", "removed", "filters"),
+    "descendants": ("model", "pruned_from", "relation", "method", "removed", "filters"),
+    "measure_runs": ("key", "measure", "reference", "current", "created_at"),
+    "pruning_runs": ("key", "method", "created_at", "removed", "filters", "produced"),
+    "evaluations": ("name", "child", "images", "accuracy", "recall", "epoch_seconds", "latency_ms", "created_at"),
+}
+
+
 def lineage(name: ModelName, json: Json = False) -> None:
     """Show where a model comes from and what came of it.
 
@@ -96,14 +116,18 @@ def lineage(name: ModelName, json: Json = False) -> None:
         return
     for key, value in found.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            headers = list(value[0])
+            there = {name for row in value for name, cell in row.items() if cell not in (None, [], {})}
+            headers = [name for name in _LINEAGE.get(key, value[0]) if name in there]
             rows = [
-                [_counted(row[name]) if name == "filters" else _flat(row.get(name)) for name in headers]
+                [
+                    _counted(row[name]) if name == "filters" else _flat(_to_the_minute(name, row.get(name)))
+                    for name in headers
+                ]
                 for row in value
             ]
             table(headers, rows, title=f"\n{key}")
         else:
-            print(f"{key}: {_flat(value)}")
+            line(f"{key}: {_flat(value) if value else '-'}")
 
 
 def delete(name: ModelName, dry_run: DryRun = False, yes: Yes = False, json: Json = False) -> None:
@@ -150,6 +174,10 @@ def report(
 def _counted(filters: dict[str, list[int]]) -> str:
     """How many filters went; which ones stands in the JSON."""
     return f"{sum(map(len, filters.values())):,} of {len(filters)} layers" if filters else ""
+
+
+def _to_the_minute(name: str, value: Any) -> Any:
+    return str(value)[:16].replace("T", " ") if name == "created_at" and value else value
 
 
 def _flat(value: Any) -> Any:
