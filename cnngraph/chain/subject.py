@@ -211,6 +211,8 @@ def _of_architecture(model: ModelChoice, data: DataChoice) -> Subject:
     from cnngraph.models.registry import build, default_preprocessing
 
     wanted = default_preprocessing(model.name, weights=model.weights, size=model.size, in_channels=model.channels or 3)
+    if model.channels not in (None, wanted.channels):
+        raise UsageError(f"{model.name} reads {wanted.channels} channels, always.", "Leave out --channels.")
     if model.mean or model.std:
         wanted = wanted.model_copy(update={"mean": model.mean or wanted.mean, "std": model.std or wanted.std})
     wanted = _with_range(wanted, model)

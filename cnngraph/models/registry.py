@@ -84,8 +84,6 @@ def build(
     if width != 1.0 and family != "cnngraph":
         raise UsageError(f"{name} has no width option.", "Leave out --width; cnngraph: nets have one.")
     options = _options(name, classes=classes, in_channels=in_channels or 3, size=size, width=width, weights=weights)
-    if in_channels is not None and options["in_channels"] != in_channels:
-        raise UsageError(f"{name} reads {options['in_channels']} channels, always.", "Leave out --channels.")
     with seeded(seed):
         model = rebuild(name, options)
     if family == "python":
