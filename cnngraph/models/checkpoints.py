@@ -7,7 +7,6 @@ makes the net's own names of.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from cnngraph.errors import ModelError, NotFoundError, nearest
+from cnngraph.models.averages import averaged, words_of
 
 __all__ = ["Chosen", "choose", "flatten"]
 
@@ -25,8 +25,6 @@ _WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped
 _COUNTER = "num_batches_tracked"  # files from before torch 0.4.1 lack it; batch norm does not need it
 _STEPS = "n_averaged"  # how often torch's AveragedModel was updated
 _PROFILED = ("total_ops", "total_params")  # what a profiler (thop) registers in every module
-_AVERAGED = {"averaged", "avg", "average", "swa", "shadow", "polyak"}
-_LATEST = {"online", "current", "latest", "raw"}
 _OPTIMISERS = {"optimizer", "optimizers", "optim", "optimiser", "optimisers"}
 _DEEPEST, _MOST = 16, 200_000  # nesting and entries that are looked at: a file may hold itself
 _TRIED = 16
@@ -123,8 +121,8 @@ def choose(
         others = [one.key for one in whole if one is not best]
         if others:
             notes.append(
-                f"{where}: took {best.key}, the averaged weights; whole, too, is {' and '.join(others)} "
-                "(--weights-key KEY takes another)."
+                f"{where}: took {best.key}, the averaged weights; {' and '.join(others)} "
+                f"{'is' if len(others) == 1 else 'are'} there too: --weights-key {others[0]}"
             )
     elif candidates:
         best = candidates[0]
@@ -180,7 +178,7 @@ def _candidates(
         for begin in range(len(parts)):
             if (rest := ".".join(parts[begin:])) in names:
                 counts[full[: len(full) - len(rest)]] += 1
-    likely = [prefix for prefix, _ in counts.most_common(_TRIED) if not _words(prefix) & _OPTIMISERS]
+    likely = [prefix for prefix, _ in counts.most_common(_TRIED) if not words_of(prefix) & _OPTIMISERS]
     found = [_candidate(prefix, named, own, wanted) for prefix in likely]
     return sorted(found, key=lambda one: (-one.fits, len(one.missing), len(one.prefix)))
 
@@ -222,44 +220,15 @@ def _equal(a: Tensor, b: Tensor) -> bool:
 
 
 def _preferred(whole: list[_Candidate], where: str) -> _Candidate:
-    """The averaged weights among several sets, or the only one.
-
-    Raises:
-        ModelError: it cannot be told which of them is meant.
-    """
-    if len(whole) == 1:
-        return whole[0]
-    shared = _shared([one.prefix for one in whole])
-    words = {one.prefix: _words(one.prefix.removeprefix(shared)) for one in whole}
-    latest = [one for one in whole if words[one.prefix] & _LATEST]
-    rest = [one for one in whole if one not in latest]
-    averaged = [one for one in rest if words[one.prefix] & _AVERAGED or any(map(_is_ema, words[one.prefix]))]
-    for chosen in (averaged, rest if latest else []):
-        if len(chosen) == 1:
-            return chosen[0]
+    """The averaged weights among several sets, or the only one; raises ModelError where it is not clear."""
+    place = averaged([one.prefix for one in whole]) if len(whole) > 1 else 0
+    if place is not None:
+        return whole[place]
     keys = [one.key for one in whole]
     raise ModelError(
         f"{where} holds {len(keys)} sets of weights of this net: {', '.join(keys)}.",
         f"Say which: --weights-key {keys[0]}",
     )
-
-
-def _is_ema(word: str) -> bool:
-    return word.startswith("ema") or word.endswith("ema")
-
-
-def _shared(prefixes: list[str]) -> str:
-    parts = [prefix.split(".")[:-1] for prefix in prefixes]
-    count = next(
-        (place for place, column in enumerate(zip(*parts, strict=False)) if len(set(column)) > 1),
-        min(map(len, parts)),
-    )
-    return "".join(f"{part}." for part in parts[0][:count])
-
-
-def _words(prefix: str) -> set[str]:
-    """The words of a name, in small letters: ``optimizerStates.model_ema`` has four."""
-    return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", prefix)}
 
 
 def _without_wrappers(named: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -287,7 +256,7 @@ def _parted(
             continue
         elif inside and _belongs(rest, value, named, prefix, own, children):
             mine[rest] = value
-        elif not _words(name) & _OPTIMISERS and not name.endswith(_STEPS):
+        elif not words_of(name) & _OPTIMISERS and not name.endswith(_STEPS):
             left.append(name)
     return mine, sorted(left)
 
