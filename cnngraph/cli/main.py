@@ -151,7 +151,7 @@ _MACHINE: tuple[tuple[type[Exception], str, str], ...] = (
     (
         MemoryError,
         "There is not enough memory",
-        "Take a smaller --batch-size, --size or --view, or close other programs.",
+        "Take a smaller --size or --view, fewer images or classes, or close other programs.",
     ),
     (
         RecursionError,

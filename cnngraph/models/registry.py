@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from cnngraph.errors import ModelError, NotFoundError, UsageError, nearest
+from cnngraph.errors import ModelError, NotFoundError, UsageError, explain, nearest
 from cnngraph.models import factories, timm_nets, torchvision_nets
 from cnngraph.models.small.layout import Layout
 from cnngraph.models.small.zoo import ZOO
@@ -101,8 +101,9 @@ def rebuild(architecture: str, options: Mapping[str, Any]) -> nn.Module:
     try:
         model = _FAMILIES[family].build(rest, dict(options))
     except (TypeError, KeyError, ValueError, RuntimeError, ArithmeticError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ModelError(f"{architecture} cannot be built with the options {dict(options)}: {reason}.") from error
+        raise ModelError(
+            f"{architecture} cannot be built with the options {dict(options)}: {explain(error)}."
+        ) from error
     set_origin(model, Origin(architecture=architecture, options=dict(options)))
     return model
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from cnngraph.errors import CnngraphError, PlanError
+from cnngraph.errors import CnngraphError, PlanError, explain
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.network.symbolic import fake_twin, line_of_traceback
 from cnngraph.plan import Plan, Removal
@@ -114,7 +114,7 @@ def _error_of(run: Callable[[], None]) -> str:
     try:
         run()
     except Exception as error:  # noqa: BLE001 (whatever the user's code raises is the reason that is asked for)
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].partition(" Hint: ")[0].rstrip(".")
+        reason = explain(error).partition(" Hint: ")[0].rstrip(".")
         where = line_of_traceback(error.__traceback__)
         return f"with: {reason}" if where.startswith(__file__) else f"at {where}: {reason}"
     return ""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
+from cnngraph.errors import explain
 from cnngraph.network.known_sizes import ASKED
 from cnngraph.network.symbolic import fake_tensors
 from cnngraph.surgery.joins.passage import Copy, conv_size, own_passage, passage, region_passage
@@ -153,8 +154,7 @@ class Fitter(fx.Interpreter):
         except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
             if node.target in _VIEWS:
                 raise self._misfit(_stored_size(node), node) from error
-            what = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-            raise self._misfit(f"{step_name(node)} does not take what it then gets ({what})", node) from error
+            raise self._misfit(f"{step_name(node)} does not take what it then gets ({explain(error)})", node) from error
 
     def _misfit(self, reason: str, node: fx.Node) -> MisfitError:
         """That ``node`` does not take its operands: for the size of a map, if one of them has another."""
