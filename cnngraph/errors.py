@@ -130,12 +130,11 @@ def explain(error: BaseException) -> str:
             return link.message.rstrip(".")
         chain.append(link)
         link = link.__cause__
-    for cause in reversed(chain):
-        said = _first_words(str(cause))
-        if said:
-            bare = isinstance(cause, KeyError | StopIteration) or " " not in said
-            return f"{type(cause).__name__}: {said}" if bare else said
-    return type(chain[-1]).__name__
+    words = [(cause, _first_words(str(cause))) for cause in reversed(chain)]
+    for cause, said in words:
+        if " " in said and not isinstance(cause, KeyError):
+            return said
+    return next((f"{type(cause).__name__}: {said}" for cause, said in words if said), type(error).__name__)
 
 
 def readable(text: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 
-from cnngraph.errors import CnngraphError
+from cnngraph.errors import CnngraphError, explain
 from cnngraph.settings import Settings
 
 __all__ = ["Check", "examine"]
@@ -49,7 +49,9 @@ def _torch() -> Iterator[Check]:
     try:
         import torch
     except ImportError as error:
-        yield Check("torch", False, f"cannot be imported: {error}", "Install it as pytorch.org says for your machine.")
+        yield Check(
+            "torch", False, f"cannot be imported: {explain(error)}", "Install it as pytorch.org says for your machine."
+        )
         return
     yield Check("torch", True, f"{torch.__version__}, torchvision {metadata.version('torchvision')}")
     if torch.cuda.is_available():

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import traceback
+from io import TextIOWrapper
 from typing import Annotated, NoReturn
 
 import typer
@@ -13,7 +14,7 @@ import typer
 from cnngraph import __version__
 from cnngraph.cli import connection
 from cnngraph.console import be_verbose, say
-from cnngraph.errors import CnngraphError
+from cnngraph.errors import CnngraphError, explain
 
 __all__ = ["app", "main"]
 
@@ -129,6 +130,9 @@ def hoist(arguments: list[str]) -> list[str]:
 
 def main() -> None:
     """Entry point of the installed command."""
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to stop
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     arguments = hoist(sys.argv[1:])
     verbose = "-v" in arguments or "--verbose" in arguments
     if verbose:
@@ -142,14 +146,49 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except OSError as error:  # no room, no right, no such folder: the person's machine
+    except Exception as error:  # noqa: BLE001  the last line of defence: no traceback unless asked for
+        _end(*_in_words(error), 1, verbose)
+
+
+# Faults of the input or the machine that may show anywhere, and what to do about each.
+_MACHINE: tuple[tuple[type[Exception], str, str], ...] = (
+    (
+        MemoryError,
+        "There is not enough memory",
+        "Take a smaller --size or --view, fewer images or classes, or close other programs.",
+    ),
+    (
+        RecursionError,
+        "Something that was read or built is nested too deeply",
+        "A net of thousands of modules in each other, or a JSON file of as many brackets; -v shows where.",
+    ),
+    (
+        UnicodeError,
+        "A file or a name is no UTF-8 text",
+        "Write it again as UTF-8, or rename it; -v shows where it was read.",
+    ),
+    (
+        OverflowError,
+        "A number is too large",
+        "Whole numbers go to 9,223,372,036,854,775,807; -v shows where it was used.",
+    ),
+)
+
+
+def _in_words(error: Exception) -> tuple[str, str]:
+    """What went wrong and what to do, for an error that nobody named before."""
+    if isinstance(error, OSError):  # no room, no right, no such folder: the person's machine
         named = f"{error.filename}: " if error.filename else ""
         hint = "Look at that file or folder and the space that is left; -v shows where it happened."
-        _end(f"{named}{error.strerror or type(error).__name__}", hint, 1, verbose)
-    except Exception as error:  # noqa: BLE001  the last line of defence: no traceback unless asked for
-        message = f"unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
-        hint = "This is a fault in cnngraph: run the command again with -v and report the traceback."
-        _end(message, hint, 1, verbose)
+        return f"{named}{error.strerror or explain(error)}", hint
+    if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):  # torch's are RuntimeErrors
+        error = MemoryError(explain(error))
+    for kind, message, hint in _MACHINE:
+        if isinstance(error, kind):
+            said = explain(error)
+            return f"{message}{f': {said}' if said != type(error).__name__ else ''}.", hint
+    hint = "This is a fault in cnngraph: run the command again with -v and report the traceback."
+    return f"unexpected {type(error).__name__}: {explain(error)}", hint
 
 
 def _end(message: str, hint: str, code: int, verbose: bool) -> NoReturn:

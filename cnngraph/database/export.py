@@ -139,6 +139,8 @@ def _writing(target: Path) -> Iterator[None]:
 
 
 def _write_file(format: str, graph: Elements, target: Path) -> None:  # noqa: A002
+    if target.exists() and not target.is_file():  # a device or a pipe would become a file, a folder cannot
+        raise ConflictError(f"{target} is there and is no file.", "Choose another --out.")
     part = _part(target)
     try:
         with part.open("w", encoding="utf-8") as stream:

@@ -8,7 +8,6 @@ the nodes and relationships after them are the picture that Browser draws, never
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,7 +57,8 @@ class SavedQuery:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    """A finite number from 0 on that Cypher can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 @cache

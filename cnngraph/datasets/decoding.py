@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from cnngraph.datasets import dicom, pnm, tiff
 from cnngraph.datasets.picture import Picture, from_numbers, from_pil
-from cnngraph.errors import DataError
+from cnngraph.errors import DataError, explain
 
 __all__ = ["BrokenImageError", "decode"]
 
@@ -46,7 +46,7 @@ def decode(data: bytes, path: str, digest: int = 0) -> Picture:
     except DataError as error:
         raise DataError(f"{path} {error.message}", error.hint) from error
     except _BROKEN as error:
-        reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        reason = explain(error)
         raise BrokenImageError(f"{path} is no readable image: {reason}.", "Mend or delete the file.") from error
     return replace(picture, digest=digest)
 

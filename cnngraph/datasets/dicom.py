@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cnngraph.datasets.picture import Picture, from_numbers
-from cnngraph.errors import DataError
+from cnngraph.errors import DataError, explain
 
 __all__ = ["SUFFIXES", "decode", "is_dicom"]
 
@@ -40,7 +40,7 @@ def decode(data: bytes) -> Picture:
     except InvalidDicomError as error:
         raise DataError("is no DICOM file.", "Mend or delete the file.") from error
     except Exception as error:
-        raise ValueError(f"pydicom says: {_first_line(error)}") from error
+        raise ValueError(f"pydicom says: {explain(error)}") from error
     if "PixelData" not in dataset and "FloatPixelData" not in dataset and "DoubleFloatPixelData" not in dataset:
         raise DataError("is a DICOM file without an image.", "Delete the file, or move it out of the folder.")
     frames = int(dataset.get("NumberOfFrames", 1) or 1)
@@ -69,11 +69,7 @@ def _pixels(dataset: Any) -> Any:
         syntax = getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", None)
         if syntax is not None and syntax.is_compressed:
             raise DataError(
-                f"is compressed as {syntax.name}, which pydicom cannot decode here: {_first_line(error)}.",
+                f"is compressed as {syntax.name}, which pydicom cannot decode here: {explain(error)}.",
                 "Run: pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg, or store it uncompressed.",
             ) from error
-        raise ValueError(f"pydicom says: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).partition("\n")[0] or type(error).__name__).rstrip(".")
+        raise ValueError(f"pydicom says: {explain(error)}") from error

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from cnngraph.datasets.picture import Picture, from_numbers, from_pil
-from cnngraph.errors import DataError
+from cnngraph.errors import DataError, explain
 
 __all__ = ["decode", "is_tiff"]
 
@@ -191,7 +191,7 @@ def _decode_by_tifffile(data: bytes, layout: _Layout) -> Picture:
     except DataError:
         raise
     except Exception as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
+        reason = explain(error)
         raise ValueError(f"tifffile says: {reason}") from error
     if numbers.ndim == 2:
         numbers = numbers[..., None]

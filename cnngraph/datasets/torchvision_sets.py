@@ -13,7 +13,7 @@ import numpy as np
 import torchvision.datasets as tv
 
 from cnngraph.datasets.pixels import ArrayPixels, FilePixels, Part, RawData
-from cnngraph.errors import DataError, NotFoundError
+from cnngraph.errors import DataError, NotFoundError, explain
 
 __all__ = ["READERS"]
 
@@ -37,7 +37,7 @@ def _open(name: str, root: Path, load: Callable[..., Any]) -> Any:
             f"{root} cannot be written to, and {name} must be unpacked there.", "Copy it elsewhere."
         ) from error
     except (OSError, RuntimeError, ImportError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
+        reason = explain(error)
         raise NotFoundError(
             f"{name} is not in {root}, or not whole, and could not be fetched: {reason}.",
             "Name the folder that holds it: --data-root DIR.",
@@ -47,7 +47,7 @@ def _open(name: str, root: Path, load: Callable[..., Any]) -> Any:
 
 
 def _unreadable(name: str, root: Path, error: Exception) -> DataError:
-    reason = str(error).partition("\n")[0].rstrip(".")
+    reason = explain(error)
     return DataError(f"{name} in {root} cannot be read: {reason}.", "Delete its files there and fetch them again.")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from cnngraph.console import Progress
-from cnngraph.errors import CnngraphError, DatabaseError
+from cnngraph.errors import CnngraphError, DatabaseError, explain
 from cnngraph.settings import Settings, load_settings
 
 __all__ = ["graph"]
@@ -41,6 +41,5 @@ def graph(settings: Settings | None = None, progress: Progress | None = None) ->
         found = py2neo.Graph(uri, auth=(username, password), name=chosen.database)
         found.query("RETURN 1").evaluate()
     except (py2neo.ConnectionUnavailable, py2neo.ConnectionBroken, py2neo.Neo4jError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DatabaseError(f"py2neo cannot use {uri}: {reason}.", "Check with: cnngraph doctor") from error
+        raise DatabaseError(f"py2neo cannot use {uri}: {explain(error)}.", "Check with: cnngraph doctor") from error
     return found

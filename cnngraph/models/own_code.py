@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from cnngraph.errors import ModelError, NotFoundError, UsageError, nearest
+from cnngraph.errors import ModelError, NotFoundError, UsageError, explain, nearest
 
 __all__ = ["describe", "find"]
 
@@ -48,7 +48,7 @@ def describe(error: BaseException) -> str:
         return f"SyntaxError: {error.msg} ({Path(error.filename).name}, line {error.lineno})"
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not _is_library(frame.filename)] or list(frames)
-    text = str(error).partition("\n")[0]
+    text = explain(error).removeprefix(f"{type(error).__name__}: ")
     place = own[-1]
     return f"{type(error).__name__}: {text} ({Path(place.filename).name}, line {place.lineno})"
 

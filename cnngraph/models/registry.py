@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from cnngraph.console import say_all
-from cnngraph.errors import ModelError, NotFoundError, UsageError, nearest
+from cnngraph.errors import ModelError, NotFoundError, UsageError, explain, nearest
 from cnngraph.models import factories, timm_nets, torchvision_nets
 from cnngraph.models.channels import read_channels
 from cnngraph.models.small.layout import Layout
@@ -109,8 +109,9 @@ def rebuild(architecture: str, options: Mapping[str, Any]) -> nn.Module:
     try:
         model = _FAMILIES[family].build(rest, dict(options))
     except (TypeError, KeyError, ValueError, RuntimeError, ArithmeticError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ModelError(f"{architecture} cannot be built with the options {dict(options)}: {reason}.") from error
+        raise ModelError(
+            f"{architecture} cannot be built with the options {dict(options)}: {explain(error)}."
+        ) from error
     set_origin(model, Origin(architecture=architecture, options=dict(options)))
     return model
 

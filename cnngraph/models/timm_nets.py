@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from cnngraph.errors import ModelError, NotFoundError
+from cnngraph.errors import ModelError, NotFoundError, explain
 from cnngraph.models.weights import fit_weights
 from cnngraph.origin import Preprocessing
 
@@ -96,15 +96,13 @@ def _create(name: str, *, pretrained: bool, classes: int, in_channels: int, size
     try:
         model: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
     except OSError as error:  # what requests, urllib and the hub raise
-        reason = str(error).partition("\n")[0]
         raise ModelError(
-            f"The pretrained weights of timm:{name} could not be fetched: {reason}",
+            f"The pretrained weights of timm:{name} could not be fetched: {explain(error)}.",
             "Fetch them by other means and pass the file: --weights FILE.",
         ) from error
     except (AssertionError, ValueError, RuntimeError, TypeError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
         raise ModelError(
-            f"timm:{name} cannot be built for images of {size} px with {in_channels} channels: {reason}.",
+            f"timm:{name} cannot be built for images of {size} px with {in_channels} channels: {explain(error)}.",
             f"Use --size {own}.",
         ) from error
     return model

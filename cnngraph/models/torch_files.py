@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from cnngraph.errors import ModelError
+from cnngraph.errors import ModelError, explain
 
 __all__ = ["read_torch"]
 
@@ -102,7 +102,7 @@ def read_torch(source: Path) -> object:
     except pickle.UnpicklingError as error:
         raise _refusal(source, str(error)) from error
     except Exception as error:
-        first_line = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        first_line = explain(error)
         raise ModelError(
             f"{source} is not a readable weights file: {first_line}.", "Write or fetch it again."
         ) from error

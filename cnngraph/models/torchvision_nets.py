@@ -8,7 +8,7 @@ from typing import Any
 import torchvision.models as zoo
 from torch import nn
 
-from cnngraph.errors import ModelError, NotFoundError
+from cnngraph.errors import ModelError, NotFoundError, explain
 from cnngraph.models.weights import fit_weights
 from cnngraph.origin import Preprocessing
 
@@ -50,9 +50,9 @@ def build(name: str, *, classes: int, size: int, transform_input: bool = False) 
     try:
         model: nn.Module = zoo.get_model(name, weights=None, **options)
     except (AssertionError, ValueError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
         raise ModelError(
-            f"torchvision:{name} cannot be built for images of {size} px: {reason}.", f"Use --size {own_size(name)}."
+            f"torchvision:{name} cannot be built for images of {size} px: {explain(error)}.",
+            f"Use --size {own_size(name)}.",
         ) from error
     return model
 
@@ -101,7 +101,7 @@ def load_pretrained(model: nn.Module, name: str, *, new_head: bool) -> None:
         pretrained: nn.Module = zoo.get_model(name, weights=entry)
     except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
         raise ModelError(
-            f"The pretrained weights of torchvision:{name} could not be fetched: {error}.",
+            f"The pretrained weights of torchvision:{name} could not be fetched: {explain(error)}.",
             f"Fetch {entry.url} by other means and pass the file: --weights FILE.",
         ) from error
     fit_weights(model, pretrained.state_dict(), where=f"{name}'s {entry}", new_head=new_head)

@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cnngraph.errors import ConflictError, NotFoundError, SpecError
+from cnngraph.errors import ConflictError, NotFoundError, SpecError, explain
 from cnngraph.files import file_sha256
 from cnngraph.network import spec
 from cnngraph.network.tables import KERNEL, LATER, SCHEMAS, Details, Network, empty_table
@@ -168,7 +168,7 @@ def _read_table(folder: Path, name: str, entry: object) -> pa.Table:
             schema = schema.append(KERNEL)
         return table.cast(schema)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise SpecError(f"{path} cannot be read as the table {name}: {str(error).splitlines()[0]}.", _HINT) from error
+        raise SpecError(f"{path} cannot be read as the table {name}: {explain(error)}.", _HINT) from error
 
 
 def _read_details(folder: Path, card: dict[str, Any]) -> Details:

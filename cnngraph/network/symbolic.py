@@ -24,7 +24,7 @@ from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from torch.fx.proxy import TraceError as ControlFlowError
 
-from cnngraph.errors import ModelError, TraceError
+from cnngraph.errors import ModelError, TraceError, explain
 from cnngraph.models.weights import require_values
 from cnngraph.network import known_sizes
 from cnngraph.network.followed import FollowedNet
@@ -206,7 +206,7 @@ def _traced(
                 "Take the decision out of forward.",
             )
         else:
-            reason, hint = _first_line(error), "Write this step with torch functions of the batch alone."
+            reason, hint = explain(error), "Write this step with torch functions of the batch alone."
         raise TraceError(f"{type(model).__name__} cannot be followed at {where}: {reason}.", hint) from error
 
 
@@ -305,14 +305,9 @@ def _propagate(module: fx.GraphModule, shape: tuple[int, ...], device: torch.dev
         size = f"{shape[1]} x {shape[2]} x {shape[3]}"
         raise TraceError(
             f"{type(module).__name__} does not take images of {size} (channels x height x width): "
-            f"{where}{what}: {_first_line(error)}.",
+            f"{where}{what}: {explain(error)}.",
             "Give the input size that the net was made for.",
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".")
 
 
 def _is_users(filename: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cnngraph.errors import CnngraphError, ModelError
+from cnngraph.errors import CnngraphError, ModelError, explain
 from cnngraph.models import registry
 from cnngraph.models.weights import fit_weights, with_aliases
 from cnngraph.modes import evaluation_mode
@@ -150,7 +150,7 @@ def _other_outputs(model: nn.Module, twin: nn.Module, shape: tuple[int, int, int
     try:
         found = _answer(twin, shape)
     except Exception as error:  # noqa: BLE001 (the same code ran on the user's net)
-        return f"it fails: {(str(error) or type(error).__name__).splitlines()[0]}"
+        return f"it fails: {explain(error)}"
     if _same(found, wanted) or not _same(_answer(net, shape), wanted):
         return ""
     return "with these weights it gives other outputs"

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from cnngraph.errors import explain
 from cnngraph.network.macs import counting
 from cnngraph.network.symbolic import fake_twin, left_untouched, line_of_traceback
 
@@ -57,7 +58,7 @@ def error_of(run: Callable[[], None]) -> str:
     try:
         run()
     except Exception as error:  # noqa: BLE001 (whatever the user's code raises is the reason that is asked for)
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].partition(" Hint: ")[0].rstrip(".")
+        reason = explain(error).partition(" Hint: ")[0].rstrip(".")
         where = line_of_traceback(error.__traceback__)
         own = not where or where.startswith(_SURGERY)  # the line that runs the net is the last that is no library's
         return f"with: {reason}" if own else f"at {where}: {reason}"

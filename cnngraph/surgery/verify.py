@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from cnngraph.errors import CnngraphError, ModelError
+from cnngraph.errors import CnngraphError, ModelError, explain
 from cnngraph.models.outputs import tensors_of
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.modes import evaluation_mode
@@ -216,8 +216,7 @@ def _attempt(failures: list[str], what: str, check: Any) -> bool:
     try:
         check()
     except Exception as error:  # noqa: BLE001 (a proof must not die of what it is to find)
-        text = (str(error).strip() or type(error).__name__).splitlines()[0]
-        failures.append(f"{what}: {text}")
+        failures.append(f"{what}: {explain(error)}")
         return False
     return True
 
@@ -253,7 +252,7 @@ def _check_train(model: nn.Module, slim: nn.Module, images: Tensor) -> None:
     except RuntimeError as error:
         if _trains(model, images):
             raise
-        raise _FailedError(f"the net that it was made of fails too: {str(error).splitlines()[0]}") from error
+        raise _FailedError(f"the net that it was made of fails too: {explain(error)}") from error
     if missing:
         missing -= _gradients(model, images)[0]  # what the old net did not use either is no fault of the cut
     if missing:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from cnngraph.datasets.images import Images
-from cnngraph.errors import ModelError
+from cnngraph.errors import ModelError, explain
 from cnngraph.models.outputs import Logits, logits_of
 from cnngraph.modes import evaluation_mode
 from cnngraph.training.execution import image_type
@@ -29,7 +29,7 @@ def require_classifier(model: nn.Module, images: torch.Tensor, classes: int | No
             output = model(images.to(place, image_type(model)))
     except (RuntimeError, ValueError, TypeError, AssertionError, IndexError, KeyError, AttributeError) as error:
         shape = " x ".join(str(side) for side in images.shape[1:])
-        reason = str(error).partition("\n")[0].rstrip(".")
+        reason = explain(error)
         raise ModelError(
             f"The net cannot read images of {shape}: {reason}.", "Check --size and the channels."
         ) from error

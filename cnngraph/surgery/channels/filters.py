@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from cnngraph.errors import CnngraphError, ModelError, PlanError
+from cnngraph.errors import CnngraphError, ModelError, PlanError, explain
 from cnngraph.plan import Plan
 from cnngraph.surgery.channels.counts import Stored
 from cnngraph.surgery.channels.coupling import Coupling, coupled
@@ -96,9 +96,9 @@ def copied(model: nn.Module) -> nn.Module:
     except CnngraphError:
         raise
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise ModelError(
-            f"{type(model).__name__} cannot be copied: {reason}.", "Let copy.deepcopy(model) work, then try again."
+            f"{type(model).__name__} cannot be copied: {explain(error)}.",
+            "Let copy.deepcopy(model) work, then try again.",
         ) from error
 
 

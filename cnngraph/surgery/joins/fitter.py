@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.nn.utils import parametrize
 
+from cnngraph.errors import explain
 from cnngraph.network.known_sizes import ASKED
 from cnngraph.network.macs import counting
 from cnngraph.network.symbolic import BATCH, fake_tensors
@@ -161,8 +162,7 @@ class Fitter(fx.Interpreter):
         except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
             if node.target in _VIEWS:
                 raise self._misfit(_stored_size(node), node) from error
-            what = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-            raise self._misfit(f"{step_name(node)} does not take what it then gets ({what})", node) from error
+            raise self._misfit(f"{step_name(node)} does not take what it then gets ({explain(error)})", node) from error
 
     def _run_really(self, node: fx.Node) -> None:
         """Run a step on tensors with values too, since operators that are not torch's check more of them.

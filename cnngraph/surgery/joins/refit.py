@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnngraph.console import Progress
-from cnngraph.errors import CnngraphError, PlanError
+from cnngraph.errors import CnngraphError, PlanError, explain
 from cnngraph.modes import evaluation_mode
 from cnngraph.network.symbolic import line_of_traceback
 from cnngraph.surgery.joins.incision import Join
@@ -247,10 +247,9 @@ def _run(net: nn.Module, batch: Tensor) -> None:
     except (CnngraphError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         where = f" at {line}" if (line := line_of_traceback(error.__traceback__)) else ""
         raise PlanError(
-            f"The joins cannot be fitted, the net fails{where}: {reason}.",
+            f"The joins cannot be fitted, the net fails{where}: {explain(error)}.",
             "Give images that the net takes, and let its forward do without what is gone.",
         ) from error
 
