@@ -31,7 +31,7 @@ from cnngraph.surgery.channels.masked import masked, norms_across
 from cnngraph.surgery.exported import exported
 from cnngraph.surgery.joins.passage import Adapter
 from cnngraph.surgery.likeness import executed, hooks_of, unlikeness
-from cnngraph.surgery.sameness import Difference, difference
+from cnngraph.surgery.sameness import Difference, difference, tensors_of
 from cnngraph.surgery.sample import input_shape_of
 
 __all__ = ["Verification", "state_hash", "train_failure", "verify"]
@@ -228,11 +228,14 @@ def _check_eval(model: nn.Module, slim: nn.Module, plan: Plan, images: Tensor) -
         if removal.kind == "layer" and isinstance(there, nn.Conv2d) and not isinstance(there, Adapter):
             raise _FailedError(f"{removal.layer} is still a conv")
     with torch.no_grad(), evaluation_mode(model), evaluation_mode(slim):
-        wanted, found = _logits(model(images)), _logits(slim(images))
-    if found.shape != wanted.shape:
-        raise _FailedError(f"the output has shape {tuple(found.shape)}, the old net's {tuple(wanted.shape)}")
-    if not bool(torch.isfinite(found).all()):
-        raise _FailedError("the output has values that are NaN or infinite")
+        outputs = tensors_of(model(images)), tensors_of(slim(images))
+    if len(outputs[0]) != len(outputs[1]):
+        raise _FailedError(f"it gives {len(outputs[1])} outputs, the old net {len(outputs[0])}")
+    for wanted, found in zip(*outputs, strict=True):
+        if found.shape != wanted.shape:
+            raise _FailedError(f"the output has shape {tuple(found.shape)}, the old net's {tuple(wanted.shape)}")
+        if not bool(torch.isfinite(found).all()):
+            raise _FailedError("the output has values that are NaN or infinite")
 
 
 def _check_train(model: nn.Module, slim: nn.Module, images: Tensor) -> None:
@@ -263,7 +266,7 @@ def _gradients(net: nn.Module, images: Tensor) -> tuple[set[str], set[str]]:
     """Trainable parameters without a gradient, and with one that is not finite, after one train step's backward."""
     twin = copy.deepcopy(net).train()
     outputs = twin(images)
-    found = [outputs] if isinstance(outputs, Tensor) else [out for out in _values(outputs) if isinstance(out, Tensor)]
+    found = tensors_of(outputs)
     labels = torch.arange(len(images), device=images.device)
     rows = [out.reshape(len(images), -1) for out in found]  # maps that are handed out beside the logits count too
     loss = sum((nn.functional.cross_entropy(out, labels % out.shape[1]) for out in rows), images.new_zeros(()))
@@ -313,12 +316,12 @@ def _loaded_here(
 _SCRIPT = """
 import sys, torch
 from safetensors.torch import load_file, save_file
+from cnngraph.surgery.sameness import tensors_of
 from cnngraph.surgery.saved import load
 folder, threads = sys.argv[1], int(sys.argv[2])
 torch.set_num_threads(threads)
 with torch.no_grad():
-    logits = load(folder + "/slim")(load_file(folder + "/images.safetensors")["images"])
-logits = logits if isinstance(logits, torch.Tensor) else logits[0]
+    logits = tensors_of(load(folder + "/slim")(load_file(folder + "/images.safetensors")["images"]))[0]
 save_file({"logits": logits.contiguous()}, folder + "/logits.safetensors")
 """
 
@@ -349,10 +352,4 @@ def _check_export(slim: nn.Module, images: Tensor) -> None:
 
 def _logits(output: Any) -> Tensor:
     """The net's main output: itself, or the first of several."""
-    found = output if isinstance(output, Tensor) else next(iter(_values(output)))
-    assert isinstance(found, Tensor)
-    return found
-
-
-def _values(outputs: Any) -> list[Any]:
-    return list(outputs.values()) if isinstance(outputs, dict) else list(outputs)
+    return tensors_of(output)[0]
