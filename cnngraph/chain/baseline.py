@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.chain.subject import DataChoice, ModelChoice, open_subject
+from cnngraph.chain.data_choice import DataChoice
+from cnngraph.chain.subject import ModelChoice, open_subject
 from cnngraph.console import Progress, Quiet, warn
 from cnngraph.datasets.images_from import ImagesFrom
 from cnngraph.errors import ConflictError

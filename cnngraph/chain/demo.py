@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.chain import baseline, decide, execute, ingest
+from cnngraph.chain.data_choice import DataChoice
 from cnngraph.chain.read_back import json_file
 from cnngraph.chain.stored import OtherData
-from cnngraph.chain.subject import DataChoice, ModelChoice
+from cnngraph.chain.subject import ModelChoice
 from cnngraph.console import Progress
 from cnngraph.errors import CnngraphError
 from cnngraph.files import write_text

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnngraph.chain.data_choice import DataChoice
 from cnngraph.chain.stored import OtherData, Stored
-from cnngraph.chain.subject import DataChoice, ModelChoice, open_subject
+from cnngraph.chain.subject import ModelChoice, open_subject
 from cnngraph.console import Progress
 from cnngraph.errors import UsageError, nearest
 from cnngraph.plan import Plan

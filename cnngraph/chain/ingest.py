@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.chain.class_choice import choose_classes
+from cnngraph.chain.data_choice import DataChoice
 from cnngraph.chain.read_back import understood
-from cnngraph.chain.subject import DataChoice, ModelChoice, Subject, open_subject
+from cnngraph.chain.subject import ModelChoice, Subject, open_subject
 from cnngraph.console import Progress, Quiet
 from cnngraph.datasets.images_from import ImagesFrom
 from cnngraph.errors import ModelError, NotFoundError, UsageError

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.chain import ingest as ingesting
 from cnngraph.chain import pruned_bundle, work_lock
 from cnngraph.chain.baseline import training_recipe
+from cnngraph.chain.data_choice import DataChoice
 from cnngraph.chain.decide import init_of, named
 from cnngraph.chain.execute import preview
 from cnngraph.chain.prune import Retraining, prune, work_folder
 from cnngraph.chain.read_back import understood
 from cnngraph.chain.stored import OtherData
-from cnngraph.chain.subject import DataChoice, ModelChoice, open_subject
+from cnngraph.chain.subject import ModelChoice, open_subject
 from cnngraph.console import Progress
 from cnngraph.errors import ConflictError, ModelError, NotFoundError, PlanError
 from cnngraph.plan import Plan, read_plan

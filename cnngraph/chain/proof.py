@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnngraph.chain.data_choice import DataChoice, list_data_of
 from cnngraph.chain.prune import proof_images
 from cnngraph.chain.stored import OtherData, stored
-from cnngraph.chain.subject import DataChoice, listed_for
 from cnngraph.console import Progress
 from cnngraph.errors import ModelError, PlanError
 
@@ -90,7 +90,7 @@ def _proven(
     progress.start("Carrying the plan out anew")
     shape = slim.origin.input_shape or slim.input_shape
     trained = found is None or bool(unlikeness(slim.model, executed(parent, plan, shape)))
-    images = proof_images(listed_for(slim, name, data())[1], seed) if data is not None and plan.filters else None
+    images = proof_images(list_data_of(slim, name, data())[1], seed) if data is not None and plan.filters else None
     progress.start("Verifying")
     proof = verify(parent, slim.model, plan, input_shape=shape, images=images, seed=seed, trained=trained)
     notes = list(proof.notes)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnngraph.chain.data_choice import DataChoice
 from cnngraph.chain.ingest import Mapping
 from cnngraph.chain.read_back import understood
-from cnngraph.chain.subject import DataChoice
 from cnngraph.errors import ModelError
 
 if TYPE_CHECKING:

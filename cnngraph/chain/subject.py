@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict
 
 from cnngraph.chain.classifier import Examination, examine
-from cnngraph.console import Progress, detail, say, say_all, warn
+from cnngraph.chain.data_choice import DataChoice, list_data, list_data_of
+from cnngraph.console import Progress, say_all, warn
 from cnngraph.datasets.images_from import ImagesFrom, TrainedOn
 from cnngraph.errors import ModelError, UsageError
 from cnngraph.origin import Preprocessing, get_origin
@@ -21,46 +22,8 @@ if TYPE_CHECKING:
 
     from cnngraph.datasets.registry import Data
     from cnngraph.datasets.split_record import SplitRecord
-    from cnngraph.surgery.saved import Saved
 
-SPLIT_OPTIONS = ("layout", "split_file", "split_sha256", "group_by")
-
-__all__ = ["SPLIT_OPTIONS", "DataChoice", "ModelChoice", "Subject", "listed", "listed_for", "open_subject"]
-
-
-class DataChoice(BaseModel):
-    """A data set as it was named, with everything that decides which images are used.
-
-    Attributes:
-        layout, split_file, group_by: as in :func:`cnngraph.datasets.registry.open_data`; the file by its whole path.
-        split_sha256: of the content of that file: another content is another choice.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    root: str | None = None
-    seed: int = 0
-    images_per_class: int | None = None
-    layout: str | None = None
-    split_file: str | None = None
-    split_sha256: str | None = None
-    group_by: str | None = None
-
-    @model_serializer(mode="wrap")
-    def _without_what_was_not_known_once(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A choice without them reads as it did before there were any: fingerprints hold what is written."""
-        content: dict[str, Any] = write(self)
-        return {name: value for name, value in content.items() if value is not None or name not in SPLIT_OPTIONS}
-
-    def replaced(self, name: str | None, root: str | None) -> DataChoice:
-        """The same with what was typed instead; a split file names the images of the folder that it was written for."""
-        changes: dict[str, Any] = {
-            field: value for field, value in (("name", name), ("root", root)) if value is not None
-        }
-        if changes.get("name", self.name) != self.name:
-            changes |= {"split_file": None, "split_sha256": None}
-        return self.model_copy(update=changes)
+__all__ = ["ModelChoice", "Subject", "open_subject"]
 
 
 class ModelChoice(BaseModel):
@@ -185,7 +148,7 @@ def _of_saved(model: ModelChoice, data: DataChoice) -> Subject:
     wanted = _with_range(saved.preprocessing, model)
     if model.weights is not None:
         say_all(load_weights(saved.model, model.weights, new_head=model.new_head, key=model.weights_key))
-    data, opened, split = listed_for(saved, model.name, data, wanted)
+    data, opened, split = list_data_of(saved, model.name, data, wanted)
     if saved.classes and [normalize("NFC", name) for name in saved.classes] != list(opened.classes):
         raise ModelError(
             f"The saved model {model.name} knows {len(saved.classes)} classes ({_few(saved.classes)}), "
@@ -216,7 +179,7 @@ def _of_architecture(model: ModelChoice, data: DataChoice) -> Subject:
     if model.mean or model.std:
         wanted = wanted.model_copy(update={"mean": model.mean or wanted.mean, "std": model.std or wanted.std})
     wanted = _with_range(wanted, model)
-    opened = listed(data, wanted)
+    opened = list_data(data, wanted)
     net = build(
         model.name,
         classes=len(opened.classes),
@@ -292,90 +255,6 @@ def _with_range(preprocessing: Preprocessing, model: ModelChoice) -> Preprocessi
     if model.value_range is None:
         return preprocessing
     return preprocessing.model_copy(update={"value_range": model.value_range})
-
-
-def listed(
-    choice: DataChoice, preprocessing: Preprocessing, split: SplitRecord | Literal["former"] | None = None
-) -> Data:
-    """The data with its classes and labels; no image is decoded.
-
-    Args:
-        split: of the net that they are opened for, as in :func:`cnngraph.datasets.registry.open_data`.
-    """
-    from cnngraph.datasets.registry import open_data
-
-    data = open_data(
-        choice.name,
-        root=choice.root,
-        preprocessing=preprocessing,
-        seed=choice.seed,
-        images_per_class=choice.images_per_class,
-        layout=choice.layout,
-        split_file=choice.split_file,
-        split_sha256=choice.split_sha256,
-        group_by=choice.group_by,
-        split=split,
-        parts=(),
-    )
-    for warning in data.warnings:
-        warn(warning)
-    for note in data.notes:
-        say(note)
-    for passed in data.details:
-        detail(passed)
-    return data
-
-
-def listed_for(
-    saved: Saved, name: str, choice: DataChoice, preprocessing: Preprocessing | None = None
-) -> tuple[DataChoice, Data, SplitRecord]:
-    """The data for a saved model: its files stay in the parts that they had when it was trained.
-
-    Args:
-        preprocessing: instead of the saved model's own.
-
-    Returns:
-        the choice, with the options of the split that the model was trained with where none were typed; the data; the
-        record that belongs to the net now.
-    """
-    choice = _with_own_options(choice, saved.training.get("data"))
-    former = saved.known_split
-    if former == "former":
-        say(
-            f"{name} was saved before a net kept its split: its parts are those of the earlier rule, as long as no "
-            "file came or went since."
-        )
-    data = listed(choice, preprocessing or saved.preprocessing, former)
-    record, change = data.record, data.change
-    assert record is not None
-    if not saved.trained:
-        return choice, data, record.model_copy(update={"proven": saved.split is None or saved.split.proven})
-    if change is not None and any((*change.new.values(), *change.gone.values())):
-        say(
-            f"The data have changed since {name} was trained: {change.words}. Files that it knows stay in their "
-            "part, new ones follow the rule."
-        )
-    return (
-        choice,
-        data,
-        record.model_copy(update={"proven": record.proven and change is not None and not change.may_be_renamed}),
-    )
-
-
-def _with_own_options(choice: DataChoice, known: object) -> DataChoice:
-    """The options of the split that a model was trained with, where the same data are named without any."""
-    if any(getattr(choice, option) is not None for option in SPLIT_OPTIONS) or not isinstance(known, dict):
-        return choice
-    if _place(known.get("name"), known.get("root")) != _place(choice.name, choice.root):
-        return choice
-    return choice.model_copy(update={option: known[option] for option in SPLIT_OPTIONS if known.get(option)})
-
-
-def _place(name: object, root: object) -> str:
-    """The data set, or the whole path of its folder."""
-    if not isinstance(name, str) or not name.startswith("folder:"):
-        return str(name)
-    return str((Path(str(root or "")) / Path(name.removeprefix("folder:")).expanduser()).resolve())
 
 
 def _say_whether_trained_on(subject: Subject) -> None:

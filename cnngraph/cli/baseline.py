@@ -76,7 +76,8 @@ def train(
     """
     from cnngraph.chain.baseline import train as run
     from cnngraph.chain.baseline import training_recipe
-    from cnngraph.chain.subject import DataChoice, ModelChoice
+    from cnngraph.chain.data_choice import DataChoice
+    from cnngraph.chain.subject import ModelChoice
 
     keep_freed_memory()
     with progress() as bars:
@@ -136,7 +137,8 @@ def evaluate(
     Example: cnngraph evaluate runs/vgg16 --data digits
     """
     from cnngraph.chain.baseline import evaluate as run
-    from cnngraph.chain.subject import DataChoice, ModelChoice
+    from cnngraph.chain.data_choice import DataChoice
+    from cnngraph.chain.subject import ModelChoice
 
     keep_freed_memory()
     with progress() as bars:

@@ -133,8 +133,9 @@ def ingest(
     Example: cnngraph ingest torchvision:resnet18 --weights pretrained --data folder:photos --new-head --name photos
     """
     from cnngraph.chain import ingest as chain
+    from cnngraph.chain.data_choice import DataChoice
     from cnngraph.chain.pruned_bundle import is_pruned_bundle
-    from cnngraph.chain.subject import DataChoice, ModelChoice
+    from cnngraph.chain.subject import ModelChoice
     from cnngraph.settings import check_name
 
     pruned = data is None and is_pruned_bundle(model)

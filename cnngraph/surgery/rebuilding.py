@@ -18,7 +18,7 @@ from cnngraph.origin import Origin, get_origin, set_origin
 from cnngraph.randomness import seeded
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.likeness import described, described_as
-from cnngraph.surgery.sameness import tensors_of
+from cnngraph.surgery.sameness import list_tensors
 from cnngraph.surgery.sample import outputs_of
 
 __all__ = ["Rebuilt", "fill", "origin_for", "rebuild"]
@@ -160,7 +160,7 @@ def _answer(net: nn.Module, shape: tuple[int, int, int]) -> list[Tensor]:
     dtype = next((weight.dtype for weight in net.parameters() if weight.is_floating_point()), torch.float32)
     images = torch.randn(_IMAGES, *shape, generator=torch.Generator().manual_seed(0)).to(dtype)
     with torch.no_grad(), seeded(0), evaluation_mode(net):
-        return tensors_of(net(images))
+        return list_tensors(net(images))
 
 
 def _same(found: list[Tensor], wanted: list[Tensor]) -> bool:

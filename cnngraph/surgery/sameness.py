@@ -18,7 +18,7 @@ from torchvision.ops import StochasticDepth
 from cnngraph.models import outputs
 from cnngraph.randomness import seeded
 
-__all__ = ["Difference", "difference", "tensors_of"]
+__all__ = ["Difference", "difference", "list_tensors"]
 
 _CHANCES = ("drop_prob", "drop_path_rate", "drop_rate")  # what timm and others call the chance to drop a path or a unit
 _DROPPING = (nn.modules.dropout._DropoutNd, StochasticDepth)
@@ -70,7 +70,7 @@ def _gap(
     for one in (net, reference):
         twin = _prepared(one, dtype, training=training)
         with torch.no_grad(), seeded(seed), _default_dtype(dtype), _NoDropout():
-            outputs.append(tensors_of(twin(images.to(dtype))))
+            outputs.append(list_tensors(twin(images.to(dtype))))
     absolute = relative = 0.0
     for found, wanted in zip(*outputs, strict=True):
         gap, largest = float((found - wanted).abs().max()), float(wanted.abs().max())
@@ -115,6 +115,6 @@ class _NoDropout(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def tensors_of(output: Any) -> list[Tensor]:
+def list_tensors(output: Any) -> list[Tensor]:
     """The tensors of an output, which may be one, or some in tuples, lists and dicts; what is none is left out."""
     return list(outputs.tensors_of(output).values())

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Subset
 from cnngraph.errors import DataError, PlanError
 from cnngraph.origin import get_origin
 from cnngraph.randomness import seeded
-from cnngraph.surgery.sameness import tensors_of
+from cnngraph.surgery.sameness import list_tensors
 
 __all__ = ["IMAGES", "fitting_images", "input_shape_of", "outputs_of"]
 
@@ -112,7 +112,7 @@ def outputs_of(model: nn.Module, shape: tuple[int, int, int]) -> int:
         try:
             # In another memory format a view may fail that works otherwise; the copy takes what forward leaves.
             twin = copy.deepcopy(model).to(memory_format=torch.contiguous_format).eval()
-            logits = tensors_of(twin(torch.zeros(1, *shape, device=weight.device, dtype=weight.dtype)))
+            logits = list_tensors(twin(torch.zeros(1, *shape, device=weight.device, dtype=weight.dtype)))
         except Exception:  # noqa: BLE001 (whatever the user's code raises)
             logits = []
     if logits and logits[0].ndim > 1:

@@ -11,8 +11,9 @@ import torch
 
 from cnngraph.chain import ingest
 from cnngraph.chain.blocks import blocks_of
+from cnngraph.chain.data_choice import DataChoice
 from cnngraph.chain.rebuild import rebuild_from_graph
-from cnngraph.chain.subject import DataChoice, ModelChoice
+from cnngraph.chain.subject import ModelChoice
 from cnngraph.database import catalogue
 from cnngraph.database.connection import Database
 from cnngraph.errors import ConflictError, ModelError, NotFoundError, SpecError, UsageError, VerificationError

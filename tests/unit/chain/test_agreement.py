@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from cnngraph.chain.agreement import in_words, tell_agreement
+from cnngraph.chain.data_choice import DataChoice
 from cnngraph.chain.prune import Retraining, prune
 from cnngraph.chain.record import agreement_of, figures_of, properties_of
-from cnngraph.chain.subject import DataChoice, ModelChoice, Subject, open_subject
+from cnngraph.chain.subject import ModelChoice, Subject, open_subject
 from cnngraph.console import Quiet
 from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.verify import Verification

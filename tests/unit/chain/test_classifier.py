@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from cnngraph.chain.classifier import examine
-from cnngraph.chain.subject import DataChoice, ModelChoice, open_subject
+from cnngraph.chain.data_choice import DataChoice
+from cnngraph.chain.subject import ModelChoice, open_subject
 from cnngraph.errors import ModelError
 from cnngraph.surgery.saved import save
 

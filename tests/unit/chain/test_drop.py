@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from cnngraph.chain.data_choice import DataChoice
 from cnngraph.chain.drop import drop_found, within_accuracy_drop
-from cnngraph.chain.subject import DataChoice, ModelChoice, Subject, open_subject
+from cnngraph.chain.subject import ModelChoice, Subject, open_subject
 from cnngraph.console import Quiet
 from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.accuracy_drop import layer_ladder

@@ -13,9 +13,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from cnngraph.chain.baseline import evaluate, train, training_recipe
+from cnngraph.chain.data_choice import DataChoice
 from cnngraph.chain.ingest import save_subject
 from cnngraph.chain.prune import Retraining, prune
-from cnngraph.chain.subject import DataChoice, ModelChoice, Subject, open_subject
+from cnngraph.chain.subject import ModelChoice, Subject, open_subject
 from cnngraph.datasets.former_split import stratified_parts
 from cnngraph.plan import Plan, Removal
 from cnngraph.shipping.parcel import pack_saved

@@ -10,10 +10,11 @@ import pytest
 
 from cnngraph.chain import offline, pruned_bundle, work_lock
 from cnngraph.chain import prune as pruning
+from cnngraph.chain.data_choice import DataChoice
 from cnngraph.chain.ingest import Mapping, from_bundle, prepare, write_bundle
 from cnngraph.chain.offline import Source, open_source, plan_for, prune_to_bundle, require_new
 from cnngraph.chain.stored import OtherData
-from cnngraph.chain.subject import DataChoice, ModelChoice
+from cnngraph.chain.subject import ModelChoice
 from cnngraph.errors import ConflictError, ModelError, NotFoundError, PlanError
 from cnngraph.network.trace import weights_sha256
 from cnngraph.plan import Plan, Removal

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from cnngraph.chain import execute
+from cnngraph.chain.data_choice import DataChoice
 from cnngraph.chain.prune import Pruned, Retraining, prune, work_folder
-from cnngraph.chain.subject import DataChoice, ModelChoice, Subject, open_subject
+from cnngraph.chain.subject import ModelChoice, Subject, open_subject
 from cnngraph.errors import ConflictError, PlanError, VerificationError
 from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.verify import Verification

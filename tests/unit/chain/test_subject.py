@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from cnngraph.chain.subject import DataChoice, ModelChoice, open_subject
+from cnngraph.chain.data_choice import DataChoice
+from cnngraph.chain.subject import ModelChoice, open_subject
 from cnngraph.errors import CnngraphError, DataError, ModelError, NotFoundError, UsageError
 from cnngraph.models.registry import build
 from cnngraph.origin import Preprocessing

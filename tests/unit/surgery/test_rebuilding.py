@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cnngraph.chain.data_choice import DataChoice
 from cnngraph.chain.execute import preview
 from cnngraph.chain.ingest import Mapping
-from cnngraph.chain.subject import DataChoice, Subject
+from cnngraph.chain.subject import Subject
 from cnngraph.errors import ModelError
 from cnngraph.origin import Origin, Preprocessing, get_origin
 from cnngraph.surgery.apply import apply, cut

@@ -16,6 +16,7 @@ from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.apply import apply
 from cnngraph.surgery.channels.coupling import coupled
 from cnngraph.surgery.check import check, removable, removable_blocks, units
+from cnngraph.surgery.verify import verify
 from tests.unit.surgery.nets import images, plan, seeded
 
 SHAPE = (3, 16, 16)
@@ -347,3 +348,13 @@ def test_a_block_around_what_gives_the_output_stays(made: type[nn.Module], block
     assert caught.value.message == f"{block} cannot go: {layer} gives the net's output."
     assert caught.value.hint == "The classifier stays."
     assert removable_blocks(follow(net, SHAPE)).get(block, "no block") is not None
+
+
+@pytest.mark.parametrize("made", [Scales, Concatenated])
+def test_what_is_left_of_nets_with_several_outputs_has_its_whole_proof(made: type[nn.Module]) -> None:
+    net = seeded(made)
+    slim = apply(net, plan("b"), input_shape=SHAPE)
+    found = verify(net, slim, plan("b"), input_shape=SHAPE)
+    assert (found.failures, found.notes, found.save_load, found.export) == ((), (), True, True)
+    slim.two = nn.Conv2d(8, 7, 1)
+    assert any("the old net's" in failure for failure in verify(net, slim, plan("b"), input_shape=SHAPE).failures)
