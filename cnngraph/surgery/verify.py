@@ -215,6 +215,9 @@ def _attempt(failures: list[str], what: str, check: Any) -> bool:
     """Run one check; whatever goes wrong in the user's net is a failure with its first line, not a traceback."""
     try:
         check()
+    except _FailedError as error:
+        failures.append(f"{what}: {error}")
+        return False
     except Exception as error:  # noqa: BLE001 (a proof must not die of what it is to find)
         failures.append(f"{what}: {explain(error)}")
         return False
