@@ -281,9 +281,9 @@ def _belongs(
         return True
     if any(rest[at + 1 :] in own for at in range(len(rest)) if rest[at] == "."):
         return False
-    beside = {name for name in ("weight", "bias", "running_mean") if f"{prefix}{module}.{name}" in named}
-    weight = named.get(f"{prefix}{module}.weight")
-    return "running_mean" in beside or {"weight", "bias"} <= beside or (weight is not None and weight.dim() > 1)
+    weight = named.get(f"{prefix}{module}.weight")  # of a loss: one value a class
+    matrix = weight is not None and weight.dim() > 1
+    return matrix or any(f"{prefix}{module}.{name}" in named for name in ("bias", "running_mean"))
 
 
 def _listed(names: list[str]) -> str:

@@ -187,3 +187,30 @@ def test_weights_are_looked_at_before_images(
     assert "odd.safetensors does not fit the net" in said["odd"][1]
     assert said["tuned"][0] == 1
     assert "no readable image" in said["tuned"][1]
+
+
+def test_averaged_weights_are_adopted_or_those_of_a_key(
+    command: Run, tuned: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    averaged = {f"model_ema.module.{name}": value * 1.04 for name, value in tuned.items()}
+    latest = {f"model.{name}": value * 1.05 for name, value in tuned.items()}
+    torch.save({"state_dict": latest | averaged, "epoch": 7}, tmp_path / "last.ckpt")
+    for options, factor in (([], 1.04), (["--weights-key", "state_dict.model"], 1.05)):
+        done = command("adopt", "adopt-slim", "--weights", tmp_path / "last.ckpt", *options, "--json")
+        assert done.code == 0, done.err
+        assert ("the averaged weights" in done.err) is (not options)
+        stored = cg.load(done.json["artifact"]).state_dict()
+        assert all(torch.equal(stored[name], value * factor) for name, value in tuned.items())
+    wrong = command("adopt", "adopt-slim", "--weights", tmp_path / "last.ckpt", "--weights-key", "teacher")
+    assert wrong.code == 3
+    assert "state_dict.model_ema.module" in wrong.err
+
+
+def test_what_is_no_file_of_weights_is_not_adopted(command: Run, handed_out: Path, tmp_path: Path) -> None:
+    (tmp_path / "page.pth").write_text("<!DOCTYPE html><html>Quota exceeded</html>", encoding="utf-8")
+    done = command("adopt", "adopt-slim", "--weights", tmp_path / "page.pth")
+    assert done.code == 1
+    assert "page.pth is a web page, not the weights themselves" in done.err
+    keyed = command("adopt", "adopt-slim", "--weights", handed_out, "--weights-key", "a")
+    assert keyed.code == 2
+    assert "Leave out --weights-key" in keyed.err

@@ -171,6 +171,7 @@ def test_a_wrong_key_says_what_is_there(tmp_path: Path) -> None:
         (state() | {"conv.0.weight": torch.ones(4, 4, 3, 3)}, "unknown conv.0.weight"),
         (state() | {"norm.gamma": torch.ones(4)}, "unknown norm.gamma"),
         (state() | {"mean": torch.ones(3)}, "unknown mean"),
+        (state() | {"head.bias": torch.ones(2)}, "unknown head.bias"),
         ({name: value for name, value in state(1, "model.").items() if "norm" not in name}, "lacks norm"),
     ],
     ids=str,
