@@ -64,6 +64,8 @@ def test_a_state_dict_of_a_parallel_training_is_adopted(
         ("tester/adopt", "PRUNED_FROM"),
     ]
     assert told["evaluations"][-1]["accuracy"] == done.json["after"]["accuracy"]
+    assert told["evaluations"][-1]["images_from"] == done.json["after"]["images_from"]
+    assert done.json["after"]["images_from"]["trained_on"] == "possibly"
     old = command("lineage", "adopt", "--json").json
     assert [row["model"].split("/")[1] for row in old["descendants"]] == ["adopt-slim", "adopt-slim-adopted"]
     listed = {row["name"]: row for row in command("list", "--json").json["models"]}
@@ -136,7 +138,7 @@ def test_a_useless_net_is_said_loudly(command: Run, tuned: dict[str, torch.Tenso
     torch.save(state, tmp_path / "zero.pt")
     done = command("adopt", "adopt-slim", "--weights", tmp_path / "zero.pt", "--dry-run")
     assert done.code == 0, done.err
-    assert "warning: the adopted net: the accuracy of 10" in done.err
+    assert "warning: the adopted net: the accuracy of 9.5%" in done.err
 
 
 MIXED = {
