@@ -59,7 +59,7 @@ def test_the_range_is_asked_for_and_travels(command: Run, folder: Path) -> None:
     done = command("ingest", "ct-net", "--data", "folder:ct", "--to-bundle", "bundle", cwd=folder)
     assert done.code == 0, done.err
     assert json.loads((folder / "bundle" / "model" / "model.json").read_text())["preprocessing"] == wanted
-    assert json.loads((folder / "bundle" / "network.json").read_text())["preprocessing"] == wanted
+    assert json.loads((folder / "bundle" / "network.json").read_text())["details"]["preprocessing"] == wanted
     done = command("export", "ct-net", "--format", "pt2", "--out", "net.pt2", cwd=folder)
     assert done.code == 0, done.err
     import torch
