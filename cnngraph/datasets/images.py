@@ -56,7 +56,7 @@ class Images(Dataset[tuple[torch.Tensor, torch.Tensor | int]]):
         self.labels = labels[self._places]
         self._cache: Prepared | None = None
         self._first: tuple[str, Kind] | None = None
-        self._looks: list[Look] | None = None
+        self._surveyed = False
         self.digests: NDArray[np.uint64] | None = None
         self.when_read: Callable[[], None] | None = None
         self._digests_so_far: NDArray[np.uint64] | None = None
@@ -104,13 +104,13 @@ class Images(Dataset[tuple[torch.Tensor, torch.Tensor | int]]):
         part._cache = None if self._cache is None else self._cache[chosen]
         part.digests = None if self.digests is None else self.digests[chosen]
         part.when_read = part._digests_so_far = None
-        part._looks = None if self._cache is None else self._looks
+        part._surveyed = False
         return part
 
     def prepared(self, preprocessing: Preprocessing) -> Images:
         """The same images for another input; nothing is kept of what was decoded for the old one."""
         again = self._copy()
-        again._cache, again._looks, again._moving = None, None, set()
+        again._cache, again._surveyed, again._moving = None, False, set()
         again.digests = again._digests_so_far = again.when_read = None
         again._prepare_as(preprocessing)
         return again
@@ -146,7 +146,7 @@ class Images(Dataset[tuple[torch.Tensor, torch.Tensor | int]]):
             DataError: images cannot be decoded (says how many and names the first), are of several kinds, have bands
                 that the net does not read, or use under a tenth of the range that their numbers are read by.
         """
-        if self._cache is not None or self._looks is not None or not len(self):
+        if self._cache is not None or self._surveyed or not len(self):
             return []
         shown = progress or Quiet()
         shown.start(what, len(self))
@@ -157,7 +157,7 @@ class Images(Dataset[tuple[torch.Tensor, torch.Tensor | int]]):
         shape = (len(self), self._stored_channels, height, width)
         if math.prod(shape) * first.itemsize > CACHE_BYTES:
             _refuse_broken(broken, len(self))
-            self._digests_so_far = digests
+            self._surveyed, self._digests_so_far = True, digests
             return remarks
         cache = np.empty(shape, dtype=first.dtype)
         for row, image in prepared.items():
@@ -189,13 +189,14 @@ class Images(Dataset[tuple[torch.Tensor, torch.Tensor | int]]):
                 prepared[row] = prepare(picture, self.preprocessing, self._stored_channels, self.name(row))
 
         broken = self._each(look, sample_rows(len(self)), shown)
-        self._looks = [looks[row] for row in sorted(looks)]
-        if not looks or not self._pixels.in_files:
-            return prepared, [], broken
-        self._first = (self._looks[0].name, self._looks[0].kind)
-        for other in self._looks:
-            require_one_kind(self._first, (other.name, other.kind), self.preprocessing)
-        return prepared, [*require_range(self._looks, self.preprocessing, data), *turned(self._looks)], broken
+        seen = [looks[row] for row in sorted(looks)]
+        remarks: list[str] = []
+        if seen and self._pixels.in_files:
+            self._first = (seen[0].name, seen[0].kind)
+            for other in seen:
+                require_one_kind(self._first, (other.name, other.kind), self.preprocessing)
+            remarks = [*require_range(seen, self.preprocessing, data), *turned(seen)]
+        return prepared, remarks, broken
 
     def _each(self, work: Callable[[int], None], rows: Iterable[int], shown: Progress) -> list[BrokenImageError]:
         """Do ``work`` for every row, in threads; the images that are broken."""
@@ -222,7 +223,10 @@ class Images(Dataset[tuple[torch.Tensor, torch.Tensor | int]]):
             stored = np.array(self._one(int(rows[0]), digests))[None]
         else:
             with ThreadPoolExecutor(_THREADS) as threads:
-                stored = np.stack(list(threads.map(lambda row: self._one(row, digests), rows.tolist())))
+                decoded = list(threads.map(lambda row: self._one(row, digests), rows.tolist()))
+            # Some files of 8 bits have a range of their own: beside their shares of 1 bytes must not stay 0..255.
+            dtype = np.result_type(*{image.dtype for image in decoded})
+            stored = np.stack([_as_type(image, dtype) for image in decoded])
         if digests is not None and digests.all():
             self._finish_digests(digests)
         return stored

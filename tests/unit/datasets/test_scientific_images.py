@@ -135,6 +135,32 @@ def test_numbers_of_several_types_may_mix_where_a_range_says_what_they_mean(tmp_
     assert np.abs(read(paths, (-1000, 400))[1, 0] - RAMP).max() < 1e-6
 
 
+@pytest.mark.parametrize("budget", [10**9, 1], ids=["kept", "not kept"])
+def test_bytes_beside_8_bits_with_a_range_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: int
+) -> None:
+    monkeypatch.setattr("cnngraph.datasets.images.CACHE_BYTES", budget)
+    steps = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    Image.fromarray(steps * 17).save(tmp_path / "0.png")
+    (tmp_path / "1.pgm").write_bytes(b"P5 4 4 15\n" + steps.tobytes())
+    images = Images(
+        FilePixels([tmp_path / "0.png", tmp_path / "1.pgm"]),
+        np.zeros(2, dtype=np.int64),
+        Preprocessing(size=(4, 4), channels=1, mean=(0.0,), std=(1.0,)),
+    )
+    images.preload()
+    for values in images[[0, 1]][0].numpy():
+        np.testing.assert_allclose(values[0], steps / 15, atol=1e-6)
+
+
+def test_what_was_refused_is_refused_again(tmp_path: Path) -> None:
+    paths = write(tmp_path, [np.arange(16, dtype=np.uint16).reshape(4, 4)], ".png")
+    images = Images(FilePixels(paths), np.zeros(1, dtype=np.int64), Preprocessing(size=(4, 4), channels=1))
+    for _ in range(2):
+        with pytest.raises(DataError, match="under a tenth of the range"):
+            images.preload()
+
+
 def test_an_image_of_another_kind_behind_the_sample_is_found(tmp_path: Path) -> None:
     paths = write(tmp_path, [np.rint(RAMP * 255).astype(np.uint8)] * 200, ".png")
     Image.fromarray(np.rint(RAMP * 65535).astype(np.uint16)).save(paths[1])
