@@ -33,6 +33,12 @@ ROWS: list[tuple[str, str, Callable[[Found], str], Callable[[Found], bool]]] = [
         lambda f: f["mapping"]["reached"],
     ),
     (
+        "agreement in a prune / a forward pass of both nets",
+        "<= 1.1",
+        lambda f: f"{f['agreement']['ratio']:.2f}",
+        lambda f: f["agreement"]["reached"],
+    ),
+    (
         "online ingest, relationships/s",
         ">= 50,000",
         lambda f: f"{f['ingest']['relationships_per_second']:,}",
@@ -108,7 +114,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="cnngraph-bench-") as home:
         env = os.environ | {"CNNGRAPH_HOME": home}
         try:
-            for name in ("topology", "mapping", "ingest", "measures", "gds", "listing", "startup", "server"):
+            names = ("topology", "mapping", "agreement", "ingest", "measures", "gds", "listing", "startup", "server")
+            for name in names:
                 say(f"{name} ...")
                 done = subprocess.run(
                     [sys.executable, HERE / f"{name}.py"], env=env, stdout=subprocess.PIPE, text=True, check=True
