@@ -10,19 +10,12 @@ import typer
 from cnngraph.cli.allocator import keep_freed_memory
 from cnngraph.cli.option_groups import spread
 from cnngraph.cli.options import (
-    Channels,
-    DataRoot,
     Device,
-    ImagesPerClass,
     Json,
     Seed,
-    Size,
-    SplitOptions,
-    ValueRange,
-    WeightsKey,
     writable,
 )
-from cnngraph.cli.options import weights_key as checked_key
+from cnngraph.cli.source_options import DataOptions, ModelOptions, NewHead
 from cnngraph.console import emit_json, progress, say, table
 
 if TYPE_CHECKING:
@@ -52,20 +45,13 @@ def train(
     model: Model,
     data: RequiredData,
     out: Annotated[Path, typer.Option(help="Folder of the saved model; must not exist.", callback=writable)],
-    split: SplitOptions,
-    data_root: DataRoot = None,
-    weights: Annotated[str | None, typer.Option(help="Start from these: pretrained, or a file.")] = None,
-    weights_key: WeightsKey = None,
-    new_head: Annotated[bool, typer.Option(help="A fresh classifier where the weights' classes do not fit.")] = False,
-    width: Annotated[float, typer.Option(min=0.01, max=8, help="Width factor of the small-image nets.")] = 1.0,
-    size: Size = None,
-    channels: Channels = None,
-    value_range: ValueRange = None,
+    net: ModelOptions,
+    images: DataOptions,
+    new_head: NewHead = False,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
     trainer: Trainer = None,
-    images_per_class: ImagesPerClass = None,
     seed: Seed = 0,
     device: Device = "auto",
     json: Json = False,
@@ -76,30 +62,12 @@ def train(
     """
     from cnngraph.chain.baseline import train as run
     from cnngraph.chain.baseline import training_recipe
-    from cnngraph.chain.data_choice import DataChoice
-    from cnngraph.chain.subject import ModelChoice
 
     keep_freed_memory()
     with progress() as bars:
         result = run(
-            ModelChoice(
-                name=model,
-                weights=weights,
-                weights_key=checked_key(weights_key, weights),
-                new_head=new_head,
-                width=width,
-                size=size,
-                channels=channels,
-                value_range=value_range,
-                seed=seed,
-            ),
-            DataChoice(
-                name=data,
-                root=str(data_root.resolve()) if data_root else None,
-                seed=seed,
-                images_per_class=images_per_class,
-                **split.as_choice,
-            ),
+            net.choose(model, seed=seed, new_head=new_head),
+            images.choose(data, seed=seed),
             training_recipe({"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}, seed=seed),
             out,
             trainer=own_trainer(trainer),
@@ -119,15 +87,8 @@ def train(
 def evaluate(
     model: Model,
     data: RequiredData,
-    split: SplitOptions,
-    data_root: DataRoot = None,
-    weights: Annotated[str | None, typer.Option(help="pretrained, or a file of weights.")] = None,
-    weights_key: WeightsKey = None,
-    width: Annotated[float, typer.Option(min=0.01, max=8, help="Width factor of the small-image nets.")] = 1.0,
-    size: Size = None,
-    channels: Channels = None,
-    value_range: ValueRange = None,
-    images_per_class: ImagesPerClass = None,
+    net: ModelOptions,
+    images: DataOptions,
     seed: Seed = 0,
     device: Device = "auto",
     json: Json = False,
@@ -137,29 +98,12 @@ def evaluate(
     Example: cnngraph evaluate runs/vgg16 --data digits
     """
     from cnngraph.chain.baseline import evaluate as run
-    from cnngraph.chain.data_choice import DataChoice
-    from cnngraph.chain.subject import ModelChoice
 
     keep_freed_memory()
     with progress() as bars:
         result = run(
-            ModelChoice(
-                name=model,
-                weights=weights,
-                weights_key=checked_key(weights_key, weights),
-                width=width,
-                size=size,
-                channels=channels,
-                value_range=value_range,
-                seed=seed,
-            ),
-            DataChoice(
-                name=data,
-                root=str(data_root.resolve()) if data_root else None,
-                seed=seed,
-                images_per_class=images_per_class,
-                **split.as_choice,
-            ),
+            net.choose(model, seed=seed),
+            images.choose(data, seed=seed),
             device=device,
             progress=bars,
         )

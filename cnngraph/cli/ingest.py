@@ -10,24 +10,17 @@ import typer
 from cnngraph.cli import connection
 from cnngraph.cli.option_groups import spread
 from cnngraph.cli.options import (
-    Channels,
     Data,
-    DataRoot,
     Device,
     DryRun,
-    ImagesPerClass,
     Json,
     OnlyClasses,
     Seed,
-    Size,
-    SplitOptions,
-    ValueRange,
-    WeightsKey,
     Yes,
     known,
     writable,
 )
-from cnngraph.cli.options import weights_key as checked_key
+from cnngraph.cli.source_options import DataOptions, ModelOptions, NewHead
 from cnngraph.console import emit_json, number, progress, say
 
 if TYPE_CHECKING:
@@ -70,19 +63,11 @@ def ingest(
             help="cnngraph:vgg16, torchvision:resnet18, timm:NAME, python:module:factory; a saved model; a bundle."
         ),
     ],
-    split: SplitOptions,
+    net: ModelOptions,
+    images: DataOptions,
     data: Data = None,
     name: Annotated[str | None, typer.Option(help="Name of the model in the database.")] = None,
-    data_root: DataRoot = None,
-    weights: Annotated[
-        str | None, typer.Option(help="pretrained, or a file of weights (safetensors or state dict).")
-    ] = None,
-    weights_key: WeightsKey = None,
-    new_head: Annotated[bool, typer.Option(help="A fresh classifier where the weights' classes do not fit.")] = False,
-    width: Annotated[float, typer.Option(min=0.01, max=8, help="Width factor of the small-image nets.")] = 1.0,
-    size: Size = None,
-    channels: Channels = None,
-    value_range: ValueRange = None,
+    new_head: NewHead = False,
     mean: Annotated[str | None, typer.Option(help="Per channel, comma separated, on the 0..1 scale.")] = None,
     std: Annotated[str | None, typer.Option(help="Per channel, comma separated, on the 0..1 scale.")] = None,
     source: Annotated[
@@ -108,7 +93,6 @@ def ingest(
             "--kernels", help="Keep every weight in the graph too (all connections): cnngraph rebuild needs them."
         ),
     ] = False,
-    images_per_class: ImagesPerClass = None,
     only_classes: OnlyClasses = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -133,9 +117,7 @@ def ingest(
     Example: cnngraph ingest torchvision:resnet18 --weights pretrained --data folder:photos --new-head --name photos
     """
     from cnngraph.chain import ingest as chain
-    from cnngraph.chain.data_choice import DataChoice
     from cnngraph.chain.pruned_bundle import is_pruned_bundle
-    from cnngraph.chain.subject import ModelChoice
     from cnngraph.settings import check_name
 
     pruned = data is None and is_pruned_bundle(model)
@@ -154,26 +136,10 @@ def ingest(
             prepared = chain.from_bundle(model)
         else:
             prepared = chain.prepare(
-                ModelChoice(
-                    name=model,
-                    weights=weights,
-                    weights_key=checked_key(weights_key, weights),
-                    new_head=new_head,
-                    width=width,
-                    size=size,
-                    mean=_floats(mean, "--mean"),
-                    std=_floats(std, "--std"),
-                    channels=channels,
-                    value_range=value_range,
-                    seed=seed,
+                net.choose(
+                    model, seed=seed, new_head=new_head, mean=_floats(mean, "--mean"), std=_floats(std, "--std")
                 ),
-                DataChoice(
-                    name=data,
-                    root=str(data_root.resolve()) if data_root else None,
-                    seed=seed,
-                    images_per_class=images_per_class,
-                    **split.as_choice,
-                ),
+                images.choose(data, seed=seed),
                 chain.Mapping(
                     source=source,
                     patch=patch,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +12,6 @@ import typer
 
 __all__ = [
     "MEASURE_NAMES",
-    "Channels",
     "Data",
     "DataRoot",
     "Device",
@@ -27,15 +25,11 @@ __all__ = [
     "Positive",
     "Seed",
     "Size",
-    "SplitOptions",
-    "ValueRange",
-    "WeightsKey",
     "Yes",
     "ask",
     "finite",
     "known",
     "stored_name",
-    "weights_key",
     "writable",
 ]
 
@@ -59,13 +53,6 @@ def writable(value: Path | None) -> Path | None:
     return value
 
 
-def weights_key(key: str | None, weights: str | None) -> str | None:
-    """``key`` if it can mean something beside ``weights``; else exit 2."""
-    if key is not None and weights in (None, "pretrained"):
-        raise typer.BadParameter("--weights-key belongs to --weights FILE")
-    return key
-
-
 def finite(value: float | None) -> float | None:
     """Refuse NaN, infinity and negative numbers."""
     if value is not None and not (math.isfinite(value) and value >= 0):
@@ -82,12 +69,6 @@ def _not_empty(values: list[str] | None) -> list[str] | None:
 def _above_zero(value: float | None) -> float | None:
     if value is not None and not (math.isfinite(value) and value > 0):
         raise typer.BadParameter(f"{value} is not a finite number above 0")
-    return value
-
-
-def _in_order(value: tuple[float, float] | None) -> tuple[float, float] | None:
-    if value is not None and not (all(map(math.isfinite, value)) and value[0] < value[1]):
-        raise typer.BadParameter(f"{value[0]:g} {value[1]:g} are not two finite numbers, the lower one first")
     return value
 
 
@@ -133,64 +114,6 @@ def stored_name(value: str) -> str:
     return value
 
 
-def _pattern(value: str | None) -> str | None:
-    import re
-
-    if value is not None:
-        try:
-            groups = re.compile(value).groups
-        except re.error as error:
-            raise typer.BadParameter(f"{value!r} is no regular expression: {error}") from error
-        if not groups:
-            raise typer.BadParameter(
-                f"{value!r} has no group: put what names the group into brackets, as in '(p[0-9]+)'"
-            )
-    return value
-
-
-@dataclass(frozen=True)
-class SplitOptions:
-    """How the images of a data set are shared out to train, validation and test."""
-
-    layout: Annotated[
-        str | None,
-        typer.Option(
-            help="classes or parts: what the folders of folder:PATH are, where their names could mean both.",
-            callback=lambda v: known(v, ("classes", "parts"), "layout"),
-        ),
-    ] = None
-    split_file: Annotated[
-        Path | None,
-        typer.Option(
-            help="File with a path and a part (train, val, test) a line; a column group keeps images together."
-        ),
-    ] = None
-    group_by: Annotated[
-        str | None,
-        typer.Option(help="Regular expression; its first group, in an image's path, names what stays together.",
-                     callback=_pattern),
-    ] = None  # fmt: skip
-
-    @property
-    def as_choice(self) -> dict[str, Any]:
-        """The fields of a ``DataChoice``.
-
-        Raises:
-            NotFoundError: there is no such split file.
-        """
-        found: dict[str, Any] = {"layout": self.layout, "group_by": self.group_by}
-        if self.split_file is not None:
-            from cnngraph.errors import NotFoundError
-            from cnngraph.files import file_sha256
-
-            if not self.split_file.is_file():
-                raise NotFoundError(
-                    f"There is no split file {self.split_file}.", "Give --split-file a file that is there."
-                )
-            found |= {"split_file": str(self.split_file.resolve()), "split_sha256": file_sha256(self.split_file)}
-        return found
-
-
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say exactly what would be written; write nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -204,22 +127,6 @@ DataRoot = Annotated[Path | None, typer.Option(help="Folder that holds the data 
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of everything random.")]
 Size = Annotated[
     int | None, typer.Option(min=1, max=4096, help="Input size in pixels (default: the architecture's own).")
-]
-WeightsKey = Annotated[
-    str | None,
-    typer.Option(metavar="KEY", help="Which set of weights of the file: what its names begin with (. for nothing)."),
-]
-Channels = Annotated[
-    int | None,
-    typer.Option(min=1, max=64, help="Channels that the net reads (default: its first layer says it; else 3)."),
-]
-ValueRange = Annotated[
-    tuple[float, float] | None,
-    typer.Option(
-        metavar="LOW HIGH",
-        help="The stored numbers that mean 0 and 1 (default: all that 8 or 16 bits hold; floats need it).",
-        callback=_in_order,
-    ),
 ]
 Device = Annotated[
     str, typer.Option(help="auto, cpu or cuda.", callback=lambda v: known(v, ("auto", "cpu", "cuda"), "device"))
