@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnngraph.chain.classifier import require_repeatable
 from cnngraph.chain.prune import proof_images
 from cnngraph.chain.stored import OtherData, stored
 from cnngraph.chain.subject import DataChoice, listed
@@ -54,7 +55,8 @@ def prove_saved(path: Path, *, parent: Path | None, data: OtherData, seed: int, 
         data: without a name, random images alone are compared on.
 
     Raises:
-        PlanError: it was not pruned. ModelError: it is no saved model, or ``parent`` is not what it was cut from.
+        PlanError: it was not pruned. ModelError: it is no saved model, or ``parent`` is not what it was cut from, or
+            is random in eval mode.
     """
     named = DataChoice(name=data.name, root=data.root) if data.name else None
     images = (lambda: named) if named else None
@@ -89,6 +91,7 @@ def _proven(
     parent = found[1].model if found else _new_parent(slim, seed)
     progress.start("Carrying the plan out anew")
     shape = slim.origin.input_shape or slim.input_shape
+    require_repeatable(parent, shape)
     trained = found is None or bool(unlikeness(slim.model, executed(parent, plan, shape)))
     images = proof_images(listed(data(), slim.preprocessing), seed) if data is not None and plan.filters else None
     progress.start("Verifying")
