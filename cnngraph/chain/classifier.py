@@ -27,11 +27,9 @@ def examine(model: nn.Module, input_shape: tuple[int, int, int], classes: int, r
     Raises:
         ModelError: its output has no logits for so many classes, or it is random in eval mode.
     """
-    import torch
-
     from cnngraph.training.fitness import require_classifier
 
-    images = torch.randn(_IMAGES, *input_shape, generator=torch.Generator().manual_seed(0))
+    images = _random_images(input_shape)
     try:
         note = require_classifier(model, images, classes).note
         if note:
@@ -43,13 +41,19 @@ def examine(model: nn.Module, input_shape: tuple[int, int, int], classes: int, r
     _say_repeatable(model, images, refuse=required == "sound")
 
 
-def require_repeatable(model: nn.Module, images: Tensor) -> None:
-    """Return if two runs of ``model`` in eval mode on ``images`` give the same.
+def require_repeatable(model: nn.Module, input_shape: tuple[int, int, int]) -> None:
+    """Return if runs of ``model`` in eval mode on the same images give the same.
 
     Raises:
         ModelError: they do not: nothing can be proven equal to such a net.
     """
-    _say_repeatable(model, images, refuse=True)
+    _say_repeatable(model, _random_images(input_shape), refuse=True)
+
+
+def _random_images(input_shape: tuple[int, int, int]) -> Tensor:
+    import torch
+
+    return torch.randn(_IMAGES, *input_shape, generator=torch.Generator().manual_seed(0))
 
 
 def _say_repeatable(model: nn.Module, images: Tensor, *, refuse: bool) -> None:

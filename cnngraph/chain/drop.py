@@ -92,8 +92,8 @@ def drop_found(subject: Subject, slim: nn.Module, plan: Plan, device: str, progr
     """Whether the new net keeps what the search for ``plan`` was allowed, by the same measure: validation accuracy.
 
     Returns:
-        ``allowed`` and ``found``, in points, and ``held``; ``None`` where the plan promises nothing. A drop that is
-        larger than allowed is warned of.
+        ``allowed`` and ``found``, in points, ``held`` and ``images_from``; ``None`` where the plan promises nothing. A
+        drop that is larger than allowed is warned of.
     """
     from cnngraph.pruning.accuracy_drop import holds
     from cnngraph.training.evaluate import evaluate
@@ -112,7 +112,8 @@ def drop_found(subject: Subject, slim: nn.Module, plan: Plan, device: str, progr
             f"the allowed drop of {allowed:g} points is not kept: the validation accuracy is {after:.2%}, "
             f"it was {before:.2%} before. Allow less, or retrain for longer."
         )
-    return {"allowed": allowed, "found": 100 * (before - after), "held": held}
+    judged = subject.images_from("validation").as_json()
+    return {"allowed": allowed, "found": 100 * (before - after), "held": held, "images_from": judged}
 
 
 def _accuracy_after(

@@ -7,7 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+<<<<<<< HEAD
 from cnngraph.chain.data_choice import DataChoice, list_data_of
+=======
+from cnngraph.chain.classifier import require_repeatable
+>>>>>>> agreement
 from cnngraph.chain.prune import proof_images
 from cnngraph.chain.stored import OtherData, stored
 from cnngraph.console import Progress
@@ -54,7 +58,8 @@ def prove_saved(path: Path, *, parent: Path | None, data: OtherData, seed: int, 
         data: without a name, random images alone are compared on.
 
     Raises:
-        PlanError: it was not pruned. ModelError: it is no saved model, or ``parent`` is not what it was cut from.
+        PlanError: it was not pruned. ModelError: it is no saved model, or ``parent`` is not what it was cut from, or
+            is random in eval mode.
     """
     named = DataChoice(name=data.name, root=data.root) if data.name else None
     images = (lambda: named) if named else None
@@ -89,6 +94,7 @@ def _proven(
     parent = found[1].model if found else _new_parent(slim, seed)
     progress.start("Carrying the plan out anew")
     shape = slim.origin.input_shape or slim.input_shape
+    require_repeatable(parent, shape)
     trained = found is None or bool(unlikeness(slim.model, executed(parent, plan, shape)))
     images = proof_images(list_data_of(slim, name, data())[1], seed) if data is not None and plan.filters else None
     progress.start("Verifying")

@@ -111,6 +111,7 @@ def _compared(model: Stored, net: nn.Module) -> dict[str, Any]:
     """The rebuilt net beside the stored one: tensors that differ, and the logits of random images."""
     import torch
 
+    from cnngraph.models.outputs import tensors_of
     from cnngraph.surgery import saved
 
     try:
@@ -122,9 +123,9 @@ def _compared(model: Stored, net: nn.Module) -> dict[str, Any]:
     dtype = next((p.dtype for p in net.parameters() if p.is_floating_point()), torch.float32)
     images = torch.randn(_IMAGES, *other.input_shape, generator=torch.Generator().manual_seed(0)).to(dtype)
     with torch.no_grad():
-        mine, stored_logits = net(images), other.model(images)
-    difference = float((mine.double() - stored_logits.double()).abs().max())
-    return {"changed": changed, "identical": bool(torch.equal(mine, stored_logits)), "max_abs_diff": difference}
+        pairs = list(zip(tensors_of(net(images)).values(), tensors_of(other.model(images)).values(), strict=True))
+    apart = max(float((mine.double() - theirs.double()).abs().max()) for mine, theirs in pairs)
+    return {"changed": changed, "identical": all(torch.equal(*pair) for pair in pairs), "max_abs_diff": apart}
 
 
 def _save(db: Database, model: Stored, net: nn.Module, details: Details, out: Path) -> None:

@@ -44,7 +44,9 @@ def test_a_drop_that_is_not_kept_is_said_with_both_figures(
     plan = Plan(settings={"max_accuracy_drop": {"points": 10}})
     found = drop_found(subject, subject.model, plan, "cpu", Quiet())
     assert given == [subject.data.validation] * 2
-    assert found == {"allowed": 10, "found": pytest.approx(80 - 100 * after), "held": held}
+    judged_on = subject.images_from("validation").as_json()
+    figures = {"allowed": 10, "found": pytest.approx(80 - 100 * after), "held": held}
+    assert found == figures | {"images_from": judged_on}
     said = capsys.readouterr().err
     if held:
         assert said == ""
