@@ -7,11 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-<<<<<<< HEAD
-from cnngraph.chain.data_choice import DataChoice, list_data_of
-=======
 from cnngraph.chain.classifier import require_repeatable
->>>>>>> agreement
+from cnngraph.chain.data_choice import DataChoice, list_data_of
 from cnngraph.chain.prune import proof_images
 from cnngraph.chain.stored import OtherData, stored
 from cnngraph.console import Progress
