@@ -345,7 +345,7 @@ def line_of(text: str) -> str:
     ("make", "shape", "error", "says"),
     [
         (DependsOnValues, (1, 6, 6), TraceError, f"at {line_of('this line is named')}: what it does depends on"),
-        (Raises, (1, 6, 6), TraceError, f"at {line_of('no such thing')}: 'no such thing'"),
+        (Raises, (1, 6, 6), TraceError, f"at {line_of('no such thing')}: KeyError: 'no such thing'"),
         (TakesTwo, (1, 6, 6), TraceError, "takes (left: 'Tensor', right: 'Tensor'), not one batch"),
         (lambda: toy("pooled"), (1, 9, 12), TraceError, "does not take images of 1 x 9 x 12"),
         (lambda: toy("pooled"), (3, 8, 8), TraceError, "to have 1 channels, but got 3"),
