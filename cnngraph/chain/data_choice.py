@@ -46,12 +46,17 @@ class DataChoice(BaseModel):
         return {name: value for name, value in content.items() if value is not None or name not in _SPLIT_OPTIONS}
 
     def replaced(self, name: str | None, root: str | None) -> DataChoice:
-        """The same with what was typed instead; a split file names the images of the folder that it was written for."""
+        """The same with what was typed instead; a split file names the images of the folder that it was written for.
+
+        A set of its own name has no folders and no paths, so that nothing of a layout or of groups is left for it.
+        """
         changes: dict[str, Any] = {
             field: value for field, value in (("name", name), ("root", root)) if value is not None
         }
         if changes.get("name", self.name) != self.name:
             changes |= {"split_file": None, "split_sha256": None}
+            if not changes["name"].startswith("folder:"):
+                changes |= {"layout": None, "group_by": None}
         return self.model_copy(update=changes)
 
 

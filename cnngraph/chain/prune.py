@@ -209,7 +209,10 @@ def _rebuilt(
     done = folder / "slim.json"
     if done.is_file():
         progress.note("An earlier run got as far as a verified net: going on from there.")
-        return saved.read_saved(folder / "slim").model, json_file(done)
+        slim, known = saved.read_saved(folder / "slim").model, json_file(done)
+        if "agreement" not in known:  # left by a version that did not compare them
+            known["agreement"] = compare_with_old(subject, slim, retraining.device, progress)
+        return slim, known
     progress.start("Rehearsing the plan")
     rehearse(subject.model, plan, input_shape=subject.input_shape)
     progress.start("Rebuilding")
@@ -226,7 +229,7 @@ def _rebuilt(
             f"The rebuilt net failed its proof: {'; '.join(proof.failures)}.",
             "Nothing was stored. Remove other layers.",
         )
-    known: dict[str, Any] = {
+    known = {
         "verified": {
             "max_abs_diff": proof.max_abs_diff,
             "train_forward": proof.train_forward,

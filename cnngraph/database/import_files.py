@@ -12,6 +12,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -78,32 +79,32 @@ def write_import_files(db: Database, key: str, folder: Path, *, progress: Progre
         if isinstance(value, list) and value and isinstance(value[0], str)
     ]
     files = _Files(folder, choose_delimiter(lists))
-    for space, rows in nodes.items():
-        common = _common_types(space, [row["properties"] for row in rows])
-        for row in rows:
-            fields = (names[row["id"]], row["labels"])
-            files.add(space, (f":ID({space})", ":LABEL"), fields, row["properties"], common)
-    empty = _empty_lists(nodes, key)
-    record = _DATA_MODEL | ({"emptyLists": json.dumps(empty)} if empty else {})
-    files.add("DataModel", (":ID(DataModel)", ":LABEL"), ("cnngraph", ["DataModel"]), record)
-    count = sum(map(len, nodes.values()))
-    shown.start("Writing relationships", count)
-    outside: Counter[str] = Counter()
-    for ids in _slices([row["id"] for rows in nodes.values() for row in rows], _AT_ONCE):
-        for edge in db.read(cypher.load("read/whole_edges"), ids=ids):
-            if edge["target"] not in names:
-                outside[edge["type"]] += 1
-                continue
-            ends = [(end, spaces[edge[side]]) for end, side in (("START_ID", "source"), ("END_ID", "target"))]
-            header = (*(f":{end}({space})" for end, space in ends), ":TYPE")
-            cells = (names[edge["source"]], names[edge["target"]], edge["type"])
-            files.add(edge["type"], header, cells, edge["properties"])
-        shown.advance(len(ids))
-    few = [row["id"] for space, rows in nodes.items() if space not in ("FeatureMap", "Position") for row in rows]
-    for row in db.read(cypher.load("read/whole_entering"), ids=few):
-        if row["source"] not in names:
-            outside[row["type"]] += int(row["edges"])
-    files.close()
+    with closing(files):  # also after an error
+        for space, rows in nodes.items():
+            common = _common_types(space, [row["properties"] for row in rows])
+            for row in rows:
+                fields = (names[row["id"]], row["labels"])
+                files.add(space, (f":ID({space})", ":LABEL"), fields, row["properties"], common)
+        empty = _empty_lists(nodes, key)
+        record = _DATA_MODEL | ({"emptyLists": json.dumps(empty)} if empty else {})
+        files.add("DataModel", (":ID(DataModel)", ":LABEL"), ("cnngraph", ["DataModel"]), record)
+        count = sum(map(len, nodes.values()))
+        shown.start("Writing relationships", count)
+        outside: Counter[str] = Counter()
+        for ids in _slices([row["id"] for rows in nodes.values() for row in rows], _AT_ONCE):
+            for edge in db.read(cypher.load("read/whole_edges"), ids=ids):
+                if edge["target"] not in names:
+                    outside[edge["type"]] += 1
+                    continue
+                ends = [(end, spaces[edge[side]]) for end, side in (("START_ID", "source"), ("END_ID", "target"))]
+                header = (*(f":{end}({space})" for end, space in ends), ":TYPE")
+                cells = (names[edge["source"]], names[edge["target"]], edge["type"])
+                files.add(edge["type"], header, cells, edge["properties"])
+            shown.advance(len(ids))
+        few = [row["id"] for space, rows in nodes.items() if space not in ("FeatureMap", "Position") for row in rows]
+        for row in db.read(cypher.load("read/whole_entering"), ids=few):
+            if row["source"] not in names:
+                outside[row["type"]] += int(row["edges"])
     command = files.command()
     _write_command(folder, key, command)
     if empty:

@@ -194,17 +194,7 @@ def lineage(db: Database, key: str) -> dict[str, Any]:
 def _evaluations(db: Database, key: str) -> list[dict[str, Any]]:
     """All of a model, the newest last."""
     found = [row["evaluation"] for row in db.read(cypher.load("lineage/evaluations"), key=key)]
-    return [{snake(name): _read_back(name, value) for name, value in row.items()} for row in found]
-
-
-def _read_back(name: str, value: Any) -> Any:
-    """A property as it was handed to :func:`store_evaluation`; as it is where a person changed it."""
-    if name != "imagesFrom" or not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return value
+    return [{snake(name): value for name, value in row.items()} for row in found]
 
 
 def _by_layer(row: dict[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ def read(path: Path, layout: str | None = None) -> RawData:
     parts: dict[str, Part] = {}
     listings: dict[str, list[Listing]] = {}
     for part, folder in found.folders.items():
+        _require_distinct(path / folder, found.parts[part])
         there = {_normal(name): name for name in found.parts[part]}
         if (
             part != "train"
@@ -89,6 +90,17 @@ def _require_classes(path: Path, found: Layout, classes: list[str]) -> None:
             f"{', ...' if len(inside) > 3 else ''}) may be the classes.",
             f"If so, give: --data folder:{folder / classes[0]}",
         )
+
+
+def _require_distinct(folder: Path, names: list[str]) -> None:
+    spellings: dict[str, str] = {}
+    for name in names:
+        other = spellings.setdefault(_normal(name), name)
+        if other != name:
+            raise DataError(
+                f"{folder} has two folders that are called {_normal(name)}, with accents written in two ways.",
+                "Put their images into one of them.",
+            )
 
 
 def _require_known(folder: Path, there: dict[str, str], classes: list[str]) -> None:

@@ -53,8 +53,10 @@ def record_of_folder(path: Path, data: str) -> SplitRecord:
 def record_of_set(raw: RawData, data: str) -> SplitRecord:
     """The parts that the images of a set of its own name had; it never changes."""
     rows = _parts_of(raw.train.labels, tuple(part for part in _SHARES if getattr(raw, part) is None))
-    names = raw.train.names or [str(row) for row in range(len(raw.train.labels))]
-    keys = {part: path_keys(names[row] for row in rows.get(part, [])) for part in ("train", *_SHARES)}
+    names = raw.train.names_as("train")
+    keys = {part: path_keys(names[row] for row in found) for part, found in rows.items()}
+    for part in _SHARES.keys() - rows.keys():
+        keys[part] = path_keys(getattr(raw, part).names_as(part))
     return SplitRecord.of(keys, rule=RULE, data=data)
 
 

@@ -113,13 +113,7 @@ class Pool:
     @cached_property
     def names(self) -> list[str]:
         """By which the split knows the images: paths, or indices where there are no files."""
-        names: list[str] = []
-        for part, content in self.sources:
-            before = "" if part == "train" else f"{part}/"
-            names += (
-                content.names if content.names is not None else (f"{before}{at}" for at in range(len(content.labels)))
-            )
-        return names
+        return [name for part, content in self.sources for name in content.names_as(part)]
 
     @cached_property
     def keys(self) -> Keys:
@@ -166,7 +160,8 @@ class Pool:
                 taken_from[part] = "split"  # not what the folder of that name holds
         record = self._record(restored, former.rule)
         merged = record.with_files_of(former).model_copy(update={"proven": former.proven})
-        return Shared(restored, taken_from, merged, former.change_to(record.keys), self._of_torn(restored), ())
+        warnings = (*self._of_overruled(restored), *self._of_torn(restored))
+        return Shared(restored, taken_from, merged, former.change_to(record.keys), warnings, ())
 
     def images(self, codes: PartCodes, preprocessing: Preprocessing) -> dict[str, tuple[Images, Keys]]:
         """The images of each part, with the hashes of their names."""
@@ -187,7 +182,7 @@ class Pool:
 
     def _by_rule(self) -> tuple[PartCodes, tuple[str, ...], tuple[str, ...]]:
         """Own parts as they are; what is missing is split off train. And what is to be said of it."""
-        codes = np.concatenate([np.full(len(content.labels), CODES[part], np.int8) for part, content in self.sources])
+        codes = self._own_codes()
         if self.given is not None:
             codes = np.where(self.given == BY_RULE, part_by_share(self.u, with_test=True), self.given).astype(np.int8)
             if self.own and not (codes == TRAIN).any():
@@ -204,6 +199,10 @@ class Pool:
             parts, moved, small = split_groups(u, labels, numbers.astype(np.int64), with_test=with_test)
         codes[candidates] = np.where(parts == VALIDATION, TRAIN, parts) if "validation" not in missing else parts
         return codes, self._of_small(small), self._of_moved(moved)
+
+    def _own_codes(self) -> PartCodes:
+        """The part that the source has each image in."""
+        return np.concatenate([np.full(len(content.labels), CODES[part], np.int8) for part, content in self.sources])
 
     def _taken_from(self) -> dict[str, str]:
         """Of each part, where it comes from."""
@@ -226,6 +225,22 @@ class Pool:
         sizes = np.bincount(self.raw.train.labels, minlength=len(self.raw.classes))
         natural[:count][sizes[self.raw.train.labels] < SMALLEST_CLASS] = TRAIN
         return natural
+
+    def _of_overruled(self, restored: PartCodes) -> tuple[str, ...]:
+        """Images that a split file or their own folder puts into another part than that in which the net knows them."""
+        if self.given is not None:
+            asked, by_whom = self.given, "the split file"
+        else:
+            asked, by_whom = self._own_codes(), "their folder"
+        # What a person calls train may be split further, into parts that nobody has named.
+        split_off = (asked == TRAIN) & ~np.isin(restored, [CODES[part] for part in self.own])
+        rows = np.flatnonzero((asked >= 0) & (restored != asked) & ~split_off)
+        if not len(rows):
+            return ()
+        words = {code: part for part, code in CODES.items()}
+        one, count = int(rows[0]), f"{len(rows):,} images stay" if len(rows) > 1 else "One image stays"
+        such_as = f"{self.names[one]} ({words[int(restored[one])]}, not {words[int(asked[one])]})"
+        return (f"{count} in the part that the net was trained with, not in that of {by_whom}: {such_as}.",)
 
     def _with_their_groups(self, codes: PartCodes, known: PartCodes) -> PartCodes:
         """New images of a group that is known go where it is."""

@@ -111,6 +111,13 @@ class Part:
     labels: NDArray[np.int64]
     names: Sequence[str] | None = None
 
+    def names_as(self, part: str) -> Sequence[str]:
+        """By which the split knows the pictures where they are ``part`` of a set: paths, or indices of that part."""
+        if self.names is not None:
+            return self.names
+        before = "" if part == "train" else f"{part}/"
+        return [f"{before}{at}" for at in range(len(self.labels))]
+
 
 @dataclass(frozen=True)
 class RawData:

@@ -9,6 +9,7 @@ __all__ = ["averaged", "words_of"]
 
 _AVERAGED = {"averaged", "avg", "average", "swa", "shadow", "polyak"}
 _LATEST = {"online", "current", "latest", "raw"}  # what an average stands beside
+_OTHER_TIMES = {"previous", "prev", "last", "old", "best", "first", "initial", "init", "start", "before", "backup"}
 
 
 def averaged(prefixes: Sequence[str]) -> int | None:
@@ -16,7 +17,7 @@ def averaged(prefixes: Sequence[str]) -> int | None:
 
     >>> averaged(["state_dict.model.", "state_dict.model_ema.module."])
     1
-    >>> averaged(["student.", "teacher."]) is None
+    >>> averaged(["student.", "teacher."]) is averaged(["current.", "previous."]) is None
     True
     """
     shared = _shared(prefixes)
@@ -25,7 +26,8 @@ def averaged(prefixes: Sequence[str]) -> int | None:
     named = [place for place in rest if words[place] & _AVERAGED or any(map(_is_ema, words[place]))]
     if len(named) == 1:
         return named[0]
-    return rest[0] if len(rest) == 1 and len(prefixes) > 1 else None
+    alone = len(rest) == 1 and len(prefixes) > 1 and not words[rest[0]] & _OTHER_TIMES
+    return rest[0] if alone else None
 
 
 def words_of(name: str) -> set[str]:

@@ -146,6 +146,17 @@ def test_an_interrupted_prune_compares_once_and_says_it_again(
     assert any("Old and new net before any training" in note for note in heard.notes)
 
 
+def test_a_prune_that_an_earlier_version_left_is_compared_now(subject: Subject, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    first = prune(subject, GENTLE, PLAIN, folder=work).result["agreement"]
+    known = json.loads((work / "slim.json").read_text())
+    del known["agreement"]
+    (work / "slim.json").write_text(json.dumps(known))
+    again = prune(subject, GENTLE, PLAIN, folder=work).result["agreement"]
+    assert again.pop("images_from") == first.pop("images_from")
+    assert again == pytest.approx(first)
+
+
 def test_without_validation_images_it_is_null(subject: Subject, tmp_path: Path) -> None:
     data = replace(subject.data, validation=subject.data.validation.take([]))
     heard = Heard()

@@ -70,6 +70,13 @@ def test_a_net_of_ours_has_not_seen_its_test_images(trained: Path, plain: Path) 
     }  # fmt: skip
 
 
+def test_a_set_of_its_own_name_takes_no_options_of_a_folder() -> None:
+    choice = DataChoice(name="folder:a", layout="parts", group_by=r"(p\d+)", split_file="/s.csv", split_sha256="0")
+    assert choice.replaced("digits", None) == DataChoice(name="digits")
+    assert choice.replaced("folder:b", None) == DataChoice(name="folder:b", layout="parts", group_by=r"(p\d+)")
+    assert choice.replaced(None, "/elsewhere") == choice.model_copy(update={"root": "/elsewhere"})
+
+
 def test_files_that_come_or_go_leave_the_test_images_unseen(
     trained: Path, plain: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

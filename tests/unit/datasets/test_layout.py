@@ -165,6 +165,13 @@ def test_one_spelling_of_an_accent(tmp_path: Path) -> None:
     assert (data.classes, len(data.test)) == (["bar", "caf\u00e9"], 8)
 
 
+@pytest.mark.parametrize("before", ["", "train/"])
+def test_two_spellings_of_one_class_are_refused(tmp_path: Path, before: str) -> None:
+    lay_out(tmp_path, f"{before}caf\u00e9", f"{before}cafe\u0301", f"{before}bar")
+    with pytest.raises(DataError, match="two folders that are called caf\u00e9"):
+        opened(tmp_path)
+
+
 def test_a_layout_is_of_folders() -> None:
     with pytest.raises(UsageError, match="digits is no folder"):
         open_data("digits", preprocessing=TINY, layout="classes", parts=())

@@ -10,7 +10,9 @@ import pytest
 
 from cnngraph.datasets.digits import read as read_digits
 from cnngraph.datasets.folder import read
-from cnngraph.datasets.former_split import record_of_folder, stratified_parts
+from cnngraph.datasets.former_split import record_of_folder, record_of_set, stratified_parts
+from cnngraph.datasets.parts import Pool
+from cnngraph.datasets.pixels import ArrayPixels, Part, RawData
 from cnngraph.datasets.registry import Data, open_data
 from cnngraph.datasets.split import path_keys
 from cnngraph.datasets.split_record import CODES, SplitRecord
@@ -77,6 +79,31 @@ def test_an_image_that_was_trained_on_stays_where_a_test_folder_comes_later(tmp_
     assert now.taken_from["test"] == "split"  # not the folder alone
 
 
+def test_a_split_file_that_the_net_overrules_is_said(tmp_path: Path) -> None:
+    lay_out(tmp_path / "data", "a:30", "b:30")
+    first = opened(tmp_path / "data")
+    trained_on = sorted(str(Path(path).relative_to(tmp_path / "data")) for path in paths(first, "train"))
+    lines = [f"{name},{'test' if name in trained_on[:5] else 'train'}" for name in trained_on]
+    (tmp_path / "split.csv").write_text("\n".join(lines))
+    now = again(tmp_path / "data", record_of(first), split_file=tmp_path / "split.csv")
+    assert len(now.test) == 0
+    said = f"5 images stay in the part that the net was trained with, not in that of the split file: {trained_on[0]}"
+    assert now.warnings[1:] == (f"{said} (train, not test).",)
+
+
+def test_own_folders_that_the_net_overrules_are_said(tmp_path: Path) -> None:
+    first = opened(lay_out(tmp_path, "train/a:30", "train/b:30", "val/a:3", "val/b:3"))
+    assert first.taken_from["test"] == "val"
+    lay_out(tmp_path, "test/a:3", "test/b:3")
+    now = again(tmp_path, record_of(first))
+    assert len(now.test) == 12
+    torn = sum("/val/" in path for path in paths(now, "test")) + sum(
+        "/train/" in path for path in paths(now, "validation")
+    )
+    (said,) = now.warnings
+    assert said.startswith(f"{torn} images stay in the part that the net was trained with, not in that of their folder")
+
+
 def test_new_images_of_a_patient_go_where_the_patient_is(tmp_path: Path) -> None:
     lay_out(tmp_path, *(f"{name}/p{number}:2" for name in "ab" for number in range(12)))
     first = again(tmp_path, None, group_by=r"(p\d+)")
@@ -129,6 +156,15 @@ def test_the_former_rule_kept_parts_of_their_own(tmp_path: Path) -> None:
     data = open_data(f"folder:{tmp_path}", preprocessing=TINY, split="former", parts=())
     assert [len(data.train), len(data.validation), len(data.test)] == [48, 8, 12]
     assert all("/train/" in path for path in paths(data, "test"))
+
+
+def test_the_own_test_images_of_a_named_set_are_not_new() -> None:
+    pixels, labels = ArrayPixels(np.zeros((60, 2, 2), dtype=np.uint8)), np.repeat([0, 1], 30)
+    raw = RawData(["a", "b"], Part(pixels, labels), test=Part(pixels, labels))
+    shared = Pool(raw, "mnist").share_out(record_of_set(raw, "mnist"))
+    assert shared.change is not None
+    assert shared.change.words == "none new, none gone"
+    assert shared.taken_from == {"train": "split", "validation": "split", "test": "own"}
 
 
 def test_the_former_split_of_a_named_set() -> None:

@@ -121,6 +121,8 @@ def test_averaged_weights_are_taken_and_said_and_a_key_takes_the_others(
         ({"state_dict": state(1, "branch.0.") | state(2, "branch.1.")}, ("state_dict.branch.0", "state_dict.branch.1")),
         ({"folds": [state(1), state(2)]}, ("folds.0", "folds.1")),
         ({"ema_fast": state(1), "ema_slow": state(2)}, ("ema_fast", "ema_slow")),
+        ({"current": state(1), "previous": state(2)}, ("current", "previous")),
+        ({"best_model": state(1), "latest_model": state(2)}, ("best_model", "latest_model")),
     ],
     ids=str,
 )
