@@ -70,11 +70,10 @@ def pruning_of(db: Database, key: str) -> tuple[Plan, dict[str, Any]]:
 
 def remarks_on(result: Mapping[str, Any]) -> list[str]:
     """Which images the figures of a prune are of, and what the cut did to the answers: sentences."""
-    from cnngraph.datasets.images_from import ImagesFrom
+    from cnngraph.reporting.page import judged_on
 
-    known = result["after"].get("images_from")
-    judged = [f"Judged on {ImagesFrom(**known).words}."] if known else []
-    return [*judged, in_words(result["agreement"])] if result.get("agreement") else judged
+    answers = in_words(result["agreement"]) if result.get("agreement") else ""
+    return [sentence for sentence in (judged_on(result), answers) if sentence]
 
 
 def _without_parent(db: Database, key: str, evaluations: Sequence[Mapping[str, Any]]) -> NotFoundError:

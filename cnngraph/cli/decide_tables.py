@@ -26,7 +26,7 @@ def in_words(size: Mapping[str, Any]) -> str:
 def print_pruned(made: Plan, result: dict[str, Any]) -> None:
     """What came of a prune, or what would; ``result`` is its JSON."""
     from cnngraph.chain.report import remarks_on
-    from cnngraph.reporting.page import figures_table, judged_on
+    from cnngraph.reporting.page import figures_table
 
     for note in made.notes:
         say(note)
@@ -34,8 +34,6 @@ def print_pruned(made: Plan, result: dict[str, Any]) -> None:
         say(f"Would remove {made.in_words} and store {result['new_model']}: {in_words(result['would_write'])}.")
         return
     table(("", "before", "after", "change", "control"), figures_table(result))
-    if judged_on(result):
-        line(judged_on(result))
     for remark in remarks_on(result):
         line(remark)
     line(f"\nremoved: {made.in_words}\nstored:  {result['new_model']}")

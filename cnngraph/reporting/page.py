@@ -96,7 +96,7 @@ def write_page(
     Args:
         plan: the executed decision, with thetas and reasons.
         result: what ``prune`` returns (before, after, control, verified, new_model).
-        sentence: the verdict. remarks: on the figures.
+        sentence: the verdict. remarks: on the figures, which images they are of among them (:func:`judged_on`).
         commands: the commands that lead here. queries: (title, Cypher) to paste. browser: address of Neo4j Browser.
     """
     from jinja2 import Environment, PackageLoader
@@ -110,7 +110,6 @@ def write_page(
         result=result,
         rows=figures_table(result),
         sentence=sentence,
-        judged=judged_on(result),
         remarks=remarks,
         commands=commands,
         queries=queries,

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from cnngraph.chain.report import remarks_on
+from cnngraph.cli.decide_tables import print_pruned
 from cnngraph.datasets.images_from import ImagesFrom
+from cnngraph.plan import Plan
 from cnngraph.reporting.page import judged_on
 
 VAL = ImagesFrom("test", 60, "val", "no").as_json()
@@ -29,7 +32,16 @@ def test_a_sentence_each_where_they_were_not() -> None:
 
 @pytest.mark.parametrize("stored", [None, "changed by hand", {}, {"part": "test"}, VAL | {"trained_on": "perhaps"}])
 def test_what_was_not_kept_is_not_said(stored: object) -> None:
-    assert judged_on({"before": {"images_from": stored}, "after": {}, "control": None}) == ""
+    result: dict[str, Any] = {"before": {}, "after": {"images_from": stored}, "control": None}
+    assert judged_on(result) == ""
+    assert remarks_on(result) == []
+
+
+def test_a_prune_says_once_which_images_were_judged(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = {"accuracy": 0.9, "images": 60, "images_from": VAL}
+    result = {"before": figures, "after": figures, "control": None, "new_model": "me/slim", "agreement": None}
+    print_pruned(Plan(model="me/net"), result)
+    assert " ".join(capsys.readouterr().out.split()).count("60 test images (val)") == 1
 
 
 def test_a_stored_sentence_is_read_back() -> None:
