@@ -56,7 +56,7 @@ def read(path: Path, layout: str | None = None) -> RawData:
         listings[part] = _list_part(path, folder, there, classes, passed)
         parts[part] = _as_part(path, listings[part])
         _judge_empty(path / folder, part, listings[part], classes, warnings)
-    warnings += _of_links(passed) + _of_files(listings)
+    warnings += _of_unread(passed) + _of_links(passed) + _of_files(listings)
     taken_from = {part: found.folders[part] or "split" for part in parts}
     if "validation" in parts and "test" not in parts:
         # The layout of ImageNet: what is called val is what nets are judged on.
@@ -144,6 +144,17 @@ def _judge_empty(folder: Path, part: str, listings: list[Listing], classes: list
     if empty:
         more = f" and {len(empty) - 3} more" if len(empty) > 3 else ""
         warnings.append(f"{folder.name} has no images of {', '.join(empty[:3])}{more}.")
+
+
+def _of_unread(passed: Passed) -> list[str]:
+    """Files that may be images of a kind that is not read are images that are missing: always said."""
+    if not passed.unread:
+        return []
+    kinds = ", ".join(
+        f"{count:,} {ending or 'without an ending'}" for ending, (count, _) in sorted(passed.unread.items())
+    )
+    first = min(path for _, path in passed.unread.values())
+    return [f"Files of kinds that are not read are left out: {kinds} (first {first}). Convert those that are images."]
 
 
 def _of_links(passed: Passed) -> list[str]:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["SUFFIXES", "is_hidden", "is_image"]
+from cnngraph.datasets.volumes import volume_ending
+
+__all__ = ["SUFFIXES", "ending_of_unread", "is_hidden", "is_image"]
 
 # Small letters, without the dot.
 SUFFIXES = frozenset(
     "bmp dcm dicom gif jpe jpeg jpg jfif pbm pgm png pnm ppm tif tiff webp".split()  # noqa: SIM905
 )
+# Of images that are not read: they must not be missing without a word.
+_UNREAD = frozenset(
+    "arw avif cr2 cr3 dng exr hdr heic heif j2c j2k jp2 jpf jpx jxl nef orf pcx psd raw rw2 svg tga".split()  # noqa: SIM905
+)
+_TEXTS = frozenset("authors changelog citation copying dicomdir licence license makefile readme version".split())  # noqa: SIM905
 # Left by systems and programs beside what a person put there; small letters.
 _LEFT_BY_SYSTEMS = frozenset(
     {
@@ -48,3 +55,17 @@ def is_image(name: str) -> bool:
     """
     stem, dot, suffix = name.rpartition(".")
     return bool(stem and dot) and suffix.lower() in SUFFIXES
+
+
+def ending_of_unread(name: str) -> str | None:
+    """How the name of a file ends that may well be an image, or a volume, but is not read; "" where it has no ending.
+
+    >>> [ending_of_unread(name) for name in ("a.HEIC", "IM00001", "scan.nii.gz", "README", "notes.txt")]
+    ['.heic', '', '.nii.gz', None, None]
+    """
+    small = name.lower()
+    if "." not in name:
+        return None if small in _TEXTS else ""
+    if small.rpartition(".")[2] in _UNREAD:
+        return f".{small.rpartition('.')[2]}"
+    return volume_ending(small)

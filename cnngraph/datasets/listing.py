@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cnngraph.datasets.image_files import is_hidden, is_image
+from cnngraph.datasets.image_files import ending_of_unread, is_hidden, is_image
 from cnngraph.errors import DataError
 
 __all__ = ["Listing", "Passed", "list_images", "look_into"]
@@ -18,13 +18,27 @@ FileId = tuple[int, int]  # device and inode: the file or folder that a path lea
 
 @dataclass
 class Passed:
-    """What was passed over: hidden files and folders, files that are no images, links and files met a second time."""
+    """What was passed over: hidden files and folders, files that are no images, links and files met a second time.
+
+    ``unread``: by their ending, how many files may be images of a kind that is not read, and the first of them.
+    """
 
     hidden: int = 0
     others: int = 0
+    unread: dict[str, tuple[int, str]] = field(default_factory=dict)
     again: int = 0
     dead: list[str] = field(default_factory=list)
     loops: list[str] = field(default_factory=list)
+
+    def count_other(self, folder: str, name: str) -> None:
+        """Count a file that is not read."""
+        ending = ending_of_unread(name.rpartition("/")[2])
+        if ending is None:
+            self.others += 1
+            return
+        count, first = self.unread.get(ending, (0, ""))
+        path = f"{folder}/{name}"
+        self.unread[ending] = (count + 1, min(first or path, path))
 
 
 @dataclass
@@ -53,7 +67,7 @@ def look_into(folder: str, passed: Passed) -> tuple[list[str], list[str]]:
         elif is_image(entry.name):
             images.append(entry.name)
         else:
-            passed.others += 1
+            passed.count_other(folder, entry.name)
     return sorted(folders), sorted(images)
 
 
@@ -87,7 +101,7 @@ def list_images(folder: str, passed: Passed, *, above: Iterable[str] = ()) -> Li
             continue
         identity = (target.st_dev, target.st_ino)
         if not stat.S_ISDIR(target.st_mode):
-            _add_link(found, name, identity, passed)
+            _add_link(found, folder, name, identity, passed)
         elif identity not in visited:
             links += _list_real(path, f"{name}/", found, visited, passed)
         elif identity in parents or _leads_up(path):
@@ -116,7 +130,7 @@ def _list_real(folder: str, prefix: str, found: dict[FileId, str], visited: set[
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append((entry.path, f"{prefix}{name}/"))
             elif not is_image(name):
-                passed.others += 1
+                passed.count_other(here, name)
             else:
                 path, file = prefix + name, (device, entry.inode())
                 if file in found:  # one file under two names (a hard link): the first name in order is its name
@@ -126,9 +140,9 @@ def _list_real(folder: str, prefix: str, found: dict[FileId, str], visited: set[
     return links
 
 
-def _add_link(found: dict[FileId, str], name: str, identity: FileId, passed: Passed) -> None:
+def _add_link(found: dict[FileId, str], folder: str, name: str, identity: FileId, passed: Passed) -> None:
     if not is_image(name):
-        passed.others += 1
+        passed.count_other(folder, name)
     elif identity in found:
         passed.again += 1
     else:

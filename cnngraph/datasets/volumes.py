@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cnngraph.errors import DataError
 
-__all__ = ["volumes_error"]
+__all__ = ["volume_ending", "volumes_error"]
 
 _FORMATS = {
     ".nii": "NIfTI",
@@ -23,15 +23,21 @@ _FORMATS = {
 }
 
 
+def volume_ending(name: str) -> str | None:
+    """How the name of a volume ends, in small letters; ``None`` of any other file."""
+    return next((ending for ending in _FORMATS if name.lower().endswith(ending)), None)
+
+
 def volumes_error(folder: str | Path) -> DataError | None:
     """The error that names the first volume under ``folder``; ``None`` where there is none."""
     for parent, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):
-            kind = next((kind for suffix, kind in _FORMATS.items() if name.lower().endswith(suffix)), None)
-            if kind is not None:
+            ending = volume_ending(name)
+            if ending is not None:
                 return DataError(
-                    f"{Path(parent, name)} is a {kind} file, which is not read: nets here see single images.",
+                    f"{Path(parent, name)} is a {_FORMATS[ending]} file, which is not read: nets here see single "
+                    "images.",
                     "Write each slice into a file of its own (16-bit PNG, TIFF or DICOM); --value-range says what its "
                     "numbers mean.",
                 )

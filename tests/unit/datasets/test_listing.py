@@ -43,6 +43,20 @@ def test_hidden_files_are_passed_over(tmp_path: Path) -> None:
     assert data.details == ("Passed over: 5 hidden files and folders; 1 files that are no images.",)
 
 
+def test_images_of_kinds_that_are_not_read_are_said(tmp_path: Path) -> None:
+    lay_out(tmp_path, "a", "b")
+    for name in ("1.heic", "2.HEIC", "3.nii.gz", "IM00001", "README", "labels.csv"):
+        (tmp_path / "a" / name).touch()
+    (tmp_path / "b" / "4.jp2").symlink_to(tmp_path / "a" / "1.heic")
+    data = opened(tmp_path)
+    assert sum(sizes(data)) == 24
+    first = tmp_path / "a" / "1.heic"
+    kinds = "1 without an ending, 2 .heic, 1 .jp2, 1 .nii.gz"
+    said = f"Files of kinds that are not read are left out: {kinds} (first {first}). Convert those that are images."
+    assert data.warnings == (said,)
+    assert data.details == ("Passed over: 2 files that are no images.",)
+
+
 def test_hidden_folders_are_no_parts(tmp_path: Path) -> None:
     assert opened(lay_out(tmp_path, "train/a", "train/b", "__MACOSX/train", ".test/a", "train/.thumbs")).classes == [
         "a",
