@@ -155,7 +155,8 @@ def prepare(picture: Picture, wanted: Preprocessing, channels: int, name: str = 
         DataError: its bands are not what the net reads.
     """
     _require_bands(picture, channels, name)
-    if isinstance(picture.content, Image.Image) and wanted.value_range in (None, (0, 255)):
+    as_held = wanted.value_range is None or (wanted.value_range == (0, 255) and picture.step == 1)
+    if isinstance(picture.content, Image.Image) and as_held:
         return _prepare_eight_bit(picture.content, wanted, channels)
     value_range = wanted.value_range or picture.full
     if value_range is None:

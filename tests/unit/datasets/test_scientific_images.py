@@ -12,7 +12,7 @@ from PIL import Image
 
 from cnngraph.datasets import images as images_module
 from cnngraph.datasets.images import Images
-from cnngraph.datasets.pixels import FilePixels
+from cnngraph.datasets.pixels import FilePixels, prepare
 from cnngraph.datasets.registry import open_data
 from cnngraph.errors import DataError
 from cnngraph.origin import Preprocessing
@@ -224,6 +224,16 @@ def test_png_of_few_bits_has_its_own_numbers(tmp_path: Path, bits: int) -> None:
         _png_of_few_bits(path, stored, bits)
     assert np.abs(read([path])[0, 0] - stored / highest).max() < 1e-6
     assert np.abs(read([path], (0, highest))[0, 0] - stored / highest).max() < 1e-6
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_a_typed_range_is_of_the_stored_numbers_whatever_it_is(tmp_path: Path, bits: int) -> None:
+    stored = np.rint(RAMP * (2**bits - 1)).astype(np.uint8)
+    _png_of_few_bits(tmp_path / "a.png", stored, bits)
+    picture = FilePixels([tmp_path / "a.png"]).picture(0)
+    for high in (254, 255, 256):
+        wanted = Preprocessing(size=(8, 8), channels=1, value_range=(0, high))
+        assert np.abs(prepare(picture, wanted, 1)[0] - stored / high).max() < 1e-6
 
 
 def _png_of_few_bits(path: Path, stored: np.ndarray, bits: int) -> None:
