@@ -16,7 +16,7 @@ _SENTENCES: dict[TrainedOn, str] = {
     "yes": "on which it was trained",
 }
 _SOURCES = {
-    "split": "split off by the hash of their paths",
+    "split": "split off",  # by the rule of today, by the earlier one, or as the net remembers
     "own": "the set's own",
     "split file": "named by the split file",
 }

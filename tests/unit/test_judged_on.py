@@ -25,7 +25,7 @@ def test_a_sentence_each_where_they_were_not() -> None:
     result: dict[str, Any] = {"before": {"images_from": VAL}, "after": {"images_from": SPLIT}, "control": None}
     assert judged_on(result) == (
         "The net before: judged on 60 test images (val), none of which it was trained on. "
-        "The new net: judged on 27 test images (split off by the hash of their paths), "
+        "The new net: judged on 27 test images (split off), "
         "on which it may have been trained."
     )
 
