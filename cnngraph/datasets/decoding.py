@@ -16,8 +16,22 @@ from cnngraph.errors import DataError, explain
 
 __all__ = ["BrokenImageError", "decode"]
 
-# What PIL and torchvision raise for broken files, depending on the format and on where the file is broken.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, RuntimeError, Image.DecompressionBombError)
+# What the readers raise for broken files, depending on the format and on where the file is broken.
+_BROKEN = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    Image.DecompressionBombError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 _TURNED = 274  # the EXIF tag of the orientation; 1 is upright
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import PurePath
@@ -35,6 +36,7 @@ def decode(data: bytes) -> Picture:
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # what it remarks is said by its exceptions
     try:
         dataset = dcmread(io.BytesIO(data))
     except InvalidDicomError as error:

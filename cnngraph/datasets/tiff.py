@@ -7,6 +7,7 @@ reads unsigned numbers of 32 bits as signed ones.
 from __future__ import annotations
 
 import io
+import logging
 import re
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -180,12 +181,14 @@ def _decode_by_tifffile(data: bytes, layout: _Layout) -> Picture:
         raise DataError(f"is a TIFF of {layout.words}, which needs tifffile.", 'Run: pip install "cnngraph[tiff]"')
     import tifffile
 
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it remarks is said by its exceptions
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             full = [page for page in file.pages if not int(page.subfiletype or 0) & _REDUCED_OR_MASK]
             if len(full) > 1:
                 raise _several(len(full), f"of {layout.words}")
             page = file.pages[0]
+            _require_plausible(page, len(data))
             numbers, extra = page.asarray(), tuple(page.extrasamples)
             bands_first = page.axes.startswith("S")
     except DataError:
@@ -203,3 +206,11 @@ def _decode_by_tifffile(data: bytes, layout: _Layout) -> Picture:
     if not extra and layout.bands < numbers.shape[2]:
         alpha = [numbers.shape[2] - 1]
     return from_numbers(np.delete(numbers, alpha, axis=2), inverted=layout.inverted)
+
+
+def _require_plausible(page: Any, size: int) -> None:
+    """Raise ValueError for an image that a broken header makes so large that it would take all memory."""
+    numbers = page.imagewidth * page.imagelength * page.imagedepth * page.samplesperpixel
+    most = 2 * (Image.MAX_IMAGE_PIXELS or numbers)  # where PIL refuses
+    if not 0 < numbers <= most or len(page.dataoffsets) > size or len(page.dataoffsets) != len(page.databytecounts):
+        raise ValueError(f"its header speaks of {numbers:,} numbers in {len(page.dataoffsets):,} pieces")
