@@ -155,7 +155,7 @@ def prepare(picture: Picture, wanted: Preprocessing, channels: int, name: str = 
         DataError: its bands are not what the net reads.
     """
     _require_bands(picture, channels, name)
-    as_held = wanted.value_range is None or (wanted.value_range == (0, 255) and picture.step == 1)
+    as_held = wanted.value_range is None or (picture.step == 1 and tuple(wanted.value_range) == (0.0, 255.0))
     if isinstance(picture.content, Image.Image) and as_held:
         return _prepare_eight_bit(picture.content, wanted, channels)
     value_range = wanted.value_range or picture.full

@@ -184,10 +184,11 @@ def _decode_by_tifffile(data: bytes, layout: _Layout) -> Picture:
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it remarks is said by its exceptions
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
-            full = [page for page in file.pages if not int(page.subfiletype or 0) & _REDUCED_OR_MASK]
+            pages: Any = file.pages  # whole pages, not frames, unless one asks for frames
+            full = [page for page in pages if not int(page.subfiletype or 0) & _REDUCED_OR_MASK]
             if len(full) > 1:
                 raise _several(len(full), f"of {layout.words}")
-            page = file.pages[0]
+            page = pages[0]
             _require_plausible(page, len(data))
             numbers, extra = page.asarray(), tuple(page.extrasamples)
             bands_first = page.axes.startswith("S")
