@@ -339,6 +339,8 @@ def _digest(subject: Subject, plan: Plan, retraining: Retraining) -> str:
         "removes": [[removal.kind, removal.layer, removal.filters] for removal in plan.removes],
         "init": plan.init,
         "data": subject.choice.model_dump(),
+        "preprocessing": subject.preprocessing.model_dump(mode="json"),
+        "split": subject.split.sha256 if subject.split else None,
         "training": asdict(retraining.recipe) if retraining.recipe else None,
         "trainer": [retraining.trainer.name, retraining.trainer.sha256] if retraining.trainer else None,
         "device": str(pick_device(retraining.device)),

@@ -141,8 +141,10 @@ def test_a_work_folder_belongs_to_one_prune(subject: Subject, tmp_path: Path) ->
         name(retraining=replace(RETRAINING, trainer=OwnTrainer("own:fit", print, "1"))),
         name(retraining=replace(RETRAINING, trainer=OwnTrainer("own:fit", print, "2"))),
         name(choice=DataChoice(name="digits", images_per_class=7)),
+        name(preprocessing=subject.preprocessing.model_copy(update={"value_range": (0.0, 100.0)})),
+        name(split=None),
     ]
-    assert len({name(), *others}) == 10
+    assert len({name(), *others}) == 12
 
 
 def test_a_typed_name_is_free_or_that_of_this_very_prune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
