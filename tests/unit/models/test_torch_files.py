@@ -116,7 +116,7 @@ def test_nothing_of_what_is_passed_over_is_built(tmp_path: Path) -> None:
         (torch.nn.functional.relu, "torch.nn.functional.relu"),
         (net(), "torch.nn.modules.container.Sequential"),
     ],
-    ids=str,
+    ids=["enum", "object", "dict", "partial", "builtin", "function", "net"],
 )
 @pytest.mark.parametrize("zip_file", [True, False])
 def test_what_cannot_be_read_safely_is_refused_by_its_name(
