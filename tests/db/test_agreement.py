@@ -133,7 +133,7 @@ def test_a_dict_with_one_matrix_of_logits_goes_through_the_chain(command: Run, s
     how = ("--data", "digits", "--images-per-class", 12, "--name", "agree-named", "--view", "positions")
     assert command("ingest", folder / "Named", *how, cwd=folder).code == 0
     done = command(
-        "prune", "agree-named", "--remove-layer", "b", "--epochs", 1, "--as", "named-slim", "--json", cwd=folder
+        "prune", "agree-named", "--remove-layer", "a", "--epochs", 1, "--as", "named-slim", "--json", cwd=folder
     )
     assert done.code == 0, done.err
     assert done.json["verified"]["save_load"]
