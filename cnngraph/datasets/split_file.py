@@ -136,7 +136,8 @@ def _read_lines(file: Path, sha256: str | None) -> list[_Line]:
         ) from error
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise DataError(
-            f"{file} is not the split file that was used before: its content differs.", "Say which to use: --split-file FILE with train, evaluate or ingest; or bring the old file back."
+            f"{file} is not the split file that was used before: its content differs.",
+            "Say which to use: --split-file FILE with train, evaluate or ingest; or bring the old file back.",
         )
     try:
         text = content.decode("utf-8-sig")
