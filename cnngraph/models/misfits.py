@@ -85,7 +85,7 @@ def misfit(
 
 def _advice(missing: Sequence[str], extra: Sequence[str], head: Sequence[str]) -> str:
     if missing and not extra and {name.rpartition(".")[0] for name in missing} <= set(head):
-        return "Use --new-head to give the net an untrained output layer."
+        return "Give the net an untrained output layer: --new-head, of train and ingest."
     return _THIS_NET if missing or extra else "Check the architecture, --size, --width and the input channels."
 
 

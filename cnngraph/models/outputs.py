@@ -128,7 +128,7 @@ def _fitting(output: object, images: int, classes: int | None) -> dict[str, Tens
     enough = {name: one for name, one in found.items() if one.shape[1] >= classes}
     if not enough:
         most = max(one.shape[1] for one in found.values())
-        hint = "Build it with as many outputs as the data has classes, or use --new-head."
+        hint = "Build it with as many outputs as the data has classes, or use --new-head, of train and ingest."
         raise ModelError(
             f"The net has {most} outputs, but the data has {classes} classes.",
             "Give it one output a class, also where there are two, and no sigmoid." if most == 1 else hint,

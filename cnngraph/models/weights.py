@@ -110,7 +110,7 @@ def fit_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], *, where:
         raise ModelError(
             f"{where} has {given[misshapen[0]].shape[0]} outputs, "
             f"but the data has {wanted[misshapen[0]].shape[0]} classes.",
-            "Use --new-head to give the net an untrained output layer.",
+            "Give the net an untrained output layer: --new-head, of train and ingest.",
         )
     if missing or extra or misshapen:
         raise misfit(where, given, wanted, missing, extra, misshapen, heads(model))
