@@ -38,13 +38,13 @@ def failure_on_images(model: nn.Module, slim: nn.Module, shape: tuple[int, int, 
 def _macs(net: nn.Module, shape: tuple[int, ...]) -> int:
     """Of one image; 0 where the net fails."""
     with counting() as counter:
-        error_of(lambda: _evaluate(net, (1, *shape)))
+        error_of(lambda: _run_without_values(net, (1, *shape)))
     return counter.macs
 
 
-def _evaluate(net: nn.Module, shape: tuple[int, ...]) -> None:
-    with fake_twin(net) as (twin, images_of), torch.no_grad():
-        twin.eval()(images_of(shape))
+def _run_without_values(net: nn.Module, shape: tuple[int, ...]) -> None:
+    with left_untouched(net, training=False), fake_twin(net) as (twin, images_of), torch.no_grad():
+        twin(images_of(shape))
 
 
 def _run(net: nn.Module, shape: tuple[int, ...]) -> None:
