@@ -266,13 +266,15 @@ class Expected(_Ended):
 class Joined(_Ended):
     """A fixed matrix, which is a buffer, joins the classes of the head to fewer."""
 
+    joins: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.head = nn.Conv2d(8, 5, 1)
         self.register_buffer("joins", torch.eye(5)[:, :3] + torch.eye(5).flip(1)[:, :3])
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.maps(x)).mean((2, 3)) @ self.joins
+        return self.head(self.maps(x)).mean((2, 3)) @ self.joins  # type: ignore[no-any-return]
 
 
 class JoinedByFunction(Joined):
