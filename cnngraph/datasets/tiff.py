@@ -77,6 +77,7 @@ def decode(data: bytes) -> Picture:
         DataError: it is of a kind that cannot be read, or that needs the extra; the message lacks the file's name.
         OSError, ValueError, ...: it is broken.
     """
+    logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)  # it remarks on each file of many bands
     try:
         opened = Image.open(io.BytesIO(data))
     except UnidentifiedImageError:

@@ -300,12 +300,23 @@ def _rows_held(numbers: Tensor, size: int) -> Look:
 def _probe(node: fx.Node, operand: fx.Node, axis: int, dim: int) -> Look:
     """Ask a step that we don't know: a shock to one row of an operand moves the rows that look at it.
 
-    The shock is tried upwards and downwards, since a maximum hides the one and a minimum the other.
+    The shock is tried upwards and downwards, since a maximum hides the one and a minimum the other. A step that takes
+    no such values (probabilities, say) may look everywhere.
     """
     shape, source = operand.meta["shape"], operand.meta["places"].dims[axis]
-    look = _all(shape[source], node.meta["shape"][dim])
+    everywhere = _all(shape[source], node.meta["shape"][dim])
     if not operand.meta["dtype"].is_floating_point:
-        return look
+        return everywhere
+    try:
+        return _shaken(node, operand, source, dim)
+    except Exception:  # noqa: BLE001 (any operator, of torch or of the user, with values that it never had)
+        return everywhere
+
+
+def _shaken(node: fx.Node, operand: fx.Node, source: int, dim: int) -> Look:
+    """The rows that move when one row of the operand does."""
+    shape = operand.meta["shape"]
+    look = _all(shape[source], node.meta["shape"][dim])
     others = [d for d in range(len(node.meta["shape"])) if d != dim]
     calm = _call(node, _constant)
     for row in range(shape[source]):

@@ -68,8 +68,10 @@ def _has_weights(steps: Steps, node: fx.Node) -> bool:
 def _mixes_channels(steps: Steps, node: fx.Node) -> bool:
     """Whether each channel that the layer gives is made from several that it reads, by weights of its own."""
     module = steps.module(node)
-    if isinstance(module, nn.Linear) or node.target is F.linear or _is_product_with_weights(node):
+    if isinstance(module, nn.Linear):
         return not _runs_over_places(steps, node)
+    if node.target is F.linear or _is_product_with_weights(node):
+        return not _has_fixed_weights(steps, node) and not _runs_over_places(steps, node)
     if module is not None and _is_fixed(steps, module):
         return False
     if isinstance(module, nn.modules.conv._ConvNd):
@@ -85,6 +87,20 @@ def _is_fixed(steps: Steps, module: nn.Module) -> bool:
     own = [parameter.requires_grad for parameter in module.parameters()]
     trained = any(parameter.requires_grad for parameter in steps.graph_module.parameters())
     return bool(own) and not any(own) and trained
+
+
+def _has_fixed_weights(steps: Steps, node: fx.Node) -> bool:
+    """Whether what a product reads beside the image are buffers and constants alone: it joins classes that are there.
+
+    So do the matrix of a hierarchy of classes, and one that corrects for their shares.
+    """
+    waiting = [source for source in node.all_input_nodes if _is_weight(source)]
+    while waiting:
+        here = waiting.pop()
+        if here.op == "get_attr" and here.target in steps.parameters:
+            return False
+        waiting.extend(here.all_input_nodes)
+    return True
 
 
 def _is_product_with_weights(node: fx.Node) -> bool:

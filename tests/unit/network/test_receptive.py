@@ -220,3 +220,20 @@ def test_arcs_are_the_dependences_that_autograd_finds(case: tuple[RandomNet, tup
     net, shape = case
     arcs, between_positions = arcs_of_topology(net, shape)
     assert arcs == between_positions(arcs_by_gradient(net, shape))
+
+
+class Choosy(nn.Module):
+    """A step of torch that takes probabilities alone, which the shocks of a probe are not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.two(self.one(x).sigmoid().bernoulli())  # type: ignore[no-any-return]
+
+
+def test_a_step_that_refuses_strange_values_may_look_everywhere() -> None:
+    arcs, _ = arcs_of_topology(Choosy(), (1, 3, 3))
+    between = {arc for arc in arcs if (arc[0], arc[3]) == ("one", "two")}
+    assert len(between) == 81

@@ -263,6 +263,34 @@ class Expected(_Ended):
         return self.mean(bins).squeeze(1)  # type: ignore[no-any-return]
 
 
+class Joined(_Ended):
+    """A fixed matrix, which is a buffer, joins the classes of the head to fewer."""
+
+    joins: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(8, 5, 1)
+        self.register_buffer("joins", torch.eye(5)[:, :3] + torch.eye(5).flip(1)[:, :3])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.maps(x)).mean((2, 3)) @ self.joins  # type: ignore[no-any-return]
+
+
+class JoinedByFunction(Joined):
+    """The same by a dense layer's function."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(self.head(self.maps(x)).mean((2, 3)), self.joins.T)
+
+
+class JoinedByConstant(Joined):
+    """The same by a matrix that forward makes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.matmul(self.head(self.maps(x)).mean((2, 3)), torch.eye(5)[:, :3])
+
+
 class PlacesWeighed(_Ended):
     """A dense layer weighs the places of each class: it is no classifier."""
 
@@ -315,6 +343,9 @@ MADE: dict[type[nn.Module], tuple[list[str], list[str]]] = {  # what goes, and w
     Scales: (["a", "b", "c"], ["one", "two"]),
     Enlarged: (["a", "b", "c"], ["head", "smooth"]),
     Expected: (["a", "b", "c"], ["head", "mean"]),
+    Joined: (["a", "b", "c"], ["head"]),
+    JoinedByFunction: (["a", "b", "c"], ["head"]),
+    JoinedByConstant: (["a", "b", "c"], ["head"]),
     PlacesWeighed: (["a", "b", "c"], ["head"]),
     Residual: (["block.one", "last.one"], ["stem", "block.two", "last.two"]),
     ClassesFirst: (["a", "b", "c", "head"], []),
