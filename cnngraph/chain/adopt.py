@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.chain import ingest as ingesting
 from cnngraph.chain.naming import Place, place
 from cnngraph.chain.prune import FIGURES, figures
-from cnngraph.chain.record import figures_of, judged_on, properties_of
+from cnngraph.chain.record import judged_on
 from cnngraph.chain.stored import OtherData, Stored, stored
 from cnngraph.chain.subject import ModelChoice, Subject, open_subject
 from cnngraph.console import Progress, say_all
@@ -150,8 +150,8 @@ def _store(
         ingesting.store(db, settings, prepared, chosen.name, yes=True, progress=progress)
     common = {"split": "test", "seed": new.choice.seed, "device": str(pick_device(device)), "child": chosen.key}
     common |= judged_on(new.choice.model_dump(mode="json"))
-    lineage.store_evaluation(db, parent.key, properties_of(result["before"]) | common)
-    lineage.store_evaluation(db, chosen.key, properties_of(result["after"]) | common)
+    lineage.store_evaluation(db, parent.key, result["before"] | common)
+    lineage.store_evaluation(db, chosen.key, result["after"] | common)
     # Last: a model that bears it has everything.
     adoption.store_adopted(db, chosen.key, parent.key, file=found.file, sha256=found.sha256)
     return str(ingesting.saved_folder(settings, chosen.key) / new.sha256[:12])
@@ -168,5 +168,5 @@ def _stored_before(db: Database, parent: Stored, chosen: Place, sha256: str) -> 
         stored_here = lineage.evaluations_of(db, key, run=None, child=chosen.key)
         if not stored_here:
             return None
-        result[which] = {name: figures_of(stored_here[-1]).get(name) for name in FIGURES}
+        result[which] = {name: stored_here[-1].get(name) for name in FIGURES}
     return result

@@ -10,7 +10,7 @@ from cnngraph.plan import Plan
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
 
-__all__ = ["agreement_of", "figures_of", "judged_on", "properties_of", "record", "record_alone"]
+__all__ = ["agreement_of", "judged_on", "record", "record_alone"]
 
 _AGREEMENT = ("images", "same_class", "kl", "correlation", "chance", "unrelated")
 _PLACES = ("part", "taken_from", "trained_on")  # of images_from; how many they are stands beside it
@@ -40,10 +40,10 @@ def record(
     run = lineage.store_pruning_run(db, plan)
     lineage.store_produced(db, run, child, plan.model, _surviving(db, plan, child, gone))
     common = {"split": "test", "seed": seed, "device": device, "run": run, "child": child} | judged_on(data)
-    lineage.store_evaluation(db, plan.model, properties_of(result["before"]) | common | {"control": False})
+    lineage.store_evaluation(db, plan.model, result["before"] | common | {"control": False})
     _evaluated(db, child, result, common)
     if result["control"] is not None:
-        lineage.store_evaluation(db, plan.model, properties_of(result["control"]) | common | {"control": True})
+        lineage.store_evaluation(db, plan.model, result["control"] | common | {"control": True})
     return run
 
 
@@ -69,20 +69,7 @@ def _evaluated(db: Database, child: str, result: Mapping[str, Any], common: Mapp
     from cnngraph.database import lineage
 
     proof = {"control": False, "verified": result["verified"]} | _flat("agreement", result.get("agreement"))
-    lineage.store_evaluation(db, child, {**properties_of(result["after"]), **common, **proof})
-
-
-def properties_of(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of a net as an Evaluation keeps them, a property each: of ``images_from`` two are left."""
-    known = figures.get("images_from") or {}
-    plain = {name: value for name, value in figures.items() if name != "images_from"}
-    return plain | {name: known[name] for name in _PLACES[1:] if name in known}
-
-
-def figures_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures that :func:`properties_of` made an Evaluation of; ``images_from`` is ``None`` where it is older."""
-    known = {"part": row.get("split"), "images": row.get("images")} | {name: row.get(name) for name in _PLACES[1:]}
-    return dict(row) | {"images_from": None if None in known.values() else known}
+    lineage.store_evaluation(db, child, {**result["after"], **common, **proof})
 
 
 def agreement_of(row: Mapping[str, Any]) -> dict[str, Any] | None:

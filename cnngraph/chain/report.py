@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.chain.agreement import in_words
-from cnngraph.chain.record import agreement_of, figures_of
+from cnngraph.chain.record import agreement_of
 from cnngraph.chain.stored import Stored
 from cnngraph.errors import NotFoundError
 from cnngraph.plan import Plan
@@ -62,9 +62,9 @@ def pruning_of(db: Database, key: str) -> tuple[Plan, dict[str, Any]]:
         "filters": plan.filters,
         "verified": json_property(after, "verified", node="Evaluation"),
         "agreement": agreement_of(after),
-        "before": figures_of(before),
-        "after": figures_of(after),
-        "control": figures_of(control) if control is not None else None,
+        "before": before,
+        "after": after,
+        "control": control if control is not None else None,
     }
 
 

@@ -32,6 +32,7 @@ __all__ = [
 
 # Of an evaluation; a run says the plan alone, which may have been carried out several times, so the child counts too.
 _IDENTITY = ("split", "seed", "device", "control", "run", "child", "data", "data_root", "images_per_class")
+_PLACE = ("taken_from", "trained_on")  # of images_from; its part and number are those of the Evaluation itself
 _EXECUTED_BY_RUN = {"model", "removes", "run"}  # not part of the parameters: the graph itself says it
 
 
@@ -140,12 +141,14 @@ def store_evaluation(db: Database, key: str, evaluation: Mapping[str, Any]) -> s
         evaluation: split, accuracy, precision, recall, epoch_seconds, latency_ms, device, seed, control ...; ``data``,
             ``data_root`` and ``images_per_class``, what it was judged on; ``run`` and ``child`` (a model's key), the
             prune or the adoption that it belongs to. Figures that agree in all of these but the measured ones replace
-            those before; objects become JSON.
+            those before; of ``images_from`` each value is a property, other objects become JSON.
 
     Raises:
         NotFoundError: there is no such model.
     """
     values = {"split": "test", "control": False, **evaluation}
+    judged = values.pop("images_from", None) or {}
+    values |= {name: judged[name] for name in _PLACE if name in judged}
     identity = [values.get(name) for name in _IDENTITY]
     evaluation_key = f"{key}/{values['split']}/{_short_hash(identity)}"
     properties = {camel(name): _storable(value) for name, value in values.items() if value is not None}
@@ -194,7 +197,13 @@ def lineage(db: Database, key: str) -> dict[str, Any]:
 def _evaluations(db: Database, key: str) -> list[dict[str, Any]]:
     """All of a model, the newest last."""
     found = [row["evaluation"] for row in db.read(cypher.load("lineage/evaluations"), key=key)]
-    return [{snake(name): value for name, value in row.items()} for row in found]
+    return [_with_images_from({snake(name): value for name, value in row.items()}) for row in found]
+
+
+def _with_images_from(row: dict[str, Any]) -> dict[str, Any]:
+    """An evaluation with what its figures are of; ``None`` where it was stored before that was known."""
+    judged = {"part": row.get("split"), "images": row.get("images")} | {name: row.get(name) for name in _PLACE}
+    return row | {"images_from": None if None in judged.values() else judged}
 
 
 def _by_layer(row: dict[str, Any]) -> dict[str, Any]:

@@ -294,12 +294,14 @@ def test_evaluations_are_kept_one_a_kind(database: Database, child: str) -> None
         "device": "cpu",
         "per_class": {"a": 1.0},
     }
+    judged = {"part": "test", "images": 12, "taken_from": "val", "trained_on": "possibly"}
     first = store_evaluation(database, child, figures)
-    assert store_evaluation(database, child, figures | {"accuracy": 0.95}) == first
+    assert store_evaluation(database, child, figures | {"accuracy": 0.95, "images": 12, "images_from": judged}) == first
     assert store_evaluation(database, child, figures | {"accuracy": 0.99, "control": True}) != first
     found = lineage(database, child)["evaluations"]
     assert [(row["accuracy"], row["control"]) for row in found] == [(0.95, False), (0.99, True)]
     assert found[0]["epoch_seconds"] == 1.5
+    assert [row["images_from"] for row in found] == [judged, None]  # None as before figures said it
     assert found[1]["name"] == "test 99.0% (control)"
     listed = {row["model"]: row for row in catalogue.list_models(database)}
     assert listed[child]["accuracy"] == 0.95

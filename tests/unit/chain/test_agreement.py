@@ -13,7 +13,7 @@ import torch
 from cnngraph.chain.agreement import in_words, tell_agreement
 from cnngraph.chain.data_choice import DataChoice
 from cnngraph.chain.prune import Retraining, prune
-from cnngraph.chain.record import agreement_of, figures_of, properties_of
+from cnngraph.chain.record import agreement_of
 from cnngraph.chain.subject import ModelChoice, Subject, open_subject
 from cnngraph.console import Quiet
 from cnngraph.plan import Plan, Removal
@@ -165,12 +165,6 @@ def test_without_validation_images_it_is_null(subject: Subject, tmp_path: Path) 
     assert any("there are no validation images" in note for note in heard.notes)
 
 
-def test_what_the_graph_keeps_comes_back() -> None:
-    figures = {"accuracy": 0.5, "images": 12, "images_from": {"part": "test", "images": 12}}
-    figures["images_from"] |= {"taken_from": "val", "trained_on": "possibly"}
-    stored = properties_of(figures)
-    assert stored == {"accuracy": 0.5, "images": 12, "taken_from": "val", "trained_on": "possibly"}
-    assert figures_of(stored | {"split": "test"})["images_from"] == figures["images_from"]
-    assert figures_of({"accuracy": 0.5, "images": 12, "split": "test"})["images_from"] is None  # stored before
+def test_what_was_stored_before_there_was_agreement() -> None:
     assert agreement_of({"accuracy": 0.5}) is None
     assert in_words(None).startswith("Old and new net were not compared")
