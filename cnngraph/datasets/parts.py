@@ -187,6 +187,12 @@ class Pool:
             codes = np.where(self.given == BY_RULE, part_by_share(self.u, with_test=True), self.given).astype(np.int8)
             if self.own and not (codes == TRAIN).any():
                 raise DataError("The split file names no image for train.", "Write train behind those to learn from.")
+            unlearnt = self._without_training(codes)
+            if self.own and len(unlearnt):
+                raise DataError(
+                    f"The split file leaves no image for train of class {self._classes(unlearnt)}.",
+                    "Write train behind those to learn from, or take the folder of the class out of the data.",
+                )
         missing = {"validation", "test"} - self.own
         candidates = np.flatnonzero(codes == TRAIN) if self.own else np.flatnonzero(codes != LEFT_OUT)
         if not missing or (self.given is not None and self.own and (self.given == BY_RULE).any()):
@@ -198,7 +204,7 @@ class Pool:
             _, numbers = np.unique(np.array(self.groups)[candidates], return_inverse=True)
             parts, moved, small = split_groups(u, labels, numbers.astype(np.int64), with_test=with_test)
         codes[candidates] = np.where(parts == VALIDATION, TRAIN, parts) if "validation" not in missing else parts
-        return codes, self._of_small(small), self._of_moved(moved)
+        return codes, (*self._of_small(small), *self._of_unlearnt(codes)), self._of_moved(moved)
 
     def _own_codes(self) -> PartCodes:
         """The part that the source has each image in."""
@@ -279,6 +285,17 @@ class Pool:
         if self.groups is not None:
             return (f"Too few groups to split, so they are where their group is: class {self._classes(small)}.",)
         return (f"Too few images to split, so they are all in train: class {self._classes(small)}.",)
+
+    def _without_training(self, codes: PartCodes) -> Rows:
+        """The classes that have no image in train."""
+        return np.setdiff1d(np.arange(len(self.raw.classes)), self.labels[codes == TRAIN])
+
+    def _of_unlearnt(self, codes: PartCodes) -> tuple[str, ...]:
+        """Classes whose groups are all held out: a net that is trained so never sees them."""
+        unlearnt = self._without_training(codes)
+        if self.groups is None or not len(unlearnt):
+            return ()
+        return (f"No group is left for train, so a net cannot learn it: class {self._classes(unlearnt)}.",)
 
     def _of_moved(self, moved: Rows) -> tuple[str, ...]:
         if not len(moved):

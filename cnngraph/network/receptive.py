@@ -243,7 +243,10 @@ def _move(node: fx.Node, *, reduces: bool) -> Places:
         return Places(source.dims, source.sizes, stays)
     if isinstance(operands[0].meta["shape"], list) and step_of(operands[0]) not in _MOVES:
         return Places(source.dims, source.sizes, stays)  # one of several results of the same step
-    found = [_trail(_replay(node, axis), source, axis, reduces=reduces) for axis in (0, 1)]
+    try:
+        found = [_trail(_replay(node, axis), source, axis, reduces=reduces) for axis in (0, 1)]
+    except (IndexError, RuntimeError, TypeError, ValueError):  # places that the image itself chooses, say
+        return _meet(node, known=False)
     if found[0][0] is not None and found[0][0] == found[1][0]:  # rows and columns folded into one dimension
         found = [(None, _all(size)) for size in source.sizes]
     (row, look_x), (column, look_y) = found

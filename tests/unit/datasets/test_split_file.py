@@ -60,6 +60,24 @@ def test_columns_in_another_order_and_paths_of_all_kinds(tmp_path: Path) -> None
     assert len(split_by(root, spaced).test) == 1
 
 
+@pytest.mark.parametrize("left_out", [True, False])
+def test_a_class_without_an_image_to_learn_from_is_refused(patients: Path, left_out: bool) -> None:
+    lines = [line for line in table(patients).splitlines() if line.startswith("sick/")]
+    if not left_out:
+        lines += [f"{path},test" for path in paths_of(patients) if path.startswith("well/")]
+    with pytest.raises(DataError, match="leaves no image for train of class well"):
+        split_by(patients, "\n".join(lines))
+
+
+def test_groups_that_leave_a_class_nothing_to_learn_from_are_said(patients: Path) -> None:
+    found = [
+        open_data(f"folder:{patients}", preprocessing=TINY, group_by=by, parts=()) for by in (r"^(\w+)/", r"^(\w)")
+    ]
+    said = [any("No group is left for train" in warning for warning in data.warnings) for data in found]
+    lacking = [len(set(data.train.labels.tolist())) < 2 for data in found]
+    assert said == lacking and any(lacking)
+
+
 def test_what_is_not_named_is_left_out(patients: Path) -> None:
     lines = table(patients).splitlines()
     data = split_by(patients, "\n".join(lines[:-2]))

@@ -237,3 +237,20 @@ def test_a_step_that_refuses_strange_values_may_look_everywhere() -> None:
     arcs, _ = arcs_of_topology(Choosy(), (1, 3, 3))
     between = {arc for arc in arcs if (arc[0], arc[3]) == ("one", "two")}
     assert len(between) == 81
+
+
+class Sorted(nn.Module):
+    """The image itself chooses where its values go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.one(x)
+        return self.two(y[y.mean((1, 2, 3)).argsort()])  # type: ignore[no-any-return]
+
+
+def test_an_order_that_the_image_chooses_is_followed() -> None:
+    arcs, _ = arcs_of_topology(Sorted(), (1, 3, 3))
+    assert {("one", x, y, "two", x, y) for x in range(3) for y in range(3)} <= arcs
