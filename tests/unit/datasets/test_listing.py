@@ -13,8 +13,8 @@ from cnngraph.errors import DataError
 from .test_layout import lay_out, opened, sizes
 
 HIDDEN = (
-    ".ipynb_checkpoints", ".thumbs", ".git", "__MACOSX", "@eaDir", "$RECYCLE.BIN", "lost+found", "__pycache__",
-    "System Volume Information",
+    ".ipynb_checkpoints", ".thumbs", ".git", "__MACOSX", "@eaDir", "#snapshot", "~snapshot", "$RECYCLE.BIN",
+    "lost+found", "__pycache__", "System Volume Information",
 )  # fmt: skip
 
 
