@@ -20,11 +20,13 @@ _LEFT_BY_SYSTEMS = frozenset(
     {
         "$recycle.bin",
         "#recycle",
+        "#snapshot",
         "@eadir",
         "@recycle",
         "@tmp",
         "__macosx",
         "__pycache__",
+        "_gsdata_",
         "_vti_cnf",
         "desktop.ini",
         "ehthumbs.db",
@@ -34,6 +36,7 @@ _LEFT_BY_SYSTEMS = frozenset(
         "recycler",
         "system volume information",
         "thumbs.db",
+        "~snapshot",
     }
 )
 

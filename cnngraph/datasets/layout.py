@@ -33,6 +33,10 @@ _NAME = re.compile(
 
 _NOTHING = re.compile(rf"(?:all|unknown|unlabell?ed|unsorted|none|x|{_THINGS})(?:{_THINGS})?\d*", re.ASCII)
 
+_NEARLY = re.compile(
+    rf"tr|te|ts|va|vl|(?:un)?seen|cv\d+|k?folds?\d*|(?:{'|'.join(_ALL)})[a-z]?\d*|.*(?:train|test|val|eval)"
+)
+
 
 def part_of_name(name: str) -> str | None:
     """The part that a folder's name says: capitals, ``_``, ``-``, spaces and a number at its end make no difference.
@@ -52,6 +56,15 @@ def says_nothing(name: str) -> bool:
     """
     plain = re.sub(r"[\W_]+", "", name.casefold())
     return bool(_NOTHING.fullmatch(plain)) or part_of_name(name) is not None
+
+
+def _like_a_part(name: str) -> bool:
+    """Whether a name is none that a part has, but may have been meant so.
+
+    >>> [_like_a_part(name) for name in ("tr", "fold3", "trainB", "split_1", "sick", "cat")]
+    [True, True, True, True, False, False]
+    """
+    return says_nothing(name) or bool(_NEARLY.fullmatch(re.sub(r"[\W_]+", "", name.casefold())))
 
 
 @dataclass
@@ -102,7 +115,8 @@ def find_layout(root: str, layout: str | None, passed: Passed) -> Layout:
             raise DataError(
                 f"{root} has no part: {_list(names)}.", "Name its folders train, val and test, or --layout classes."
             )
-        return Layout({"train": names}, {"train": ""}, _stray(root, images))
+        alike = _alike(root, names) if layout is None else []
+        return Layout({"train": names}, {"train": ""}, _stray(root, images) + alike)
     known = {name: _Folder(name, *look_into(f"{root}/{name}", Passed())) for name in names}
     holding = {name: known[name] for name in named if known[name].folders}
     if any(part_of_name(name) == "train" for name in holding):
@@ -180,6 +194,20 @@ def _one_folder_a_part(root: str, holding: dict[str, _Folder]) -> dict[str, str]
             )
         found[part] = name
     return found
+
+
+def _alike(root: str, names: list[str]) -> list[str]:
+    """A sentence where folders hold the same folders and are called nearly as parts are: tr and te, folds, trainA."""
+    if len(names) < 2 or not all(_like_a_part(name) for name in names):
+        return []
+    inside: list[str] = []
+    for name in names:
+        folders, _ = look_into(f"{root}/{name}", Passed())
+        if len(folders) < 2 or (inside and folders != inside):
+            return []
+        inside = folders
+    said = f"{_list(names)} each hold the same folders ({_list(inside)}), and are themselves taken for the classes."
+    return [f"{said} If they are parts, call them train, val and test; if they are the classes: --layout classes."]
 
 
 def _unlabelled(name: str) -> str:

@@ -60,7 +60,7 @@ def look_into(folder: str, passed: Passed) -> tuple[list[str], list[str]]:
     for entry in _entries(folder):
         if is_hidden(entry.name):
             passed.hidden += 1
-        elif entry.is_dir():
+        elif _is_folder(entry):
             folders.append(entry.name)
         elif entry.is_symlink() and not Path(entry.path).exists():
             passed.dead.append(entry.path)
@@ -153,6 +153,14 @@ def _leads_up(path: str) -> bool:
     """Whether the link ``path`` leads to a folder that it stands in."""
     link = Path(path)
     return link.parent.resolve().is_relative_to(link.resolve())
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Also of a link that leads to itself, which is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _identity(folder: str) -> FileId:

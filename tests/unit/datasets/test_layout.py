@@ -152,6 +152,15 @@ def test_a_test_folder_without_labels_does_not_hide_one_with(tmp_path: Path) -> 
     assert (len(data.test), len(data.warnings)) == (6, 1)
 
 
+def test_parts_of_unknown_names_are_not_learnt_as_classes_without_a_word(tmp_path: Path) -> None:
+    folders = [f"{part}/{name}" for part in ("te", "tr", "va") for name in ("cat", "dog")]
+    root = lay_out(tmp_path / "parts", *folders)
+    (said,) = opened(root).warnings
+    assert said.startswith("te, tr, va each hold the same folders (cat, dog)")
+    assert opened(root, "classes").warnings == ()
+    assert opened(lay_out(tmp_path / "people", "sick/p1", "sick/p2", "well/p1", "well/p2")).warnings == ()
+
+
 def test_stray_images_and_absent_classes_are_said(tmp_path: Path) -> None:
     lay_out(tmp_path, "train/a", "train/b", "train/c", "test/a:3", "test/b:0", "test:2", images=9)
     data = opened(tmp_path)

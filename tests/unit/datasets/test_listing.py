@@ -13,8 +13,8 @@ from cnngraph.errors import DataError
 from .test_layout import lay_out, opened, sizes
 
 HIDDEN = (
-    ".ipynb_checkpoints", ".thumbs", ".git", "__MACOSX", "@eaDir", "$RECYCLE.BIN", "lost+found", "__pycache__",
-    "System Volume Information",
+    ".ipynb_checkpoints", ".thumbs", ".git", "__MACOSX", "@eaDir", "#snapshot", "~snapshot", "$RECYCLE.BIN",
+    "lost+found", "__pycache__", "System Volume Information",
 )  # fmt: skip
 
 
@@ -114,6 +114,13 @@ def test_a_link_to_itself_and_dead_links_are_named(tmp_path: Path) -> None:
     data = opened(tmp_path)
     assert data.warnings == (f"3 links lead nowhere, the first is {tmp_path}/a/self.png.",)
     assert sum(sizes(data)) == 24
+
+
+def test_a_link_to_itself_beside_the_class_folders_is_named(tmp_path: Path) -> None:
+    lay_out(tmp_path, "train/a", "train/b", "extra")
+    for folder in (tmp_path, tmp_path / "train", tmp_path / "extra"):
+        (folder / "self").symlink_to("self")
+    assert any("self" in warning for warning in opened(tmp_path).warnings)
 
 
 def test_one_file_of_several_paths_counts_once_in_a_class_and_is_said_in_two(tmp_path: Path) -> None:
