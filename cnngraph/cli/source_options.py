@@ -25,17 +25,10 @@ def _in_order(value: tuple[float, float] | None) -> tuple[float, float] | None:
 
 
 def _pattern(value: str | None) -> str | None:
-    import re
-
     if value is not None:
-        try:
-            groups = re.compile(value).groups
-        except re.error as error:
-            raise typer.BadParameter(f"{value!r} is no regular expression: {error}") from error
-        if not groups:
-            raise typer.BadParameter(
-                f"{value!r} has no group: put what names the group into brackets, as in '(p[0-9]+)'"
-            )
+        from cnngraph.datasets.split_file import group_pattern
+
+        group_pattern(value)
     return value
 
 

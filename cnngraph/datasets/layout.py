@@ -20,10 +20,10 @@ __all__ = ["LAYOUTS", "Layout", "find_layout", "part_of_name", "says_nothing"]
 LAYOUTS = ("classes", "parts")
 
 _WORDS = {
-    "train": ("train", "training", "trn"),
+    "train": ("train", "training", "trainval", "trn"),
     "validation": ("val", "valid", "validation", "validate", "validating", "dev", "devel", "development", "eval",
-                   "evaluate", "evaluation"),
-    "test": ("test", "testing", "tst", "holdout", "heldout"),
+                   "evaluate", "evaluation", "publictest"),
+    "test": ("test", "testing", "tst", "holdout", "heldout", "privatetest"),
 }  # fmt: skip
 _THINGS = "sets?|data|datasets?|images?|imgs?|pictures?|pics?|photos?|samples?|splits?|parts?|folders?|dir|files?"
 _ALL = {word: part for part, words in _WORDS.items() for word in words}

@@ -22,9 +22,9 @@ import numpy as np
 from cnngraph.datasets.layout import part_of_name
 from cnngraph.datasets.split import TEST, VALIDATION, PartCodes
 from cnngraph.datasets.split_record import CODES
-from cnngraph.errors import DataError, NotFoundError
+from cnngraph.errors import DataError, NotFoundError, UsageError
 
-__all__ = ["BY_RULE", "LEFT_OUT", "Given", "groups_by", "read_split_file"]
+__all__ = ["BY_RULE", "LEFT_OUT", "Given", "group_pattern", "groups_by", "read_split_file"]
 
 BY_RULE, LEFT_OUT = -1, -2
 _COLUMNS = {
@@ -108,13 +108,26 @@ def read_split_file(file: Path, names: Sequence[str], root: Path, *, sha256: str
     return Given(codes, groups if grouped else None, warnings)
 
 
+def group_pattern(pattern: str) -> re.Pattern[str]:
+    """The regular expression of ``--group-by``; raises UsageError if it is none, or has no group."""
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"--group-by {pattern!r} is no regular expression: {error}.", "Mend it.") from error
+    if not compiled.groups:
+        raise UsageError(
+            f"--group-by {pattern!r} has no group.", "Put what names the group into brackets, as in '(p[0-9]+)'."
+        )
+    return compiled
+
+
 def groups_by(pattern: str, names: Sequence[str]) -> list[str]:
     """The group of each image: what the first group of the regular expression ``pattern`` finds in its path.
 
     Raises:
-        DataError: a path does not match.
+        UsageError: the pattern is no regular expression, or has no group. DataError: a path does not match.
     """
-    find = re.compile(pattern).search
+    find = group_pattern(pattern).search
     groups = []
     for name in names:
         found = find(name)

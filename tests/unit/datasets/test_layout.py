@@ -36,9 +36,9 @@ def sizes(data: Data) -> list[int]:
 @pytest.mark.parametrize(
     ("part", "names"),
     [
-        ("train", "train Train TRAIN training train_set trainset train-data train_images training_set images_train"),
-        ("validation", "val Valid validation validate dev eval val_set val-images VAL2017 devset evaluation"),
-        ("test", "test testing test1 test2 test_set testset test-data test_images imgs-test holdout hold_out Test"),
+        ("train", "train Train trainval TRAIN training train_set trainset train-data train_images training_set images_train"),
+        ("validation", "val PublicTest Valid validation validate dev eval val_set val-images VAL2017 devset evaluation"),
+        ("test", "test PrivateTest testing test1 test2 test_set testset test-data test_images imgs-test holdout hold_out Test"),
         (None, "bus trainer trainee tester contest testes valley value validity device developer evil tests_of car"),
     ],
 )  # fmt: skip
@@ -48,7 +48,15 @@ def test_names_of_parts(part: str | None, names: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "names", [("train", "val"), ("Training", "VALID"), ("train_set", "dev"), ("train2017", "val2017")]
+    "names",
+    [
+        ("train", "val"),
+        ("trainval", "val"),
+        ("Training", "PublicTest"),
+        ("Training", "VALID"),
+        ("train_set", "dev"),
+        ("train2017", "val2017"),
+    ],
 )
 def test_without_a_test_part_val_is_judged_on(tmp_path: Path, names: tuple[str, str]) -> None:
     train, val = names

@@ -9,6 +9,7 @@ import pytest
 
 from cnngraph.datasets.folder import read
 from cnngraph.datasets.registry import Data, open_data
+from cnngraph.datasets.split_file import groups_by
 from cnngraph.errors import DataError, NotFoundError, UsageError
 
 from .test_layout import TINY, lay_out, opened, sizes
@@ -183,3 +184,9 @@ def test_a_pattern_that_does_not_match(patients: Path) -> None:
     (patients / "sick" / "stray.png").touch()
     with pytest.raises(DataError, match=r"finds no group in sick/stray.png"):
         open_data(f"folder:{patients}", preprocessing=TINY, group_by=r"(p\d+)", parts=())
+
+
+@pytest.mark.parametrize(("pattern", "said"), [("([", "no regular expression"), ("p[0-9]+", "has no group")])
+def test_a_pattern_that_names_no_group_is_refused_from_python_too(pattern: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        groups_by(pattern, ["p1/1.png"])
