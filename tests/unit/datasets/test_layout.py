@@ -36,9 +36,9 @@ def sizes(data: Data) -> list[int]:
 @pytest.mark.parametrize(
     ("part", "names"),
     [
-        ("train", "train Train trainval TRAIN training train_set trainset train-data train_images training_set images_train"),
-        ("validation", "val PublicTest Valid validation validate dev eval val_set val-images VAL2017 devset evaluation"),
-        ("test", "test PrivateTest testing test1 test2 test_set testset test-data test_images imgs-test holdout hold_out Test"),
+        ("train", "Train trainval TRAIN training train_set train-data train_images training_set images_train"),
+        ("validation", "val PublicTest Valid validate dev eval val_set val-images VAL2017 devset evaluation"),
+        ("test", "PrivateTest testing test1 test2 test_set test-data test_images imgs-test holdout hold_out Test"),
         (None, "bus trainer trainee tester contest testes valley value validity device developer evil tests_of car"),
     ],
 )  # fmt: skip
