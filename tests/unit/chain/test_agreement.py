@@ -108,7 +108,7 @@ def test_errors_of_joins_stand_in_the_warning_the_worst_first(capsys: pytest.Cap
     assert said.startswith("warning: ")
     assert "b 0.98, c 0.50, a 0.20" in said
     assert "the same class for 10.0 % of them (12.0 % by chance)" in said
-    assert "180 validation images (split)" in said
+    assert "180 validation images (split off)" in said
     assert heard.notes == []
 
 

@@ -25,6 +25,8 @@ class Recorder:
     def read(self, text: str, /, **params: Any) -> list[dict[str, Any]]:
         if text == cypher.load("schema/version"):
             return [] if self.version is None else [{"version": self.version, "program": "9.9.9"}]
+        if text == cypher.load("schema/empty_lists"):  # no import of neo4j-admin left any
+            return []
         return [{"label": label, "nodes": nodes} for label, nodes in self.labels.items()]
 
     def write(self, text: str, /, **params: Any) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from cnngraph.chain.execute import preview
 from cnngraph.chain.ingest import Mapping
 from cnngraph.chain.subject import Subject
 from cnngraph.errors import ModelError
+from cnngraph.models.outputs import tensors_of
 from cnngraph.origin import Origin, Preprocessing, get_origin
 from cnngraph.surgery.apply import apply, cut
 from cnngraph.surgery.sample import input_shape_of
@@ -74,7 +75,7 @@ class TestSize:
     def test_the_proof_asks_the_slim_net(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
             "cnngraph.surgery.verify._loaded_elsewhere",
-            lambda folder: load(folder / "slim")(images_of(folder)).detach(),
+            lambda folder: tensors_of(load(folder / "slim")(images_of(folder)).detach()),
         )
         model = seeded(Odd)
         made = plan("b")
