@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from cnngraph.errors import CnngraphError, ModelError, explain
+from cnngraph.errors import CnngraphError, explain
 from cnngraph.models.outputs import tensors_of
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.modes import evaluation_mode
 from cnngraph.origin import get_origin
 from cnngraph.plan import Plan
 from cnngraph.randomness import seeded
-from cnngraph.surgery import saved
-from cnngraph.surgery.apply import cut
 from cnngraph.surgery.channels.filters import carved_by
 from cnngraph.surgery.channels.masked import masked, norms_across
-from cnngraph.surgery.exported import exported
 from cnngraph.surgery.joins.passage import Adapter
 from cnngraph.surgery.likeness import executed, hooks_of, unlikeness
+from cnngraph.surgery.reloading import FailedError, check_export, check_saved, name_tensors
 from cnngraph.surgery.sameness import Difference, difference
 from cnngraph.surgery.sample import input_shape_of
 from cnngraph.training.repeatability import repeatability
@@ -41,7 +33,6 @@ __all__ = ["Verification", "state_hash", "train_failure", "verify"]
 _FEW = 4  # images on which two runs of the user's own net are compared
 _BATCH = 8  # with fewer, the norms of a 1 x 1 map would see too little in train mode
 _TOLERANCE = 1e-9  # of the largest output, in float64
-_EXPORT_TOLERANCE = 1e-4  # of the largest logit
 _LARGER = (224, 299)  # where train mode takes no images of the given size (an auxiliary head), one of these may do
 
 
@@ -124,8 +115,8 @@ def verify(
         _attempt(failures, "structure", lambda: _check_likeness(model, slim, plan, shape, trained))
         forward = _attempt(failures, "eval forward", lambda: _check_eval(model, slim, plan, random))
         forward &= _attempt(failures, "train forward and backward", lambda: _check_train(model, slim, random))
-        reloaded = _attempt(failures, "save and load", lambda: _check_saved(model, slim, plan, shape, random, notes))
-        exports = _attempt(failures, "torch.export", lambda: _check_export(slim, random))
+        reloaded = _attempt(failures, "save and load", lambda: check_saved(model, slim, plan, shape, random, notes))
+        exports = _attempt(failures, "torch.export", lambda: check_export(slim, random))
     if (state_hash(model), state_hash(slim)) != before:
         failures.append("the user's net: it was changed by the verification")
     if {p.data_ptr() for p in model.parameters()} & {p.data_ptr() for p in slim.parameters() if p.numel()}:
@@ -207,15 +198,11 @@ def state_hash(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-class _FailedError(Exception):
-    """A check found what must not be."""
-
-
 def _attempt(failures: list[str], what: str, check: Any) -> bool:
     """Run one check; whatever goes wrong in the user's net is a failure with its first line, not a traceback."""
     try:
         check()
-    except _FailedError as error:
+    except FailedError as error:
         failures.append(f"{what}: {error}")
         return False
     except Exception as error:  # noqa: BLE001 (a proof must not die of what it is to find)
@@ -228,24 +215,24 @@ def _check_likeness(model: nn.Module, slim: nn.Module, plan: Plan, shape: tuple[
     wanted = executed(model, plan, shape)
     different = unlikeness(slim, replace(wanted, fitted=None) if trained else wanted)
     if different:
-        raise _FailedError(different)
+        raise FailedError(different)
 
 
 def _check_eval(model: nn.Module, slim: nn.Module, plan: Plan, images: Tensor) -> None:
     for removal in plan.removes:
         there = dict(slim.named_modules()).get(removal.layer)
         if removal.kind == "layer" and isinstance(there, nn.Conv2d) and not isinstance(there, Adapter):
-            raise _FailedError(f"{removal.layer} is still a conv")
+            raise FailedError(f"{removal.layer} is still a conv")
     with torch.no_grad(), evaluation_mode(model), evaluation_mode(slim):
         wanted, found = tensors_of(model(images)), tensors_of(slim(images))
     if found.keys() != wanted.keys():
-        raise _FailedError(f"the net gives {_named(found)}, the old net {_named(wanted)}")
+        raise FailedError(f"the net gives {name_tensors(found)}, the old net {name_tensors(wanted)}")
     for name, one in found.items():
         if one.shape != wanted[name].shape:
             shapes = f"{tuple(one.shape)}, the old net's {tuple(wanted[name].shape)}"
-            raise _FailedError(f"the {name} has shape {shapes}")
+            raise FailedError(f"the {name} has shape {shapes}")
         if not bool(torch.isfinite(one).all()):
-            raise _FailedError(f"the {name} has values that are NaN or infinite")
+            raise FailedError(f"the {name} has values that are NaN or infinite")
 
 
 def _check_train(model: nn.Module, slim: nn.Module, images: Tensor) -> None:
@@ -255,13 +242,13 @@ def _check_train(model: nn.Module, slim: nn.Module, images: Tensor) -> None:
     except RuntimeError as error:
         if _trains(model, images):
             raise
-        raise _FailedError(f"the net that it was made of fails too: {explain(error)}") from error
+        raise FailedError(f"the net that it was made of fails too: {explain(error)}") from error
     if missing:
         missing -= _gradients(model, images)[0]  # what the old net did not use either is no fault of the cut
     if missing:
-        raise _FailedError(f"{sorted(missing)[0]} gets no gradient")
+        raise FailedError(f"{sorted(missing)[0]} gets no gradient")
     if infinite:
-        raise _FailedError(f"the gradient of {sorted(infinite)[0]} is NaN or infinite")
+        raise FailedError(f"the gradient of {sorted(infinite)[0]} is NaN or infinite")
 
 
 def _trains(net: nn.Module, images: Tensor) -> bool:
@@ -287,102 +274,3 @@ def _gradients(net: nn.Module, images: Tensor) -> tuple[set[str], set[str]]:
     missing = {name for name, parameter in trainable if parameter.grad is None}
     infinite = {name for name, p in trainable if p.grad is not None and not bool(torch.isfinite(p.grad).all())}
     return missing, infinite
-
-
-def _check_saved(
-    model: nn.Module, slim: nn.Module, plan: Plan, shape: tuple[int, int, int], images: Tensor, notes: list[str]
-) -> None:
-    # A file keeps no memory format, and the same sums in another one round otherwise.
-    plain = copy.deepcopy(slim).to(memory_format=torch.contiguous_format)
-    with torch.no_grad(), evaluation_mode(plain):
-        wanted = _on_cpu(plain(images))
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        save_file({"images": images.cpu().contiguous()}, folder / "images.safetensors")
-        try:
-            saved.save(slim, folder / "slim", input_shape=shape)
-        except ModelError as error:
-            notes.append(f"Saved and loaded in this process only. {error.message}")
-            found = _loaded_here(model, slim, plan, shape, images, folder)
-        else:
-            found = _loaded_elsewhere(folder)
-    if found.keys() != wanted.keys():
-        raise _FailedError(f"the loaded net gives {_named(found)}, the net itself {_named(wanted)}")
-    for name, one in wanted.items():
-        same = torch.equal(found[name], one)
-        if images.device.type != "cpu":  # the new process computes on the CPU, which rounds otherwise
-            same = torch.allclose(found[name], one, rtol=1e-3, atol=1e-3)
-        if not same:
-            apart = float((found[name].double() - one.double()).abs().max())
-            raise _FailedError(f"the loaded net's {name} differs by up to {apart:.3g}")
-
-
-def _loaded_here(
-    model: nn.Module, slim: nn.Module, plan: Plan, shape: tuple[int, int, int], images: Tensor, folder: Path
-) -> dict[str, Tensor]:
-    """For a class that nothing can build again: the user's net is cut once more and the weights go through a file."""
-    save_file({key: value.contiguous().clone() for key, value in slim.state_dict().items()}, folder / "w.safetensors")
-    twin = cut(model, plan, input_shape=shape).eval()
-    twin.load_state_dict(load_file(folder / "w.safetensors"))
-    with torch.no_grad():
-        return _on_cpu(twin(images))
-
-
-_SCRIPT = """
-import sys, torch
-from safetensors.torch import load_file, save_file
-from cnngraph.models.outputs import tensors_of
-from cnngraph.surgery.saved import load
-folder, threads = sys.argv[1], int(sys.argv[2])
-torch.set_num_threads(threads)
-with torch.no_grad():
-    found = tensors_of(load(folder + "/slim")(load_file(folder + "/images.safetensors")["images"]))
-save_file({name: one.clone().contiguous() for name, one in found.items()}, folder + "/outputs.safetensors")
-"""
-
-
-def _loaded_elsewhere(folder: Path) -> dict[str, Tensor]:
-    """The output of the saved net in a new Python process, tensor by tensor."""
-    done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT, str(folder), str(torch.get_num_threads())],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
-        raise _FailedError(f"a new process cannot load it: {last}")
-    return load_file(folder / "outputs.safetensors")
-
-
-def _check_export(slim: nn.Module, images: Tensor) -> None:
-    with evaluation_mode(slim), torch.no_grad():
-        # What a class of the user's own holds, torch.export does not know: its tensors are asked for.
-        plain = isinstance(slim(images), Tensor)
-        shipped = exported(slim if plain else _Tensors(slim).eval(), images).module()
-        wanted, found = (list(tensors_of(net(images)).values()) for net in (slim, shipped))
-    for one, other in zip(wanted, found, strict=True):
-        if not (other.double() - one.double()).abs().max() <= _EXPORT_TOLERANCE * one.double().abs().max():
-            raise _FailedError("the exported net gives other logits")
-
-
-class _Tensors(nn.Module):
-    """A net that gives the tensors of another's output, as a tuple."""
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return tuple(tensors_of(self.net(images)).values())
-
-
-def _on_cpu(output: object) -> dict[str, Tensor]:
-    """The tensors of an output by name."""
-    return {name: one.cpu() for name, one in tensors_of(output).items()}
-
-
-def _named(tensors: Mapping[str, Tensor]) -> str:
-    return ", ".join(tensors) or "no tensor"

@@ -74,7 +74,7 @@ class TestSize:
 
     def test_the_proof_asks_the_slim_net(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
-            "cnngraph.surgery.verify._loaded_elsewhere",
+            "cnngraph.surgery.reloading.load_elsewhere",
             lambda folder: tensors_of(load(folder / "slim")(images_of(folder)).detach()),
         )
         model = seeded(Odd)

@@ -45,7 +45,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
             images = load_file(Path(str(folder)) / "images.safetensors")["images"]
             return tensors_of(load(Path(str(folder)) / "slim")(images))
 
-    monkeypatch.setattr("cnngraph.surgery.verify._loaded_elsewhere", load_here)
+    monkeypatch.setattr("cnngraph.surgery.reloading.load_elsewhere", load_here)
 
 
 @pytest.mark.usefixtures("in_process")
