@@ -202,11 +202,8 @@ def _attempt(failures: list[str], what: str, check: Any) -> bool:
     """Run one check; whatever goes wrong in the user's net is a failure with its first line, not a traceback."""
     try:
         check()
-    except FailedError as error:
-        failures.append(f"{what}: {error}")
-        return False
     except Exception as error:  # noqa: BLE001 (a proof must not die of what it is to find)
-        failures.append(f"{what}: {explain(error)}")
+        failures.append(f"{what}: {error if isinstance(error, FailedError) else explain(error)}")
         return False
     return True
 
