@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cnngraph.database.embedded.home import Ports, write_atomically
 
-__all__ = ["State", "alive", "end", "find", "launch", "read_state"]
+__all__ = ["State", "alive", "end", "find", "launch", "listens", "read_state"]
 
 _SAME_START = 5.0  # seconds by which the system's account of a process's start may shift (clock corrections)
 _LOOKS = 50  # a process has no arguments for an instant while it becomes another program, as the shell becomes Java
@@ -89,6 +89,19 @@ def alive(state: State, mark: str) -> bool:
     except psutil.Error:
         pass  # it is gone, or somebody else's
     return False
+
+
+def listens(state: State, port: int) -> bool:
+    """Whether it is this very process that listens on ``port``; True where that cannot be seen."""
+    import psutil
+
+    try:
+        connections = psutil.Process(state.pid).net_connections("tcp")
+    except psutil.NoSuchProcess:
+        return False
+    except (psutil.Error, OSError):
+        return True
+    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
 
 
 def find(mark: str) -> tuple[int, float] | None:

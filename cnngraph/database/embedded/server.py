@@ -228,7 +228,8 @@ def _answers(home: Home, state: process.State, patience: float) -> bool:
             answer = answering.login(state.http, USERNAME, home.password())
             if answer == 202:
                 return True
-            if answer == 401:
+            # Another home's server may have taken the ports while this one was starting: then this one gives up soon.
+            if answer == 401 and process.listens(state, state.http):
                 raise DatabaseError(
                     f"The embedded server does not take the password in {home.password_file}.",
                     "Write the right one into it; or give up the server's data with: cnngraph db clean",

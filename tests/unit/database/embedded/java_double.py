@@ -44,6 +44,8 @@ def serve(home: Path) -> None:
     if not users.exists():
         users.mkdir(parents=True)
         (users / "password").write_text((home / "data" / "dbms" / "auth.ini").read_text())
+    if behaviour == "starts-late":
+        time.sleep(1.5)
     if behaviour == "mute":
         time.sleep(600)
     lines = (home / "conf" / "neo4j.conf").read_text().splitlines()

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from cnngraph.database.embedded import answering, plugin, process, server
+from cnngraph.database.embedded.home import Ports
 from cnngraph.database.embedded.jars import Jar
 from cnngraph.errors import CnngraphError, ConflictError, DatabaseError, NotFoundError
 from cnngraph.settings import Settings
@@ -64,6 +65,20 @@ def test_ports_that_are_taken_in_the_last_moment_are_given_up(
     monkeypatch.setenv("JAVA_DOUBLE", "finds-port-taken-once")
     running = server.up(settings)
     assert port_of(running.uri) != answering.USUAL.bolt
+
+
+def test_another_homes_server_that_was_faster_is_not_taken_for_ours(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both chose the same ports, and the other one answers on them while ours is still starting."""
+    first = server.up(settings)
+    taken = [Ports(port_of(first.uri), port_of(first.http))]
+    free_ports = answering.free_ports
+    monkeypatch.setattr(answering, "free_ports", lambda but=None: taken.pop() if taken else free_ports(but))
+    monkeypatch.setenv("JAVA_DOUBLE", "starts-late")
+    second = server.up(other_home(settings))
+    assert not {second.uri, second.http} & {first.uri, first.http}
+    assert server.status(settings) == first
 
 
 def test_two_homes_run_side_by_side(settings: Settings) -> None:
