@@ -3,10 +3,10 @@
 // these numbers: so all maps come first, by layer in network order and channel, whatever the order of the store.
 // Parameters: $model, $name (of the projection), $undirected (['*'] or []), $distance (true: a weight becomes 1 / strength).
 CALL () {
-  MATCH (l:Layer {model: $model})-[:HAS_FEATURE_MAP]->(source:FeatureMap)
+  MATCH (l:Layer {model: $model})-[:HAS_FEATURE_MAP]->(source:FeatureMap) WHERE l.layer IS NOT NULL
   RETURN source, null AS target, null AS strength ORDER BY l.index, source.channel
   UNION ALL
-  MATCH (l:Layer {model: $model})-[:HAS_FEATURE_MAP]->(source:FeatureMap)
+  MATCH (l:Layer {model: $model})-[:HAS_FEATURE_MAP]->(source:FeatureMap) WHERE l.layer IS NOT NULL
   WITH source ORDER BY l.index, source.channel
   CALL (source) {
     MATCH (source)-[connects:CONNECTS]->(target:FeatureMap)<-[:HAS_FEATURE_MAP]-(m:Layer) WHERE connects.weight <> 0

@@ -76,6 +76,8 @@ def test_no_query_looks_at_everybodys_nodes(database: Database, stem: str) -> No
         pytest.skip("the server has no Graph Data Science")
     if stem in ("catalogue/keys", "catalogue/list", "lineage/models_of_weights", "lineage/pruning_run_keys"):
         return  # these are about everybody's
+    if stem == "schema/restore_empty_lists":
+        return  # once, after an import, whose one model is all that is there
     assert scans(database, text, Anything()) == []
 
 
