@@ -115,7 +115,7 @@ def test_a_killed_replacement_is_finished_by_the_same_command(
     name, network = "killed-replacement", small_network(7)
     key = write_network(database, small_network(8), name)["model"]
     try:
-        assert shoot(name, "small", "Delete 0", "replace")
+        assert shoot(name, "small", "Deleting 0", "replace")
         assert catalogue.properties(database, key)["status"] in ("deleting", "complete")
         write_network(database, network, name, replace=True)
         assert elements(database, key) == undisturbed["small"]
