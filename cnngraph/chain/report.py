@@ -64,7 +64,7 @@ def pruning_of(db: Database, key: str) -> tuple[Plan, dict[str, Any]]:
         "agreement": agreement_of(after),
         "before": before,
         "after": after,
-        "control": control if control is not None else None,
+        "control": control,
     }
 
 
