@@ -95,7 +95,9 @@ def _proven(
     trained = found is None or bool(unlikeness(slim.model, executed(parent, plan, shape)))
     images = proof_images(list_data_of(slim, name, data())[1], seed) if data is not None and plan.filters else None
     progress.start("Verifying")
-    proof = verify(parent, slim.model, plan, input_shape=shape, images=images, seed=seed, trained=trained)
+    proof = verify(
+        parent, slim.model, plan, input_shape=shape, images=images, seed=seed, trained=trained, repeatable=True
+    )
     notes = list(proof.notes)
     if found is None:
         notes.insert(0, "The net that it was cut from is not here: its architecture with new weights stands for it.")

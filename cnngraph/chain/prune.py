@@ -102,7 +102,7 @@ def work_folder(work: Path, subject: Subject, plan: Plan, retraining: Retraining
 def prune(
     subject: Subject, plan: Plan, retraining: Retraining, *, folder: Path, progress: Progress | None = None
 ) -> Pruned:
-    """Carry out ``plan`` on ``subject``.
+    """Carry out ``plan`` on ``subject``, which was opened as a sound one: a net that is random was refused there.
 
     Args:
         folder: what :func:`work_folder` names.
@@ -222,7 +222,7 @@ def _rebuilt(
     )
     progress.start("Verifying")
     real = proof_images(subject.data, seed)
-    proof = verify(subject.model, slim, plan, input_shape=subject.input_shape, images=real)
+    proof = verify(subject.model, slim, plan, input_shape=subject.input_shape, images=real, repeatable=True)
     if not proof.ok:
         shutil.rmtree(folder, ignore_errors=True)
         raise VerificationError(
