@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import resource
+import sys
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.report import machine, peak_megabytes  # noqa: E402 (the checkout is no installed package)
 
 TARGET = 1.1
 _BATCH = 64  # as cnngraph.training.agreement reads them
@@ -64,9 +68,9 @@ def run(images: int = 512, repeats: int = 5, threads: int | None = None) -> dict
     compared()
     turns = [(bare(), compared()) for _ in range(repeats)]
     ratio = median(took / plain for plain, took in turns)
-    before = _peak()
+    before = peak_megabytes()
     more = pictures(4 * images)
-    held = _peak()
+    held = peak_megabytes()
     agreement(old, new, more, classes=10, most=4 * images, device="cpu")
     return {
         "benchmark": "agreement",
@@ -77,24 +81,11 @@ def run(images: int = 512, repeats: int = 5, threads: int | None = None) -> dict
         "forward_seconds": median(plain for plain, _ in turns),
         "agreement_seconds": median(took for _, took in turns),
         "ratio": ratio,
-        "added_megabytes": {"images": held - before, "agreement": _peak() - held},
+        "added_megabytes": {"images": held - before, "agreement": peak_megabytes() - held},
         "target": TARGET,
         "reached": ratio <= TARGET,
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "load": os.getloadavg()[0],
-            "system": platform.platform(),
-        },
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "machine": machine(),
     }
-
-
-def _peak() -> float:
-    """The most memory that the process has had so far, in MB."""
-    unit = 2**20 if platform.system() == "Darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def main() -> None:

@@ -12,8 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import resource
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,9 +20,12 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from cnngraph import __version__
-from cnngraph.datasets.registry import open_data
-from cnngraph.origin import Preprocessing
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.report import machine, peak_megabytes  # noqa: E402 (the checkout is no installed package)
+from cnngraph.datasets.registry import open_data  # noqa: E402
+from cnngraph.origin import Preprocessing  # noqa: E402
 
 RATIO, MEGABYTES = 1.6, 300
 PREPROCESSING = Preprocessing(size=(32, 32))
@@ -34,12 +36,12 @@ def run(images: int, classes: int, repeats: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="cnngraph-listing-") as made:
         root = Path(made)
         _fill(root, images, classes)
-        before = _peak_megabytes()
+        before = peak_megabytes()
         seconds: dict[str, list[float]] = {"walk": [], "open": []}
         for _ in range(repeats):
             seconds["walk"].append(_timed(lambda: _walk(root)))
             seconds["open"].append(_timed(lambda: _open(root, images)))
-        added = _peak_megabytes() - before
+        added = peak_megabytes() - before
     medians = {name: median(values) for name, values in seconds.items()}
     ratio = medians["open"] / medians["walk"]
     return {
@@ -50,8 +52,7 @@ def run(images: int, classes: int, repeats: int) -> dict[str, Any]:
         "megabytes": round(added, 1),
         "limits": {"ratio": RATIO, "megabytes": MEGABYTES},
         "reached": ratio <= RATIO and added < MEGABYTES,
-        "machine": {"system": platform.platform(), "cpus": os.cpu_count(), "load": os.getloadavg()},
-        "versions": {"cnngraph": __version__, "python": platform.python_version()},
+        "machine": machine(),
     }
 
 
@@ -82,10 +83,6 @@ def _timed(work: Callable[[], object]) -> float:
     began = perf_counter()
     work()
     return perf_counter() - began
-
-
-def _peak_megabytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
+import sys
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
 
-from cnngraph.console import Quiet
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.report import machine  # noqa: E402 (the checkout is no installed package)
+from cnngraph.console import Quiet  # noqa: E402
 
 TARGET = 1.3
 
@@ -82,18 +86,7 @@ def run(images: int = 16, batch: int = 8, repeats: int = 3, threads: int | None 
         "ratio": ratio,
         "target": TARGET,
         "reached": ratio <= TARGET,
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "load": os.getloadavg()[0],
-            "system": platform.platform(),
-        },
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
-        },
+        "machine": machine(),
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +18,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["RESULTS", "Findings", "machine", "markdown", "write_result", "write_section"]
+__all__ = ["RESULTS", "Findings", "machine", "markdown", "peak_megabytes", "write_result", "write_section"]
 
 RESULTS = Path(__file__).resolve().parent / "results"
 _PAGE = Path(__file__).resolve().parent.parent / "docs" / "results.md"
@@ -35,6 +36,12 @@ def machine() -> dict[str, Any]:
         "load": round(os.getloadavg()[0], 2),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
     }
+
+
+def peak_megabytes() -> float:
+    """The most memory that the process has had so far."""
+    unit = 2**20 if platform.system() == "Darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def _processor() -> str:
