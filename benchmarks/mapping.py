@@ -74,7 +74,7 @@ def run(images: int = 16, batch: int = 8, repeats: int = 3, threads: int | None 
     turns = [(bare(), mapped()) for _ in range(repeats)]
     forward = median(seconds for seconds, _ in turns)
     phases = {name: median(seconds[name] for _, seconds in turns) for name in turns[0][1]}
-    ratio = median(seconds["mapping images"] / plain for plain, seconds in turns)
+    ratio = median(seconds["Mapping images"] / plain for plain, seconds in turns)
     return {
         "benchmark": "mapping",
         "net": "torchvision vgg16, 224 x 224, ten classes",
