@@ -162,8 +162,9 @@ def _rule_of(subject: Subject) -> dict[str, int]:
     from cnngraph.datasets.former_split import RULE
 
     split = subject.split
-    decided = split is not None and split.rule != RULE and subject.data.taken_from.get("train") == "split"
-    return {"split": split.rule} if split is not None and decided else {}
+    if split is None or split.rule == RULE or subject.data.taken_from.get("train") != "split":
+        return {}
+    return {"split": split.rule}
 
 
 def save_subject(subject: Subject, folder: Path) -> None:

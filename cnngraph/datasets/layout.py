@@ -109,8 +109,8 @@ def find_layout(root: str, layout: str | None, passed: Passed) -> Layout:
     if not names:
         what = "holds images but no class folders" if images else "holds no class folders"
         raise DataError(f"{root} {what}.", "Put the images of each class into a subfolder of its name.")
-    named = [name for name in names if part_of_name(name)] if layout != "classes" else []
-    if not named:
+    part_names = [name for name in names if part_of_name(name)] if layout != "classes" else []
+    if not part_names:
         if layout == "parts":
             raise DataError(
                 f"{root} has no part: {_list(names)}.", "Name its folders train, val and test, or --layout classes."
@@ -118,7 +118,7 @@ def find_layout(root: str, layout: str | None, passed: Passed) -> Layout:
         alike = _alike(root, names) if layout is None else []
         return Layout({"train": names}, {"train": ""}, _stray(root, images) + alike)
     known = {name: _Folder(name, *look_into(f"{root}/{name}", Passed())) for name in names}
-    holding = {name: known[name] for name in named if known[name].folders}
+    holding = {name: known[name] for name in part_names if known[name].folders}
     if any(part_of_name(name) == "train" for name in holding):
         return _of_parts(root, known, holding, images, layout)
     return _without_train(root, known, holding, images, layout)
@@ -154,12 +154,12 @@ def _without_train(
     root: str, known: dict[str, _Folder], holding: dict[str, _Folder], images: list[str], layout: str | None
 ) -> Layout:
     """Some folders are named like parts, but none is a train part with class folders."""
-    named = [name for name in known if part_of_name(name)]
-    beside = [name for name in known if name not in named and not known[name].empty]
+    part_names = [name for name in known if part_of_name(name)]
+    beside = [name for name in known if name not in part_names and not known[name].empty]
     if holding and len(beside) > 1 and all(set(folder.folders) <= set(beside) for folder in holding.values()):
         found = _one_folder_a_part(root, holding)  # the classes of train stand beside the other parts
         parts = {"train": beside} | {part: holding[name].folders for part, name in found.items()}
-        warnings = _stray(root, images) + [_unlabelled(name) for name in named if name not in holding]
+        warnings = _stray(root, images) + [_unlabelled(name) for name in part_names if name not in holding]
         for name, folder in holding.items():
             warnings += _stray(f"{root}/{name}", folder.images)
         return Layout(parts, {"train": ""} | found, warnings)
@@ -170,12 +170,12 @@ def _without_train(
                 f"To take the classes of one: --data folder:{Path(root) / next(iter(holding))}; or --layout classes.",
             )
         raise DataError(
-            f"{root} has {_list(named)}, which hold no class folders.",
+            f"{root} has {_list(part_names)}, which hold no class folders.",
             "Put the images of each class into a subfolder of its name; or --layout classes.",
         )
-    if not holding and all(part_of_name(name) == "train" for name in named):
+    if not holding and all(part_of_name(name) == "train" for name in part_names):
         return Layout({"train": list(known)}, {"train": ""}, _stray(root, images))  # a train is a vehicle too
-    first = next(name for name in named if part_of_name(name) != "train" or name in holding)
+    first = next(name for name in part_names if part_of_name(name) != "train" or name in holding)
     raise DataError(
         f"{root} has the folder {first} beside {_list(beside)}: is it a part or a class?",
         "Say which: --layout classes; or put the classes into a folder train beside it.",
