@@ -11,17 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from cnngraph.datasets.image_files import DICOM
 from cnngraph.datasets.picture import Picture, from_numbers
 from cnngraph.errors import DataError, explain
 
-__all__ = ["SUFFIXES", "decode", "is_dicom"]
-
-SUFFIXES = frozenset({".dcm", ".dicom"})
+__all__ = ["decode", "is_dicom"]
 
 
 def is_dicom(path: str) -> bool:
     """Whether the name says so."""
-    return PurePath(path).suffix.lower() in SUFFIXES
+    return PurePath(path).suffix.lower().removeprefix(".") in DICOM
 
 
 def decode(data: bytes) -> Picture:

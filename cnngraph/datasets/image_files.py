@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from cnngraph.datasets.volumes import volume_ending
 
-__all__ = ["SUFFIXES", "ending_of_unread", "is_hidden", "is_image"]
+__all__ = ["DICOM", "SUFFIXES", "ending_of_unread", "is_hidden", "is_image"]
 
 # Small letters, without the dot.
-SUFFIXES = frozenset(
-    "bmp dcm dicom gif jpe jpeg jpg jfif pbm pgm png pnm ppm tif tiff webp".split()  # noqa: SIM905
-)
+DICOM = frozenset({"dcm", "dicom"})
+SUFFIXES = DICOM | frozenset("bmp gif jpe jpeg jpg jfif pbm pgm png pnm ppm tif tiff webp".split())  # noqa: SIM905
 # Of images that are not read: they must not be missing without a word.
 _UNREAD = frozenset(
     "arw avif cr2 cr3 dng exr hdr heic heif j2c j2k jp2 jpf jpx jxl nef orf pcx psd raw rw2 svg tga".split()  # noqa: SIM905
