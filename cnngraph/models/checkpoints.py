@@ -18,11 +18,11 @@ from torch import Tensor
 from cnngraph.errors import ModelError, NotFoundError, nearest
 from cnngraph.models.averages import averaged, words_of
 
-__all__ = ["Chosen", "choose", "flatten"]
+__all__ = ["COUNTER", "Chosen", "choose", "flatten"]
 
 # What parallel training, torch.compile and recomputation put between the names of a net.
 _WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"}
-_COUNTER = "num_batches_tracked"  # files from before torch 0.4.1 lack it; batch norm does not need it
+COUNTER = "num_batches_tracked"  # files from before torch 0.4.1 lack it; batch norm does not need it
 _STEPS = "n_averaged"  # how often torch's AveragedModel was updated
 _PROFILED = ("total_ops", "total_params")  # what a profiler (thop) registers in every module
 _OPTIMISERS = {"optimizer", "optimizers", "optim", "optimiser", "optimisers"}
@@ -137,7 +137,7 @@ def choose(
 def _wanted(own: Mapping[str, Tensor], tied: Sequence[Sequence[str]], head: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Groups of names of which one must be there."""
     groups = {name: tuple(names) for names in tied for name in names}
-    names = [name for name in own if not name.endswith(_COUNTER) and not (head and name.startswith(head))]
+    names = [name for name in own if not name.endswith(COUNTER) and not (head and name.startswith(head))]
     return list(dict.fromkeys(groups.get(name, (name,)) for name in names))
 
 

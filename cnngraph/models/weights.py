@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from cnngraph.errors import ModelError
-from cnngraph.models.checkpoints import choose, flatten
+from cnngraph.models.checkpoints import COUNTER, choose, flatten
 from cnngraph.models.misfits import misfit, require_readable
 from cnngraph.models.torch_files import read_torch
 from cnngraph.models.weight_files import require_file, require_kind, shards
@@ -27,7 +27,6 @@ __all__ = [
     "with_aliases",
 ]
 
-_COUNTER = "num_batches_tracked"
 _AUXILIARY_HEADS = ("AuxLogits.fc", "aux1.fc2", "aux2.fc2")
 
 
@@ -103,7 +102,7 @@ def fit_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], *, where:
     given = {key: value for key, value in named.items() if not (kept and key.startswith(kept))}
     wanted = {key: value for key, value in own.items() if not (kept and key.startswith(kept))}
     # Files from before torch 0.4.1 lack this counter; batch norm does not need it.
-    missing = [key for key in wanted if key not in given and not key.endswith(_COUNTER)]
+    missing = [key for key in wanted if key not in given and not key.endswith(COUNTER)]
     extra = [key for key in given if key not in wanted]
     misshapen = [key for key in given if key in wanted and given[key].shape != wanted[key].shape]
     if not missing and not extra and _only_the_head_differs(model, misshapen, given, wanted):
