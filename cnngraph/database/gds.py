@@ -29,7 +29,7 @@ from cnngraph.database import cypher, failures
 from cnngraph.database.algorithm import Algorithm, Projecting, Size, View
 from cnngraph.database.connection import Database
 from cnngraph.database.projections import drop, drop_stale, new_name
-from cnngraph.errors import DatabaseError, PlanError, UsageError
+from cnngraph.errors import DatabaseError, PlanError, UsageError, explain
 
 __all__ = [
     "Memory",
@@ -220,8 +220,8 @@ def projected(
     try:
         with client_errors():
             made = client.graph.project.cypher(projecting.query, name=name, **projecting.parameters(key))
-        held = Size(made.result.node_count, made.result.relationship_count)
-        yield Projection(name, held, made.graph, client, projecting.view, db)
+        made_of = Size(made.result.node_count, made.result.relationship_count)
+        yield Projection(name, made_of, made.graph, client, projecting.view, db)
     finally:
         drop(db, name)
 
@@ -243,9 +243,8 @@ def client_errors() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except (ValueError, TypeError, AttributeError, LookupError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DatabaseError(
-            f"The client of Graph Data Science gave up: {first}", "Choose --engine local, or try it again."
+            f"The client of Graph Data Science gave up: {explain(error)}.", "Choose --engine local, or try it again."
         ) from error
 
 
