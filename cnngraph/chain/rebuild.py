@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.datasets.split_record import SplitRecord
     from cnngraph.network.tables import Details
+    from cnngraph.surgery.saved import Saved
 
 __all__ = ["rebuild_from_graph"]
 
@@ -53,7 +54,8 @@ def rebuild_from_graph(
     details = details_of(model.properties)
     progress.start("Building the net")
     net = _built(model, details, state)
-    compared = _compared(model, net)
+    known = _saved_model(model)
+    compared = _compared(known, net)
     same = weights_sha256(net) == details.inputs.get("weights_sha256")
     if not changed and (compared["changed"] or compared["identical"] is False or not same):
         first = f" (first {compared['changed'][0]})" if compared["changed"] else ""
@@ -61,7 +63,7 @@ def rebuild_from_graph(
             f"The weights of {model.key} in the graph are not those that were ingested{first}.",
             "Somebody changed them: add --changed to keep the net that the graph has now.",
         )
-    _save(db, model, net, details, out)
+    _save(db, model, net, details, known.split if known else None, out)
     written = saved.read_saved(out)
     return {
         "model": model.key,
@@ -107,16 +109,23 @@ def _built(model: Stored, details: Details, state: dict[str, Tensor]) -> nn.Modu
     return net.eval()
 
 
-def _compared(model: Stored, net: nn.Module) -> dict[str, Any]:
-    """The rebuilt net beside the stored one: tensors that differ, and the logits of random images."""
-    import torch
-
-    from cnngraph.models.outputs import tensors_of
+def _saved_model(model: Stored) -> Saved | None:
+    """The saved model of the stored one; ``None`` where it is not here: it came from another machine, or live."""
     from cnngraph.surgery import saved
 
     try:
-        other = saved.read_saved(model.folder)
-    except ModelError:  # the net was ingested on another machine, or live
+        return saved.read_saved(model.folder)
+    except ModelError:
+        return None
+
+
+def _compared(other: Saved | None, net: nn.Module) -> dict[str, Any]:
+    """The rebuilt net beside the saved one: tensors that differ, and the logits of random images."""
+    import torch
+
+    from cnngraph.models.outputs import tensors_of
+
+    if other is None:
         return {"changed": [], "identical": None, "max_abs_diff": None}
     theirs = other.model.state_dict()
     changed = [name for name, tensor in net.state_dict().items() if not torch.equal(tensor, theirs[name])]
@@ -128,7 +137,7 @@ def _compared(model: Stored, net: nn.Module) -> dict[str, Any]:
     return {"changed": changed, "identical": all(torch.equal(*pair) for pair in pairs), "max_abs_diff": apart}
 
 
-def _save(db: Database, model: Stored, net: nn.Module, details: Details, out: Path) -> None:
+def _save(db: Database, model: Stored, net: nn.Module, details: Details, split: SplitRecord | None, out: Path) -> None:
     from cnngraph.database import cypher
     from cnngraph.surgery import saved
 
@@ -141,15 +150,5 @@ def _save(db: Database, model: Stored, net: nn.Module, details: Details, out: Pa
         classes=() if details.inputs.get("only_classes") else names,
         dataset=details.dataset,
         trained=details.trained,
-        split=_split_of(model),
+        split=split,
     )
-
-
-def _split_of(model: Stored) -> SplitRecord | None:
-    """What the stored model was trained and judged on; ``None`` where it is not here."""
-    from cnngraph.surgery import saved
-
-    try:
-        return saved.read_saved(model.folder).split
-    except ModelError:
-        return None
