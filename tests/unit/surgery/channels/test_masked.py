@@ -125,7 +125,7 @@ def test_a_difference_is_measured_against_the_largest_output() -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the new process and the export, which other tests try."""
-    for name in ("_check_saved", "_check_export"):
+    for name in ("check_saved", "check_export"):
         monkeypatch.setattr(f"cnngraph.surgery.verify.{name}", lambda *_: None)
 
 
