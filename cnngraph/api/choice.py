@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from cnngraph.chain.options import DETAILS, LIMITS, ROUND_FOR_SPEED, TARGETS
 from cnngraph.errors import UsageError, nearest
+from cnngraph.jobs.options import DETAILS, LIMITS, ROUND_FOR_SPEED, TARGETS
 
 if TYPE_CHECKING:
-    from cnngraph.chain.decide import Decision
+    from cnngraph.jobs.decide import Decision
     from cnngraph.pruning.target import Target
 
 __all__ = ["METHODS", "Choice", "decision", "named_by_hand", "require_consistent"]
@@ -113,8 +113,8 @@ def decision(given: Mapping[str, Any]) -> Decision:
     """
     from dataclasses import fields
 
-    from cnngraph.chain.bench import Timing
-    from cnngraph.chain.decide import Decision
+    from cnngraph.jobs.bench import Timing
+    from cnngraph.jobs.decide import Decision
 
     target = _target(given)
     known = {field.name for field in fields(Decision)}

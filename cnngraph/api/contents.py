@@ -78,7 +78,7 @@ class Contents(Opened):
 
     def blocks(self, name: str) -> list[dict[str, Any]]:
         """The blocks of one model, each with ``removable``: ``None``, or the reason why it cannot go as a whole."""
-        from cnngraph.chain.blocks import blocks_of
+        from cnngraph.jobs.blocks import blocks_of
 
         found: list[dict[str, Any]] = blocks_of(self.database, name)["blocks"]
         return found
@@ -128,7 +128,7 @@ class Contents(Opened):
             raise UsageError(
                 f"view, class_, layers and relationships choose a part of the graph; {format} is the net.", "Leave out."
             )
-        from cnngraph.chain.stored import stored
+        from cnngraph.jobs.stored import stored
         from cnngraph.shipping.export import export as ship
 
         return ship(stored(self.database, name).folder, out, format=format, progress=progress)

@@ -70,8 +70,8 @@ class Decisions(Opened):
             UsageError: options that do not go together, out of range, or unknown.
             NotFoundError: the model, a layer or a block is not there. PlanError: no such plan can be made.
         """
-        from cnngraph.chain.decide import decide, given
-        from cnngraph.chain.stored import other_data
+        from cnngraph.jobs.decide import decide, given
+        from cnngraph.jobs.stored import other_data
 
         typed = require_consistent(choice)
         if named_by_hand(typed):
@@ -106,9 +106,9 @@ class Decisions(Opened):
             UsageError: there is no such device or runtime. CnngraphError: it is not installed.
             ModelError: the model has no saved net.
         """
-        from cnngraph.chain.bench import Timing
-        from cnngraph.chain.latency import tabulate
-        from cnngraph.chain.stored import stored
+        from cnngraph.jobs.bench import Timing
+        from cnngraph.jobs.latency import tabulate
+        from cnngraph.jobs.stored import stored
 
         folder = stored(self.database, name).folder
         return tabulate(folder, Timing(latency_on, runtime, batch), progress or Quiet(), Path(out) if out else None)

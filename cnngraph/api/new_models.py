@@ -64,8 +64,8 @@ class NewModels(Opened):
             PlanError: the plan does not fit. VerificationError: the rebuilt net failed its proof; nothing was stored.
             ConflictError: ``as_name`` or ``out`` exists.
         """
-        from cnngraph.chain.execute import carry_out, require_free
-        from cnngraph.chain.stored import other_data
+        from cnngraph.jobs.execute import carry_out, require_free
+        from cnngraph.jobs.stored import other_data
         from cnngraph.settings import check_name
 
         typed = require_consistent(choice)
@@ -109,8 +109,8 @@ class NewModels(Opened):
         self, name: str, plan: Plan | str | Path | None, run: str | None, typed: dict[str, Any], **options: Any
     ) -> AbstractContextManager[Plan]:
         """The plan to carry out, kept for an interrupted call where it is a measured one."""
-        from cnngraph.chain.decide import given
-        from cnngraph.chain.kept_plan import decided
+        from cnngraph.jobs.decide import given
+        from cnngraph.jobs.kept_plan import decided
 
         by_hand = named_by_hand(typed)
         training = {"init", "seed", "device"}
@@ -153,8 +153,8 @@ class NewModels(Opened):
             NotFoundError: there is no such model or file. ModelError: the weights do not fit, or are the model's own.
             ConflictError: ``as_name`` is another model.
         """
-        from cnngraph.chain.adopt import adopt
-        from cnngraph.chain.stored import other_data
+        from cnngraph.jobs.adopt import adopt
+        from cnngraph.jobs.stored import other_data
         from cnngraph.settings import check_name
 
         if as_name is not None:
@@ -177,7 +177,7 @@ class NewModels(Opened):
         """Save the net whose structure and weights the graph holds (``trace(..., kernels=True)``), compared with the
         stored one; ``changed`` keeps weights that somebody changed in the graph.
         """
-        from cnngraph.chain.rebuild import rebuild_from_graph
+        from cnngraph.jobs.rebuild import rebuild_from_graph
 
         return rebuild_from_graph(self.database, name, Path(out), changed=changed, progress=progress)
 
@@ -198,8 +198,8 @@ class NewModels(Opened):
         Raises:
             NotFoundError: there is no such model. PlanError: it was not pruned. ModelError: its saved net is not here.
         """
-        from cnngraph.chain.proof import prove
-        from cnngraph.chain.stored import other_data
+        from cnngraph.jobs.proof import prove
+        from cnngraph.jobs.stored import other_data
 
         other = other_data(data, Path(data_root) if data_root is not None else None)
         return prove(self.database, name, data=other, seed=seed, progress=progress or Quiet())
@@ -210,7 +210,7 @@ class NewModels(Opened):
         Raises:
             NotFoundError: there is no such model, or it was not made by a prune.
         """
-        from cnngraph.chain.report import write_report
+        from cnngraph.jobs.report import write_report
 
         return write_report(self.database, self.key(name), Path(out))
 

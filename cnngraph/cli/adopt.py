@@ -37,8 +37,8 @@ def adopt(
 
     Example: cnngraph adopt demo-pruned --weights tuned.safetensors
     """
-    from cnngraph.chain.adopt import adopt as run
-    from cnngraph.chain.stored import other_data
+    from cnngraph.jobs.adopt import adopt as run
+    from cnngraph.jobs.stored import other_data
     from cnngraph.settings import check_name
 
     if as_ is not None:

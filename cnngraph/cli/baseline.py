@@ -60,8 +60,8 @@ def train(
 
     Example: cnngraph train cnngraph:vgg16 --width 0.25 --data digits --out runs/vgg16
     """
-    from cnngraph.chain.baseline import train as run
-    from cnngraph.chain.baseline import training_recipe
+    from cnngraph.jobs.baseline import train as run
+    from cnngraph.jobs.baseline import training_recipe
 
     keep_freed_memory()
     with progress() as bars:
@@ -97,7 +97,7 @@ def evaluate(
 
     Example: cnngraph evaluate runs/vgg16 --data digits
     """
-    from cnngraph.chain.baseline import evaluate as run
+    from cnngraph.jobs.baseline import evaluate as run
 
     keep_freed_memory()
     with progress() as bars:

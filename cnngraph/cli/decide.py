@@ -51,8 +51,8 @@ def plan(
 
     Example: cnngraph plan demo --target-speedup 1.5 --runtime onnxruntime --batch 1
     """
-    from cnngraph.chain import decide as chain
-    from cnngraph.chain.stored import other_data
+    from cnngraph.jobs import decide as jobs
+    from cnngraph.jobs.stored import other_data
     from cnngraph.plan import write_plan
 
     method = choice.resolved(limit_needed=False)
@@ -61,7 +61,7 @@ def plan(
     decision = choice.decision(seed=seed, device=device, timing=timing)
     with connection.graph() as graph, progress() as bars:
         other = other_data(data, data_root)
-        made = chain.decide(graph.database, graph.settings, name, decision, data=other, progress=bars)
+        made = jobs.decide(graph.database, graph.settings, name, decision, data=other, progress=bars)
     if out is not None:
         write_plan(made, out)
     if json:
@@ -105,10 +105,10 @@ def prune(
 
     Example: cnngraph prune runs/vgg16 --plan plan.json --to-bundle slim
     """
-    from cnngraph.chain import decide as chain
-    from cnngraph.chain.execute import carry_out, require_free
-    from cnngraph.chain.kept_plan import decided
-    from cnngraph.chain.stored import other_data
+    from cnngraph.jobs import decide as jobs
+    from cnngraph.jobs.execute import carry_out, require_free
+    from cnngraph.jobs.kept_plan import decided
+    from cnngraph.jobs.stored import other_data
     from cnngraph.settings import check_name
 
     if as_ is not None:
@@ -155,7 +155,7 @@ def prune(
                 )
             else:
                 deciding = nullcontext(
-                    chain.given(
+                    jobs.given(
                         graph.database,
                         name,
                         layers=by_hand.remove_layer,

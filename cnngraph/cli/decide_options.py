@@ -1,7 +1,7 @@
 """What ``plan`` and ``prune`` may be told: one field an option, declared once for both commands.
 
 An option of :class:`Choice` that was not typed is ``None``, so that one which belongs to another method is refused
-rather than ignored; what it then means stands in its help and in :class:`cnngraph.chain.decide.Decision`.
+rather than ignored; what it then means stands in its help and in :class:`cnngraph.jobs.decide.Decision`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnngraph.chain.options import DETAILS, LIMITS, ROUND_FOR_SPEED, TARGETS
 from cnngraph.cli.baseline import BatchSize, Epochs, LearningRate, Trainer
 from cnngraph.cli.compute import AGGREGATES, REFERENCES, Engine
 from cnngraph.cli.options import MEASURE_NAMES, finite, known
+from cnngraph.jobs.options import DETAILS, LIMITS, ROUND_FOR_SPEED, TARGETS
 
 if TYPE_CHECKING:
-    from cnngraph.chain.decide import Decision
+    from cnngraph.jobs.decide import Decision
     from cnngraph.pruning.target import Target
 
 __all__ = ["SCORES", "ByHand", "Choice", "Training"]
 
 INITS = ("least-squares", "inherit", "reset", "scratch")
 SCOPES = ("layer", "global")
-# cnngraph.chain.filters knows them too (a test holds the two together), but costs more to import than --help may take.
+# cnngraph.jobs.filters knows them too (a test holds the two together), but costs more to import than --help may take.
 SCORES = ("magnitude", "strength", "redundancy", "pagerank", "taylor", "bn", "random")
 
 
@@ -202,7 +202,7 @@ class Choice:
 
     def decision(self, **more: Any) -> Decision:
         """The same for the chain; what was not typed is its default there."""
-        from cnngraph.chain.decide import Decision
+        from cnngraph.jobs.decide import Decision
 
         typed = {name: value for name, value in vars(self).items() if value is not None and name not in TARGETS}
         typed["method"] = self._method() or "multilayer"

@@ -25,7 +25,7 @@ def in_words(size: Mapping[str, Any]) -> str:
 
 def print_pruned(made: Plan, result: dict[str, Any]) -> None:
     """What came of a prune, or what would; ``result`` is its JSON."""
-    from cnngraph.chain.report import remarks_on
+    from cnngraph.jobs.report import remarks_on
     from cnngraph.reporting.page import figures_table
 
     for note in made.notes:

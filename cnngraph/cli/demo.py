@@ -12,8 +12,8 @@ from cnngraph.cli.options import Json
 from cnngraph.console import emit_json, progress, say, table
 
 if TYPE_CHECKING:
-    from cnngraph.chain.demo import Outcome
     from cnngraph.database.connection import Database
+    from cnngraph.jobs.demo import Outcome
 
 __all__ = ["register"]
 
@@ -23,7 +23,7 @@ def demo(json: Json = False) -> None:
 
     Example: cnngraph demo
     """
-    from cnngraph.chain.demo import Demo
+    from cnngraph.jobs.demo import Demo
 
     with progress() as bars:
         run = Demo(connection.settings(), bars, bars.note)
@@ -40,8 +40,8 @@ def demo(json: Json = False) -> None:
 
 
 def _print(outcome: Outcome, database: Database) -> None:
-    from cnngraph.chain.demo import NAME
-    from cnngraph.chain.report import remarks_on
+    from cnngraph.jobs.demo import NAME
+    from cnngraph.jobs.report import remarks_on
     from cnngraph.reporting.page import figures_table
 
     print_schedule(outcome.schedule)

@@ -16,7 +16,7 @@ def doctor(json: Json = False) -> None:
 
     Example: cnngraph doctor
     """
-    from cnngraph.chain.doctor import examine
+    from cnngraph.jobs.doctor import examine
 
     checks = examine(connection.settings())
     if json:

@@ -11,10 +11,10 @@ from cnngraph.cli import connection
 from cnngraph.cli.options import writable
 
 if TYPE_CHECKING:
-    from cnngraph.chain.decide import Decision
-    from cnngraph.chain.stored import OtherData
     from cnngraph.cli.decide_options import ByHand, Choice, Training
     from cnngraph.console import Progress
+    from cnngraph.jobs.decide import Decision
+    from cnngraph.jobs.stored import OtherData
     from cnngraph.plan import Plan
 
 __all__ = ["ModelOrFolder", "ToBundle", "prune_file", "require_of_database"]
@@ -76,11 +76,11 @@ def prune_file(
     Raises:
         typer.BadParameter: an option needs a database.
     """
-    from cnngraph.chain import offline
-    from cnngraph.chain.filters import filters_of_file
-    from cnngraph.chain.options import LIMITS, TARGETS
     from cnngraph.cli.baseline import own_trainer
     from cnngraph.cli.decide_options import flag
+    from cnngraph.jobs import offline
+    from cnngraph.jobs.filters import filters_of_file
+    from cnngraph.jobs.options import LIMITS, TARGETS
 
     searched = {flag(name): getattr(choice, name) for name in (*LIMITS["multilayer"], *TARGETS)}
     ranked = {"--method multilayer": True if decision.method == "multilayer" and choice.method else None}

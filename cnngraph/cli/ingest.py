@@ -25,7 +25,7 @@ from cnngraph.console import emit_json, number, progress, say
 
 if TYPE_CHECKING:
     from cnngraph.api import Graph
-    from cnngraph.chain.ingest import Prepared
+    from cnngraph.jobs.ingest import Prepared
 
 __all__ = ["register"]
 
@@ -116,8 +116,8 @@ def ingest(
 
     Example: cnngraph ingest torchvision:resnet18 --weights pretrained --data folder:photos --new-head --name photos
     """
-    from cnngraph.chain import ingest as chain
-    from cnngraph.chain.pruned_bundle import is_pruned_bundle
+    from cnngraph.jobs import ingest as jobs
+    from cnngraph.jobs.pruned_bundle import is_pruned_bundle
     from cnngraph.settings import check_name
 
     pruned = data is None and is_pruned_bundle(model)
@@ -133,14 +133,14 @@ def ingest(
         check_name(name)
     with progress() as bars:
         if data is None:
-            prepared = chain.from_bundle(model)
+            prepared = jobs.from_bundle(model)
         else:
-            prepared = chain.prepare(
+            prepared = jobs.prepare(
                 net.choose(
                     model, seed=seed, new_head=new_head, mean=_floats(mean, "--mean"), std=_floats(std, "--std")
                 ),
                 images.choose(data, seed=seed),
-                chain.Mapping(
+                jobs.Mapping(
                     source=source,
                     patch=patch,
                     view=view,
@@ -155,7 +155,7 @@ def ingest(
                 yes=yes,
             )
         if to_bundle is not None:
-            chain.write_bundle(prepared, to_bundle)
+            jobs.write_bundle(prepared, to_bundle)
             if json:
                 emit_json({"bundle": str(to_bundle)} | prepared.network.counts())
             else:
@@ -167,7 +167,7 @@ def ingest(
             counts = _store_pruned(graph, prepared, Path(model), name, without_parent, **how)
         else:
             assert name is not None
-            counts = chain.store(graph.database, graph.settings, prepared, name, replace=replace, **how)
+            counts = jobs.store(graph.database, graph.settings, prepared, name, replace=replace, **how)
     if json:
         emit_json(counts | {"dry_run": dry_run})
         return
@@ -200,7 +200,7 @@ def _all_connections(connections: str, view: str, data: str | None) -> str:
 def _store_pruned(
     graph: Graph, prepared: Prepared, folder: Path, name: str | None, without_parent: bool, **how: Any
 ) -> dict[str, Any]:
-    from cnngraph.chain import pruned_bundle
+    from cnngraph.jobs import pruned_bundle
 
     card = pruned_bundle.read_card(folder, prepared)
     return pruned_bundle.store(

@@ -64,7 +64,7 @@ def show(
 
 def _recipe(recipe: dict[str, Any], model: str) -> str:
     """A model's recipe in one line: its architecture, and what each plan removed from it."""
-    from cnngraph.chain.read_back import understood
+    from cnngraph.jobs.read_back import understood
     from cnngraph.origin import Origin
 
     origin = understood(Origin, recipe, f"The recipe of {model} in the graph")
@@ -161,7 +161,7 @@ def report(
 
     Example: cnngraph report demo-pruned --out demo.html
     """
-    from cnngraph.chain.report import write_report
+    from cnngraph.jobs.report import write_report
 
     with connection.graph() as graph:
         sentence, page = write_report(graph.database, graph.key(name), out or Path(f"{name.split('/')[-1]}.html"))

@@ -14,7 +14,7 @@ from cnngraph.cli.options import Json, known, writable
 from cnngraph.console import emit_json, progress, say, table
 
 if TYPE_CHECKING:
-    from cnngraph.chain.bench import Timing
+    from cnngraph.jobs.bench import Timing
     from cnngraph.pruning.target import Target
 
 __all__ = ["RUNTIMES", "LatencyOptions", "TargetLatency", "register"]
@@ -46,7 +46,7 @@ class LatencyOptions:
         Raises:
             UsageError: CUDA where there is none. CnngraphError: the runtime is not installed.
         """
-        from cnngraph.chain.bench import Timing
+        from cnngraph.jobs.bench import Timing
         from cnngraph.training.execution import pick_device
         from cnngraph.training.runtimes import check_runtime
 
@@ -74,7 +74,7 @@ class TargetLatency(LatencyOptions):
         Raises:
             typer.BadParameter: one of these options without the target that it belongs to.
         """
-        from cnngraph.chain.bench import Timing
+        from cnngraph.jobs.bench import Timing
 
         typed = [f"--{name.replace('_', '-')}" for name, value in vars(self).items() if value is not None]
         if target is None:
@@ -103,15 +103,15 @@ def latency(
 
     Example: cnngraph latency runs/vgg16 --out table.csv
     """
-    from cnngraph.chain.latency import tabulate
-    from cnngraph.chain.shipping import saved_path
+    from cnngraph.jobs.latency import tabulate
+    from cnngraph.jobs.shipping import saved_path
 
     timing, path = options.timing(), saved_path(name)
     with progress() as bars:
         if path is not None:
             result = tabulate(path, timing, bars, out)
         else:
-            from cnngraph.chain.stored import stored
+            from cnngraph.jobs.stored import stored
 
             connection.key(name)  # what is no name is said before any server is started
             with connection.graph() as graph:

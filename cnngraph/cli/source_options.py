@@ -12,8 +12,8 @@ import typer
 from cnngraph.cli.options import DataRoot, ImagesPerClass, Size, known
 
 if TYPE_CHECKING:
-    from cnngraph.chain.data_choice import DataChoice
-    from cnngraph.chain.subject import ModelChoice
+    from cnngraph.jobs.data_choice import DataChoice
+    from cnngraph.jobs.subject import ModelChoice
 
 __all__ = ["DataOptions", "ModelOptions", "NewHead", "WeightsKey"]
 
@@ -64,7 +64,7 @@ class ModelOptions:
 
     def choose(self, name: str, *, seed: int, **more: Any) -> ModelChoice:
         """The net ``name`` with these options; ``more`` are other fields of the choice."""
-        from cnngraph.chain.subject import ModelChoice
+        from cnngraph.jobs.subject import ModelChoice
 
         if self.weights_key is not None and self.weights in (None, "pretrained"):
             raise typer.BadParameter("--weights-key belongs to --weights FILE")
@@ -102,9 +102,9 @@ class DataOptions:
         Raises:
             NotFoundError: there is no such split file.
         """
-        from cnngraph.chain.data_choice import DataChoice
         from cnngraph.errors import NotFoundError
         from cnngraph.files import file_sha256
+        from cnngraph.jobs.data_choice import DataChoice
 
         file = self.split_file
         if file is not None and not file.is_file():

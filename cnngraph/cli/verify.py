@@ -35,10 +35,10 @@ def verify(
 
     Example: cnngraph verify slim --of runs/vgg16
     """
-    from cnngraph.chain.proof import prove_saved
-    from cnngraph.chain.shipping import saved_path
-    from cnngraph.chain.stored import other_data
     from cnngraph.errors import VerificationError
+    from cnngraph.jobs.proof import prove_saved
+    from cnngraph.jobs.shipping import saved_path
+    from cnngraph.jobs.stored import other_data
 
     path, other = saved_path(name), other_data(data, data_root)
     with progress() as bars:

@@ -1,7 +1,7 @@
 """``join``: the relative error of the least-squares join of each conv: what the net loses without it, untrained.
 
 A peer that looks at the net and its images, not at the graph; the measures of the graph stand beside it. Each conv is
-cut out by itself, the layers at its gap are refitted (see :mod:`cnngraph.surgery.joins.join_errors`), and the largest
+cut out by itself, the layers at its gap are refitted (see :mod:`cnngraph.surgery.layers.join_errors`), and the largest
 error of these is its score. Convs that cannot go have none.
 
 - Direction: from input to output. Weight: none; images are read. Normalisation: by the variation of what is fitted.
@@ -33,7 +33,7 @@ def _database(db: Database, key: str, options: Options, progress: Progress) -> S
     from cnngraph.database import catalogue
     from cnngraph.database.fingerprint import json_property
     from cnngraph.datasets.registry import loader, open_data
-    from cnngraph.surgery.joins.join_errors import join_errors
+    from cnngraph.surgery.layers.join_errors import join_errors
     from cnngraph.surgery.saved import is_saved, read_saved
 
     properties = catalogue.properties(db, key)

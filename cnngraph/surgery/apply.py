@@ -17,11 +17,11 @@ from cnngraph.origin import Origin, get_origin, set_origin
 from cnngraph.plan import Plan
 from cnngraph.surgery.channels.filters import Carved, carved_by
 from cnngraph.surgery.check import architectures_of, resolve
-from cnngraph.surgery.joins.anatomy import read
-from cnngraph.surgery.joins.carry_out import carry_out, renew, renew_everything
-from cnngraph.surgery.joins.incision import Incision, Join
-from cnngraph.surgery.joins.passage import Copy
-from cnngraph.surgery.joins.refit import Refitted, refit
+from cnngraph.surgery.layers.anatomy import read
+from cnngraph.surgery.layers.carry_out import carry_out, renew, renew_everything
+from cnngraph.surgery.layers.incision import Incision, Join
+from cnngraph.surgery.layers.passage import Copy
+from cnngraph.surgery.layers.refit import Refitted, refit
 from cnngraph.surgery.sample import IMAGES, fitting_images, input_shape_of
 from cnngraph.surgery.trial import failure_on_images
 

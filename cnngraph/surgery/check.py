@@ -9,10 +9,10 @@ from cnngraph.network.blocks import find_blocks
 from cnngraph.network.graph import LayerGraph
 from cnngraph.origin import get_origin
 from cnngraph.plan import Plan, Removal
-from cnngraph.surgery.joins.anatomy import Body
-from cnngraph.surgery.joins.incision import Incision, incise
-from cnngraph.surgery.joins.residual import Branch, branch_of
-from cnngraph.surgery.joins.steps import is_sum
+from cnngraph.surgery.layers.anatomy import Body
+from cnngraph.surgery.layers.incision import Incision, incise
+from cnngraph.surgery.layers.residual import Branch, branch_of
+from cnngraph.surgery.layers.steps import is_sum
 
 __all__ = ["architectures_of", "check", "removable", "removable_blocks", "resolve", "units"]
 

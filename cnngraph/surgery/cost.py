@@ -13,8 +13,8 @@ from cnngraph.errors import PlanError
 from cnngraph.network.graph import Layer, LayerGraph, handed_on
 from cnngraph.plan import Plan, Removal, Step
 from cnngraph.surgery.check import resolve
-from cnngraph.surgery.joins.anatomy import Body
-from cnngraph.surgery.joins.incision import Filling, Incision
+from cnngraph.surgery.layers.anatomy import Body
+from cnngraph.surgery.layers.incision import Filling, Incision
 
 __all__ = ["Cost", "Costs"]
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from cnngraph.plan import Plan
 from cnngraph.surgery.channels.filters import carved_by
 from cnngraph.surgery.check import resolve
-from cnngraph.surgery.joins.anatomy import read
-from cnngraph.surgery.joins.carry_out import carry_out
+from cnngraph.surgery.layers.anatomy import read
+from cnngraph.surgery.layers.carry_out import carry_out
 
 __all__ = ["Executed", "described", "described_as", "executed", "hooks_of", "unlikeness"]
 

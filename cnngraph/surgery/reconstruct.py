@@ -18,9 +18,9 @@ from cnngraph.console import Progress, Quiet
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.plan import Plan
 from cnngraph.surgery.channels.coupling import Coupling, coupled
-from cnngraph.surgery.joins.anatomy import Body, read
-from cnngraph.surgery.joins.joints import Join, obstacle_to_refit
-from cnngraph.surgery.joins.refit import Refitted, refit
+from cnngraph.surgery.layers.anatomy import Body, read
+from cnngraph.surgery.layers.joints import Join, obstacle_to_refit
+from cnngraph.surgery.layers.refit import Refitted, refit
 from cnngraph.surgery.sample import IMAGES, fitting_images, input_shape_of
 
 __all__ = ["reconstruct"]

@@ -21,7 +21,7 @@ from cnngraph.plan import Plan
 from cnngraph.randomness import seeded
 from cnngraph.surgery.channels.filters import carved_by
 from cnngraph.surgery.channels.masked import masked, norms_across
-from cnngraph.surgery.joins.passage import Adapter
+from cnngraph.surgery.layers.passage import Adapter
 from cnngraph.surgery.likeness import executed, hooks_of, unlikeness
 from cnngraph.surgery.reloading import FailedError, check_export, check_saved, name_tensors
 from cnngraph.surgery.sameness import Difference, difference

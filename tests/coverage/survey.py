@@ -29,8 +29,8 @@ from cnngraph.surgery.channels.coupling import Coupling, coupled
 from cnngraph.surgery.channels.filter_scores import magnitude
 from cnngraph.surgery.channels.masked import masked
 from cnngraph.surgery.check import removable, removable_blocks, resolve
-from cnngraph.surgery.joins.anatomy import read
-from cnngraph.surgery.joins.carry_out import carry_out
+from cnngraph.surgery.layers.anatomy import read
+from cnngraph.surgery.layers.carry_out import carry_out
 from cnngraph.surgery.sameness import difference
 from cnngraph.surgery.verify import state_hash
 from tests.coverage.nets import CLASSES, build_net, input_shape

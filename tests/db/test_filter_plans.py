@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnngraph.chain.decide import Decision, decide
-from cnngraph.chain.stored import OtherData
 from cnngraph.console import Quiet
 from cnngraph.database import catalogue
 from cnngraph.database.connection import Database
 from cnngraph.database.reader import read_network
 from cnngraph.errors import PlanError
+from cnngraph.jobs.decide import Decision, decide
+from cnngraph.jobs.stored import OtherData
 from cnngraph.measures.filters import FILTER_MEASURES, filter_scores
 from cnngraph.measures.measure import Options
 from cnngraph.measures.registry import MEASURES

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from cnngraph.chain.record import record
 from cnngraph.database import catalogue, queries
 from cnngraph.database.connection import Database
 from cnngraph.database.lineage import (
@@ -19,6 +18,7 @@ from cnngraph.database.lineage import (
 )
 from cnngraph.database.writer import write_network
 from cnngraph.errors import ConflictError, NotFoundError, PlanError
+from cnngraph.jobs.record import record
 from cnngraph.plan import LayerScore, Plan, Removal, Step
 from tests.synthetic import small_network
 

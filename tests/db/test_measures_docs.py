@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from cnngraph.chain.filters import SCORES
 from cnngraph.console import Quiet
 from cnngraph.database.connection import Database
 from cnngraph.database.writer import write_network
+from cnngraph.jobs.filters import SCORES
 from cnngraph.measures.measure import Options
 from cnngraph.measures.registry import MEASURES, measure
 from cnngraph.pruning.multilayer import plan

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 import cnngraph as cg
-from cnngraph.chain import execute
-from cnngraph.chain import ingest as ingesting
-from cnngraph.chain.report import pruning_of
 from cnngraph.database import catalogue, queries
 from cnngraph.database.connection import Database
 from cnngraph.database.writer import write_network
 from cnngraph.errors import ConflictError
+from cnngraph.jobs import execute
+from cnngraph.jobs import ingest as ingesting
+from cnngraph.jobs.report import pruning_of
 from tests.synthetic import small_network
 
 pytestmark = pytest.mark.db

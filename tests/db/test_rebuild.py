@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from cnngraph.chain import ingest
-from cnngraph.chain.blocks import blocks_of
-from cnngraph.chain.data_choice import DataChoice
-from cnngraph.chain.rebuild import rebuild_from_graph
-from cnngraph.chain.subject import ModelChoice
 from cnngraph.database import catalogue
 from cnngraph.database.connection import Database
 from cnngraph.errors import ConflictError, ModelError, NotFoundError, SpecError, UsageError, VerificationError
+from cnngraph.jobs import ingest
+from cnngraph.jobs.blocks import blocks_of
+from cnngraph.jobs.data_choice import DataChoice
+from cnngraph.jobs.rebuild import rebuild_from_graph
+from cnngraph.jobs.subject import ModelChoice
 from cnngraph.settings import load_settings
 from cnngraph.surgery import saved
 

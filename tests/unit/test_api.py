@@ -10,11 +10,11 @@ import pytest
 
 import cnngraph as cg
 from cnngraph.api.choice import Choice, decision, require_consistent
-from cnngraph.chain.bench import Timing
-from cnngraph.chain.decide import Decision
-from cnngraph.chain.options import DETAILS, LIMITS
 from cnngraph.cli.decide_options import Choice as Typed
 from cnngraph.errors import CnngraphError, UsageError
+from cnngraph.jobs.bench import Timing
+from cnngraph.jobs.decide import Decision
+from cnngraph.jobs.options import DETAILS, LIMITS
 from cnngraph.pruning.target import Target
 from cnngraph.settings import Settings
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from cnngraph.chain.report import remarks_on
 from cnngraph.cli.decide_tables import print_pruned
 from cnngraph.datasets.images_from import ImagesFrom
+from cnngraph.jobs.report import remarks_on
 from cnngraph.plan import Plan
 from cnngraph.reporting.page import judged_on
 

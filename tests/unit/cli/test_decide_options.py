@@ -9,10 +9,10 @@ from typing import Annotated
 import pytest
 import typer
 
-from cnngraph.chain.filters import SCORES
 from cnngraph.cli import decide_options
 from cnngraph.cli.decide_options import ByHand, Choice
 from cnngraph.cli.option_groups import spread
+from cnngraph.jobs.filters import SCORES
 from cnngraph.measures.registry import MEASURES
 from cnngraph.pruning.filters import SCOPES
 

@@ -142,7 +142,7 @@ def test_dead_inputs_and_grouped_convs_inherit_and_say_so() -> None:
 
 
 def test_too_little_memory_inherits_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cnngraph.surgery.joins.refit._MEMORY", 100)
+    monkeypatch.setattr("cnngraph.surgery.layers.refit._MEMORY", 100)
     _, report = apply_with_report(toy("plain"), plan("a", init="least-squares"), loader=batches((1, 4, 4)))
     assert report.notes == ("b was not refitted but inherits: its system would take 0.0 GB.",)
 

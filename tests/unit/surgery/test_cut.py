@@ -11,7 +11,7 @@ from cnngraph.errors import NotFoundError, PlanError
 from cnngraph.network.graph import follow
 from cnngraph.surgery.apply import apply_with_report, cut
 from cnngraph.surgery.check import check, removable, removable_blocks
-from cnngraph.surgery.joins.passage import Adapter, Copy
+from cnngraph.surgery.layers.passage import Adapter, Copy
 from tests.toynets import toy, toy_shape
 
 from .nets import LeNet, OptionA, Pointwise, StoredSize, images, plan, seeded

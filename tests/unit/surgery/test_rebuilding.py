@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cnngraph.chain.data_choice import DataChoice
-from cnngraph.chain.execute import preview
-from cnngraph.chain.ingest import Mapping
-from cnngraph.chain.subject import Subject
 from cnngraph.errors import ModelError
+from cnngraph.jobs.data_choice import DataChoice
+from cnngraph.jobs.execute import preview
+from cnngraph.jobs.ingest import Mapping
+from cnngraph.jobs.subject import Subject
 from cnngraph.models.outputs import tensors_of
 from cnngraph.origin import Origin, Preprocessing, get_origin
 from cnngraph.surgery.apply import apply, cut

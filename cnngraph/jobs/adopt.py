@@ -1,0 +1,172 @@
+"""Weights that were trained elsewhere, in the structure of a model of the database: a new model with its lineage."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.console import Progress, say_all
+from cnngraph.errors import ModelError, UsageError
+from cnngraph.jobs import ingest as ingesting
+from cnngraph.jobs.naming import Place, place
+from cnngraph.jobs.prune import FIGURES, figures
+from cnngraph.jobs.record import judged_on
+from cnngraph.jobs.stored import OtherData, Stored, stored
+from cnngraph.jobs.subject import ModelChoice, Subject, open_subject
+from cnngraph.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+
+    from cnngraph.database.connection import Database
+    from cnngraph.datasets.split_record import SplitRecord
+
+__all__ = ["adopt"]
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """Weights from elsewhere: tensors (of a saved model alone), file, hash, how and on what they were trained."""
+
+    tensors: Mapping[str, torch.Tensor] | None
+    file: str
+    sha256: str
+    training: dict[str, Any]
+    split: SplitRecord | None = None
+
+
+def adopt(
+    db: Database,
+    settings: Settings,
+    name: str,
+    weights: Path,
+    *,
+    weights_key: str | None = None,
+    as_name: str | None,
+    data: OtherData,
+    device: str,
+    dry_run: bool,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Check, evaluate and store; the JSON of ``adopt``. The same inputs twice write nothing the second time.
+
+    Args:
+        weights: a file of weights, or the folder of a saved model.
+        weights_key: which of several sets of weights in a file.
+        as_name: of the new model; ``None``: NAME-adopted, with a number where that is another model.
+        data: instead of the data that the model was ingested with.
+
+    Raises:
+        NotFoundError: there is no such model or file. ModelError: the weights do not fit, each tensor named; or they
+            are those of the model itself. ConflictError: ``as_name`` is another model.
+    """
+    parent = stored(db, name)
+    progress.start("Opening the model and the data")
+    found = _found(weights, weights_key)
+    old = open_subject(ModelChoice(name=str(parent.folder)), parent.data(data), progress, parts=())
+    new = _tuned(old, found, weights, weights_key)
+    if new.sha256 == old.sha256:
+        raise ModelError(f"{weights} holds the weights that {parent.key} has.", "Give those that were trained.")
+    base = f"{parent.key.split('/')[1][:90]}-adopted"
+    chosen = place(db, base, as_name, sha256=new.sha256, data=old.choice.model_dump(mode="json"))
+    known = _stored_before(db, parent, chosen, new.sha256)
+    if known is not None:
+        progress.note(f"{chosen.key} has these weights already: nothing is written.")
+        return known | {"dry_run": dry_run}
+    old.data.preload(progress=progress)  # of both: before, only names and shapes had to be known
+    result = {"model": parent.key, "new_model": chosen.key} | _judged(old, new, device, progress)
+    if dry_run:
+        return result | {"action": "new", "would_write": ingesting.expected_size(new, parent.mapping), "dry_run": True}
+    artifact = _store(db, settings, parent, new, found, chosen, result, device, progress)
+    return result | {"action": "new", "artifact": artifact, "dry_run": False}
+
+
+def _found(source: Path, key: str | None) -> _Weights:
+    from cnngraph.files import file_sha256
+    from cnngraph.models.weight_files import require_file, require_kind
+    from cnngraph.surgery.saved import is_saved, read_saved
+
+    if not is_saved(source):
+        file = require_file(source, "Give the path of one.")
+        require_kind(file)
+        return _Weights(None, file.name, file_sha256(file), {})
+    if key is not None:
+        raise UsageError(f"{source} is a saved model, with one set of weights.", "Leave out --weights-key.")
+    saved = read_saved(source)
+    return _Weights(saved.model.state_dict(), source.name, saved.sha256, dict(saved.training), saved.split)
+
+
+def _tuned(old: Subject, found: _Weights, source: Path, key: str | None) -> Subject:
+    """``old`` with the weights that were found; the net that came in stays as it is."""
+    from cnngraph.models.weights import fit_weights, load_weights
+
+    model = copy.deepcopy(old.model)
+    if found.tensors is None:
+        say_all(load_weights(model, source, key=key))
+    else:
+        fit_weights(model, found.tensors, where=str(source))
+    training = found.training | {"adopted": {"file": found.file, "sha256": found.sha256}}
+    assert old.split is not None
+    split = old.split.model_copy(update={"proven": found.split is not None and old.split.keeps_apart(found.split)})
+    return replace(old, model=model, training=training, trained=True, folder=None, split=split)
+
+
+def _judged(old: Subject, new: Subject, device: str, progress: Progress) -> dict[str, Any]:
+    """The figures of both; one structure has one latency."""
+    from cnngraph.training.latency import latency_ms
+
+    before = figures(old.model, old, device, progress, "the net before")
+    after = figures(new.model, new, device, progress, "the adopted net")
+    progress.start("Measuring latency")
+    took = latency_ms({"model": new.model}, new.input_shape, device=device)["model"]
+    before["epoch_seconds"] = old.training.get("epoch_seconds")
+    after["epoch_seconds"] = new.training.get("epoch_seconds")
+    return {"before": before | {"latency_ms": took}, "after": after | {"latency_ms": took}}
+
+
+def _store(
+    db: Database,
+    settings: Settings,
+    parent: Stored,
+    new: Subject,
+    found: _Weights,
+    chosen: Place,
+    result: Mapping[str, Any],
+    device: str,
+    progress: Progress,
+) -> str:
+    """The new model, where it comes from, and both evaluations; the folder of the saved model."""
+    from cnngraph.database import adoption, lineage
+    from cnngraph.training.execution import pick_device
+
+    mapped = ingesting.map_subject(new, parent.mapping, progress)
+    with tempfile.TemporaryDirectory(prefix="cnngraph-") as made:
+        prepared = ingesting.Prepared(mapped, Path(made) / "model", new.sha256)
+        ingesting.save_subject(new, prepared.model)
+        ingesting.store(db, settings, prepared, chosen.name, yes=True, progress=progress)
+    common = {"split": "test", "seed": new.choice.seed, "device": str(pick_device(device)), "child": chosen.key}
+    common |= judged_on(new.choice.model_dump(mode="json"))
+    lineage.store_evaluation(db, parent.key, result["before"] | common)
+    lineage.store_evaluation(db, chosen.key, result["after"] | common)
+    # Last: a model that bears it has everything.
+    adoption.store_adopted(db, chosen.key, parent.key, file=found.file, sha256=found.sha256)
+    return str(ingesting.saved_folder(settings, chosen.key) / new.sha256[:12])
+
+
+def _stored_before(db: Database, parent: Stored, chosen: Place, sha256: str) -> dict[str, Any] | None:
+    """The result as it was when the same weights were adopted under this name, or ``None`` where they were not."""
+    from cnngraph.database import adoption, lineage
+
+    if not chosen.whole or chosen.key not in adoption.adopted_models(db, parent.key, sha256):
+        return None
+    result: dict[str, Any] = {"model": parent.key, "new_model": chosen.key, "action": "nothing"}
+    for which, key in (("before", parent.key), ("after", chosen.key)):
+        stored_here = lineage.evaluations_of(db, key, run=None, child=chosen.key)
+        if not stored_here:
+            return None
+        result[which] = {name: stored_here[-1].get(name) for name in FIGURES}
+    return result

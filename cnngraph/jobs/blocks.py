@@ -1,0 +1,63 @@
+"""The blocks of a model of the database, and which of them can be removed as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.errors import CnngraphError
+from cnngraph.jobs.stored import Stored, stored
+
+if TYPE_CHECKING:
+    from cnngraph.database.connection import Database
+    from cnngraph.network.graph import LayerGraph
+
+__all__ = ["blocks_of"]
+
+_COLUMNS = ("name", "kind", "layers", "parent", "module", "entry", "exit")
+
+
+def blocks_of(db: Database, name: str) -> dict[str, Any]:
+    """The model's blocks in network order, each before the blocks inside it.
+
+    Blocks are read from the graph; for a model that was stored before there were Block nodes, off its saved model. The
+    saved model also says which can go.
+
+    Returns:
+        ``model`` and ``blocks``: a list of ``name, kind, layers, parent, module, entry, exit`` and ``removable``
+        (``None``, or the reason why not).
+
+    Raises:
+        NotFoundError: there is no such model. ConflictError: it is still loading.
+    """
+    from cnngraph.database import cypher
+
+    model = stored(db, name)
+    found = [row["row"] for row in db.read(cypher.load("read/blocks"), key=model.key)]
+    reasons: dict[str, str | None] = {}
+    unknown = "its name is not a block of the saved model"
+    try:
+        graph = _followed(model)
+    except CnngraphError as error:
+        unknown = f"the saved model cannot say: {error.message}"
+    else:
+        from cnngraph.network.blocks import find_blocks
+        from cnngraph.surgery.check import removable_blocks
+
+        found = found or [asdict(block) for block in find_blocks(graph)]
+        reasons = removable_blocks(graph)
+    blocks = [
+        {column: row.get(column) for column in _COLUMNS} | {"removable": reasons.get(row["name"], unknown)}
+        for row in found
+    ]
+    return {"model": model.key, "blocks": blocks}
+
+
+def _followed(model: Stored) -> LayerGraph:
+    """The layer graph of the saved model."""
+    folder = model.folder  # whether it has one is known without torch
+    from cnngraph.network.graph import follow
+    from cnngraph.surgery.saved import read_saved
+
+    saved = read_saved(folder)
+    return follow(saved.model, saved.input_shape)

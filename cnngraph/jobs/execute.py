@@ -1,0 +1,176 @@
+"""A plan for a model of the database -> a new model in the database, with its lineage."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.console import Progress
+from cnngraph.errors import ConflictError, PlanError
+from cnngraph.files import write_text
+from cnngraph.jobs import ingest as ingesting
+from cnngraph.jobs import work_lock
+from cnngraph.jobs.baseline import training_recipe
+from cnngraph.jobs.naming import place
+from cnngraph.jobs.prune import Pruned, Retraining, prune, work_folder
+from cnngraph.jobs.record import record
+from cnngraph.jobs.stored import OtherData, Stored, stored
+from cnngraph.jobs.subject import ModelChoice, Subject, open_subject
+from cnngraph.plan import Plan
+from cnngraph.settings import Settings, split_key
+
+if TYPE_CHECKING:
+    from cnngraph.database.connection import Database
+    from cnngraph.training.own_trainer import OwnTrainer
+
+__all__ = ["carry_out", "preview", "require_free"]
+
+_NAME = "name.txt"  # in the work folder: what is being stored, so that a prune that goes on may have its name
+
+
+def carry_out(
+    db: Database,
+    settings: Settings,
+    name: str,
+    plan: Plan,
+    *,
+    as_name: str | None,
+    retrain: bool,
+    control: bool,
+    reconstruct: bool,
+    typed: Mapping[str, int | float | None],
+    data: OtherData,
+    device: str,
+    seed: int,
+    out: Path | None,
+    dry_run: bool,
+    progress: Progress,
+    trainer: OwnTrainer | None = None,
+) -> dict[str, Any]:
+    """Rebuild, verify, retrain, evaluate and store; the JSON of ``prune``.
+
+    Args:
+        trainer: the user's own training, of the new net and of the control; ``None``: ours.
+
+    Raises:
+        PlanError: the plan does not fit. VerificationError: the rebuilt net failed its proof; nothing was stored.
+        ConflictError: ``as_name`` or ``out`` exists.
+    """
+    from cnngraph.database.removals import removal_rows
+
+    model = stored(db, name)
+    if not plan.removes:
+        raise PlanError(
+            "The plan removes nothing, so there is no new model to make.",
+            f"See what does: cnngraph plan {name} --schedule; or ask for more: a larger --ratio, a smaller --at-least.",
+        )
+    removal_rows(db, plan)  # what the graph could not say afterwards is refused before hours of training
+    subject = open_subject(ModelChoice(name=str(model.folder)), model.data(data), progress, required="sound")
+    recipe = training_recipe(typed, seed=seed, base=subject.training) if retrain else None
+    retraining = Retraining(
+        recipe, control=control and retrain, device=device, seed=seed, trainer=trainer, reconstruct=reconstruct
+    )
+    folder = work_folder(settings.home / "work", subject, plan, retraining)
+    require_free(db, settings, as_name, out, work=folder.name)
+    if dry_run:
+        new_name = as_name or place(db, _base(model.key), None, sha256="", data=None).name
+        return {"model": model.key} | preview(subject, plan, model.mapping, split_key(new_name, settings.owner))
+    with work_lock.held(folder):
+        pruned = prune(subject, plan, retraining, folder=folder, progress=progress)
+        result = _store(db, settings, model, pruned, as_name, device, progress)
+        if out is not None:
+            part = out.with_name(f".{out.name}.part")
+            shutil.rmtree(part, ignore_errors=True)
+            shutil.copytree(result["artifact"], part)
+            part.replace(out)
+        shutil.rmtree(folder)
+    return result
+
+
+def require_free(db: Database, settings: Settings, as_name: str | None, out: Path | None, *, work: str = "*") -> None:
+    """Return unless the names that were typed for the new model are taken: said before anything long begins.
+
+    A name that an interrupted prune had begun to store is not taken: the same command goes on with it.
+
+    Args:
+        work: name of the prune's work folder, where it is known already; else any interrupted prune may be this one.
+
+    Raises:
+        ConflictError: ``as_name`` or ``out`` exists.
+    """
+    from cnngraph.database import catalogue
+
+    if out is not None and out.exists():
+        raise ConflictError(f"{out} exists.", "Choose another --out: a saved model is never overwritten.")
+    if as_name is None or not catalogue.properties(db, f"{db.owner}/{as_name}"):
+        return
+    begun = {note.read_text(encoding="utf-8") for note in (settings.home / "work").glob(f"{work}/{_NAME}")}
+    if as_name not in begun:
+        raise ConflictError(
+            f"There is a model {as_name} already.", f"Choose another --as, or delete it: cnngraph delete {as_name}"
+        )
+
+
+def _store(
+    db: Database,
+    settings: Settings,
+    parent: Stored,
+    pruned: Pruned,
+    as_name: str | None,
+    device: str,
+    progress: Progress,
+) -> dict[str, Any]:
+    """The new model, its run, its lineage and the evaluations; each is written once, however often this is repeated.
+
+    Raises:
+        ConflictError: while the net was trained and mapped somebody has taken ``as_name``.
+    """
+    from cnngraph.database.fingerprint import fingerprint
+    from cnngraph.training.execution import pick_device
+
+    slim = pruned.subject
+    mapped = ingesting.map_subject(slim, parent.mapping, progress)
+    sha256 = slim.sha256
+    prepared = ingesting.Prepared(mapped, pruned.folder / "new", sha256)
+    if not prepared.model.exists():
+        ingesting.save_subject(slim, prepared.model)
+    data = slim.choice.model_dump(mode="json")
+    new = place(db, _base(parent.key), as_name, sha256=sha256, data=data, fingerprint=fingerprint(mapped))
+    write_text(pruned.folder / _NAME, new.name)
+    new_key = ingesting.store(db, settings, prepared, new.name, yes=True, progress=progress)["model"]
+    of: dict[str, Any] = {"data": data, "seed": slim.choice.seed, "device": str(pick_device(device))}
+    run = record(db, pruned.plan, new_key, pruned.result, gone=pruned.gone, **of)
+    folder = ingesting.saved_folder(settings, new_key) / sha256[:12]
+    names = {"model": parent.key, "new_model": new_key, "run": run}
+    return names | pruned.result | {"artifact": str(folder), "joins": pruned.joins}
+
+
+def preview(subject: Subject, plan: Plan, mapping: ingesting.Mapping, new_name: str) -> dict[str, Any]:
+    """What a prune would write, counted on the net that it would make; nothing is trained.
+
+    Args:
+        mapping: of the old net; the new one is mapped the same way.
+
+    Raises:
+        PlanError: the plan does not fit, or what it leaves fails.
+    """
+    from cnngraph.surgery.apply import cut
+    from cnngraph.surgery.rehearsal import rehearse
+
+    rehearse(subject.model, plan, input_shape=subject.input_shape)
+    slim = replace(subject, model=cut(subject.model, plan, input_shape=subject.input_shape))
+    return {
+        "new_model": new_name,
+        "removed": plan.removed,
+        "filters": plan.filters,
+        "would_write": ingesting.expected_size(slim, mapping),
+        "dry_run": True,
+    }
+
+
+def _base(parent: str) -> str:
+    """Which name a new model of ``parent`` gets where none was typed, but for a number."""
+    return f"{parent.split('/')[1][:90]}-pruned"

@@ -1,0 +1,289 @@
+"""A named model and named data -> Network -> Neo4j, or a bundle between two machines."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import weakref
+from dataclasses import asdict, dataclass, fields, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.console import Progress, Quiet
+from cnngraph.datasets.images_from import ImagesFrom
+from cnngraph.errors import ModelError, NotFoundError, UsageError
+from cnngraph.jobs.class_choice import choose_classes
+from cnngraph.jobs.data_choice import DataChoice
+from cnngraph.jobs.read_back import understood
+from cnngraph.jobs.subject import ModelChoice, Subject, open_subject
+from cnngraph.network.tables import Network
+from cnngraph.settings import Settings, split_key
+
+if TYPE_CHECKING:
+    from cnngraph.database.connection import Database
+
+__all__ = [
+    "Mapping",
+    "Prepared",
+    "expected_size",
+    "from_bundle",
+    "map_subject",
+    "prepare",
+    "saved_folder",
+    "store",
+    "write_bundle",
+]
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """How a net is mapped; the fields are the options of :func:`cnngraph.network.trace.trace`.
+
+    ``only_classes`` is what was typed until :func:`prepare` knows the classes, then their names.
+    """
+
+    source: str = "activation"
+    patch: str = "mean"
+    view: str = "both"
+    connections: str = "auto"
+    correlations: bool = True
+    kernels: bool = False
+    only_classes: tuple[str, ...] | None = None
+    seed: int = 0
+    device: str = "auto"
+
+    @classmethod
+    def of(cls, inputs: dict[str, Any], what: str) -> Mapping:
+        """How a net was mapped whose Network has these ``details.inputs``, so that another's numbers compare.
+
+        Args:
+            what: it is the mapping of, for the message.
+
+        Raises:
+            ModelError: a value is not of its type.
+        """
+        names = {field.name for field in fields(cls)}
+        return understood(cls, {name: value for name, value in inputs.items() if name in names}, what)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A mapped net with the saved model that belongs to it (a folder), not yet in a database.
+
+    The folder of one that :func:`prepare` made lives as long as it does. ``images_from``: the images that it was mapped
+    by; ``None`` of a bundle, which does not say.
+    """
+
+    network: Network
+    model: Path
+    sha256: str
+    images_from: ImagesFrom | None = None
+
+
+def prepare(
+    model: ModelChoice, data: DataChoice, mapping: Mapping, progress: Progress | None = None, *, yes: bool = False
+) -> Prepared:
+    """Open model and data, map the net over the training images.
+
+    Raises:
+        NotFoundError, ModelError, DataError: see :func:`open_subject`. TraceError: the net cannot be followed.
+        UsageError: with its kernels the net would take more than 2 GB in the database, without ``yes``.
+    """
+    progress = progress or Quiet()
+    progress.start("Opening the model and the data")
+    subject = open_subject(model, data, progress, required="none")  # a map of the net reads no logits
+    if not subject.trained:
+        progress.note(
+            f"{model.name} is untrained: its weights are new, from seed {model.seed}. "
+            f"Train it: cnngraph train {model.name} --data {data.name} --out DIR"
+        )
+    if mapping.only_classes is not None:
+        mapping = replace(mapping, only_classes=choose_classes(mapping.only_classes, subject.data.classes))
+    if mapping.kernels and not yes:
+        _require_small(subject, mapping)
+    network = map_subject(subject, mapping, progress)
+    folder = Path(tempfile.mkdtemp(prefix="cnngraph-"))
+    prepared = Prepared(network, folder / "model", subject.sha256, subject.images_from("train"))
+    weakref.finalize(prepared, shutil.rmtree, folder, ignore_errors=True)  # at the end of the program at the latest
+    save_subject(subject, prepared.model)
+    return prepared
+
+
+def _require_small(subject: Subject, mapping: Mapping) -> None:
+    """Say the size of a net with all its weights before the images are looked at."""
+    from cnngraph.network.sizes import LARGE_GB
+
+    size = expected_size(subject, mapping)
+    if size["gigabytes"] > LARGE_GB:
+        raise UsageError(
+            f"With its kernels the net would take about {size['gigabytes']:.1f} GB in the database "
+            f"({size['connections']:,} connections) and {size['minutes']:.0f} minutes.",
+            "Add --yes to write it all the same, or leave --kernels out.",
+        )
+
+
+def expected_size(subject: Subject, mapping: Mapping) -> dict[str, Any]:
+    """What the net will take in the database when it is mapped so: see :func:`cnngraph.network.sizes.estimate`."""
+    from cnngraph.network.graph import follow
+    from cnngraph.network.sizes import estimate
+
+    return estimate(
+        follow(subject.model, subject.input_shape),
+        classes=len(mapping.only_classes or subject.data.classes),
+        tensors=len(subject.model.state_dict()) if mapping.kernels else 0,
+        **{name: getattr(mapping, name) for name in ("view", "connections", "correlations", "kernels")},
+    )
+
+
+def map_subject(subject: Subject, mapping: Mapping, progress: Progress) -> Network:
+    """One pass over the training images; the Network's details say everything that decided its values."""
+    from cnngraph.datasets.registry import loader
+    from cnngraph.network.trace import trace
+    from cnngraph.training.execution import pick_device
+
+    options = asdict(mapping)
+    place = pick_device(options.pop("device"))
+    batches = loader(subject.data.train, batch_size=32)
+    network = trace(subject.model.to(place), batches, classes=subject.data.classes, **options, progress=progress)
+    subject.model.cpu()
+    return network.with_details(
+        architecture=subject.architecture,
+        preprocessing=subject.preprocessing.model_dump(mode="json"),
+        dataset=subject.choice.name,
+        trained=subject.trained,
+        inputs=network.details.inputs | {"data": subject.choice.model_dump(mode="json")} | _rule_of(subject),
+    )
+
+
+def _rule_of(subject: Subject) -> dict[str, int]:
+    """The rule by which images were chosen for mapping, where it is not the one of before there was a choice."""
+    from cnngraph.datasets.former_split import RULE
+
+    split = subject.split
+    if split is None or split.rule == RULE or subject.data.taken_from.get("train") != "split":
+        return {}
+    return {"split": split.rule}
+
+
+def save_subject(subject: Subject, folder: Path) -> None:
+    """Save the net with everything that is needed to open it again."""
+    from cnngraph.surgery import saved
+
+    saved.save(
+        subject.model,
+        folder,
+        preprocessing=subject.preprocessing,
+        classes=subject.data.classes,
+        dataset=subject.choice.name,
+        training=subject.training,
+        trained=subject.trained,
+        split=subject.split,
+    )
+
+
+def saved_folder(settings: Settings, key: str) -> Path:
+    """Where the saved model of ``key`` (owner/name) lives under the home."""
+    return settings.home / "models" / key
+
+
+def _own_folder(models: Path, prepared: Prepared) -> Path:
+    """A folder for the saved model, named by its weights; by its preprocessing too, where the same weights are kept
+    with another one already."""
+    folder = models / prepared.sha256[:12]
+    wanted = _preprocessing_of(prepared.model)
+    if not folder.exists() or _preprocessing_of(folder) == wanted:
+        return folder
+    return models / f"{prepared.sha256[:12]}-{sha256(wanted.encode()).hexdigest()[:6]}"
+
+
+def _preprocessing_of(folder: Path) -> str:
+    """What a saved model says of its images, as text that can be compared; "" where it cannot be read."""
+    try:
+        known = json.loads((folder / "model.json").read_bytes())
+    except (OSError, ValueError):
+        return ""
+    return json.dumps(known.get("preprocessing"), sort_keys=True) if isinstance(known, dict) else ""
+
+
+def store(
+    database: Database,
+    settings: Settings,
+    prepared: Prepared,
+    name: str,
+    *,
+    replace: bool = False,
+    dry_run: bool = False,
+    yes: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write the Network as ``name`` and keep the saved model under the home; the counts of what the database holds.
+
+    Raises:
+        ConflictError: the name exists with other inputs, or somebody writes it now.
+    """
+    from cnngraph.database.writer import write_network
+    from cnngraph.network.sizes import estimate
+
+    progress = progress or Quiet()
+    size = estimate(prepared.network)
+    progress.note(
+        f"{name} has {size['nodes']:,} nodes and {size['relationships']:,} relationships: "
+        f"about {size['gigabytes']:.2f} GB and {size['minutes']:.1f} minutes in the database."
+    )
+    folder = _own_folder(saved_folder(settings, split_key(name, settings.owner)), prepared)
+    if not dry_run and not folder.exists():
+        # The name of the folder says its content, so that no model's file is ever overwritten by another's.
+        part = Path(tempfile.mkdtemp(prefix=".part-", dir=_made(folder.parent)))
+        shutil.copytree(prepared.model, part, dirs_exist_ok=True)
+        part.replace(folder)
+    counts = write_network(
+        database,
+        prepared.network,
+        name,
+        artifact=str(folder),
+        sha256=prepared.sha256,
+        replace=replace,
+        dry_run=dry_run,
+        yes=yes,
+        progress=progress,
+    )
+    return counts | {"images_from": prepared.images_from.as_json() if prepared.images_from else None}
+
+
+def write_bundle(prepared: Prepared, folder: Path) -> None:
+    """Write the Network and the saved model as one folder that travels."""
+    from cnngraph.network.bundle import write_bundle as write
+
+    write(prepared.network, folder, model=prepared.model)
+
+
+def from_bundle(path: str) -> Prepared:
+    """Read what :func:`write_bundle` wrote.
+
+    Raises:
+        NotFoundError: there is no such folder. ModelError: the folder is no bundle. SpecError: it contradicts itself.
+    """
+    from cnngraph.models.misnamed import not_a_model
+    from cnngraph.network.bundle import read_bundle
+
+    folder = Path(path)
+    if folder.is_file():
+        raise not_a_model(folder)
+    if not folder.is_dir():
+        raise NotFoundError(
+            f"There is no bundle {path}.", "For a model and data: cnngraph ingest MODEL --data D --name N"
+        )
+    if not (folder / "network.json").is_file():
+        raise ModelError(
+            f"{path} is no bundle: it has no network.json.",
+            "For a model and data: cnngraph ingest MODEL --data D --name N",
+        )
+    network = read_bundle(folder)
+    return Prepared(network, folder / "model", str(network.details.inputs["weights_sha256"]))
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

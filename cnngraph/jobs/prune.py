@@ -1,0 +1,351 @@
+"""From a plan to a stored model: rebuild, verify, reconstruct, retrain beside the control, evaluate, store.
+
+Every stage leaves its result in a work folder named by a hash of the inputs, so that an interrupted prune goes on where
+it was: ``slim/`` (the verified net), ``retrain/`` and ``control/`` (a checkpoint, then the trained net). Nets are read
+back from there even when nothing interrupted: what comes out never depends on that.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import shutil
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnngraph import __version__
+from cnngraph.console import Progress, Quiet, warn
+from cnngraph.errors import PlanError, VerificationError
+from cnngraph.files import write_text
+from cnngraph.jobs.agreement import compare_with_old, tell_agreement
+from cnngraph.jobs.baseline import settings_of, train_net
+from cnngraph.jobs.drop import drop_found
+from cnngraph.jobs.read_back import json_file
+from cnngraph.jobs.subject import Subject
+from cnngraph.origin import get_origin
+from cnngraph.plan import Plan
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from cnngraph.datasets.registry import Data
+    from cnngraph.surgery.layers.refit import Refitted
+    from cnngraph.training.fit import Recipe
+    from cnngraph.training.own_trainer import OwnTrainer
+
+__all__ = ["FIGURES", "Pruned", "Retraining", "figures", "proof_images", "prune", "work_folder"]
+
+
+# What is known of a net; accuracy, precision and recall (macro) are of the test images, ``images_from`` says which.
+FIGURES = (
+    "accuracy",
+    "precision",
+    "recall",
+    "near_chance",
+    "images",
+    "images_from",
+    "epoch_seconds",
+    "latency_ms",
+    "parameters",
+    "macs",
+)
+_PROOF_IMAGES = 8  # real ones that slim and masked net are compared on, besides random ones
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """How the slim net is trained.
+
+    Attributes:
+        recipe: as for a baseline; ``None`` trains nothing.
+        reconstruct: refit the layers that read removed filters before that.
+        control: train the unpruned net too, for as long.
+        trainer: the user's own function, for both nets; ``None``: our own loop.
+    """
+
+    recipe: Recipe | None
+    control: bool = True
+    device: str = "auto"
+    seed: int = 0
+    trainer: OwnTrainer | None = None
+    reconstruct: bool = False
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A pruned, verified and evaluated net that is not stored yet.
+
+    Attributes:
+        result: the JSON of ``prune`` without its names. The epoch time of ``before`` is the control's where there is
+            one (same recipe, machine and hour as ``after``), else what the old net's own training took.
+        subject: the new net with its data; its training is the retraining, without one that of the old net.
+        joins: relative error of each layer that was refitted by least squares.
+        gone: convs that are out of the new net, by module: those of the plan and of its blocks, and what went along.
+        folder: the work folder; remove it when everything is stored.
+    """
+
+    subject: Subject
+    plan: Plan
+    result: dict[str, Any]
+    joins: dict[str, float]
+    gone: tuple[str, ...]
+    folder: Path
+
+
+def work_folder(work: Path, subject: Subject, plan: Plan, retraining: Retraining) -> Path:
+    """The folder under ``work`` in which this very prune leaves its stages; the same inputs name the same folder."""
+    return work / _digest(subject, plan, retraining)
+
+
+def prune(
+    subject: Subject, plan: Plan, retraining: Retraining, *, folder: Path, progress: Progress | None = None
+) -> Pruned:
+    """Carry out ``plan`` on ``subject``, which was opened as a sound one: a net that is random was refused there.
+
+    Args:
+        folder: what :func:`work_folder` names.
+
+    Raises:
+        ModelError: the net cannot be trained, and is to be.
+        PlanError: the plan does not fit the net. VerificationError: the rebuilt net failed its proof; nothing is kept.
+    """
+    from cnngraph.training.fitness import require_trainable
+
+    progress = progress or Quiet()
+    if retraining.reconstruct and not plan.filters:
+        raise PlanError(
+            "The plan removes no filters, so there is nothing to reconstruct.",
+            "Layers at the gap of a removed layer are refitted by --init least-squares.",
+        )
+    if retraining.recipe is not None and retraining.trainer is None:
+        require_trainable(subject.model, subject.data.train)  # said before the long work
+    folder.mkdir(parents=True, exist_ok=True)
+    slim, report = _rebuilt(subject, plan, retraining, folder, progress)
+    tell_agreement(report["agreement"], report["joins"], plan, progress)
+    before = figures(subject.model, subject, retraining.device, progress, "the net before")
+    training = dict(subject.training)
+    before["epoch_seconds"] = training.pop("epoch_seconds", None)  # of the old net, not of the new one
+    control: dict[str, Any] | None = None
+    epoch_seconds = None
+    if retraining.recipe is not None:
+        slim, epoch_seconds = _trained(
+            slim, subject, retraining, folder / "retrain", "Retraining the pruned net", progress
+        )
+        training = settings_of(retraining.recipe, retraining.trainer) | {"epoch_seconds": epoch_seconds}
+        if retraining.control:
+            kept, seconds = _trained(
+                subject.model, subject, retraining, folder / "control", "Training the control", progress
+            )
+            control = figures(kept, subject, retraining.device, progress, "the control") | {"epoch_seconds": seconds}
+            before["epoch_seconds"] = seconds
+    after = figures(slim, subject, retraining.device, progress, "the new net") | {"epoch_seconds": epoch_seconds}
+    _latencies(subject, slim, before, after, control, retraining.device, progress)
+    result = {
+        "removed": plan.removed,
+        "filters": plan.filters,
+        "verified": report["verified"],
+        "agreement": report["agreement"],
+        "before": before,
+        "after": after,
+        "control": control,
+        "drop": drop_found(subject, slim, plan, retraining.device, progress),
+    }
+    trained = subject.trained or retraining.recipe is not None
+    new = replace(subject, model=slim, training=training, trained=trained)
+    return Pruned(new, plan, result, report["joins"], tuple(report.get("gone", ())), folder)
+
+
+def figures(model: nn.Module, subject: Subject, device: str, progress: Progress, what: str) -> dict[str, Any]:
+    """:data:`FIGURES` without the times, which are still to come; accuracy near chance is said.
+
+    Args:
+        what: the net, in words.
+    """
+    from cnngraph.network.graph import follow
+    from cnngraph.training.chance import near_chance
+    from cnngraph.training.evaluate import evaluate
+
+    progress.start(f"Evaluating {what} on the test images")
+    found = evaluate(model, subject.data.test, device=device)
+    useless = near_chance(found)
+    if useless:
+        warn(f"{what}: {useless}")
+    graph = follow(model, subject.input_shape)
+    return {
+        "accuracy": found.accuracy,
+        "precision": found.precision,
+        "recall": found.recall,
+        "near_chance": useless is not None,
+        "images": found.images,
+        "images_from": subject.images_from("test", found.images).as_json(),
+        "epoch_seconds": None,
+        "latency_ms": None,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "macs": sum(layer.macs for layer in graph.layers),
+    }
+
+
+def proof_images(data: Data, seed: int) -> Tensor | None:
+    """Real images (8, channels, height, width) for :func:`cnngraph.surgery.verify.verify`; ``None`` of too few."""
+    from cnngraph.datasets.registry import loader
+
+    images, _ = next(iter(loader(data.train, batch_size=_PROOF_IMAGES, seed=seed)))
+    # With fewer a norm may see too few places for train mode.
+    return images if len(images) == _PROOF_IMAGES else None
+
+
+def _rebuilt(
+    subject: Subject, plan: Plan, retraining: Retraining, folder: Path, progress: Progress
+) -> tuple[nn.Module, dict[str, Any]]:
+    """The slim net and what is known of it; read back where an earlier run got this far."""
+    from cnngraph.datasets.registry import loader
+    from cnngraph.surgery import saved
+    from cnngraph.surgery.apply import apply_with_report
+    from cnngraph.surgery.rehearsal import rehearse
+    from cnngraph.surgery.verify import verify
+
+    done = folder / "slim.json"
+    if done.is_file():
+        progress.note("An earlier run got as far as a verified net: going on from there.")
+        slim, known = saved.read_saved(folder / "slim").model, json_file(done)
+        if "agreement" not in known:  # left by a version that did not compare them
+            known["agreement"] = compare_with_old(subject, slim, retraining.device, progress)
+        return slim, known
+    progress.start("Rehearsing the plan")
+    rehearse(subject.model, plan, input_shape=subject.input_shape)
+    progress.start("Rebuilding")
+    seed = retraining.seed
+    slim, report = apply_with_report(
+        subject.model, plan, loader=loader(subject.data.train, seed=seed, shuffle=True), seed=seed, progress=progress
+    )
+    progress.start("Verifying")
+    real = proof_images(subject.data, seed)
+    proof = verify(subject.model, slim, plan, input_shape=subject.input_shape, images=real, repeatable=True)
+    if not proof.ok:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise VerificationError(
+            f"The rebuilt net failed its proof: {'; '.join(proof.failures)}.",
+            "Nothing was stored. Remove other layers.",
+        )
+    known = {
+        "verified": {
+            "max_abs_diff": proof.max_abs_diff,
+            "train_forward": proof.train_forward,
+            "save_load": proof.save_load,
+            "export": proof.export,
+        },
+        "joins": report.errors,
+        "gone": report.removed,
+    }
+    notes = list(report.notes)
+    if retraining.reconstruct:
+        for found in _reconstructed(subject, slim, plan, seed, progress):
+            if found.relative_error is None:
+                notes.append(f"{found.join.layer} was not reconstructed: {found.reason}.")
+            else:
+                known["joins"][found.join.layer] = found.relative_error
+    _save(slim, subject, folder / "slim", trained=False)
+    slim = saved.read_saved(folder / "slim").model
+    known["agreement"] = compare_with_old(subject, slim, retraining.device, progress)
+    write_text(done, json.dumps(known | {"notes": notes}, indent=2))
+    for note in notes:
+        progress.note(note)
+    return slim, known
+
+
+def _reconstructed(
+    subject: Subject, slim: nn.Module, plan: Plan, seed: int, progress: Progress
+) -> tuple[Refitted, ...]:
+    from cnngraph.datasets.registry import loader
+    from cnngraph.surgery.reconstruct import reconstruct
+
+    images = loader(subject.data.train, seed=seed, shuffle=True)
+    return reconstruct(
+        subject.model, slim, plan, loader=images, input_shape=subject.input_shape, seed=seed, progress=progress
+    )
+
+
+def _trained(
+    model: nn.Module, subject: Subject, retraining: Retraining, folder: Path, what: str, progress: Progress
+) -> tuple[nn.Module, float]:
+    """``model`` trained (a copy: the net that came in stays as it is) and its mean seconds an epoch."""
+    from cnngraph.surgery import saved
+
+    done = folder / "done.json"
+    if not done.is_file():
+        assert retraining.recipe is not None
+        tuned = copy.deepcopy(model)
+        progress.note(what)
+        folder.mkdir(exist_ok=True)
+        took = train_net(
+            tuned,
+            subject.data,
+            retraining.recipe,
+            retraining.trainer,
+            device=retraining.device,
+            checkpoint=folder / "checkpoint.safetensors",
+            progress=progress,
+        )
+        _save(tuned, subject, folder / "model", trained=True)
+        write_text(done, json.dumps({"epoch_seconds": took.epoch_seconds}))
+    # Read back, the net lies in memory as the old one does: a layout chosen for training would decide the latency.
+    return saved.read_saved(folder / "model").model, float(json_file(done)["epoch_seconds"])
+
+
+def _latencies(
+    subject: Subject,
+    slim: nn.Module,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    control: dict[str, Any] | None,
+    device: str,
+    progress: Progress,
+) -> None:
+    """Both nets in turn, so that a drift of the machine meets them alike; the control has the old net's structure."""
+    from cnngraph.training.latency import latency_ms
+
+    progress.start("Measuring latency")
+    found = latency_ms({"before": subject.model, "after": slim}, subject.input_shape, device=device)
+    before["latency_ms"], after["latency_ms"] = found["before"], found["after"]
+    if control is not None:
+        control["latency_ms"] = found["before"]
+
+
+def _save(model: nn.Module, subject: Subject, folder: Path, *, trained: bool) -> None:
+    from cnngraph.surgery import saved
+
+    saved.save(
+        model,
+        folder,
+        preprocessing=subject.preprocessing,
+        classes=subject.data.classes,
+        dataset=subject.choice.name,
+        trained=trained,
+    )
+
+
+def _digest(subject: Subject, plan: Plan, retraining: Retraining) -> str:
+    """Names the inputs: program, model, its weights, what goes and how, the data, the training and where it runs."""
+    from cnngraph.training.execution import pick_device
+
+    origin = get_origin(subject.model)
+    inputs = {
+        "cnngraph": __version__,
+        "model": plan.model,
+        "weights": subject.sha256,
+        "origin": origin.model_dump(mode="json") if origin else None,
+        "removes": [[removal.kind, removal.layer, removal.filters] for removal in plan.removes],
+        "init": plan.init,
+        "data": subject.choice.model_dump(),
+        "preprocessing": subject.preprocessing.model_dump(mode="json"),
+        "split": subject.split.sha256 if subject.split else None,
+        "training": asdict(retraining.recipe) if retraining.recipe else None,
+        "trainer": [retraining.trainer.name, retraining.trainer.sha256] if retraining.trainer else None,
+        "device": str(pick_device(retraining.device)),
+        "seed": retraining.seed,
+        "control": retraining.control,
+        "reconstruct": retraining.reconstruct,
+    }
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,177 @@
+"""A prune that travels: the bundle of the new net and, in ``pruning.json``, how it came to be.
+
+    BUNDLE/network.json, *.parquet, model/     the new net, see cnngraph.network.bundle
+    BUNDLE/pruning.json                        the plan, whose net it was carried out on, the figures
+
+A machine without a database writes it (``prune FILE --to-bundle``), ``ingest BUNDLE`` stores model and lineage.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cnngraph.console import Progress
+from cnngraph.errors import NotFoundError, SpecError
+from cnngraph.files import write_text
+from cnngraph.jobs import ingest as ingesting
+from cnngraph.jobs.naming import place
+from cnngraph.jobs.record import record, record_alone
+from cnngraph.plan import Plan
+from cnngraph.settings import Settings
+
+if TYPE_CHECKING:
+    from cnngraph.database.connection import Database
+
+__all__ = ["Card", "is_pruned_bundle", "read_card", "store", "write"]
+
+FORMAT, VERSION = "cnngraph-pruning", 3
+_CARD = "pruning.json"
+
+
+class Card(BaseModel):
+    """What ``pruning.json`` holds.
+
+    Attributes:
+        plan: that was carried out; its ``model`` is the parent's key, "" where the plan was made without a database.
+        parent_sha256, sha256: of the weights of the old net and of the new one.
+        verified, agreement, before, after, control: as in the JSON of ``prune``; before version 3 no agreement.
+        joins: relative error by layer. gone: as in :class:`cnngraph.jobs.prune.Pruned`; version 1 had none.
+        device, seed: of the evaluations.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: str = FORMAT
+    version: int = VERSION
+    plan: Plan
+    parent_sha256: str
+    sha256: str
+    verified: dict[str, Any]
+    agreement: dict[str, Any] | None = None
+    before: dict[str, Any]
+    after: dict[str, Any]
+    control: dict[str, Any] | None
+    joins: dict[str, float]
+    gone: tuple[str, ...] = ()
+    device: str
+    seed: int
+
+
+def write(prepared: ingesting.Prepared, card: Card, folder: Path) -> None:
+    """Write the bundle, whole or not at all; ``folder`` must not be there."""
+    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    try:
+        ingesting.write_bundle(prepared, part)
+        write_text(part / _CARD, card.model_dump_json(indent=2) + "\n")
+        part.replace(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def is_pruned_bundle(folder: str | Path) -> bool:
+    """Whether the bundle tells of a prune."""
+    return (Path(folder) / _CARD).is_file()
+
+
+def read_card(folder: str | Path, prepared: ingesting.Prepared) -> Card:
+    """How the net of the bundle ``prepared`` was pruned.
+
+    Raises:
+        SpecError: the card is damaged, newer than this program, or another net's.
+    """
+    path = Path(folder) / _CARD
+    hint = "Write the bundle again with cnngraph prune FILE --to-bundle, or fetch an undamaged copy."
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and isinstance(content.get("version"), int) and content["version"] > VERSION:
+            raise SpecError(f"{path} was written by a newer cnngraph.", "Install a newer cnngraph.")
+        card = Card.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SpecError(f"{path} is damaged: {where}: {first['msg']}.", hint) from error
+    except (ValueError, OSError, RecursionError) as error:
+        raise SpecError(f"{path} is damaged: it is not JSON.", hint) from error
+    if card.format != FORMAT or card.sha256 != prepared.sha256:
+        raise SpecError(f"{path} is the card of another net.", hint)
+    return card
+
+
+def store(
+    db: Database,
+    settings: Settings,
+    prepared: ingesting.Prepared,
+    card: Card,
+    *,
+    name: str | None,
+    without_parent: bool,
+    dry_run: bool,
+    yes: bool,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Store the new model, its PruningRun, lineage and evaluations; the same call again finishes or writes nothing.
+
+    Args:
+        name: of the new model; ``None``: PARENT-pruned, with a number where that is another model.
+        without_parent: where the parent is not in the database, store the model and its evaluation alone.
+
+    Returns:
+        What ``ingest`` returns, and ``pruned_from`` and ``run`` (both ``None`` without the parent).
+
+    Raises:
+        NotFoundError: the parent is not in the database. PlanError: it lacks what the plan removes (filters, where it
+            was ingested without feature maps). ConflictError: ``name`` is another model.
+    """
+    from cnngraph.database.fingerprint import fingerprint
+    from cnngraph.database.removals import removal_rows
+
+    parent = _parent(db, card)
+    if parent is None and not without_parent:
+        raise _missing(db, card)
+    plan = card.plan.model_copy(update={"model": parent or ""})
+    if parent is not None:
+        removal_rows(db, plan)  # what the graph cannot say is refused before anything is written
+    origin = parent or card.plan.model or f"{db.owner}/{prepared.network.details.architecture.rpartition(':')[2]}"
+    data = prepared.network.details.inputs.get("data")
+    chosen = place(
+        db,
+        f"{origin.split('/')[-1][:90]}-pruned",
+        name,
+        sha256=prepared.sha256,
+        data=data,
+        fingerprint=fingerprint(prepared.network),
+    )
+    counts = ingesting.store(db, settings, prepared, chosen.name, dry_run=dry_run, yes=yes, progress=progress)
+    of: dict[str, Any] = {"data": data, "seed": card.seed, "device": card.device}
+    run = None
+    if not dry_run and parent is None:
+        record_alone(db, chosen.key, card.model_dump(), **of)
+    elif not dry_run:
+        run = record(db, plan, chosen.key, card.model_dump(), gone=card.gone, **of)
+    return counts | {"pruned_from": parent, "run": run}
+
+
+def _parent(db: Database, card: Card) -> str | None:
+    """The model that the plan names if it has the weights that were pruned, else any model that has them."""
+    from cnngraph.database import adoption
+
+    found = adoption.models_of_weights(db, card.parent_sha256)
+    return card.plan.model if card.plan.model in found else next(iter(found), None)
+
+
+def _missing(db: Database, card: Card) -> NotFoundError:
+    from cnngraph.database import catalogue
+
+    named = card.plan.model
+    other = f"; {named} has other weights" if named and catalogue.properties(db, named) else ""
+    return NotFoundError(
+        f"The net that this one was pruned from{f', {named},' if named and not other else ''} is not in the database "
+        f"(weights sha256 {card.parent_sha256[:12]}{other}).",
+        "Ingest it first: cnngraph ingest SAVED --data D --name N; or add --without-parent.",
+    )

@@ -1,0 +1,122 @@
+"""The HTML page of a pruned model, from what the database holds about it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.errors import NotFoundError
+from cnngraph.jobs.agreement import in_words
+from cnngraph.jobs.record import agreement_of
+from cnngraph.jobs.stored import Stored
+from cnngraph.plan import Plan
+
+if TYPE_CHECKING:
+    from cnngraph.database.connection import Database
+
+__all__ = ["QUERIES", "pasteable", "pruning_of", "remarks_on", "write_report"]
+
+QUERIES = ("overview", "layers-by-theta", "before-after")
+
+
+def pasteable(child: str, parent: str) -> list[tuple[str, str]]:
+    """(title, Cypher to paste) of the queries that show a pruning best; the decision is about the parent."""
+    from cnngraph.database import queries
+
+    about = {"overview": parent, "layers-by-theta": parent, "before-after": child}
+    titles = {one.stem: one.title for one in queries.saved()}
+    return [(titles[stem], queries.query_text(stem, about[stem], {})) for stem in QUERIES]
+
+
+def pruning_of(db: Database, key: str) -> tuple[Plan, dict[str, Any]]:
+    """The executed plan that made ``key``, and the result as ``prune`` gives it.
+
+    Raises:
+        NotFoundError: the model was not made by a prune, or what it was made from is not there any more: the hint says
+            what is still known. Or the prune was interrupted before it had stored everything.
+    """
+    from cnngraph.database import lineage
+    from cnngraph.database.fingerprint import json_property
+
+    found = lineage.lineage(db, key)
+    parent = next((row for row in found["ancestors"] if row["steps"] == 1 and row["run"]), None)
+    if parent is None:
+        raise _without_parent(db, key, found["evaluations"])
+    plan = lineage.read_pruning_run(db, parent["run"])
+    mine, old = (lineage.evaluations_of(db, one, run=parent["run"], child=key) for one in (key, parent["model"]))
+    after = next((row for row in mine if not row["control"]), None)
+    before = next((row for row in old if not row["control"]), None)
+    if after is None or before is None:
+        raise NotFoundError(
+            f"The evaluations of the prune that made {key} are not in the database.",
+            "It was interrupted while it stored them: repeat the same cnngraph prune, which goes on.",
+        )
+    control = next((row for row in old if row["control"]), None)
+    return plan, {
+        "model": parent["model"],
+        "new_model": key,
+        "run": parent["run"],
+        "removed": plan.removed,
+        "filters": plan.filters,
+        "verified": json_property(after, "verified", node="Evaluation"),
+        "agreement": agreement_of(after),
+        "before": before,
+        "after": after,
+        "control": control,
+    }
+
+
+def remarks_on(result: Mapping[str, Any]) -> list[str]:
+    """Which images the figures of a prune are of, and what the cut did to the answers: sentences."""
+    from cnngraph.reporting.page import judged_on
+
+    answers = in_words(result["agreement"]) if result.get("agreement") else ""
+    return [sentence for sentence in (judged_on(result), answers) if sentence]
+
+
+def _without_parent(db: Database, key: str, evaluations: Sequence[Mapping[str, Any]]) -> NotFoundError:
+    """What there is to say of a model that no PruningRun has made: perhaps one that went with its parent has."""
+    from cnngraph.database import catalogue
+
+    name = key.split("/")[-1]
+    own = Stored(key, catalogue.properties(db, key))
+    plans = own.origin.plans if own.origin else ()
+    if not plans:
+        return NotFoundError(
+            f"{key} was not made by a prune, so there is nothing to report.", f"Try: cnngraph lineage {name}"
+        )
+    known = [f"it lost {textwrap.shorten(plans[-1].in_words, 80, placeholder=' ...')}"]
+    if evaluations and evaluations[-1].get("accuracy") is not None:
+        known.append(f"its accuracy is {evaluations[-1]['accuracy']:.1%}")
+    if own.properties.get("parameters") is not None:
+        known.append(f"it has {own.properties['parameters']:,} parameters")
+    return NotFoundError(
+        f"The model that {key} was pruned from is not in the database, nor is the decision, which went with it.",
+        f"Still known: {', '.join(known)}. See: cnngraph show {name}",
+    )
+
+
+def write_report(db: Database, key: str, out: Path, commands: Sequence[str] = ()) -> tuple[str, Path]:
+    """Write the page of the pruned model ``key``; returns its verdict and its path.
+
+    Raises:
+        NotFoundError: there is no such model, or there is nothing to report; see :func:`pruning_of`.
+    """
+    from cnngraph.reporting.page import verdict, write_page
+
+    plan, result = pruning_of(db, key)
+    sentence = verdict(result)
+    write_page(
+        out,
+        title=f"{key}: {result['model']} without {textwrap.shorten(plan.in_words, 120, placeholder=' ...')}",
+        plan=plan,
+        result=result,
+        sentence=sentence,
+        remarks=remarks_on(result),
+        commands=commands,
+        queries=pasteable(key, result["model"]),
+        browser=f"{db.http}/browser/" if db.http else None,
+    )
+    return sentence, out

@@ -1,0 +1,126 @@
+"""A model of the database, opened far enough to decide about it or to rebuild it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.errors import ModelError
+from cnngraph.jobs.data_choice import DataChoice
+from cnngraph.jobs.ingest import Mapping
+from cnngraph.jobs.read_back import understood
+
+if TYPE_CHECKING:
+    from cnngraph.database.connection import Database
+    from cnngraph.origin import Origin, Preprocessing
+
+__all__ = ["OtherData", "Stored", "other_data", "stored"]
+
+
+@dataclass(frozen=True)
+class OtherData:
+    """Data named on the command line instead of the data that the model was ingested with."""
+
+    name: str | None = None
+    root: str | None = None
+
+
+def other_data(name: str | None, root: Path | None) -> OtherData:
+    """What was typed as ``--data`` and ``--data-root``."""
+    return OtherData(name, str(root.resolve()) if root else None)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A model of the database, as far as a decision needs it."""
+
+    key: str
+    properties: dict[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        """The folder of its saved model.
+
+        Raises:
+            ModelError: it has none (an import, a live net), or the folder is gone.
+        """
+        artifact = self.properties.get("artifact")
+        if not artifact:
+            raise ModelError(
+                f"{self.key} has no saved model: it can be planned, not rebuilt.",
+                "Ingest it from a saved model (cnngraph ingest DIR), or rebuild in Python: cg.apply(model, plan).",
+            )
+        if not (Path(artifact) / "model.json").is_file():
+            raise ModelError(
+                f"The saved model of {self.key} is not at {artifact}.",
+                "Run this where it was ingested, or ingest it again.",
+            )
+        return Path(artifact)
+
+    @property
+    def origin(self) -> Origin | None:
+        """How it is built, by the recipe in the graph; ``None`` where it has none (an import).
+
+        Raises:
+            ModelError: the recipe was changed by hand, or a newer cnngraph wrote it. SpecError: it is no JSON object.
+        """
+        from cnngraph.database.fingerprint import details_of
+        from cnngraph.origin import Origin
+
+        recipe = details_of(self.properties).recipe
+        return understood(Origin, recipe, self._in_graph("recipe")) if recipe else None
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """How it wants its images; ``None`` where that is not known. Raises as :attr:`origin`."""
+        from cnngraph.database.fingerprint import details_of
+        from cnngraph.origin import Preprocessing
+
+        known = details_of(self.properties).preprocessing
+        return understood(Preprocessing, known, self._in_graph("preprocessing")) if known else None
+
+    @property
+    def recipe(self) -> str:
+        """The digest of its origin: which structure a plan for it is for; "" where it has none. Raises as that."""
+        origin = self.origin
+        return origin.digest if origin else ""
+
+    @property
+    def mapping(self) -> Mapping:
+        """How it was mapped: what is made of it is mapped the same way. Raises as :attr:`origin`."""
+        return Mapping.of(self._inputs, self._in_graph("mapping"))
+
+    def data(self, other: OtherData) -> DataChoice:
+        """The data that it was ingested with, or what was typed instead.
+
+        Raises:
+            ModelError: neither is there, or what is known of them was changed by hand. SpecError: it is no JSON object.
+        """
+        known = self._inputs.get("data")
+        if not known and other.name is None:
+            raise ModelError(f"It is not known which data {self.key} was ingested with.", "Name it: --data D")
+        choice = understood(DataChoice, known or {"name": other.name}, self._in_graph("data"))
+        return choice.replaced(other.name, other.root)
+
+    @property
+    def _inputs(self) -> dict[str, Any]:
+        from cnngraph.database.fingerprint import json_property
+
+        return json_property(self.properties, "inputs")
+
+    def _in_graph(self, what: str) -> str:
+        return f"The {what} of {self.key} in the graph"
+
+
+def stored(db: Database, name: str) -> Stored:
+    """The complete model of that name.
+
+    Raises:
+        NotFoundError: there is none. ConflictError: it is still loading.
+    """
+    from cnngraph.database import catalogue
+
+    key = catalogue.resolve(db, name)
+    catalogue.require_complete(db, key)
+    return Stored(key, catalogue.properties(db, key))

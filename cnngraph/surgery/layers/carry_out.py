@@ -1,0 +1,187 @@
+"""Carries an incision out on a deep copy of the user's net: modules are replaced, its class and its forward stay."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from zlib import crc32
+
+import torch
+from torch import Tensor, nn
+
+from cnngraph.randomness import seeded
+from cnngraph.surgery.channels.filters import copied
+from cnngraph.surgery.layers.incision import Filling, Incision, Renorm, Resize
+from cnngraph.surgery.layers.passage import Adapter, Copy, Nothing, Open
+from cnngraph.surgery.layers.residual import Residual
+
+__all__ = ["carry_out", "renew", "renew_everything"]
+
+
+def carry_out(model: nn.Module, incision: Incision, seed: int) -> nn.Module:
+    """A copy of ``model`` after ``incision``; resized layers keep the slices of their weights that fit."""
+    slim = copied(model)
+    for path, resize in incision.resized.items():
+        _put(slim, path, _resized(slim.get_submodule(path), resize, seed + crc32(path.encode())))
+        if resize.norm is not None:
+            fitting = model.get_submodule(resize.norm_of or resize.norm)
+            norm = copy.deepcopy(fitting) if resize.norm_of else _fresh_norm(fitting, resize.outputs)
+            _put(slim, resize.norm, norm)
+    for path, renorm in incision.renormed.items():
+        _put(slim, path, _renormed(model.get_submodule(path), renorm))
+    for path, passage in incision.passages.items():
+        old = model.get_submodule(path)
+        _put(slim, path, _in_the_place(path, old, copy.deepcopy(passage), incision))
+    for path in incision.silenced:
+        _put(slim, path, nn.Identity())
+    for block in incision.blocks:
+        _put(slim, block.name, _without_branch(slim, block, rectified=block.name in incision.rectified))
+    return slim
+
+
+def _in_the_place(path: str, old: nn.Module, passage: nn.Module, incision: Incision) -> nn.Module:
+    """What stands at ``path``, where ``old`` was: the passage, an adapter behind it, or what stands for nothing."""
+    if path in incision.opened:
+        return Open()
+    if path in incision.left_out:
+        return Nothing(incision.left_out[path], passage)
+    if path in incision.adapters:
+        return _adapter(old, passage, incision.adapters[path])
+    return passage
+
+
+def _adapter(old: nn.Module, passage: nn.Module, filling: Filling) -> nn.Module:
+    with seeded(0):  # a conv draws weights when it is made
+        adapter: nn.Module = Adapter(filling.inputs, filling.outputs)
+    weight = next(old.parameters())
+    adapter = adapter.to(weight.device, weight.dtype).requires_grad_(weight.requires_grad)
+    if isinstance(passage, nn.Identity | Copy):
+        return adapter
+    return nn.Sequential(OrderedDict(passage=passage, adapter=adapter))
+
+
+def renew(module: nn.Module, seed: int) -> None:
+    """Give ``module`` new weights by its own ``reset_parameters``; the global random state stays as it was."""
+    with seeded(seed):
+        module.reset_parameters()  # type: ignore[operator]
+
+
+def renew_everything(model: nn.Module, seed: int) -> list[str]:
+    """New weights for the whole net; returns the parameters that no module knows how to renew.
+
+    Convs and dense layers start as He et al. 2015 (``fan_in``, bias 0), so that a deep net without norm still learns;
+    other modules by their own ``reset_parameters``.
+    """
+    known: set[int] = set()
+    for path, module in model.named_modules():
+        own = list(module.parameters(recurse=False))
+        if not own or not hasattr(module, "reset_parameters"):
+            continue
+        known.update(map(id, own))
+        renew(module, seed + crc32(path.encode()))
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            with seeded(seed + crc32(path.encode())), torch.no_grad():
+                nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+                if module.bias is not None:
+                    module.bias.zero_()
+    return [name for name, parameter in model.named_parameters() if id(parameter) not in known]
+
+
+def _put(model: nn.Module, path: str, module: nn.Module) -> None:
+    """Put ``module`` in the place of the one at ``path``, under every name that this one has."""
+    old = model.get_submodule(path)
+    module.train(old.training)
+    for parent in list(model.modules()):
+        for name, child in list(parent._modules.items()):  # named_children() tells one name alone
+            if child is old:
+                setattr(parent, name, module)
+
+
+def _resized(module: nn.Module, resize: Resize, seed: int) -> nn.Module:
+    """``module`` with other widths: new weights by ``seed``, the slices that fit from the old ones."""
+    assert isinstance(module, nn.Conv2d | nn.Linear)
+    old_weight, old_bias = module.weight, module.bias
+    twin = copy.deepcopy(module)
+    if isinstance(twin, nn.Conv2d):
+        twin.in_channels, twin.out_channels = resize.inputs, resize.outputs
+        shape: tuple[int, ...] = (resize.outputs, resize.inputs, *twin.kernel_size)
+    else:
+        twin.in_features, twin.out_features = resize.inputs, resize.outputs
+        shape = (resize.outputs, resize.inputs)
+    twin.weight = nn.Parameter(torch.empty(shape, dtype=old_weight.dtype), requires_grad=old_weight.requires_grad)
+    if old_bias is not None:
+        empty = torch.empty(resize.outputs, dtype=old_bias.dtype)
+        twin.bias = nn.Parameter(empty, requires_grad=old_bias.requires_grad)
+    renew(twin, seed)
+    twin.to(old_weight.device)
+    with torch.no_grad():
+        old, new = _as_maps(old_weight, resize, 0), _as_maps(twin.weight, resize, 1)
+        before, after = 0, 0
+        for was, now in resize.pieces or ((old.shape[1], new.shape[1]),):
+            target, source = _common(new.narrow(1, after, now), old.narrow(1, before, was))
+            target.copy_(source)
+            before, after = before + was, after + now
+        if old_bias is not None and twin.bias is not None:
+            kept = min(len(old_bias), len(twin.bias))
+            twin.bias[:kept] = old_bias[:kept]
+    return twin
+
+
+def _as_maps(weight: Tensor, resize: Resize, after: int) -> Tensor:
+    """A dense layer's weight as (outputs, channels, height, width), where it reads flattened maps."""
+    return weight if resize.maps is None else weight.view(weight.shape[0], *resize.maps[after])
+
+
+def _common(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Views of the parts that both have: the first channels, the middle of the map."""
+    for axis in range(a.dim()):
+        kept = min(a.shape[axis], b.shape[axis])
+        a, b = (t.narrow(axis, (t.shape[axis] - kept) // 2 if axis > 1 else 0, kept) for t in (a, b))
+    return a, b
+
+
+def _fresh_norm(norm: nn.Module, width: int) -> nn.Module:
+    """A norm like ``norm`` for ``width`` channels, at its start: mean 0, variance 1."""
+    twin = copy.deepcopy(norm)
+    for name, tensor in (*twin.named_parameters(recurse=False), *twin.named_buffers(recurse=False)):
+        if tensor.dim() != 1:
+            continue
+        grown = tensor.detach().new_zeros(width)
+        setattr(twin, name, nn.Parameter(grown, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else grown)
+    for attribute in ("num_features", "num_channels"):
+        if hasattr(twin, attribute):
+            setattr(twin, attribute, width)
+    twin.reset_parameters()  # type: ignore[operator]
+    return twin
+
+
+def _renormed(norm: nn.Module, renorm: Renorm) -> nn.Module:
+    """``norm`` for other channels: those of each piece that are still there keep theirs, new ones start fresh."""
+    twin = _fresh_norm(norm, renorm.channels)
+    old = dict((*norm.named_parameters(recurse=False), *norm.named_buffers(recurse=False)))
+    new = dict((*twin.named_parameters(recurse=False), *twin.named_buffers(recurse=False)))
+    with torch.no_grad():
+        for name, tensor in new.items():
+            if tensor.dim() != 1:
+                tensor.copy_(old[name])
+                continue
+            before = after = 0
+            for was, now in renorm.pieces:
+                kept = min(was, now)
+                tensor[after : after + kept] = old[name][before : before + kept]
+                before, after = before + was, after + now
+    return twin
+
+
+def _without_branch(model: nn.Module, block: Residual, *, rectified: bool) -> nn.Module:
+    """What stays of a block: its shortcut and what follows its sum, under their old names."""
+    home = model.get_submodule(block.name)
+    kept: OrderedDict[str, nn.Module] = OrderedDict()
+    for name, part in block.pieces:
+        module = copy.deepcopy(part) if isinstance(part, nn.Module) else home.get_submodule(part)
+        if not block.shortcut and hasattr(module, "inplace"):
+            setattr(module, "inplace", False)  # noqa: B010 (mypy sees no such attribute); the identity's tensor belongs to the layer before
+        kept[name] = module
+    if rectified or not kept:
+        return nn.Identity()
+    return nn.Sequential(kept)

@@ -1,0 +1,220 @@
+"""What goes, as nodes of the followed net, and what was decided so far about what takes its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from torch import fx, nn
+
+from cnngraph.errors import PlanError
+from cnngraph.surgery.layers.anatomy import Body, Gate, Part, Region
+from cnngraph.surgery.layers.residual import Residual
+
+__all__ = ["Extent", "Gap", "Wound", "open_wound"]
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Everything that goes, by name: what was asked for, and what has to go with it.
+
+    Attributes:
+        asked: the names that were asked for, as messages list them.
+        convs: paths of convs. blocks: residual blocks. regions: modules that go as a whole. gates: by name.
+        left_out: convs whose branch is left out of its sum. kept_width: gaps that get an adapter although it is of
+            the size of the conv that was there, since more goes with that conv.
+        along: those of ``convs`` that were not asked for.
+        norms_follow: whether batch norms behind the gaps take other widths, as convs do.
+        notes: why something goes that nobody asked for, a sentence each.
+    """
+
+    asked: tuple[str, ...]
+    convs: frozenset[str] = frozenset()
+    blocks: frozenset[str] = frozenset()
+    regions: frozenset[str] = frozenset()
+    gates: frozenset[str] = frozenset()
+    left_out: frozenset[str] = frozenset()
+    kept_width: frozenset[str] = frozenset()
+    along: frozenset[str] = frozenset()
+    norms_follow: bool = False
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def name(self) -> str:
+        """What was asked for, as messages call it."""
+        return ", ".join(self.asked)
+
+    def with_convs(self, convs: Iterable[str], note: str) -> Extent:
+        """That, and ``convs``."""
+        more = frozenset(convs)
+        return replace(self, convs=self.convs | more, along=self.along | more, notes=(*self.notes, note))
+
+    def with_gates(self, gates: Iterable[str]) -> Extent:
+        """That, and ``gates``."""
+        return replace(self, gates=self.gates | frozenset(gates))
+
+
+@dataclass(frozen=True)
+class Gap:
+    """One call of something that goes: what stands there instead reads ``source`` and gives the value of ``node``.
+
+    ``path``: the module. ``conv``: that module where it is a conv, ``None`` for a region.
+    ``target``: path of the module whose old output an adapter there is to give.
+    """
+
+    path: str
+    node: fx.Node
+    source: fx.Node
+    conv: nn.Conv2d | None
+    target: str
+
+    @property
+    def width(self) -> int:
+        """The channels that were there."""
+        return int(self.node.meta["shape"][1])
+
+
+@dataclass
+class Wound:
+    """An extent in terms of nodes, and the decisions taken so far.
+
+    Attributes:
+        gaps: by the node whose value they give. blocks: residual blocks that go as a whole.
+        regions: the convs of each region, by its path. skipped: nodes inside of what goes, no longer reached.
+        bypassed: sums and products, by what stays of them.
+        opened: paths of the convs that are the last of gates without a module of their own.
+        closed: modules of gates that become identities, by their products.
+        silent: nodes of norms and activations that go. silenced: their modules. stays: names of those that cannot go.
+        adapters: paths of gaps that get an adapter.
+        widened: by conv: its new width and the removed conv that it stands in for. norms: by norm: its widened conv.
+    """
+
+    body: Body
+    extent: Extent
+    gaps: dict[fx.Node, Gap]
+    blocks: tuple[Residual, ...]
+    skipped: set[fx.Node]
+    bypassed: dict[fx.Node, fx.Node]
+    regions: dict[str, tuple[fx.Node, ...]]
+    opened: set[str]
+    closed: dict[fx.Node, str]
+    silent: set[fx.Node] = field(default_factory=set)
+    silenced: tuple[str, ...] = ()
+    stays: tuple[str, ...] = ()
+    adapters: set[str] = field(default_factory=set)
+    widened: dict[fx.Node, tuple[int, fx.Node]] = field(default_factory=dict)
+    norms: dict[fx.Node, fx.Node] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Everything that was asked for, as messages call it."""
+        return self.extent.name
+
+    @property
+    def quiet(self) -> set[fx.Node]:
+        """Nodes that let their input pass, or pool it."""
+        return self.silent | set(self.gaps) | set(self.closed)
+
+    def forget(self) -> None:
+        """Take back what was decided about widths."""
+        self.adapters.clear()
+        self.widened.clear()
+        self.norms.clear()
+
+
+def open_wound(body: Body, extent: Extent) -> Wound:
+    """The nodes of ``extent``, with the norms and activations that go with its convs; whole branches become blocks.
+
+    Raises:
+        PlanError: a gate goes that cannot be left open.
+    """
+    whole = {
+        block.name
+        for block in body.blocks.values()
+        if (names := {str(node.target) for node in block.branch_convs})
+        and names <= extent.convs
+        and not names & extent.left_out
+        and not block.reason
+    }
+    blocks = tuple(block for block in body.blocks.values() if block.name in extent.blocks | whole)
+    regions = [region for name in extent.regions if (region := body.region(name)) is not None]
+    skipped = {node for block in blocks for node in block.branch}
+    skipped |= {node for region in regions for node in region.inside if node is not region.leaving}
+    bypassed = {block.total: block.side for block in blocks}
+    opened: set[str] = set()
+    closed: dict[fx.Node, str] = {}
+    convs = set(extent.convs)
+    for gate in body.gates.values():
+        goes = gate.name in extent.gates or any(str(conv.target) in extent.convs for conv in gate.convs)
+        if not goes or gate.product in skipped:
+            continue
+        if gate.module:
+            skipped |= set(gate.branch)
+            bypassed[gate.product] = gate.source
+            closed[gate.product] = gate.module
+        else:
+            opened.add(_last_conv(body, extent, gate))
+            convs |= {str(conv.target) for conv in gate.convs}
+    inside = {region.name: region.convs for region in regions}
+    wound = Wound(body, extent, {}, blocks, skipped, bypassed, inside, opened, closed)
+    nodes = [node for node in body.convs if str(node.target) in convs and node not in skipped]
+    nodes = [node for node in nodes if not any(node is region.leaving for region in regions)]
+    targets = _silence(wound, nodes)
+    for node in nodes:
+        conv = body.module(node)
+        assert isinstance(conv, nn.Conv2d)
+        wound.gaps[node] = Gap(str(node.target), node, body.sources(node)[0], conv, targets[node])
+    for region in regions:
+        if region.leaving not in skipped:
+            wound.gaps[region.leaving] = _region_gap(region)
+    return wound
+
+
+def _region_gap(region: Region) -> Gap:
+    return Gap(region.name, region.leaving, region.entry, None, region.name)
+
+
+def _silence(wound: Wound, nodes: list[fx.Node]) -> dict[fx.Node, str]:
+    """Silence the convs' own norms and activations; by conv, the last of them that goes, or itself."""
+    body = wound.body
+    parts: dict[fx.Node, list[Part]] = {}
+    for node in nodes:
+        unit = body.unit(node)
+        last = None if str(node.target) in wound.opened else unit.activation
+        parts[node] = [part for part in (unit.norm, last) if part is not None]
+    claimed = {node for own in parts.values() for part in own for node in part.nodes}
+    going = {node: [part for part in own if _all_calls(body, part) <= claimed] for node, own in parts.items()}
+    goes = [part for own in going.values() for part in own]
+    wound.silent = {node for part in goes for node in part.nodes}
+    wound.silenced = tuple(dict.fromkeys(part.path for part in goes))
+    wound.stays = tuple(
+        dict.fromkeys(part.name for node, own in parts.items() for part in own if part not in going[node])
+    )
+    return {node: own[-1].path if own else str(node.target) for node, own in going.items()}
+
+
+def _all_calls(body: Body, part: Part) -> set[fx.Node]:
+    """All nodes of the part's module; for a function something that is never claimed as a whole."""
+    if not part.path:
+        return {body.nodes[0]}
+    if part.nodes[0].op == "call_module" and str(part.nodes[0].target) == part.path:
+        return set(body.calls_of[id(body.module(part.nodes[0]))])
+    return set(body.paths[part.path])
+
+
+def _last_conv(body: Body, extent: Extent, gate: Gate) -> str:
+    """The conv after which a gate has nothing but its norm and its sigmoid."""
+    node = next(source for source in gate.product.all_input_nodes if source is not gate.source)
+    sigmoids = 0
+    while not body.is_weighted(node) and len(body.sources(node)) == 1:
+        made = body.activation_module(node) if body.is_activation(node) else None
+        sigmoids += isinstance(made, nn.Sigmoid | nn.Hardsigmoid)
+        if not (body.is_norm(node) or body.is_passing(node) or isinstance(made, nn.Sigmoid | nn.Hardsigmoid)):
+            break
+        node = body.sources(node)[0]
+    if not body.is_conv(node) or sigmoids != 1:
+        raise PlanError(
+            f"{extent.name} cannot go: the gate {gate.name} does not end in a conv and a sigmoid.",
+            "Remove other layers.",
+        )
+    return str(node.target)

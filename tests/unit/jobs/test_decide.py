@@ -1,0 +1,81 @@
+"""What a person names, and a plan in a few words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import cast
+
+import pytest
+import torch
+
+from cnngraph.console import Quiet
+from cnngraph.database.connection import Database
+from cnngraph.errors import NotFoundError, UsageError
+from cnngraph.jobs.decide import Decision, decide, named
+from cnngraph.jobs.stored import OtherData, Stored
+from cnngraph.models.registry import build
+from cnngraph.plan import Plan, Removal
+from cnngraph.settings import Settings
+from cnngraph.surgery.saved import save
+
+
+@pytest.fixture(scope="module")
+def mobile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A narrow MobileNetV2, saved."""
+    folder = tmp_path_factory.mktemp("decide") / "mobile"
+    torch.manual_seed(0)
+    save(build("cnngraph:mobilenet_v2", classes=3, width=0.25), folder)
+    return folder
+
+
+def test_a_layer_brings_its_unit_along_and_says_why(mobile: Path) -> None:
+    made = named(mobile, ["features.2.conv.2"], [])
+    assert made.removes[0] == Removal(layer="features.2.conv.2", reason="named by hand")
+    assert made.removed[1:] == ["features.2.conv.0.0", "features.2.conv.1.0"]
+    assert {one.reason for one in made.removes[1:]} == {
+        "goes with features.2.conv.2: half of what they do together makes no sense"
+    }
+    assert named(mobile, made.removed, []).removed == made.removed
+    assert {one.reason for one in named(mobile, made.removed, []).removes} == {"named by hand"}
+
+
+def test_a_layer_that_is_not_there_has_its_nearest_named(mobile: Path) -> None:
+    with pytest.raises(NotFoundError) as refused:
+        named(mobile, ["features.2.conv.9"], [])
+    assert "features.2.conv" in refused.value.hint
+
+
+def test_a_plan_in_words() -> None:
+    assert Plan().in_words == "nothing"
+    one = Removal(layer="a", kind="filters", filters=(1,))
+    assert Plan(removes=(one,)).in_words == "1 filter of 1 layer"
+    more = Removal(layer="b", kind="filters", filters=(0, 2))
+    assert Plan(removes=(one, more, Removal(layer="c"))).in_words == "c, 3 filters of 2 layers"
+
+
+def test_a_ranking_of_the_net_on_its_own_data_refuses_other_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = json.dumps({"data": {"name": "digits", "root": "/here"}})
+    model = Stored("ada/m", {"key": "ada/m", "architecture": "a", "inputShape": [1, 8, 8], "inputs": inputs})
+    monkeypatch.setattr("cnngraph.jobs.decide.stored", lambda db, name: model)
+    ranked: list[str] = []
+
+    def rank(*_: object, measure: str, **__: object) -> Plan:
+        ranked.append(measure)
+        return Plan()
+
+    monkeypatch.setattr("cnngraph.pruning.multilayer.plan", rank)
+    settings = Settings(None, "neo4j", None, None, "ada", tmp_path, tmp_path)
+
+    def plan(measure: str, data: OtherData) -> None:
+        decide(cast(Database, None), settings, "m", Decision(measure=measure), data=data, progress=Quiet())
+
+    for other in (OtherData("mnist"), OtherData(root="/there")):
+        with pytest.raises(UsageError, match="join reads the data that ada/m was ingested with"):
+            plan("join", other)
+    for same in (OtherData(), OtherData("digits"), OtherData("digits", "/here")):
+        plan("join", same)
+    plan("degree", OtherData("mnist"))
+    assert ranked == ["join", "join", "join", "degree"]

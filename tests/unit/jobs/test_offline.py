@@ -1,0 +1,122 @@
+"""A prune where no database is: what is read from a folder, and what the bundle says."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cnngraph.errors import ConflictError, ModelError, NotFoundError, PlanError
+from cnngraph.jobs import offline, pruned_bundle, work_lock
+from cnngraph.jobs import prune as pruning
+from cnngraph.jobs.data_choice import DataChoice
+from cnngraph.jobs.ingest import Mapping, from_bundle, prepare, write_bundle
+from cnngraph.jobs.offline import Source, open_source, plan_for, prune_to_bundle, require_new
+from cnngraph.jobs.stored import OtherData
+from cnngraph.jobs.subject import ModelChoice
+from cnngraph.network.trace import weights_sha256
+from cnngraph.plan import Plan, Removal
+from cnngraph.surgery.saved import load, save
+from cnngraph.surgery.verify import Verification
+
+DATA = DataChoice(name="digits", images_per_class=6)
+PLAN = Plan(model="me/net", removes=(Removal(layer="features.8"),))
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle, mapped by positions only, with its saved model in ``model/``."""
+    folder = tmp_path_factory.mktemp("offline") / "bundle"
+    choice = ModelChoice(name="cnngraph:vgg11", width=0.125)
+    write_bundle(prepare(choice, DATA, Mapping(view="positions", correlations=False)), folder)
+    return folder
+
+
+def test_what_was_prepared_is_gone_with_it() -> None:
+    prepared = prepare(
+        ModelChoice(name="cnngraph:lenet5", width=0.5), DATA, Mapping(view="positions", correlations=False)
+    )
+    folder = prepared.model.parent
+    assert load(prepared.model)
+    del prepared
+    assert not folder.exists()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proof has tests of its own."""
+    sound = Verification(None, True, True, True, (), (), 0.0)
+    monkeypatch.setattr("cnngraph.surgery.verify.verify", lambda *_, **__: sound)
+
+
+def run(source: Source, plan: Plan, to: Path, **changes: Any) -> dict[str, Any]:
+    how: dict[str, Any] = {
+        "work": to.parent / "work",
+        "retrain": False,
+        "control": False,
+        "reconstruct": False,
+        "typed": {},
+        "trainer": None,
+        "data": OtherData(),
+        "device": "cpu",
+        "seed": 0,
+        "dry_run": False,
+    }
+    return prune_to_bundle(source, plan, to, **how | changes, progress=pruning.Quiet())
+
+
+def test_a_bundle_is_pruned_to_a_bundle_that_is_mapped_alike(bundle: Path, tmp_path: Path, quick: None) -> None:
+    source = open_source(str(bundle))
+    dry = run(source, PLAN, tmp_path / "slim", dry_run=True)
+    assert dry["would_write"]["nodes"] > 0
+    assert not (tmp_path / "slim").exists()
+    result = run(source, PLAN, tmp_path / "slim")
+    assert result["removed"] == ["features.8"]
+    prepared = from_bundle(str(tmp_path / "slim"))
+    assert prepared.network.details.view == "positions"
+    assert prepared.network.details.inputs["data"]["images_per_class"] == 6
+    card = pruned_bundle.read_card(tmp_path / "slim", prepared)
+    assert (card.plan.model, card.control) == ("me/net", None)
+    assert card.parent_sha256 == weights_sha256(load(bundle / "model"))
+    assert card.sha256 == weights_sha256(load(tmp_path / "slim" / "model")) != card.parent_sha256
+    assert card.after["parameters"] == result["after"]["parameters"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["slim", "work"]
+    assert list((tmp_path / "work").iterdir()) == []
+    with pytest.raises(ConflictError, match="slim exists"):
+        require_new(tmp_path / "slim")
+
+
+def test_the_second_of_two_identical_prunes_is_told(bundle: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    source = open_source(str(bundle))
+    monkeypatch.setattr(offline, "work_folder", lambda *_: tmp_path / "job")
+    with work_lock.held(tmp_path / "job"), pytest.raises(ConflictError, match="The same job is running now"):
+        run(source, PLAN, tmp_path / "slim")
+
+
+def test_a_saved_model_alone_takes_the_data_that_it_names(bundle: Path, tmp_path: Path) -> None:
+    source = open_source(str(bundle / "model"))
+    assert source.data(OtherData()) == DataChoice(name="digits")
+    assert source.data(OtherData("mnist", "/data")) == DataChoice(name="mnist", root="/data")
+    assert source.mapping == Mapping()
+    save(load(bundle / "model"), tmp_path / "nameless", input_shape=(3, 32, 32))
+    with pytest.raises(ModelError, match="It is not known which data"):
+        open_source(str(tmp_path / "nameless")).data(OtherData())
+
+
+def test_what_is_no_model_or_no_plan(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="There is no saved model"):
+        open_source(str(tmp_path / "nothing"))
+    with pytest.raises(ModelError, match="is no saved model and no bundle"):
+        open_source(str(tmp_path))
+    bare = shutil.copytree(bundle, tmp_path / "bare", ignore=shutil.ignore_patterns("model"))
+    with pytest.raises(ModelError, match="no bundle with one"):
+        open_source(str(bare))
+    source = open_source(str(bundle))
+    with pytest.raises(NotFoundError, match=r"features\.88"):
+        plan_for(source, layers=["features.88"], blocks=None, file=None, init=None)
+    named = plan_for(source, layers=["features.8"], blocks=None, file=None, init="inherit")
+    assert (named.architecture, named.init, named.model) == ("cnngraph:vgg11", "inherit", "")
+    with pytest.raises(PlanError, match="removes nothing"):
+        run(source, Plan(), tmp_path / "slim")
