@@ -69,6 +69,8 @@ def options(
 
 
 def _register() -> None:
+    if app.registered_commands:  # a second call in this process
+        return
     from cnngraph.cli import (  # each file adds its command to `app`'s list, in the order of --help
         adopt,
         baseline,
