@@ -2,6 +2,7 @@
 
     CnngraphError            1  failed, also a thing that is there but unusable
     ├── UsageError           2  wrong on the command line itself, found before any look-up
+    │   └── OptionError      2  the same of an option, which Python knows as a keyword
     ├── NotFoundError        3  a named model, layer, data set, query, profile or file is not there
     ├── DatabaseError        4  the database is unreachable or refuses
     ├── VerificationError    5  a rebuilt net is not what the plan says
@@ -10,6 +11,7 @@
     ├── ModelError           1  a model or weights file that is there but unusable
     ├── DataError            1  a data set that is there but unusable
     ├── PlanError            1  a plan that cannot be made or carried out
+    │   └── LimitError       1  limits that cannot all hold for this net
     └── ConflictError        1  the thing exists with other content, or somebody else holds it
 
 The message is one line that says what is wrong; ``hint`` is one line that says what to do.
@@ -26,14 +28,18 @@ __all__ = [
     "ConflictError",
     "DataError",
     "DatabaseError",
+    "LimitError",
     "ModelError",
     "NotFoundError",
+    "OptionError",
     "PlanError",
     "SpecError",
     "TraceError",
     "UsageError",
     "VerificationError",
     "explain",
+    "for_command",
+    "name_options",
     "nearest",
     "readable",
 ]
@@ -72,6 +78,18 @@ class UsageError(CnngraphError):
     exit_code = 2
 
 
+class OptionError(UsageError):
+    """Options that do not go together, or a value that one of them cannot have.
+
+    Message and hint name options in braces, ``{round_to}`` or with a value ``{round_to=0}``; Python reads of keywords
+    (``round_to=0``), the command line of options (``--round-to 0``): :func:`for_command`.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(name_options(message), name_options(hint))
+        self.templates = message, hint
+
+
 class NotFoundError(CnngraphError):
     """Something was named that is not there."""
 
@@ -108,6 +126,14 @@ class DataError(CnngraphError):
 
 class PlanError(CnngraphError):
     """A plan cannot be made, or does not fit the net that it is applied to."""
+
+
+class LimitError(PlanError):
+    """Limits that cannot all hold for this net. Options are named in braces, as in :class:`OptionError`."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(name_options(message), name_options(hint))
+        self.templates = message, hint
 
 
 class ConflictError(CnngraphError):
@@ -170,3 +196,35 @@ def nearest(name: str, known: Iterable[str]) -> str:
         return "There are none."
     shown = ", ".join(names[:20])
     return f"Known: {shown}{', ...' if len(names) > 20 else ''}."
+
+
+_NAMED_OPTION = re.compile(r"\{(\w+)(?:=([^{}]*))?\}")
+# Options whose flag is not simply their keyword.
+_FLAGS = {"remove_layers": "--remove-layer", "remove_blocks": "--remove-block", "as_name": "--as"}
+
+
+def name_options(text: str, *, flags: bool = False) -> str:
+    """``text`` with the options in braces as Python's keywords, or as flags of the command line.
+
+    >>> name_options("{remove=0} removes nothing."), name_options("{remove=0} removes nothing.", flags=True)
+    ('remove=0 removes nothing.', '--remove 0 removes nothing.')
+    """
+
+    def named(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        if not flags:
+            return name if value is None else f"{name}={value}"
+        flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
+        if value in ("True", "False"):  # a switch: retrain=False is --no-retrain
+            return flag if value == "True" else f"--no-{flag[2:]}"
+        return flag if value is None else f"{flag} {value}"
+
+    return _NAMED_OPTION.sub(named, text)
+
+
+def for_command(error: CnngraphError) -> tuple[str, str]:
+    """Message and hint of ``error`` in the words of the command line."""
+    if isinstance(error, OptionError | LimitError):
+        message, hint = (name_options(text, flags=True) for text in error.templates)
+        return message, hint
+    return error.message, error.hint

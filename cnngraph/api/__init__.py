@@ -21,9 +21,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from cnngraph.api.choice import METHODS
 from cnngraph.api.graph import Graph
 from cnngraph.errors import CnngraphError
+from cnngraph.pruning.registry import METHODS
 from cnngraph.settings import load_settings
 
 if TYPE_CHECKING:

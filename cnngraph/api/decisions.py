@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from cnngraph.api.choice import Choice, decision, named_by_hand, require_consistent
 from cnngraph.api.opened import Opened
+from cnngraph.api.options import Decision
 from cnngraph.console import Progress, Quiet
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Decisions(Opened):
         data_root: str | Path | None = None,
         costs: bool = False,
         progress: Progress | None = None,
-        **choice: Unpack[Choice],
+        **choice: Unpack[Decision],
     ) -> Plan:
         """The decision only: nothing is changed, and nothing is trained but for ``max_accuracy_drop``.
 
@@ -64,28 +64,19 @@ class Decisions(Opened):
         Args:
             data, data_root: images instead of those that the model was ingested with, where the decision reads any.
             costs: also measure the parameters, MACs and latency of what would be left.
-            choice: see :class:`~cnngraph.api.choice.Choice`.
+            choice: see :class:`~cnngraph.api.options.Decision`.
 
         Raises:
             UsageError: options that do not go together, out of range, or unknown.
             NotFoundError: the model, a layer or a block is not there. PlanError: no such plan can be made.
         """
-        from cnngraph.jobs.decide import decide, given
+        from cnngraph.jobs.plan import plan_stored
         from cnngraph.jobs.stored import other_data
+        from cnngraph.pruning.choice import choose
 
-        typed = require_consistent(choice)
-        if named_by_hand(typed):
-            layers, blocks = (list(typed.get(f"remove_{what}", ())) for what in ("layers", "blocks"))
-            return given(self.database, name, layers=layers, blocks=blocks, init=typed.get("init"))
-        return decide(
-            self.database,
-            self.settings,
-            name,
-            decision(typed),
-            data=other_data(data, Path(data_root) if data_root is not None else None),
-            progress=progress or Quiet(),
-            costs=costs,
-        )
+        chosen = choose({**choice, "data": data, "data_root": data_root}, ways=("remove_layers", "remove_blocks"))
+        other = other_data(data, Path(data_root) if data_root is not None else None)
+        return plan_stored(self.session(progress), name, chosen, other, costs=costs)
 
     def latency(
         self,
@@ -106,9 +97,9 @@ class Decisions(Opened):
             UsageError: there is no such device or runtime. CnngraphError: it is not installed.
             ModelError: the model has no saved net.
         """
-        from cnngraph.jobs.bench import Timing
         from cnngraph.jobs.latency import tabulate
         from cnngraph.jobs.stored import stored
+        from cnngraph.pruning.limits.cost_meter import Timing
 
         folder = stored(self.database, name).folder
         return tabulate(folder, Timing(latency_on, runtime, batch), progress or Quiet(), Path(out) if out else None)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from cnngraph.api.choice import Choice, decision, named_by_hand, require_consistent
 from cnngraph.api.opened import Opened
+from cnngraph.api.options import Decision
 from cnngraph.console import Progress, Quiet
-from cnngraph.errors import UsageError
+from cnngraph.errors import OptionError
 
 if TYPE_CHECKING:
     from cnngraph.plan import Plan
-    from cnngraph.training.own_trainer import OwnTrainer
 
 __all__ = ["NewModels"]
 
@@ -41,7 +38,7 @@ class NewModels(Opened):
         out: str | Path | None = None,
         dry_run: bool = False,
         progress: Progress | None = None,
-        **choice: Unpack[Choice],
+        **choice: Unpack[Decision],
     ) -> dict[str, Any]:
         """Plan, rebuild, verify, retrain, evaluate, store the new model; the JSON of ``cnngraph prune``.
 
@@ -57,75 +54,39 @@ class NewModels(Opened):
                 filters first. epochs, batch_size, learning_rate: of both trainings.
             trainer: ``package.module:function`` that trains instead.
             data, data_root: instead of what the model was ingested with.
-            choice: see :class:`~cnngraph.api.choice.Choice`; ``seed`` and ``device`` are of the training too.
+            choice: see :class:`~cnngraph.api.options.Decision`; ``seed`` and ``device`` are of the training too.
 
         Raises:
             UsageError: options that do not go together. NotFoundError: the model, or what is to go, is not there.
             PlanError: the plan does not fit. VerificationError: the rebuilt net failed its proof; nothing was stored.
             ConflictError: ``as_name`` or ``out`` exists.
         """
-        from cnngraph.jobs.execute import carry_out, require_free
+        from cnngraph.jobs.prune_job import PruneJob, TrainingChoice, prune_to_graph
         from cnngraph.jobs.stored import other_data
-        from cnngraph.settings import check_name
+        from cnngraph.pruning.choice import choose
+        from cnngraph.training.own_trainer import find_trainer
 
-        typed = require_consistent(choice)
-        if as_name is not None:
-            check_name(as_name)
-        target = Path(out) if out is not None else None
-        other = other_data(data, Path(data_root) if data_root is not None else None)
-        own = _own_trainer(trainer, retrain)
-        recipe = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-        how = {"retrain": retrain, "control": control, "reconstruct": reconstruct}
-        require_free(self.database, self.settings, as_name, target)
-        deciding = self._deciding(
+        said = {**choice, "plan": plan, "run": run, "data": data, "data_root": data_root}
+        chosen = choose(said, ways=("remove_layers", "remove_blocks", "plan", "run"), needed=True, reads_data=True)
+        if trainer is not None and not retrain:
+            raise OptionError("{trainer} and {retrain=False} exclude each other.", "Leave out one of them.")
+        training = TrainingChoice(
+            retrain,
+            control,
+            reconstruct,
+            {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate},
+            find_trainer(trainer) if trainer is not None else None,
+        )
+        job = PruneJob(
             name,
-            plan,
-            run,
-            typed,
-            data=other,
-            training=recipe | how | {"trainer": own and (own.name, own.sha256)},
+            chosen,
+            training,
+            data=other_data(data, Path(data_root) if data_root is not None else None),
+            as_name=as_name,
+            out=Path(out) if out is not None else None,
             dry_run=dry_run,
-            progress=progress or Quiet(),
         )
-        with deciding as made:
-            return carry_out(
-                self.database,
-                self.settings,
-                name,
-                made,
-                as_name=as_name,
-                **how,
-                typed=recipe,
-                trainer=own,
-                data=other,
-                device=typed.get("device", "auto"),
-                seed=typed.get("seed", 0),
-                out=target,
-                dry_run=dry_run,
-                progress=progress or Quiet(),
-            )
-
-    def _deciding(
-        self, name: str, plan: Plan | str | Path | None, run: str | None, typed: dict[str, Any], **options: Any
-    ) -> AbstractContextManager[Plan]:
-        """The plan to carry out, kept for an interrupted call where it is a measured one."""
-        from cnngraph.jobs.decide import given
-        from cnngraph.jobs.kept_plan import decided
-
-        by_hand = named_by_hand(typed)
-        training = {"init", "seed", "device"}
-        ways = [plan is not None, run is not None, by_hand, not by_hand and bool(typed.keys() - training)]
-        if sum(ways) != 1:
-            raise UsageError(
-                "It takes one way to say what goes.", "Give a plan, run, remove_layers / remove_blocks, or a limit."
-            )
-        if ways[-1]:
-            chosen = replace(decision(typed), tuned=options["training"]["retrain"])
-            return decided(self.database, self.settings, name, chosen, **options)
-        layers, blocks = (list(typed.get(f"remove_{what}", ())) for what in ("layers", "blocks"))
-        return nullcontext(
-            given(self.database, name, layers=layers, blocks=blocks, made=plan, run=run, init=typed.get("init"))
-        )
+        return prune_to_graph(job, self.session(progress))[1]
 
     def adopt(
         self,
@@ -213,13 +174,3 @@ class NewModels(Opened):
         from cnngraph.jobs.report import write_report
 
         return write_report(self.database, self.key(name), Path(out))
-
-
-def _own_trainer(name: str | None, retrain: bool) -> OwnTrainer | None:
-    if name is None:
-        return None
-    if not retrain:
-        raise UsageError("trainer and retrain=False exclude each other.", "Leave out one of them.")
-    from cnngraph.training.own_trainer import find_trainer
-
-    return find_trainer(name)

@@ -10,6 +10,7 @@ from cnngraph.settings import Settings
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
+    from cnngraph.jobs.session import Session
 
 __all__ = ["Opened"]
 
@@ -47,6 +48,12 @@ class Opened:
     def close(self) -> None:
         """Close the connection; an embedded server goes on running."""
         self.database.close()
+
+    def session(self, progress: Progress | None) -> Session:
+        """What every job takes."""
+        from cnngraph.jobs.session import Session
+
+        return Session(self.settings, progress or Quiet(), self.database)
 
     def key(self, name: str) -> str:
         """The key of a model that is there.

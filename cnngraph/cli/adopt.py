@@ -9,8 +9,8 @@ import typer
 
 from cnngraph.cli import connection
 from cnngraph.cli.allocator import keep_freed_memory
-from cnngraph.cli.decide_tables import in_words
 from cnngraph.cli.options import Data, DataRoot, Device, DryRun, Json, ModelName
+from cnngraph.cli.plan_tables import in_words
 from cnngraph.cli.source_options import WeightsKey
 from cnngraph.console import emit_json, progress, say, table
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from cnngraph.cli import connection
-from cnngraph.cli.decide_tables import print_schedule
 from cnngraph.cli.options import Json
+from cnngraph.cli.plan_tables import print_schedule
 from cnngraph.console import emit_json, progress, say, table
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,15 +12,12 @@ from cnngraph.cli import connection
 from cnngraph.cli.option_groups import spread
 from cnngraph.cli.options import Json, known, writable
 from cnngraph.console import emit_json, progress, say, table
+from cnngraph.vocabulary import LATENCY_DEVICES, RUNTIMES
 
 if TYPE_CHECKING:
-    from cnngraph.jobs.bench import Timing
-    from cnngraph.pruning.target import Target
+    from cnngraph.pruning.limits.cost_meter import Timing
 
-__all__ = ["RUNTIMES", "LatencyOptions", "TargetLatency", "register"]
-
-# cnngraph.training.runtimes knows them too (a test holds the two together), but costs more to import than --help may.
-RUNTIMES = ("eager", "compile", "onnxruntime")
+__all__ = ["LatencyOptions", "register"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class LatencyOptions:
 
     latency_on: Annotated[
         str | None,
-        typer.Option(help="cpu (default) or cuda.", callback=lambda v: known(v, ("cpu", "cuda"), "device")),
+        typer.Option(help="cpu (default) or cuda.", callback=lambda v: known(v, LATENCY_DEVICES, "device")),
     ] = None
     runtime: Annotated[
         str | None,
@@ -46,7 +43,7 @@ class LatencyOptions:
         Raises:
             UsageError: CUDA where there is none. CnngraphError: the runtime is not installed.
         """
-        from cnngraph.jobs.bench import Timing
+        from cnngraph.pruning.limits.cost_meter import Timing
         from cnngraph.training.execution import pick_device
         from cnngraph.training.runtimes import check_runtime
 
@@ -54,36 +51,6 @@ class LatencyOptions:
         check_runtime(timing.runtime)
         pick_device(timing.device)
         return timing
-
-
-@dataclass(frozen=True)
-class TargetLatency(LatencyOptions):
-    """How the latency that a target asks for is measured."""
-
-    latency_table: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.csv",
-            help="With --target-speedup: reckon by this table (layer,milliseconds) of another device.",
-        ),
-    ] = None
-
-    def timing_for(self, target: Target | None) -> Timing:
-        """As :meth:`timing`; the default, unchecked, where no target asks for it.
-
-        Raises:
-            typer.BadParameter: one of these options without the target that it belongs to.
-        """
-        from cnngraph.jobs.bench import Timing
-
-        typed = [f"--{name.replace('_', '-')}" for name, value in vars(self).items() if value is not None]
-        if target is None:
-            if typed:
-                raise typer.BadParameter(f"{typed[0]} belongs to a target, such as --target-speedup 2.0")
-            return Timing()
-        if self.latency_table is not None and target.kind != "speedup":
-            raise typer.BadParameter("--latency-table belongs to --target-speedup")
-        return replace(self.timing(), table=self.latency_table)
 
 
 def latency(

@@ -14,7 +14,7 @@ import typer
 from cnngraph import __version__
 from cnngraph.cli import connection
 from cnngraph.console import be_verbose, say
-from cnngraph.errors import CnngraphError, explain
+from cnngraph.errors import CnngraphError, explain, for_command
 
 __all__ = ["app", "main"]
 
@@ -73,18 +73,19 @@ def _register() -> None:
         return
     from cnngraph.cli import (  # each file adds its command to `app`'s list, in the order of --help
         adopt,
-        baseline,
-        compute,
         db,
-        decide,
         demo,
         doctor,
         exchange,
         ingest,
         inspect,
         latency,
+        measure,
+        plan,
+        prune,
         query,
         rebuild,
+        train,
         verify,
     )
 
@@ -92,11 +93,12 @@ def _register() -> None:
         demo,
         db,
         doctor,
-        baseline,
+        train,
         ingest,
         exchange,
-        compute,
-        decide,
+        measure,
+        plan,
+        prune,
         verify,
         latency,
         adopt,
@@ -144,7 +146,7 @@ def main() -> None:
     try:
         app(arguments)
     except CnngraphError as error:
-        _end(error.message, error.hint, error.exit_code, verbose)
+        _end(*for_command(error), error.exit_code, verbose)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

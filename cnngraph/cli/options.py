@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from cnngraph.vocabulary import DEVICES, MEASURES, NULL_MEASURES
+
 __all__ = [
     "MEASURE_NAMES",
     "Data",
@@ -73,17 +75,13 @@ def _above_zero(value: float | None) -> float | None:
 
 
 def _measure_names(values: list[str] | None) -> list[str] | None:
-    from cnngraph.measures.registry import MEASURES
-
     for value in values or []:
         known(value, MEASURES, "measure")
     return values
 
 
-# The registry knows them too (a test holds the two together), but costs more to import than --help may take.
 MEASURE_NAMES = (
-    "degree, entropy, single, pagerank, leiden, betweenness, strength, redundancy, map-redundancy, map-pagerank; "
-    "to compare with: depth, activation, magnitude, random, join"
+    f"{', '.join(name for name in MEASURES if name not in NULL_MEASURES)}; to compare with: {', '.join(NULL_MEASURES)}"
 )
 
 
@@ -128,9 +126,7 @@ Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of everythin
 Size = Annotated[
     int | None, typer.Option(min=1, max=4096, help="Input size in pixels (default: the architecture's own).")
 ]
-Device = Annotated[
-    str, typer.Option(help="auto, cpu or cuda.", callback=lambda v: known(v, ("auto", "cpu", "cuda"), "device"))
-]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", callback=lambda v: known(v, DEVICES, "device"))]
 ImagesPerClass = Annotated[int | None, typer.Option(min=1, help="Use at most this many images of each class.")]
 OnlyClasses = Annotated[
     list[str] | None,

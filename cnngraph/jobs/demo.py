@@ -17,12 +17,16 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.console import Progress
 from cnngraph.errors import CnngraphError
 from cnngraph.files import write_text
-from cnngraph.jobs import baseline, decide, execute, ingest
+from cnngraph.jobs import baseline, execute, ingest
 from cnngraph.jobs.data_choice import DataChoice
+from cnngraph.jobs.plan import plan_stored
+from cnngraph.jobs.prune_job import PruneJob
 from cnngraph.jobs.read_back import json_file
+from cnngraph.jobs.session import Session
 from cnngraph.jobs.stored import OtherData
 from cnngraph.jobs.subject import ModelChoice
 from cnngraph.plan import Plan, read_plan, write_plan
+from cnngraph.pruning.choice import choose
 from cnngraph.settings import Settings
 
 if TYPE_CHECKING:
@@ -106,7 +110,7 @@ class Demo:
     def plan(self, db: Database) -> Plan:
         """Measure in the database, and the schedule of the decision."""
         with self._step("Measure, and see which layers go at which threshold", f"cnngraph plan {NAME} --schedule"):
-            return self._decide(db, decide.Decision())
+            return plan_stored(self._session(db), NAME, choose({}), OtherData())
 
     def prune(self, db: Database) -> tuple[Plan, dict[str, Any]]:
         """Decide by the accuracy that may be lost, rebuild, verify, retrain beside the control, store."""
@@ -116,25 +120,11 @@ class Demo:
             if result_file.is_file() and self._holds(db, PRUNED):
                 self.say("  It is there from an earlier run.")
                 return read_plan(plan_file), json_file(result_file)
-            plan = self._decide(db, decide.Decision(max_accuracy_drop=DROP), costs=False)
+            job = PruneJob(NAME, choose({"method": "multilayer", "max_accuracy_drop": DROP}), as_name=PRUNED)
+            session = self._session(db)
+            plan = plan_stored(session, NAME, job.choice, job.data, costs=False)
             write_plan(plan, plan_file)
-            result = execute.carry_out(
-                db,
-                self.settings,
-                NAME,
-                plan,
-                as_name=PRUNED,
-                retrain=True,
-                control=True,
-                reconstruct=False,
-                typed={},
-                data=OtherData(),
-                device="auto",
-                seed=0,
-                out=None,
-                dry_run=False,
-                progress=self.progress,
-            )
+            result = execute.carry_out(session, job, plan)
             write_text(result_file, json.dumps(result, indent=2))
             return plan, result
 
@@ -148,8 +138,8 @@ class Demo:
             sentence, _ = write_report(db, key, page, self.commands)
             return Outcome(schedule, plan, result, sentence, page, pasteable(key, f"{db.owner}/{NAME}"))
 
-    def _decide(self, db: Database, decision: decide.Decision, *, costs: bool = True) -> Plan:
-        return decide.decide(db, self.settings, NAME, decision, data=OtherData(), progress=self.progress, costs=costs)
+    def _session(self, db: Database) -> Session:
+        return Session(self.settings, self.progress, db)
 
     def _holds(self, db: Database, name: str) -> bool:
         from cnngraph.database import catalogue

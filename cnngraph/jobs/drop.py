@@ -6,20 +6,22 @@ import copy
 import hashlib
 import json
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph import __version__
 from cnngraph.console import Progress, warn
 from cnngraph.errors import PlanError
 from cnngraph.jobs.baseline import training_recipe
+from cnngraph.jobs.session import Session
 from cnngraph.jobs.subject import Subject
 from cnngraph.plan import Plan
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from cnngraph.pruning.accuracy_drop import Ladder
+    from cnngraph.pruning.choice import Choice
+    from cnngraph.pruning.limits.time_budget import TimeBudget
+    from cnngraph.pruning.path import PruningPath
 
 __all__ = ["drop_found", "within_accuracy_drop"]
 
@@ -30,33 +32,29 @@ _OVERHEAD_SECONDS = 5.0  # of a step, beside its epoch: cut, refit, two evaluati
 
 def within_accuracy_drop(
     subject: Subject,
-    ladder: Ladder,
-    points: float,
-    *,
-    steps: int,
-    tuned: bool,
-    device: str,
-    seed: int,
-    work: Path,
-    progress: Progress,
+    path: PruningPath,
+    choice: Choice,
+    session: Session,
+    budget: TimeBudget,
 ) -> Plan:
-    """The plan of the ladder that removes as much as costs at most ``points`` of validation accuracy.
+    """The plan of the path that removes as much as the drop in validation accuracy allows that ``choice`` names.
 
     Each step of a trial cuts, joins and fine-tunes one epoch; after the last one the better accuracy of joined and
-    tuned counts. Trials are kept in ``work``, so that a search goes on after a kill.
-
-    Args:
-        tuned: ``False`` where the net will not be trained after its cut: then a trial is that cut alone.
+    tuned counts. Where the net will not be trained after its cut, a trial is that cut alone. Trials are kept in the
+    session's folder of unfinished work, so that a search goes on after a kill.
 
     Raises:
-        UsageError: ``points`` is out of range. PlanError: nothing can be removed at all. UnfitError: the user's own
+        PlanError: nothing can be removed at all. UnfitError: the user's own
             code fails without a layer or block; the search goes on without it (:meth:`UnfitError.left_of`).
     """
-    from cnngraph.pruning.accuracy_drop import within_drop
+    from cnngraph.pruning.limits.accuracy_drop import within_drop
     from cnngraph.training.evaluate import evaluate
     from cnngraph.training.execution import pick_device
 
-    recipe = training_recipe({}, seed=seed, base=subject.training)
+    points, device, progress = choice.max_accuracy_drop, choice.device, session.progress
+    assert points is not None
+    steps, tuned = choice.judged.get("steps", 1), choice.tuned
+    recipe = training_recipe({}, seed=choice.seed, base=subject.training)
     recipe = replace(recipe, epochs=_EPOCHS, learning_rate=_GENTLY * recipe.highest_rate)
     whole = evaluate(copy.deepcopy(subject.model), subject.data.validation, device=device)
     if not tuned and steps > 1:
@@ -67,7 +65,7 @@ def within_accuracy_drop(
         "weights": subject.sha256,
         "data": subject.choice.model_dump(mode="json"),
         "recipe": asdict(recipe),
-        "init": ladder.base.init,
+        "init": path.base.init,
         "steps": steps,
         "tuned": tuned,
         "device": str(pick_device(device)),
@@ -75,16 +73,17 @@ def within_accuracy_drop(
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     known = subject.training.get("epoch_seconds")
     return within_drop(
-        ladder,
+        path,
         points,
         baseline=whole.accuracy,
         accuracy_after=lambda plans: _accuracy_after(subject, plans, asdict(recipe), device, progress, tuned=tuned),
         steps=steps,
         tuned=tuned,
         seconds_a_step=tuned * _EPOCHS * float(known) + _OVERHEAD_SECONDS if known else None,
-        state=work / f"drop-{digest}.json",
+        state=session.work / f"drop-{digest}.json",
         identity=identity,
         progress=progress,
+        budget=budget,
     )
 
 
@@ -95,7 +94,7 @@ def drop_found(subject: Subject, slim: nn.Module, plan: Plan, device: str, progr
         ``allowed`` and ``found``, in points, ``held`` and ``images_from``; ``None`` where the plan promises nothing. A
         drop that is larger than allowed is warned of.
     """
-    from cnngraph.pruning.accuracy_drop import holds
+    from cnngraph.pruning.limits.accuracy_drop import holds
     from cnngraph.training.evaluate import evaluate
 
     promised = plan.settings.get("max_accuracy_drop")

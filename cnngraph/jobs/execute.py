@@ -3,85 +3,61 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.console import Progress
 from cnngraph.errors import ConflictError, PlanError
 from cnngraph.files import write_text
 from cnngraph.jobs import ingest as ingesting
 from cnngraph.jobs import work_lock
-from cnngraph.jobs.baseline import training_recipe
 from cnngraph.jobs.naming import place
-from cnngraph.jobs.prune import Pruned, Retraining, prune, work_folder
+from cnngraph.jobs.prune import Pruned, prune, work_folder
 from cnngraph.jobs.record import record
-from cnngraph.jobs.stored import OtherData, Stored, stored
+from cnngraph.jobs.session import Session
+from cnngraph.jobs.stored import Stored, stored
 from cnngraph.jobs.subject import ModelChoice, Subject, open_subject
 from cnngraph.plan import Plan
-from cnngraph.settings import Settings, split_key
+from cnngraph.settings import split_key
 
 if TYPE_CHECKING:
-    from cnngraph.database.connection import Database
-    from cnngraph.training.own_trainer import OwnTrainer
+    from cnngraph.jobs.prune_job import PruneJob
 
 __all__ = ["carry_out", "preview", "require_free"]
 
 _NAME = "name.txt"  # in the work folder: what is being stored, so that a prune that goes on may have its name
 
 
-def carry_out(
-    db: Database,
-    settings: Settings,
-    name: str,
-    plan: Plan,
-    *,
-    as_name: str | None,
-    retrain: bool,
-    control: bool,
-    reconstruct: bool,
-    typed: Mapping[str, int | float | None],
-    data: OtherData,
-    device: str,
-    seed: int,
-    out: Path | None,
-    dry_run: bool,
-    progress: Progress,
-    trainer: OwnTrainer | None = None,
-) -> dict[str, Any]:
+def carry_out(session: Session, job: PruneJob, plan: Plan) -> dict[str, Any]:
     """Rebuild, verify, retrain, evaluate and store; the JSON of ``prune``.
-
-    Args:
-        trainer: the user's own training, of the new net and of the control; ``None``: ours.
 
     Raises:
         PlanError: the plan does not fit. VerificationError: the rebuilt net failed its proof; nothing was stored.
-        ConflictError: ``as_name`` or ``out`` exists.
+        ConflictError: the name or folder of the new model exists.
     """
     from cnngraph.database.removals import removal_rows
 
-    model = stored(db, name)
+    db, settings, progress, training = session.database, session.settings, session.progress, job.training
+    model = stored(db, job.source)
     if not plan.removes:
         raise PlanError(
             "The plan removes nothing, so there is no new model to make.",
-            f"See what does: cnngraph plan {name} --schedule; or ask for more: a larger --ratio, a smaller --at-least.",
+            f"See what does: cnngraph plan {job.source} --schedule; or ask for more: a larger --ratio, a smaller "
+            "--at-least.",
         )
     removal_rows(db, plan)  # what the graph could not say afterwards is refused before hours of training
-    subject = open_subject(ModelChoice(name=str(model.folder)), model.data(data), progress, required="sound")
-    recipe = training_recipe(typed, seed=seed, base=subject.training) if retrain else None
-    retraining = Retraining(
-        recipe, control=control and retrain, device=device, seed=seed, trainer=trainer, reconstruct=reconstruct
-    )
-    folder = work_folder(settings.home / "work", subject, plan, retraining)
-    require_free(db, settings, as_name, out, work=folder.name)
-    if dry_run:
-        new_name = as_name or place(db, _base(model.key), None, sha256="", data=None).name
+    subject = open_subject(ModelChoice(name=str(model.folder)), model.data(job.data), progress, required="sound")
+    retraining = training.retraining(subject, device=job.choice.device, seed=job.choice.seed)
+    folder = work_folder(session.work, subject, plan, retraining)
+    require_free(session, job.as_name, job.out, work=folder.name)
+    if job.dry_run:
+        new_name = job.as_name or place(db, _base(model.key), None, sha256="", data=None).name
         return {"model": model.key} | preview(subject, plan, model.mapping, split_key(new_name, settings.owner))
     with work_lock.held(folder):
         pruned = prune(subject, plan, retraining, folder=folder, progress=progress)
-        result = _store(db, settings, model, pruned, as_name, device, progress)
-        if out is not None:
+        result = _store(session, model, pruned, job)
+        if job.out is not None:
+            out = job.out
             part = out.with_name(f".{out.name}.part")
             shutil.rmtree(part, ignore_errors=True)
             shutil.copytree(result["artifact"], part)
@@ -90,7 +66,7 @@ def carry_out(
     return result
 
 
-def require_free(db: Database, settings: Settings, as_name: str | None, out: Path | None, *, work: str = "*") -> None:
+def require_free(session: Session, as_name: str | None, out: Path | None, *, work: str = "*") -> None:
     """Return unless the names that were typed for the new model are taken: said before anything long begins.
 
     A name that an interrupted prune had begun to store is not taken: the same command goes on with it.
@@ -105,32 +81,26 @@ def require_free(db: Database, settings: Settings, as_name: str | None, out: Pat
 
     if out is not None and out.exists():
         raise ConflictError(f"{out} exists.", "Choose another --out: a saved model is never overwritten.")
+    db = session.database
     if as_name is None or not catalogue.properties(db, f"{db.owner}/{as_name}"):
         return
-    begun = {note.read_text(encoding="utf-8") for note in (settings.home / "work").glob(f"{work}/{_NAME}")}
+    begun = {note.read_text(encoding="utf-8") for note in session.work.glob(f"{work}/{_NAME}")}
     if as_name not in begun:
         raise ConflictError(
             f"There is a model {as_name} already.", f"Choose another --as, or delete it: cnngraph delete {as_name}"
         )
 
 
-def _store(
-    db: Database,
-    settings: Settings,
-    parent: Stored,
-    pruned: Pruned,
-    as_name: str | None,
-    device: str,
-    progress: Progress,
-) -> dict[str, Any]:
+def _store(session: Session, parent: Stored, pruned: Pruned, job: PruneJob) -> dict[str, Any]:
     """The new model, its run, its lineage and the evaluations; each is written once, however often this is repeated.
 
     Raises:
-        ConflictError: while the net was trained and mapped somebody has taken ``as_name``.
+        ConflictError: while the net was trained and mapped somebody has taken the name.
     """
     from cnngraph.database.fingerprint import fingerprint
     from cnngraph.training.execution import pick_device
 
+    db, settings, progress = session.database, session.settings, session.progress
     slim = pruned.subject
     mapped = ingesting.map_subject(slim, parent.mapping, progress)
     sha256 = slim.sha256
@@ -138,10 +108,10 @@ def _store(
     if not prepared.model.exists():
         ingesting.save_subject(slim, prepared.model)
     data = slim.choice.model_dump(mode="json")
-    new = place(db, _base(parent.key), as_name, sha256=sha256, data=data, fingerprint=fingerprint(mapped))
+    new = place(db, _base(parent.key), job.as_name, sha256=sha256, data=data, fingerprint=fingerprint(mapped))
     write_text(pruned.folder / _NAME, new.name)
     new_key = ingesting.store(db, settings, prepared, new.name, yes=True, progress=progress)["model"]
-    of: dict[str, Any] = {"data": data, "seed": slim.choice.seed, "device": str(pick_device(device))}
+    of: dict[str, Any] = {"data": data, "seed": slim.choice.seed, "device": str(pick_device(job.choice.device))}
     run = record(db, pruned.plan, new_key, pruned.result, gone=pruned.gone, **of)
     folder = ingesting.saved_folder(settings, new_key) / sha256[:12]
     names = {"model": parent.key, "new_model": new_key, "run": run}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress
-from cnngraph.jobs.bench import Timing
+from cnngraph.pruning.limits.cost_meter import Timing
 
 if TYPE_CHECKING:
     from cnngraph.training.latency_table import LatencyTable

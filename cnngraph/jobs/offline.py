@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.console import Progress
 from cnngraph.errors import ConflictError, ModelError, NotFoundError, PlanError
 from cnngraph.jobs import ingest as ingesting
 from cnngraph.jobs import pruned_bundle, work_lock
-from cnngraph.jobs.baseline import training_recipe
 from cnngraph.jobs.data_choice import DataChoice
-from cnngraph.jobs.decide import init_of, named
 from cnngraph.jobs.execute import preview
-from cnngraph.jobs.prune import Retraining, prune, work_folder
+from cnngraph.jobs.prune import prune, work_folder
 from cnngraph.jobs.read_back import understood
+from cnngraph.jobs.session import Session
 from cnngraph.jobs.stored import OtherData
 from cnngraph.jobs.subject import ModelChoice, open_subject
-from cnngraph.plan import Plan, read_plan
+from cnngraph.plan import Plan
 
 if TYPE_CHECKING:
-    from cnngraph.training.own_trainer import OwnTrainer
+    from cnngraph.jobs.prune_job import PruneJob
 
-__all__ = ["Source", "open_source", "plan_for", "prune_to_bundle", "require_new"]
+__all__ = ["Source", "open_source", "prune_to_bundle", "require_new"]
 
 
 @dataclass(frozen=True)
@@ -94,44 +91,10 @@ def require_new(to_bundle: Path) -> None:
         raise ConflictError(f"{to_bundle} exists.", "Choose another --to-bundle: a bundle is never overwritten.")
 
 
-def plan_for(
-    source: Source, *, layers: list[str] | None, blocks: list[str] | None, file: Path | None, init: str | None
-) -> Plan:
-    """A plan that a person made: a file, or layers and blocks by name.
-
-    Raises:
-        NotFoundError: a layer, block or file that is not there. PlanError: no valid plan.
-    """
-    from cnngraph.surgery.saved import read_saved
-
-    made = read_plan(file) if file is not None else named(source.folder, layers or [], blocks or [])
-    changes: dict[str, Any] = {"architecture": made.architecture or read_saved(source.folder).origin.architecture}
-    if init is not None:
-        changes["init"] = init_of(init)
-    return made.model_copy(update=changes)
-
-
-def prune_to_bundle(
-    source: Source,
-    plan: Plan,
-    to_bundle: Path,
-    *,
-    work: Path,
-    retrain: bool,
-    control: bool,
-    reconstruct: bool,
-    typed: Mapping[str, int | float | None],
-    trainer: OwnTrainer | None,
-    data: OtherData,
-    device: str,
-    seed: int,
-    dry_run: bool,
-    progress: Progress,
-) -> dict[str, Any]:
+def prune_to_bundle(session: Session, source: Source, job: PruneJob, plan: Plan, to_bundle: Path) -> dict[str, Any]:
     """Rebuild, verify, retrain, evaluate, map, and write the bundle; no database is asked for anything.
 
-    Args:
-        work: folder of unfinished jobs: the same call goes on after an interruption.
+    The same call goes on after an interruption.
 
     Returns:
         The JSON of ``prune``; ``model`` is the source as typed, ``new_model`` and ``bundle`` the folder of the bundle.
@@ -143,17 +106,15 @@ def prune_to_bundle(
 
     if not plan.removes:
         raise PlanError("The plan removes nothing, so there is no new model to make.", "Name a layer: --remove-layer L")
+    progress, device, seed = session.progress, job.choice.device, job.choice.seed
     progress.start("Opening the model and the data")
-    subject = open_subject(ModelChoice(name=str(source.folder)), source.data(data), progress, required="sound")
-    if dry_run:
+    subject = open_subject(ModelChoice(name=str(source.folder)), source.data(job.data), progress, required="sound")
+    if job.dry_run:
         return {"model": source.typed, "bundle": str(to_bundle)} | preview(
             subject, plan, source.mapping, str(to_bundle)
         )
-    recipe = training_recipe(typed, seed=seed, base=subject.training) if retrain else None
-    retraining = Retraining(
-        recipe, control=control and retrain, device=device, seed=seed, trainer=trainer, reconstruct=reconstruct
-    )
-    folder = work_folder(work, subject, plan, retraining)
+    retraining = job.training.retraining(subject, device=device, seed=seed)
+    folder = work_folder(session.work, subject, plan, retraining)
     with work_lock.held(folder):
         pruned = prune(subject, plan, retraining, folder=folder, progress=progress)
         mapped = ingesting.map_subject(pruned.subject, source.mapping, progress)

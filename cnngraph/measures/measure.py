@@ -15,11 +15,9 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.tables import Network
 
-__all__ = ["AGGREGATES", "ENGINES", "LayerTheta", "Measure", "MeasureResult", "Options", "Scores"]
+__all__ = ["LayerTheta", "Measure", "MeasureResult", "Options", "Scores"]
 
 Aggregate = Literal["mean", "sum", "median"]
-AGGREGATES = ("mean", "sum", "median")
-ENGINES = ("auto", "database", "local")
 _ORDER = {"position": "number", "map": "layer, channel"}
 
 

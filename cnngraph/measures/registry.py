@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import DatabaseError, UsageError, nearest
 from cnngraph.measures.calls import Calls, calls
-from cnngraph.measures.measure import AGGREGATES, ENGINES, Measure, MeasureResult, Options
+from cnngraph.measures.measure import Measure, MeasureResult, Options
 from cnngraph.measures.runs import begin_run, find_run, finish_run, run_key
 from cnngraph.measures.theta import check_reference_rule, thetas
+from cnngraph.vocabulary import AGGREGATES, ENGINES
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database

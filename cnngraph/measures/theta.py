@@ -12,12 +12,11 @@ import numpy.typing as npt
 
 from cnngraph.errors import PlanError, UsageError, nearest
 from cnngraph.measures.measure import LayerTheta, Scores
+from cnngraph.vocabulary import REFERENCES
 
-__all__ = ["REFERENCES", "check_reference_rule", "layer_values", "reference_of", "thetas"]
+__all__ = ["check_reference_rule", "layer_values", "reference_of", "thetas"]
 
 Floats = npt.NDArray[np.float64]
-
-REFERENCES = ("median", "mean", "median-positive")
 
 
 def check_reference_rule(rule: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from cnngraph.errors import PlanError, UsageError
+from cnngraph.errors import OptionError, PlanError
 from cnngraph.measures.measure import LayerTheta
 from cnngraph.plan import Step
 
@@ -39,10 +39,12 @@ def check_threshold(threshold: float) -> float:
     """Return ``threshold`` if it is a number of at least 0.
 
     Raises:
-        UsageError: it is NaN, infinite or negative.
+        OptionError: it is NaN, infinite or negative.
     """
     if not math.isfinite(threshold) or threshold < 0:
-        raise UsageError(f"The threshold {threshold:g} is no number of at least 0.", "Use one such as --threshold 0.3")
+        raise OptionError(
+            f"{{threshold={threshold:g}}} is no number of at least 0.", "Use one such as {threshold=0.3}."
+        )
     return threshold
 
 
@@ -83,14 +85,14 @@ def lowest(layers: Sequence[LayerTheta], count: int, keep: Mapping[str, str] | N
         keep: layers that must stay, with the reason.
 
     Raises:
-        UsageError: ``count`` is under 1, or leaves no layer.
+        OptionError: ``count`` is under 1, or leaves no layer.
         PlanError: so many can't go, since others must stay.
     """
     if count < 1:
-        raise UsageError(f"--remove {count} removes nothing.", "Give the number of layers that go, 1 or more.")
+        raise OptionError(f"{{remove={count}}} removes nothing.", "Give the number of layers that go, 1 or more.")
     if count >= len(layers):
-        raise UsageError(
-            f"--remove {count} would leave no convolution: the model has {len(layers)} to choose from.",
+        raise OptionError(
+            f"{{remove={count}}} would leave no convolution: the model has {len(layers)} to choose from.",
             f"Remove at most {len(layers) - 1}.",
         )
     kept = keep or {}

@@ -20,15 +20,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnngraph.errors import PlanError, UsageError, nearest
+from cnngraph.errors import OptionError, PlanError, nearest
 from cnngraph.plan import Plan, Removal
+from cnngraph.vocabulary import SCOPES
 
 if TYPE_CHECKING:
     from cnngraph.surgery.channels.coupling import Coupling, Group
 
-__all__ = ["SCOPES", "plan_filters"]
-
-SCOPES = ("layer", "global")
+__all__ = ["plan_filters"]
 
 # 0.29 * 100 is 28.999... in floating point; a share that is a whole number of filters must not lose one.
 EXACT = 1e-9
@@ -89,7 +88,7 @@ def plan_filters(
         ``settings["widths"]`` are the layers' numbers of filters.
 
     Raises:
-        UsageError: an option out of range.
+        OptionError: an option out of range.
         PlanError: no filter can go at all, or no layer is wide enough for ``round_to`` or ``at_least``.
     """
     _check(ratio, scope, round_to, at_least)
@@ -131,12 +130,12 @@ def plan_filters(
 
 def _check(ratio: float, scope: str, round_to: int, at_least: int) -> None:
     if not (math.isfinite(ratio) and 0 < ratio < 1):
-        raise UsageError(f"The ratio {ratio:g} is not a share between 0 and 1.", "Use one such as 0.3.")
+        raise OptionError(f"{{ratio={ratio:g}}} is not a share between 0 and 1.", "Use one such as 0.3.")
     if scope not in SCOPES:
-        raise UsageError(f"There is no scope {scope!r}.", nearest(scope, SCOPES))
-    for name, value in (("round-to", round_to), ("at-least", at_least)):
+        raise OptionError(f"There is no scope {scope!r}.", nearest(scope, SCOPES))
+    for name, value in (("round_to", round_to), ("at_least", at_least)):
         if value < 1:
-            raise UsageError(f"--{name} {value} is no number of filters.", "Use 1 or more.")
+            raise OptionError(f"{{{name}={value}}} is no number of filters.", "Use 1 or more.")
 
 
 def _candidates(

@@ -1,6 +1,6 @@
 """Method ``multilayer``: a measure ranks the conv layers, and those of the lowest theta go.
 
-Amelio, Bonifazi, Corradini, Ursino, Virgili, "A Multilayer Network-Based Approach to Represent, Explore and Handle
+Amelio, Bonifazi, Corradini, Ursino, Virgili, "A Multilayer Network-Based TargetSearch to Represent, Explore and Handle
 Convolutional Neural Networks", Cognitive Computation 2022, doi 10.1007/s12559-022-10084-6.
 
 :func:`plan` works on a stored model, :func:`plan_network` on a Network; both hand a ranking to the pure :func:`decide`.
@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cnngraph.errors import PlanError, UsageError
+from cnngraph.errors import OptionError, PlanError
 from cnngraph.measures.activation import layer_activations, stored_layer_activations
 from cnngraph.measures.measure import LayerTheta, MeasureResult
 from cnngraph.measures.registry import MEASURES, find_engine, find_measure, measure_network
@@ -58,13 +58,14 @@ def plan(
         key: the model, ``owner/name``.
         measure, aggregate, seed, reference, engine: what ranks, see :func:`cnngraph.measures.registry.measure`.
         threshold: layers with a theta under it go.
-        remove: so many layers of the lowest theta go. Without either, the plan lists the schedule and removes nothing.
+        remove: so many layers of the lowest theta go, with ``threshold`` at most so many. Without either, the plan
+            lists the schedule and removes nothing.
         init: where the weights after a gap come from when the plan is executed.
         keep: layers that cannot go, with the reason.
         progress: told what is being done.
 
     Raises:
-        UsageError: an option out of range, both ``threshold`` and ``remove``, or ``remove`` leaves no layer.
+        UsageError: an option out of range, or ``remove`` leaves no layer.
         NotFoundError, ConflictError: the model is not there, or not complete.
         PlanError: the model cannot be ranked by this measure, or so many layers cannot go.
     """
@@ -140,6 +141,10 @@ def decide(
     removed: tuple[str, ...] = ()
     if threshold is not None:
         removed = _by_threshold(result.layers, threshold, kept, notes)
+        if remove is not None and remove < len(removed):
+            notes.append(f"{len(removed)} layers are under the threshold; {remove} of them go, lowest theta first.")
+            staying = kept | {row.layer: "" for row in result.layers if row.layer not in removed}
+            removed = lowest(result.layers, remove, staying)
     elif remove is not None:
         removed = lowest(result.layers, remove, kept)
     correlations = _correlations(result.layers, activation or {})
@@ -165,12 +170,10 @@ def decide(
 
 
 def _check_choice(threshold: float | None, remove: int | None) -> None:
-    if threshold is not None and remove is not None:
-        raise UsageError("A threshold and a number of layers were given.", "Give --threshold or --remove, not both.")
     if threshold is not None:
         check_threshold(threshold)
     if remove is not None and remove < 1:
-        raise UsageError(f"--remove {remove} removes nothing.", "Give the number of layers that go, 1 or more.")
+        raise OptionError(f"{{remove={remove}}} removes nothing.", "Give the number of layers that go, 1 or more.")
 
 
 def _require_finite(result: MeasureResult) -> None:

@@ -12,13 +12,12 @@ from torch import nn
 
 from cnngraph.errors import CnngraphError, ModelError, UsageError, nearest
 from cnngraph.silence import silence
+from cnngraph.vocabulary import RUNTIMES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["RUNTIMES", "check_runtime", "onnx_model", "onnx_session", "prepare"]
-
-RUNTIMES = ("eager", "compile", "onnxruntime")
+__all__ = ["check_runtime", "onnx_model", "onnx_session", "prepare"]
 
 
 def check_runtime(runtime: str) -> str:

@@ -12,17 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnngraph.console import Quiet
 from cnngraph.database import catalogue
 from cnngraph.database.connection import Database
 from cnngraph.database.reader import read_network
 from cnngraph.errors import PlanError
-from cnngraph.jobs.decide import Decision, decide
+from cnngraph.jobs.plan import plan_stored
+from cnngraph.jobs.session import Session
 from cnngraph.jobs.stored import OtherData
 from cnngraph.measures.filters import FILTER_MEASURES, filter_scores
 from cnngraph.measures.measure import Options
 from cnngraph.measures.registry import MEASURES
 from cnngraph.plan import Plan
+from cnngraph.pruning.choice import choose
 from cnngraph.settings import load_settings
 
 pytestmark = pytest.mark.db
@@ -41,8 +42,8 @@ def name(command: Run, server: Any) -> str:
 
 
 def planned(db: Database, name: str, **options: Any) -> Plan:
-    decision = Decision(method="filters", **options)
-    return decide(db, load_settings(), name, decision, data=OtherData(), progress=Quiet())
+    session = Session(load_settings(), connected=db)
+    return plan_stored(session, name, choose({"method": "filters"} | options), OtherData())
 
 
 @pytest.mark.parametrize("score", sorted(FILTER_MEASURES))

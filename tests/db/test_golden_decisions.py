@@ -50,7 +50,9 @@ def prune(typed: str, python: dict[str, Any] | None = None, **more: Any) -> Line
 LINES = [
     plan(""),
     plan("--threshold 0.5", {"threshold": 0.5}),
-    plan("--method multilayer --threshold 1.5 --init reset", {"method": "multilayer", "threshold": 1.5, "init": "reset"}),
+    plan(
+        "--method multilayer --threshold 1.5 --init reset", {"method": "multilayer", "threshold": 1.5, "init": "reset"}
+    ),
     plan("--remove 2", {"remove": 2}),
     plan("--measure entropy --remove 1", {"measure": "entropy", "remove": 1}),
     plan("-m strength --reference mean --remove 1", {"measure": "strength", "reference": "mean", "remove": 1}),
@@ -172,7 +174,7 @@ def typed_outcome(line: Line, capsys: pytest.CaptureFixture[str]) -> Outcome:
 
 def called_outcome(line: Line, database: Database) -> Outcome:
     from cnngraph.api.graph import Graph
-    from cnngraph.cli.decide_tables import as_json
+    from cnngraph.cli.plan_tables import as_json
     from cnngraph.settings import load_settings
 
     graph = Graph(database, load_settings())
@@ -224,5 +226,7 @@ def test_what_is_decided_and_refused_stays(
     typed, called = typed_outcome(line, capsys), called_outcome(line, database) if line.python is not None else None
     found = {"typed": vars(typed), "called": vars(called) if called else None}
     if os.environ.get("CNNGRAPH_GOLDEN") == "write":
-        GOLDEN.write_text(json.dumps(known() | {key_of(line): found}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        GOLDEN.write_text(
+            json.dumps(known() | {key_of(line): found}, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+        )
     assert json.loads(json.dumps(found)) == known()[key_of(line)]

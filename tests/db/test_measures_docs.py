@@ -11,10 +11,10 @@ import pytest
 from cnngraph.console import Quiet
 from cnngraph.database.connection import Database
 from cnngraph.database.writer import write_network
-from cnngraph.jobs.filters import SCORES
 from cnngraph.measures.measure import Options
 from cnngraph.measures.registry import MEASURES, measure
 from cnngraph.pruning.multilayer import plan
+from cnngraph.vocabulary import FILTER_SCORES as SCORES
 from tests.synthetic import small_network
 
 pytestmark = pytest.mark.db

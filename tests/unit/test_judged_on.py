@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cnngraph.cli.decide_tables import print_pruned
+from cnngraph.cli.plan_tables import print_pruned
 from cnngraph.datasets.images_from import ImagesFrom
 from cnngraph.jobs.report import remarks_on
 from cnngraph.plan import Plan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -62,6 +62,14 @@ class Coupling:
     ledger: Ledger = field(repr=False)
     classes: npt.NDArray[np.int64] = field(repr=False)
     reasons: dict[int, str] = field(repr=False)
+
+    def keeping(self, keep: Mapping[str, str]) -> Coupling:
+        """The same where no filter of these layers can go, nor what is coupled with one; the reason by layer."""
+        reasons = dict(self.reasons)
+        for layer, reason in keep.items():
+            for label in self.ledger.outputs.get(layer, ()):
+                reasons.setdefault(int(self.classes[label]), reason)
+        return replace(self, reasons=reasons)
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:

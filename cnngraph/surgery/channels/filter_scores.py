@@ -21,6 +21,7 @@ from cnngraph.models.outputs import logits_of
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.modes import evaluation_mode
 from cnngraph.surgery.channels.coupling import Coupling
+from cnngraph.vocabulary import NET_SCORES
 
 __all__ = [
     "NET_SCORES",
@@ -35,7 +36,6 @@ __all__ = [
 
 FilterScores = dict[str, tuple[float, ...]]
 
-NET_SCORES = ("magnitude", "taylor", "bn", "random")
 TAYLOR_IMAGES = 256
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +12,13 @@ import pytest
 from cnngraph.console import Quiet
 from cnngraph.jobs.data_choice import DataChoice
 from cnngraph.jobs.drop import drop_found, within_accuracy_drop
+from cnngraph.jobs.session import Session
 from cnngraph.jobs.subject import ModelChoice, Subject, open_subject
 from cnngraph.plan import Plan, Removal
-from cnngraph.pruning.accuracy_drop import layer_ladder
+from cnngraph.pruning.choice import choose
+from cnngraph.pruning.limits.time_budget import TimeBudget
+from cnngraph.pruning.path import LayerPath
+from cnngraph.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -67,16 +72,9 @@ def test_without_training_the_joined_net_counts_alone(
     trained: list[int] = []
     monkeypatch.setattr("cnngraph.training.fit.fit", lambda *_, **options: trained.append(options["epochs"]))
     judged(monkeypatch, 0.9, 0.5, 0.9)  # whole, joined, tuned
-    plan = within_accuracy_drop(
-        subject,
-        layer_ladder(Plan(), [Removal(layer="features.3")]),
-        1,
-        steps=1 if tuned else 3,
-        tuned=tuned,
-        device="cpu",
-        seed=0,
-        work=tmp_path,
-        progress=Quiet(),
-    )
+    said = {"max_accuracy_drop": 1, "steps": 1 if tuned else 3, "device": "cpu"}
+    settings = Settings(None, "neo4j", None, None, "ada", tmp_path, tmp_path)
+    path = LayerPath(Plan(), (Removal(layer="features.3"),))
+    plan = within_accuracy_drop(subject, path, replace(choose(said), tuned=tuned), Session(settings), TimeBudget())
     assert plan.removed == goes
     assert trained == [1] * tuned

@@ -10,14 +10,18 @@ import pytest
 
 from cnngraph.errors import ConflictError, ModelError, NotFoundError, PlanError
 from cnngraph.jobs import offline, pruned_bundle, work_lock
-from cnngraph.jobs import prune as pruning
 from cnngraph.jobs.data_choice import DataChoice
 from cnngraph.jobs.ingest import Mapping, from_bundle, prepare, write_bundle
-from cnngraph.jobs.offline import Source, open_source, plan_for, prune_to_bundle, require_new
+from cnngraph.jobs.offline import Source, open_source, prune_to_bundle, require_new
+from cnngraph.jobs.plan import plan_saved
+from cnngraph.jobs.prune_job import PruneJob, TrainingChoice
+from cnngraph.jobs.session import Session
 from cnngraph.jobs.stored import OtherData
 from cnngraph.jobs.subject import ModelChoice
 from cnngraph.network.trace import weights_sha256
 from cnngraph.plan import Plan, Removal
+from cnngraph.pruning.choice import Choice
+from cnngraph.settings import Settings
 from cnngraph.surgery.saved import load, save
 from cnngraph.surgery.verify import Verification
 
@@ -51,20 +55,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cnngraph.surgery.verify.verify", lambda *_, **__: sound)
 
 
-def run(source: Source, plan: Plan, to: Path, **changes: Any) -> dict[str, Any]:
-    how: dict[str, Any] = {
-        "work": to.parent / "work",
-        "retrain": False,
-        "control": False,
-        "reconstruct": False,
-        "typed": {},
-        "trainer": None,
-        "data": OtherData(),
-        "device": "cpu",
-        "seed": 0,
-        "dry_run": False,
-    }
-    return prune_to_bundle(source, plan, to, **how | changes, progress=pruning.Quiet())
+def session(tmp_path: Path) -> Session:
+    return Session(Settings(None, "neo4j", None, None, "ada", tmp_path, tmp_path))
+
+
+def run(source: Source, plan: Plan, to: Path, *, dry_run: bool = False) -> dict[str, Any]:
+    job = PruneJob(source.typed, Choice(device="cpu"), TrainingChoice(retrain=False, control=False), dry_run=dry_run)
+    return prune_to_bundle(session(to.parent), source, job, plan, to)
 
 
 def test_a_bundle_is_pruned_to_a_bundle_that_is_mapped_alike(bundle: Path, tmp_path: Path, quick: None) -> None:
@@ -115,8 +112,8 @@ def test_what_is_no_model_or_no_plan(bundle: Path, tmp_path: Path) -> None:
         open_source(str(bare))
     source = open_source(str(bundle))
     with pytest.raises(NotFoundError, match=r"features\.88"):
-        plan_for(source, layers=["features.88"], blocks=None, file=None, init=None)
-    named = plan_for(source, layers=["features.8"], blocks=None, file=None, init="inherit")
+        plan_saved(session(tmp_path), source, Choice(layers=("features.88",)), OtherData())
+    named = plan_saved(session(tmp_path), source, Choice(layers=("features.8",), init="inherit"), OtherData())
     assert (named.architecture, named.init, named.model) == ("cnngraph:vgg11", "inherit", "")
     with pytest.raises(PlanError, match="removes nothing"):
         run(source, Plan(), tmp_path / "slim")

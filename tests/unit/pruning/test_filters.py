@@ -175,8 +175,8 @@ def test_a_share_of_nothing_removes_nothing_and_says_so() -> None:
         ({"ratio": 1.0}, "share between 0 and 1"),
         ({"ratio": math.nan}, "share between 0 and 1"),
         ({"ratio": 0.3, "scope": "gobal"}, "Did you mean global"),
-        ({"ratio": 0.3, "round_to": 0}, "--round-to 0"),
-        ({"ratio": 0.3, "at_least": 0}, "--at-least 0"),
+        ({"ratio": 0.3, "round_to": 0}, "round_to=0"),
+        ({"ratio": 0.3, "at_least": 0}, "at_least=0"),
     ],
 )
 def test_options_out_of_range_are_wrong_usage(options: dict[str, object], said: str) -> None:

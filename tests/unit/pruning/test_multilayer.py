@@ -155,9 +155,18 @@ def test_a_stored_ranking_that_somebody_changed_is_refused() -> None:
         {"threshold": math.inf},
         {"remove": 0},
         {"remove": 2},
-        {"remove": 1, "threshold": 0.5},
     ],
 )
 def test_wrong_choices_are_wrong_usage(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError):
         plan_network(toy_4x4(), **wrong)  # type: ignore[arg-type]
+
+
+def test_a_threshold_and_a_count_go_as_far_as_both_allow() -> None:
+    rows = ranking(0.5, 0.2, 0.1, 2.0)
+    below = decide(rows, threshold=1.0)
+    both = decide(rows, threshold=1.0, remove=2)
+    assert len(below.removes) == 3
+    assert both.removed == decide(rows, remove=2).removed
+    assert "3 layers are under the threshold; 2 of them go" in " ".join(both.notes)
+    assert decide(rows, threshold=1.0, remove=3).removed == below.removed

@@ -229,7 +229,7 @@ class Concatenated(TwoHeads):
         return torch.cat([torch.cat(rows[:2], 1), torch.cat(rows[2:], 1)], 2).transpose(1, 2)
 
 
-class Scales(TwoHeads):
+class Comparison(TwoHeads):
     """A detector's outputs by scale, in a dict of lists."""
 
     def forward(self, x: Tensor) -> dict[str, list[Tensor]]:
@@ -340,7 +340,7 @@ MADE: dict[type[nn.Module], tuple[list[str], list[str]]] = {  # what goes, and w
     ByEinsum: (["a", "b", "c"], []),
     TwoHeads: (["a", "b", "c"], ["one", "two"]),
     Concatenated: (["a", "b", "c"], ["one", "two"]),
-    Scales: (["a", "b", "c"], ["one", "two"]),
+    Comparison: (["a", "b", "c"], ["one", "two"]),
     Enlarged: (["a", "b", "c"], ["head", "smooth"]),
     Expected: (["a", "b", "c"], ["head", "mean"]),
     Joined: (["a", "b", "c"], ["head"]),
@@ -381,7 +381,7 @@ def test_a_block_around_what_gives_the_output_stays(made: type[nn.Module], block
     assert removable_blocks(follow(net, SHAPE)).get(block, "no block") is not None
 
 
-@pytest.mark.parametrize("made", [Scales, Concatenated])
+@pytest.mark.parametrize("made", [Comparison, Concatenated])
 def test_what_is_left_of_nets_with_several_outputs_has_its_whole_proof(made: type[nn.Module]) -> None:
     net = seeded(made)
     slim = apply(net, plan("b"), input_shape=SHAPE)

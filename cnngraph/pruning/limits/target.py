@@ -1,7 +1,7 @@
 """What goes so that a net becomes so much faster or smaller: pure search, told what things cost.
 
 Layers and blocks go lowest score first, one that would overshoot is passed over (:func:`lowest_first`); of filters the
-ratio is searched (:func:`smallest_ratio`). Both go by a prediction. :func:`approach` then has the net built and
+ratio is searched (:func:`smallest_ratio`). Both go by a prediction. :func:`search_target` then has the net built and
 measured, asks for as much more or less as the prediction was wrong, and measures again.
 
 Everything is reckoned as a *share*: what is left of the cost, 1 for the whole net; a speed-up of 2 is a share of 0.5.
@@ -11,17 +11,27 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from cnngraph.errors import PlanError, UsageError
+from cnngraph.errors import OptionError, PlanError, name_options
 from cnngraph.plan import Removal
 
-__all__ = ["KINDS", "TOLERANCE", "Approach", "Choice", "Target", "approach", "lowest_first", "smallest_ratio"]
+__all__ = [
+    "KINDS",
+    "TOLERANCE",
+    "Goal",
+    "Pick",
+    "Target",
+    "TargetSearch",
+    "lowest_first",
+    "search_target",
+    "smallest_ratio",
+]
 
-Kind = Literal["speedup", "macs", "parameters"]
-KINDS: tuple[Kind, ...] = ("speedup", "macs", "parameters")
+Kind = Literal["speedup", "latency_ms", "macs", "parameters", "mb"]
+KINDS: tuple[Kind, ...] = ("speedup", "latency_ms", "macs", "parameters", "mb")
 What = TypeVar("What")  # what goes: a tuple of removals, or whatever else a caller builds nets from
 
 TOLERANCE = 0.15  # of the target, on either side: so far off counts as reached
@@ -31,53 +41,66 @@ ROUNDS = 6  # nets that are built and measured at most
 _PUSHES = 8  # corrections in a row that may lead to nets that are known
 _RATIOS = tuple(i / 100 for i in range(1, 100))
 
+_NAMES = {"speedup": "speed-up", "latency_ms": "milliseconds", "macs": "MACs", "parameters": "parameters", "mb": "MB"}
+
 
 @dataclass(frozen=True)
 class Target:
-    """What is wanted: ``speedup`` (times), or the ``macs`` or ``parameters`` that are left (a share, or a count).
+    """What is wanted: ``speedup`` (times), or what is left: ``macs`` or ``parameters`` (a share, or a count),
+    ``latency_ms`` (milliseconds a batch), ``mb`` (megabytes of weights).
 
     Raises:
-        UsageError: a speed-up of 1 or less; a share of 0 or less; 1, which leaves all; no finite number.
+        OptionError: a speed-up of 1 or less; a share or an amount of 0 or less; 1, which leaves all; no finite number.
     """
 
     kind: Kind
     value: float
 
     def __post_init__(self) -> None:
-        option = f"--target-{self.kind} {self.value:g}"
+        option = f"{{target_{self.kind}={self.value:g}}}"
         if not math.isfinite(self.value):
-            raise UsageError(f"{option} is no finite number.", self._example)
+            raise OptionError(f"{option} is no finite number.", self._example)
         if self.kind == "speedup" and self.value <= 1:
-            raise UsageError(f"{option} makes nothing faster.", self._example)
-        if self.kind != "speedup" and (self.value <= 0 or self.value == 1):
-            raise UsageError(f"{option} is neither a share under 1 nor a count.", self._example)
+            raise OptionError(f"{option} makes nothing faster.", self._example)
+        if self.value <= 0 or (self.kind in ("macs", "parameters") and self.value == 1):
+            what = "neither a share under 1 nor a count" if self.kind in ("macs", "parameters") else "no amount above 0"
+            raise OptionError(f"{option} is {what}.", self._example)
+
+    @property
+    def timed(self) -> bool:
+        """Whether it is about time, which is measured, not counted."""
+        return self.kind in ("speedup", "latency_ms")
 
     @property
     def _example(self) -> str:
         if self.kind == "speedup":
-            return "Use a number above 1, such as --target-speedup 2.0"
-        return f"Use the share that is left, such as --target-{self.kind} 0.5, or a count above 1."
+            return "Use a number above 1, such as {target_speedup=2.0}"
+        if self.kind in ("latency_ms", "mb"):
+            return f"Use less than the net takes now, such as {{target_{self.kind}=5}}"
+        return f"Use the share that is left, such as {{target_{self.kind}=0.5}}, or a count above 1."
 
     def share(self, whole: float) -> float:
-        """What is to be left of ``whole``, the count of the whole net (a speed-up does not look at it).
+        """What is to be left of ``whole``: the count, milliseconds or megabytes of the whole net (a speed-up or a share
+        does not look at it).
 
         Raises:
-            PlanError: the net has no more than the count already.
+            PlanError: the net has no more than that already.
         """
         if self.kind == "speedup":
             return 1 / self.value
-        if self.value < 1:
+        if self.kind in ("macs", "parameters") and self.value < 1:
             return self.value
         if self.value >= whole:
             raise PlanError(
-                f"The net has {whole:,.0f} {self.name} already, no more than {self.value:,.0f}.", self._example
+                f"The net has {whole:,.6g} {self.name} already, no more than {self.value:,.6g}.",
+                name_options(self._example, flags=True),
             )
         return self.value / whole
 
     @property
     def name(self) -> str:
         """What is counted, as a person writes it."""
-        return {"speedup": "speed-up", "macs": "MACs", "parameters": "parameters"}[self.kind]
+        return _NAMES[self.kind]
 
     def reached(self, share: float) -> float:
         """A share in the unit of the target: a speed-up, or the share itself."""
@@ -95,7 +118,38 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Choice(Generic[What]):
+class Goal:
+    """Several targets as one: the share that is left of the cost which is farthest from its target.
+
+    Attributes:
+        targets: what is wanted. wanted: by kind, the share that is to be left.
+    """
+
+    targets: tuple[Target, ...]
+    wanted: Mapping[Kind, float]
+
+    @property
+    def share(self) -> float:
+        """The share that is to be left."""
+        return min(self.wanted.values())
+
+    def combine(self, shares: Mapping[Kind, float]) -> float:
+        """One share for those of all targets: 1 of the whole net, :attr:`share` or less where all are reached."""
+        return self.share * max(shares[target.kind] / self.wanted[target.kind] for target in self.targets)
+
+    def shown(self, share: float) -> str:
+        """A combined share in words."""
+        if len(self.targets) == 1:
+            return self.targets[0].shown(share)
+        return f"{share / self.share:.2f} times what the targets leave"
+
+    def shown_each(self, shares: Mapping[Kind, float]) -> str:
+        """The share of each target in words."""
+        return " and ".join(target.shown(shares[target.kind]) for target in self.targets)
+
+
+@dataclass(frozen=True)
+class Pick(Generic[What]):
     """What goes, and the share that is predicted to be left. ``exhausted``: nothing more can go."""
 
     what: What
@@ -107,7 +161,7 @@ def lowest_first(
     order: Sequence[Removal],
     predict: Callable[[tuple[Removal, ...]], float | None],
     aim: float,
-) -> Choice[tuple[Removal, ...]]:
+) -> Pick[tuple[Removal, ...]]:
     """The layers and blocks that bring the predicted share to ``aim``, by the order alone.
 
     They are taken one after the other until the aim is reached, one at least. One that would overshoot it, that saves
@@ -133,19 +187,22 @@ def lowest_first(
             continue
         taken, share = (*taken, removal), after
     reached = bool(taken) and share <= aim * (1 + SLACK)
-    nearest = Choice(taken, share, exhausted=not reached and not large)
+    nearest = Pick(taken, share, exhausted=not reached and not large)
     for removal in [] if reached else large:
         after = predict((*taken, removal))
         if after is None or after >= share:
             continue
         if _far(after, aim) < _far(nearest.share, aim) or (not nearest.what and _within_tolerance(after, aim)):
-            nearest = Choice((*taken, removal), after)
+            nearest = Pick((*taken, removal), after)
     return nearest
 
 
 def smallest_ratio(
-    what_at: Callable[[float], What], predict: Callable[[What], float | None], aim: float
-) -> Choice[What]:
+    what_at: Callable[[float], What],
+    predict: Callable[[What], float | None],
+    aim: float,
+    most: float | None = None,
+) -> Pick[What]:
     """What goes at the smallest ratio, in hundredths, whose predicted share is ``aim`` or less, or that before it.
 
     Nothing goes only where the least that can go is more than 15 % too much. That the share falls as the ratio grows is
@@ -153,25 +210,27 @@ def smallest_ratio(
 
     Args:
         what_at: what goes at a ratio in 0..1. predict: the share that is left; ``None`` where it cannot be built.
+        most: the ratio that is not exceeded.
 
     Raises:
         PlanError: no ratio can be built.
     """
-    known: dict[int, Choice[What]] = {}
+    known: dict[int, Pick[What]] = {}
+    ratios = _RATIOS if most is None else (*(ratio for ratio in _RATIOS if ratio < most), most)
 
-    def at(index: int) -> Choice[What] | None:
+    def at(index: int) -> Pick[What] | None:
         if index not in known:
             try:
-                what = what_at(_RATIOS[index])
+                what = what_at(ratios[index])
             except PlanError:
                 return None
             share = predict(what)
             if share is None:
                 return None
-            known[index] = Choice(what, share)
+            known[index] = Pick(what, share)
         return known[index]
 
-    low, high = 0, len(_RATIOS) - 1
+    low, high = 0, len(ratios) - 1
     while low < high:
         middle = (low + high) // 2
         found = at(middle)
@@ -188,12 +247,12 @@ def smallest_ratio(
     if nearest.share == 1:
         least = [choice for choice in near if choice.share < 1 and _within_tolerance(choice.share, aim)]
         nearest = min(least, key=lambda choice: _far(choice.share, aim), default=nearest)
-    most = low == len(_RATIOS) - 1 or at(low) is None
-    return Choice(nearest.what, nearest.share, exhausted=most and nearest.share > aim * (1 + SLACK))
+    last = low == len(ratios) - 1 or at(low) is None
+    return Pick(nearest.what, nearest.share, exhausted=last and nearest.share > aim * (1 + SLACK))
 
 
 @dataclass(frozen=True)
-class Approach(Generic[What]):
+class TargetSearch(Generic[What]):
     """How the search went.
 
     Attributes:
@@ -211,18 +270,19 @@ class Approach(Generic[What]):
     exhausted: bool
 
     @property
-    def landed(self) -> bool:
+    def on_target(self) -> bool:
         """Whether the share is within 15 % of what was wanted."""
         return _within_tolerance(self.share, self.wanted)
 
 
-def approach(
+def search_target(
     wanted: float,
-    choose: Callable[[float], Choice[What]],
+    choose: Callable[[float], Pick[What]],
     measure: Callable[[What], float],
     *,
     least: int = 2,
-) -> Approach[What]:
+    time_left: Callable[[], bool] = lambda: True,
+) -> TargetSearch[What]:
     """Choose by prediction, measure the net that is really built, correct the aim by what the prediction missed, again.
 
     It ends when a net within 5 % of what is wanted has been measured ``least`` times, when no other net comes out of a
@@ -232,13 +292,14 @@ def approach(
     Args:
         wanted: the share that is to be left. choose: what goes for a predicted share. measure: the share that is left.
         least: 2 where measurements scatter, 1 where they count.
+        time_left: whether one more net may be built and measured; the first always is.
     """
     aim = wanted
-    choices: list[Choice[What]] = []
+    choices: list[Pick[What]] = []
     shares: list[list[float]] = []  # of each choice, as often as it was measured
     order: list[float] = []
     pushes = 0
-    while len(order) < ROUNDS:
+    while len(order) < ROUNDS and (not order or time_left()):
         choice = choose(aim)
         index = next((i for i, known in enumerate(choices) if known.what == choice.what), len(choices))
         if index == len(choices):
@@ -262,10 +323,10 @@ def approach(
             break
     best = min(range(len(choices)), key=lambda i: _far(statistics.median(shares[i]), wanted))
     found = choices[best]
-    while len(shares[best]) < least:
+    while len(shares[best]) < least and time_left():
         shares[best].append(measure(found.what))
         order.append(shares[best][-1])
-    return Approach(
+    return TargetSearch(
         found.what, statistics.median(shares[best]), wanted, found.share, tuple(order), choices[best].exhausted
     )
 

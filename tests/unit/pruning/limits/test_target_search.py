@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,15 @@ from torch import Tensor, nn
 
 from cnngraph.console import Quiet
 from cnngraph.errors import PlanError
-from cnngraph.jobs.bench import Bench, Timing
-from cnngraph.jobs.target import reach_by_layers, reach_by_ratio
 from cnngraph.network.graph import follow
 from cnngraph.plan import LayerScore, Plan, Removal
+from cnngraph.pruning.candidates import candidates
 from cnngraph.pruning.filters import plan_filters
-from cnngraph.pruning.target import Target
+from cnngraph.pruning.limits.cost_meter import CostMeter, Timing, megabytes
+from cnngraph.pruning.limits.target import Target
+from cnngraph.pruning.limits.target_search import reach
+from cnngraph.pruning.limits.time_budget import TimeBudget
+from cnngraph.pruning.path import LayerPath, RatioPath
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.channels.coupling import coupled
 from cnngraph.surgery.channels.filter_scores import magnitude
@@ -63,12 +66,21 @@ class Timer:
         return Latency(taken, dict.fromkeys(taken, self.spread), "cpu", 1, options["batch_size"], 2, options["runtime"])
 
 
-def bench(model: nn.Module, target: Target, timer: Timer | None = None, **timing: Any) -> Bench:
-    """A bench whose latency table has a millisecond for every layer."""
-    made = Bench(model, SHAPE, Timing(**timing), measure_latency=timer or Timer(), target=target)
+def reach_by_layers(meter: CostMeter, plan: Plan, keep: Mapping[str, str]) -> Plan:
+    """Layers and blocks that can go, lowest first."""
+    return reach(meter, LayerPath(plan, candidates(meter.graph, plan, keep), meter.graph, keep))
+
+
+def reach_by_ratio(meter: CostMeter, plan_at: Callable[[float], Plan]) -> Plan:
+    return reach(meter, RatioPath(Plan(), plan_at))
+
+
+def bench(model: nn.Module, target: Target, timer: Timer | None = None, **timing: Any) -> CostMeter:
+    """A meter whose latency table has a millisecond for every layer."""
+    made = CostMeter(model, SHAPE, Timing(**timing), measure_latency=timer or Timer(), targets=(target,))
     if "table" not in timing:
-        layers = {layer.layer: 1.0 for layer in made.graph.layers if layer.kind != "Input"}
-        made.__dict__["table"] = LatencyTable(layers, whole_ms=len(layers) + 1.0)
+        rows = {layer.layer: 1.0 for layer in made.graph.layers if layer.kind != "Input"}
+        made.__dict__["table"] = LatencyTable(rows, whole_ms=len(rows) + 1.0)
     return made
 
 
@@ -183,8 +195,8 @@ def test_a_miss_is_said_loudly() -> None:
 
 
 def test_a_table_of_another_device_is_reckoned_with(net: nn.Module, tmp_path: Path) -> None:
-    layers = {layer.layer: 2.0 for layer in follow(net, SHAPE).layers if layer.kind == "Conv"}
-    path = write_table(LatencyTable(layers, whole_ms=50.0), tmp_path / "table.csv")
+    rows = {layer.layer: 2.0 for layer in follow(net, SHAPE).layers if layer.kind == "Conv"}
+    path = write_table(LatencyTable(rows, whole_ms=50.0), tmp_path / "table.csv")
     timer = Timer()
     found = reach_by_layers(bench(net, Target("speedup", 1.5), timer, table=path), ranking(net), KEEP)
     assert 12 / (12 - len(found.removed)) == pytest.approx(1.5, rel=0.15)
@@ -226,3 +238,49 @@ def test_the_ratio_of_filters_lands_by_what_the_built_net_has(net: nn.Module) ->
     assert found.filters
     assert found.settings["target"]["reached"] == pytest.approx(after / before)
     assert found.settings["target"]["landed"] == (abs(math.log(2 * after / before)) <= math.log(1.15))
+
+
+def test_several_targets_hold_together(net: nn.Module) -> None:
+    made = CostMeter(
+        net,
+        SHAPE,
+        measure_latency=Timer(),
+        targets=(Target("macs", 0.9), Target("parameters", 0.5), Target("mb", 2e-3)),
+    )
+    found = reach_by_layers(made, ranking(net), KEEP)
+    slim = cut(net, found, input_shape=SHAPE)
+    counts = [sum(parameter.numel() for parameter in model.parameters()) for model in (net, slim)]
+    assert megabytes(slim) == pytest.approx(4 * counts[1] / 1e6)
+    assert megabytes(slim) <= 2e-3 * 1.15
+    assert counts[1] / counts[0] <= 0.5 * 1.15
+    each = {one["kind"]: one["reached"] for one in found.settings["targets"]}
+    assert each["parameters"] == pytest.approx(counts[1] / counts[0])
+    assert each["mb"] == pytest.approx(megabytes(slim) / megabytes(net))
+    assert "wanted were 90.0% of the MACs and 50.0% of the parameters" in " ".join(found.notes)
+
+
+def test_milliseconds_are_those_of_the_net_that_is_built(net: nn.Module) -> None:
+    timer = Timer()
+    found = reach_by_layers(bench(net, Target("latency_ms", 16.0), timer), ranking(net), KEEP)
+    assert len(found.removed) == 4  # two milliseconds a conv
+    assert found.settings["target"]["reached"] == pytest.approx(16 / 24)
+    with pytest.raises(PlanError, match="has 24 milliseconds already"):
+        reach_by_layers(bench(net, Target("latency_ms", 30.0)), ranking(net), KEEP)
+
+
+def test_what_is_reachable_is_said_before_the_search(net: nn.Module) -> None:
+    made = bench(net, Target("macs", 0.5))
+    made.progress = Notes()
+    reach_by_layers(made, ranking(net), KEEP)
+    assert made.progress.said[0].startswith("Predicted to be reachable: least ")
+    assert "most " in made.progress.said[0]
+    assert made.progress.said[0].endswith("wanted is 50.0% of the MACs.")
+
+
+def test_a_search_out_of_time_takes_the_best_so_far(net: nn.Module) -> None:
+    timer = Timer(overhead=20.0)
+    graph = follow(net, SHAPE)
+    path = LayerPath(ranking(net), candidates(graph, ranking(net), KEEP), graph, KEEP)
+    found = reach(bench(net, Target("speedup", 1.5), timer), path, TimeBudget(0.0))
+    assert len(timer.asked) == 1
+    assert found.removed

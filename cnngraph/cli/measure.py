@@ -11,16 +11,13 @@ from cnngraph.cli import connection
 from cnngraph.cli.options import DryRun, Json, Measures, ModelName, Seed, known
 from cnngraph.console import emit_json, progress, say, table
 from cnngraph.errors import UsageError
+from cnngraph.vocabulary import AGGREGATES, ENGINES, REFERENCES
 
 if TYPE_CHECKING:
     from cnngraph.api import Graph
     from cnngraph.measures.measure import MeasureResult
 
-__all__ = ["AGGREGATES", "ENGINES", "REFERENCES", "Aggregate", "Engine", "Reference", "register"]
-
-AGGREGATES = ("mean", "sum", "median")
-ENGINES = ("auto", "database", "local")
-REFERENCES = ("median", "mean", "median-positive")
+__all__ = ["register"]
 
 Aggregate = Annotated[
     str, typer.Option(help="Over classes: mean, sum or median.", callback=lambda v: known(v, AGGREGATES, "aggregate"))

@@ -1,9 +1,9 @@
-"""As much as an allowed drop in accuracy lets go: a ladder of plans says in which order, trials say how far.
+"""As much as an allowed drop in accuracy lets go: a pruning path says in which order, trials say how far.
 
 Our choice beside the thresholds of the ``multilayer`` paper. A trial carries a plan out, in one step or in several with
 short fine-tuning between, and looks at the validation accuracy; who can do that hands it in, so that this file knows no
-net. The rung is found by bisection, in log2 of the number of rungs trials; that the accuracy falls from rung to rung is
-assumed, so the one that comes out kept the accuracy in its own trial, and is not surely the highest such.
+net. The level is found by bisection, in log2 of the number of levels trials; that the accuracy falls from level to
+level is assumed, so the one that comes out kept the accuracy in its own trial, and is not surely the highest such.
 """
 
 from __future__ import annotations
@@ -12,79 +12,32 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress, Quiet
-from cnngraph.errors import PlanError, UsageError
+from cnngraph.errors import OptionError, PlanError
 from cnngraph.files import write_text
-from cnngraph.plan import Plan, Removal
+from cnngraph.plan import Plan
+from cnngraph.pruning.limits.time_budget import TimeBudget
+
+if TYPE_CHECKING:
+    from cnngraph.pruning.path import PruningPath
 
 __all__ = [
-    "Ladder",
     "Trials",
     "check_drop",
     "holds",
-    "layer_ladder",
     "most_trials",
-    "ratio_ladder",
     "within_drop",
 ]
 
 STATE_VERSION = 2
-RATIO_STEP = 0.05  # of the filters, from rung to rung
 _ROUNDING = 1e-9  # of an accuracy: far less than one image of any data set, far more than floats err
 
 Trial = Callable[[tuple[Plan, ...]], float | None]
-
-
-@dataclass(frozen=True)
-class Ladder:
-    """Plans that remove more from rung to rung.
-
-    Attributes:
-        rungs: how many there are; rung 0, which removes nothing, is not counted.
-        plan_at: the plan of rung 1 to ``rungs``; raises PlanError where it cannot be had.
-        says: what goes at a rung, for a person.
-        base: the plan that is left where no rung keeps the accuracy.
-    """
-
-    rungs: int
-    plan_at: Callable[[int], Plan]
-    says: Callable[[int], str]
-    base: Plan
-
-    def climb(self, rung: int, steps: int) -> tuple[Plan, ...]:
-        """The plans on the way to ``rung`` in so many steps of about the same size, the last of them its own.
-
-        Raises:
-            PlanError: one of them cannot be had.
-        """
-        way = sorted({round(rung * step / steps) for step in range(1, steps + 1)} - {0})
-        return tuple(self.plan_at(one) for one in way)
-
-
-def layer_ladder(plan: Plan, order: Sequence[Removal]) -> Ladder:
-    """Rung n removes the first n of ``order`` (layers and blocks, lowest score first)."""
-
-    def plan_at(rung: int) -> Plan:
-        return plan.model_copy(update={"removes": tuple(order[:rung]), "threshold": None})
-
-    return Ladder(len(order), plan_at, lambda rung: f"{rung} of {len(order)} layers and blocks", plan)
-
-
-def ratio_ladder(plan_at_ratio: Callable[[float], Plan], base: Plan) -> Ladder:
-    """Rung n removes a ratio of n twentieths of the filters."""
-
-    def ratio(rung: int) -> float:
-        return round(rung * RATIO_STEP, 2)
-
-    rungs = round(1 / RATIO_STEP) - 1
-    return Ladder(
-        rungs, lambda rung: plan_at_ratio(ratio(rung)), lambda rung: f"a ratio of {ratio(rung)} of the filters", base
-    )
 
 
 @dataclass
@@ -129,10 +82,10 @@ def check_drop(points: float) -> float:
     """Return ``points`` if it is a drop in accuracy, 0 to 100 percentage points.
 
     Raises:
-        UsageError: it is NaN, negative or over 100.
+        OptionError: it is NaN, negative or over 100.
     """
     if not (math.isfinite(points) and 0 <= points <= 100):
-        raise UsageError(f"The accuracy drop {points:g} is not between 0 and 100 points.", "Use one such as 1.0")
+        raise OptionError(f"{{max_accuracy_drop={points:g}}} is not between 0 and 100 points.", "Use one such as 1.0.")
     return points
 
 
@@ -145,17 +98,17 @@ def holds(accuracy: float, baseline: float, points: float) -> bool:
     return accuracy >= baseline - points / 100 - _ROUNDING
 
 
-def most_trials(rungs: int) -> int:
-    """How many trials a search among ``rungs`` takes at most.
+def most_trials(levels: int) -> int:
+    """How many trials a search among ``levels`` takes at most.
 
     >>> [most_trials(n) for n in (0, 1, 3, 12)]
     [0, 1, 2, 4]
     """
-    return math.ceil(math.log2(rungs + 1))
+    return math.ceil(math.log2(levels + 1))
 
 
 def within_drop(
-    ladder: Ladder,
+    path: PruningPath,
     points: float,
     *,
     baseline: float,
@@ -166,8 +119,9 @@ def within_drop(
     state: Path | None = None,
     identity: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    budget: TimeBudget | None = None,
 ) -> Plan:
-    """The plan of the highest rung that a bisection finds to keep the validation accuracy.
+    """The plan of the highest level that a bisection finds to keep the validation accuracy.
 
     Args:
         points: the allowed drop, in percentage points.
@@ -180,40 +134,46 @@ def within_drop(
         state: a file in which the trials are kept; a search that was interrupted goes on from it.
         identity: what else decides a trial (data, seed, epochs), so that only equal trials are taken over.
         progress: told the expected time and each trial.
+        budget: no trial is begun that would end after it; then the best plan so far comes out, with a note.
 
     Returns:
         The plan; it removes nothing where no trial kept the accuracy, and its notes say so.
 
     Raises:
-        UsageError: ``points`` is out of range.
+        OptionError: ``points`` is out of range.
         PlanError: nothing can be removed at all.
     """
     check_drop(points)
-    if ladder.rungs < 1:
+    if path.levels < 1:
         raise PlanError("Nothing of this model can be removed.", "See why: cnngraph show NAME")
     told = progress or Quiet()
-    told.note(_expectation(ladder.rungs, steps, tuned, seconds_a_step))
-    base = ladder.base
+    budget = budget or TimeBudget()
+    told.note(_expectation(path.levels, steps, tuned, seconds_a_step))
+    base = path.base
     fixed = {"model": base.model, "measure": base.measure, "run": base.run, "init": base.init, "steps": steps}
     trials = Trials.resume(state, fixed | dict(identity or {}))
-    told.start("Trying how much can go", total=most_trials(ladder.rungs))
-    low, high = 0, ladder.rungs
+    told.start("Trying how much can go", total=most_trials(path.levels))
+    low, high = 0, path.levels
     accuracy_at: dict[int, float] = {}
     outcomes: list[float | None] = []
-    while low < high:
-        rung = (low + high + 1) // 2
-        accuracy = _trial(ladder, rung, steps, accuracy_after, trials, told, nothing=baseline)
+    while low < high and budget.allows(steps * (seconds_a_step or 0)):
+        level = (low + high + 1) // 2
+        accuracy = _trial(path, level, steps, accuracy_after, trials, told, nothing=baseline)
         outcomes.append(accuracy)
         if accuracy is not None and holds(accuracy, baseline, points):
-            low, accuracy_at[rung] = rung, accuracy
+            low, accuracy_at[level] = level, accuracy
         else:
-            high = rung - 1
+            high = level - 1
         told.advance()
-    return _with_reached(ladder, low, points, baseline, accuracy_at.get(low), outcomes, steps)
+    found = _with_reached(path, low, points, baseline, accuracy_at.get(low), outcomes, steps)
+    if low == high:
+        return found
+    note = f"The {budget.minutes:g} minutes are over after {len(outcomes)} trials: more may go."
+    return found.model_copy(update={"notes": (*found.notes, note)})
 
 
-def _expectation(rungs: int, steps: int, tuned: bool, seconds_a_step: float | None) -> str:
-    number = most_trials(rungs)
+def _expectation(levels: int, steps: int, tuned: bool, seconds_a_step: float | None) -> str:
+    number = most_trials(levels)
     each = ("a cut, a refit and a short fine-tuning" if tuned else "a cut and a refit") + (
         f", {steps} times" if steps > 1 else ""
     )
@@ -225,13 +185,13 @@ def _expectation(rungs: int, steps: int, tuned: bool, seconds_a_step: float | No
 
 
 def _trial(
-    ladder: Ladder, rung: int, steps: int, accuracy_after: Trial, trials: Trials, told: Progress, *, nothing: float
+    path: PruningPath, level: int, steps: int, accuracy_after: Trial, trials: Trials, told: Progress, *, nothing: float
 ) -> float | None:
-    """The accuracy at ``rung``; ``None`` where it cannot be built. ``nothing``: where no filter comes to go there."""
+    """The accuracy at ``level``; ``None`` where it cannot be built. ``nothing``: where no filter comes to go there."""
     try:
-        plans = ladder.climb(rung, steps)
+        plans = path.levels_to(level, steps)
     except PlanError as error:
-        told.note(f"Without {ladder.says(rung)}: {error.message}")
+        told.note(f"Without {path.says(level)}: {error.message}")
         return None
     if not plans[-1].removes:
         return nothing
@@ -241,7 +201,7 @@ def _trial(
         trials.record(key, accuracy_after(plans))
         found = trials.accuracies[key]
         outcome = "cannot be built" if found is None else f"accuracy {found:.4f}"
-        told.note(f"Without {ladder.says(rung)}: {outcome} ({time.monotonic() - began:.0f} s)")
+        told.note(f"Without {path.says(level)}: {outcome} ({time.monotonic() - began:.0f} s)")
     return trials.accuracies[key]
 
 
@@ -253,18 +213,18 @@ def _key(plan: Plan) -> str:
 
 
 def _with_reached(
-    ladder: Ladder,
-    rung: int,
+    path: PruningPath,
+    level: int,
     points: float,
     baseline: float,
     accuracy: float | None,
     outcomes: list[float | None],
     steps: int,
 ) -> Plan:
-    plan = ladder.plan_at(rung) if rung else ladder.base
-    if rung == 0 or accuracy is None or not plan.removes:
-        if rung:
-            why = f"{ladder.says(rung)} comes to none, and more costs too much or cannot be built"
+    plan = path.plan_at(level) if level else path.base
+    if level == 0 or accuracy is None or not plan.removes:
+        if level:
+            why = f"{path.says(level)} comes to none, and more costs too much or cannot be built"
         elif all(outcome is None for outcome in outcomes):
             why = "no net of the trials could be built"
         else:
@@ -274,7 +234,7 @@ def _with_reached(
         )
     gradually = f", each in {steps} steps with fine-tuning between" if steps > 1 else ""
     note = (
-        f"Within a drop of {points:g} points goes {ladder.says(rung)} ({len(outcomes)} trials{gradually}): "
+        f"Within a drop of {points:g} points goes {path.says(level)} ({len(outcomes)} trials{gradually}): "
         f"validation accuracy {accuracy:.4f}, {baseline:.4f} before."
     )
     found = {"points": points, "steps": steps, "baseline": baseline, "accuracy": accuracy}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,15 +12,15 @@ import pytest
 from cnngraph.console import Quiet
 from cnngraph.database.connection import Database
 from cnngraph.errors import ConflictError, PlanError
-from cnngraph.jobs import kept_plan
-from cnngraph.jobs.bench import Timing
-from cnngraph.jobs.decide import Decision
-from cnngraph.jobs.stored import OtherData, Stored
+from cnngraph.jobs import execute, prune_job
+from cnngraph.jobs.prune_job import PruneJob, TrainingChoice, prune_to_graph
+from cnngraph.jobs.session import Session
+from cnngraph.jobs.stored import Stored
 from cnngraph.plan import Plan, Removal
-from cnngraph.pruning.target import Target
+from cnngraph.pruning.choice import choose
 from cnngraph.settings import Settings
 
-FASTER = Decision(method="filters", target=Target("speedup", 1.5))
+FASTER = {"method": "filters", "target_speedup": 1.5}
 
 
 class Notes(Quiet):
@@ -44,31 +46,24 @@ class Desk:
 
     def prune(
         self,
-        decision: Decision = FASTER,
+        said: dict[str, Any] = FASTER,
         *,
         end: type[BaseException] | None = None,
         dry: bool = False,
-        **training: object,
+        **training: Any,
     ) -> str:
+        self.end, self.found = end, ""
+        job = PruneJob("m", choose(said), replace(TrainingChoice(), **training), dry_run=dry)
         settings = Settings(None, "neo4j", None, None, "ada", self.home, self.home)
-        found = ""
-        try:
-            with kept_plan.decided(
-                cast(Database, None),
-                settings,
-                "m",
-                decision,
-                data=OtherData(),
-                training=training,
-                dry_run=dry,
-                progress=self.progress,
-            ) as plan:
-                found = plan.in_words
-                if end is not None:
-                    raise end("it ended")
-        except (KeyboardInterrupt, PlanError, ConflictError):
-            pass
-        return found
+        with suppress(KeyboardInterrupt, PlanError, ConflictError):
+            prune_to_graph(job, Session(settings, self.progress, cast(Database, object())))
+        return self.found
+
+    def carry_out(self, session: Session, job: PruneJob, plan: Plan) -> dict[str, Any]:
+        self.found = plan.in_words
+        if self.end is not None:
+            raise self.end("it ended")
+        return {}
 
     @property
     def files(self) -> int:
@@ -78,8 +73,10 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     made = Desk(tmp_path)
-    monkeypatch.setattr(kept_plan, "decide", made.decide)
-    monkeypatch.setattr(kept_plan, "stored", lambda db, name: Stored(f"ada/{name}", {"sha256": made.weights}))
+    monkeypatch.setattr(prune_job, "plan_stored", made.decide)
+    monkeypatch.setattr(prune_job, "stored", lambda db, name: Stored(f"ada/{name}", {"sha256": made.weights}))
+    monkeypatch.setattr(execute, "require_free", lambda *_, **__: None)
+    monkeypatch.setattr(execute, "carry_out", made.carry_out)
     return made
 
 
@@ -99,8 +96,8 @@ def test_a_plan_that_is_refused_is_decided_anew(desk: Desk) -> None:
 
 def test_other_weights_or_options_decide_anew(desk: Desk) -> None:
     assert desk.prune(end=KeyboardInterrupt) == "conv1"
-    for number, changes in enumerate(({"seed": 1}, {"score": "bn"}, {"timing": Timing(batch=8)}), start=2):
-        assert desk.prune(Decision(**{"method": "filters", "target": FASTER.target} | changes)) == f"conv{number}"
+    for number, changes in enumerate(({"seed": 1}, {"score": "bn"}, {"batch": 8}), start=2):
+        assert desk.prune(FASTER | changes) == f"conv{number}"
     desk.weights = "bb"
     assert desk.prune() == "conv5"
     desk.weights = "aa"
@@ -109,17 +106,19 @@ def test_other_weights_or_options_decide_anew(desk: Desk) -> None:
 
 def test_a_prune_that_trains_otherwise_has_a_plan_of_its_own(desk: Desk) -> None:
     assert desk.prune(end=KeyboardInterrupt) == "conv1"
-    for number, training in enumerate(({"epochs": 5}, {"epochs": 6}, {"trainer": "own:fit"}), start=2):
+    for number, training in enumerate(
+        ({"recipe": {"epochs": 5}}, {"recipe": {"epochs": 6}}, {"control": False}), start=2
+    ):
         assert desk.prune(end=KeyboardInterrupt, **training) == f"conv{number}"
-    assert desk.prune(epochs=6) == "conv3"  # its end takes away no other's
-    assert [desk.prune(), desk.prune(epochs=5), desk.prune(trainer="own:fit")] == ["conv1", "conv2", "conv4"]
+    assert desk.prune(recipe={"epochs": 6}) == "conv3"  # its end takes away no other's
+    assert [desk.prune(), desk.prune(recipe={"epochs": 5}), desk.prune(control=False)] == ["conv1", "conv2", "conv4"]
 
 
 def test_what_is_not_measured_is_not_kept(desk: Desk) -> None:
-    for decision in (Decision(threshold=0.3), Decision(target=Target("macs", 0.5))):
-        desk.prune(decision, end=KeyboardInterrupt)
+    for said in ({"threshold": 0.3}, {"target_macs": 0.5}):
+        desk.prune(said, end=KeyboardInterrupt)
     assert desk.files == 0
-    assert desk.prune(Decision(threshold=0.3)) == "conv3"
+    assert desk.prune({"threshold": 0.3}) == "conv3"
 
 
 def test_a_dry_run_shows_the_plan_that_is_kept_and_writes_none(desk: Desk) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from cnngraph.errors import PlanError, UsageError
 from cnngraph.plan import Removal
-from cnngraph.pruning.target import Choice, Target, approach, lowest_first, smallest_ratio
+from cnngraph.pruning.limits.target import Pick, Target, lowest_first, search_target, smallest_ratio
 
 COSTS = {"a": 0.05, "b": 0.30, "c": 0.10, "d": 0.20, "e": 0.25}  # and 0.1 that no layer takes
 ORDER = [Removal(layer=layer) for layer in COSTS]
@@ -19,7 +19,7 @@ def left(removals: tuple[Removal, ...]) -> float:
     return 1 - sum(COSTS[removal.layer] for removal in removals)
 
 
-def names(choice: Choice[tuple[Removal, ...]]) -> str:
+def names(choice: Pick[tuple[Removal, ...]]) -> str:
     return "".join(removal.layer for removal in choice.what)
 
 
@@ -92,28 +92,28 @@ def counted(measure: Callable[[float], float]) -> tuple[Callable[[float], float]
     return counting, built
 
 
-def anything(aim: float) -> Choice[float]:
+def anything(aim: float) -> Pick[float]:
     """A net for every prediction."""
-    return Choice(round(aim, 3), aim)
+    return Pick(round(aim, 3), aim)
 
 
 def test_a_prediction_that_is_right_is_measured_twice() -> None:
     measure, built = counted(lambda what: what)
-    found = approach(0.5, anything, measure)
+    found = search_target(0.5, anything, measure)
     assert built == [0.5, 0.5]
-    assert (found.what, found.share, found.landed, found.measured) == (0.5, 0.5, True, (0.5, 0.5))
+    assert (found.what, found.share, found.on_target, found.measured) == (0.5, 0.5, True, (0.5, 0.5))
 
 
 def test_counts_are_taken_once() -> None:
     measure, built = counted(lambda what: what)
-    assert approach(0.5, anything, measure, least=1).landed
+    assert search_target(0.5, anything, measure, least=1).on_target
     assert built == [0.5]
 
 
 def test_a_prediction_that_is_wrong_is_corrected() -> None:
     measure, built = counted(lambda what: 0.3 + 0.7 * what)  # a third of the time is no layer's
-    found = approach(0.5, anything, measure)
-    assert found.landed
+    found = search_target(0.5, anything, measure)
+    assert found.on_target
     assert found.what == pytest.approx((0.5 - 0.3) / 0.7, abs=0.12)
     assert 2 <= len(built) <= 6
     assert found.measured == tuple(0.3 + 0.7 * what for what in built)
@@ -121,22 +121,22 @@ def test_a_prediction_that_is_wrong_is_corrected() -> None:
 
 def test_measurements_that_scatter_are_taken_again() -> None:
     shares = iter([0.5, 0.9, 0.52, 0.48])  # the machine was busy during the second
-    found = approach(0.5, lambda aim: Choice("the net", aim), lambda what: next(shares))
+    found = search_target(0.5, lambda aim: Pick("the net", aim), lambda what: next(shares))
     assert len(found.measured) == 2
     assert found.share == pytest.approx(0.7)
-    assert not found.landed
+    assert not found.on_target
 
 
 def test_the_search_goes_on_while_a_net_could_come_nearer() -> None:
     measure, built = counted(lambda what: 1.1 * what)
-    found = approach(0.5, anything, measure)
+    found = search_target(0.5, anything, measure)
     assert built == [0.5, 0.455, 0.455]
     assert found.share == pytest.approx(0.5, rel=0.01)
 
 
 def test_the_nearest_net_is_measured_twice() -> None:
-    def steps(aim: float) -> Choice[str]:
-        return Choice("fast", 0.45) if aim < 0.5 else Choice("near", 0.5)
+    def steps(aim: float) -> Pick[str]:
+        return Pick("fast", 0.45) if aim < 0.5 else Pick("near", 0.5)
 
     asked: list[str] = []
 
@@ -144,47 +144,47 @@ def test_the_nearest_net_is_measured_twice() -> None:
         asked.append(what)
         return {"near": 0.54, "fast": 0.43}[what]
 
-    assert approach(0.5, steps, measure).what == "near"
+    assert search_target(0.5, steps, measure).what == "near"
     assert asked.count("near") == 2
 
 
 def test_steps_too_coarse_for_the_target_end_in_the_nearer_net() -> None:
-    def coarse(aim: float) -> Choice[str]:
-        return Choice("small", 0.3) if aim < 0.5 else Choice("large", 0.8)
+    def coarse(aim: float) -> Pick[str]:
+        return Pick("small", 0.3) if aim < 0.5 else Pick("large", 0.8)
 
-    found = approach(0.5, coarse, lambda what: {"small": 0.3, "large": 0.8}[what])
-    assert (found.what, found.landed) == ("large", False)
+    found = search_target(0.5, coarse, lambda what: {"small": 0.3, "large": 0.8}[what])
+    assert (found.what, found.on_target) == ("large", False)
     assert 2 <= len(found.measured) <= 4
 
 
 def test_a_correction_that_leads_back_is_made_again() -> None:
     """The first half of what goes saves nothing that could be measured, and comes in steps that are coarse."""
 
-    def steps(aim: float) -> Choice[float]:
+    def steps(aim: float) -> Pick[float]:
         predicted = round(aim * 5) / 5
-        return Choice(predicted, predicted)
+        return Pick(predicted, predicted)
 
     measure, built = counted(lambda what: min(1.0, what + 0.4))
-    found = approach(0.8, steps, measure)
-    assert (found.what, found.landed) == (0.4, True)
+    found = search_target(0.8, steps, measure)
+    assert (found.what, found.on_target) == (0.4, True)
     assert len(built) <= 6
 
 
 def test_a_net_of_which_nothing_helps_ends() -> None:
     asked: list[float] = []
 
-    def same(aim: float) -> Choice[str]:
+    def same(aim: float) -> Pick[str]:
         asked.append(aim)
-        return Choice("the only one", 0.9)
+        return Pick("the only one", 0.9)
 
-    found = approach(0.5, same, lambda what: 0.95)
-    assert (found.landed, found.measured) == (False, (0.95, 0.95))
+    found = search_target(0.5, same, lambda what: 0.95)
+    assert (found.on_target, found.measured) == (False, (0.95, 0.95))
     assert len(asked) <= 12
 
 
 def test_what_is_out_of_reach_is_exhausted() -> None:
-    found = approach(0.1, lambda aim: Choice("all", 0.4, exhausted=True), lambda what: 0.45)
-    assert (found.exhausted, found.landed, found.share) == (True, False, 0.45)
+    found = search_target(0.1, lambda aim: Pick("all", 0.4, exhausted=True), lambda what: 0.45)
+    assert (found.exhausted, found.on_target, found.share) == (True, False, 0.45)
 
 
 def test_targets_in_their_own_words() -> None:
@@ -206,5 +206,5 @@ def test_targets_in_their_own_words() -> None:
     ],
 )
 def test_a_target_that_asks_for_nothing_is_wrong_usage(kind: str, value: float) -> None:
-    with pytest.raises(UsageError, match=f"--target-{kind}"):
+    with pytest.raises(UsageError, match=f"target_{kind}="):
         Target(kind, value)  # type: ignore[arg-type]

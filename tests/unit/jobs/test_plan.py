@@ -9,13 +9,14 @@ from typing import cast
 import pytest
 import torch
 
-from cnngraph.console import Quiet
 from cnngraph.database.connection import Database
 from cnngraph.errors import NotFoundError, UsageError
-from cnngraph.jobs.decide import Decision, decide, named
+from cnngraph.jobs.plan import plan_removing, plan_stored
+from cnngraph.jobs.session import Session
 from cnngraph.jobs.stored import OtherData, Stored
 from cnngraph.models.registry import build
 from cnngraph.plan import Plan, Removal
+from cnngraph.pruning.choice import choose
 from cnngraph.settings import Settings
 from cnngraph.surgery.saved import save
 
@@ -30,19 +31,19 @@ def mobile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_layer_brings_its_unit_along_and_says_why(mobile: Path) -> None:
-    made = named(mobile, ["features.2.conv.2"], [])
+    made = plan_removing(mobile, ("features.2.conv.2",), ())
     assert made.removes[0] == Removal(layer="features.2.conv.2", reason="named by hand")
     assert made.removed[1:] == ["features.2.conv.0.0", "features.2.conv.1.0"]
     assert {one.reason for one in made.removes[1:]} == {
         "goes with features.2.conv.2: half of what they do together makes no sense"
     }
-    assert named(mobile, made.removed, []).removed == made.removed
-    assert {one.reason for one in named(mobile, made.removed, []).removes} == {"named by hand"}
+    assert plan_removing(mobile, tuple(made.removed), ()).removed == made.removed
+    assert {one.reason for one in plan_removing(mobile, tuple(made.removed), ()).removes} == {"named by hand"}
 
 
 def test_a_layer_that_is_not_there_has_its_nearest_named(mobile: Path) -> None:
     with pytest.raises(NotFoundError) as refused:
-        named(mobile, ["features.2.conv.9"], [])
+        plan_removing(mobile, ("features.2.conv.9",), ())
     assert "features.2.conv" in refused.value.hint
 
 
@@ -59,7 +60,7 @@ def test_a_ranking_of_the_net_on_its_own_data_refuses_other_data(
 ) -> None:
     inputs = json.dumps({"data": {"name": "digits", "root": "/here"}})
     model = Stored("ada/m", {"key": "ada/m", "architecture": "a", "inputShape": [1, 8, 8], "inputs": inputs})
-    monkeypatch.setattr("cnngraph.jobs.decide.stored", lambda db, name: model)
+    monkeypatch.setattr("cnngraph.jobs.plan.stored", lambda db, name: model)
     ranked: list[str] = []
 
     def rank(*_: object, measure: str, **__: object) -> Plan:
@@ -70,7 +71,8 @@ def test_a_ranking_of_the_net_on_its_own_data_refuses_other_data(
     settings = Settings(None, "neo4j", None, None, "ada", tmp_path, tmp_path)
 
     def plan(measure: str, data: OtherData) -> None:
-        decide(cast(Database, None), settings, "m", Decision(measure=measure), data=data, progress=Quiet())
+        session = Session(settings, connected=cast(Database, object()))
+        plan_stored(session, "m", choose({"measure": measure}), data)
 
     for other in (OtherData("mnist"), OtherData(root="/there")):
         with pytest.raises(UsageError, match="join reads the data that ada/m was ingested with"):

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import PlanError, TraceError
 from cnngraph.plan import Plan, Removal
+from cnngraph.pruning.limits.target import Goal
 
 if TYPE_CHECKING:
     from torch import nn
 
     from cnngraph.network.graph import LayerGraph
-    from cnngraph.pruning.target import Target
-    from cnngraph.surgery.cost import Costs
+    from cnngraph.pruning.limits.target import Kind, Target
+    from cnngraph.surgery.cost import Cost, Costs
     from cnngraph.training.latency import Latency
     from cnngraph.training.latency_table import LatencyTable
 
-__all__ = ["Bench", "Scales", "Speeds", "Timing"]
+__all__ = ["Comparison", "CostMeter", "Speeds", "Timing", "count_parameters", "megabytes"]
 
 _SECONDS = 2.0  # of measuring two nets in turns: long enough that a busy moment of the machine is a small part of it
 _LEAST, _MOST = 7, 301  # passes of each, whatever they take
@@ -33,12 +34,15 @@ Measure = Callable[..., "Latency"]
 
 @dataclass(frozen=True)
 class Timing:
-    """How latency is measured; ``table``: a file of another device instead of a measured table."""
+    """How latency is measured; ``table``: a file of another device instead of a measured table; ``percentile``: of the
+    times of all passes, 50 (the median) or 95.
+    """
 
     device: str = "cpu"
     runtime: str = "eager"
     batch: int = 1
     table: Path | None = None
+    percentile: int = 50
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Speeds:
 
 
 @dataclass
-class Scales:
+class Comparison:
     """One net, and what the nets that are cut out of it cost. ``measure_latency`` stands for the real one in tests."""
 
     model: nn.Module
@@ -99,7 +103,10 @@ class Scales:
         )
         threads = f", {found.threads} thread{'s' if found.threads > 1 else ''}" if found.device == "cpu" else ""
         how = f"{found.runtime} on {found.device}{threads}, batch {found.batch_size}"
-        speeds = Speeds(found.median_ms["before"], found.median_ms["after"], how, found.scatter)
+        taken = found.median_ms
+        if self.timing.percentile == 95:
+            taken, how = found.p95_ms, f"{how}, 95th percentile"
+        speeds = Speeds(taken["before"], taken["after"], how, found.scatter)
         self._measured.setdefault(removals, []).append(speeds)
         return speeds
 
@@ -110,10 +117,12 @@ class Scales:
 
     def costs_of(self, slim: nn.Module) -> tuple[int, int]:
         """Parameters and multiply-accumulates of a net of this input shape."""
+        return count_parameters(slim), self._macs_of(slim)
+
+    def _macs_of(self, slim: nn.Module) -> int:
         from cnngraph.network.graph import follow
 
-        parameters = sum(parameter.numel() for parameter in slim.parameters())
-        return parameters, sum(layer.macs for layer in follow(slim, self.input_shape).layers)
+        return sum(layer.macs for layer in follow(slim, self.input_shape).layers)
 
     def in_words(self, removals: tuple[Removal, ...]) -> list[str]:
         """Latency, MACs and parameters before and after, for a person; and whether the machine was busy."""
@@ -133,10 +142,12 @@ class Scales:
 
 
 @dataclass
-class Bench(Scales):
-    """Scales with a target: what is left of the cost, as a share of the whole net's."""
+class CostMeter(Comparison):
+    """A comparison with targets: what is left of their costs, as one share of the whole net's."""
 
-    target: Target = field(kw_only=True)
+    targets: tuple[Target, ...] = field(kw_only=True)
+    _shares: dict[tuple[Removal, ...], dict[Kind, float]] = field(default_factory=dict, init=False)
+    _wholes: dict[Kind, float] = field(default_factory=dict, init=False)
 
     @cached_property
     def graph(self) -> LayerGraph:
@@ -163,32 +174,34 @@ class Bench(Scales):
         )
 
     @property
-    def counts(self) -> bool:
-        """Whether the target is counted, or reckoned from a file: then nothing scatters."""
-        return self.target.kind != "speedup" or self.timing.table is not None
+    def timed(self) -> bool:
+        """Whether a target is about time."""
+        return any(target.timed for target in self.targets)
 
     @property
-    def wanted(self) -> float:
-        """The share that is to be left.
+    def counts(self) -> bool:
+        """Whether all targets are counted, or reckoned from a file: then nothing scatters."""
+        return not self.timed or self.timing.table is not None
+
+    @cached_property
+    def goal(self) -> Goal:
+        """The targets as one.
 
         Raises:
-            PlanError: the net has no more than the wanted count already.
+            PlanError: the net has no more than a wanted amount already.
         """
-        return self.target.share(0 if self.target.kind == "speedup" else self._count(self.model))
+        return Goal(self.targets, {target.kind: target.share(self._whole(target.kind)) for target in self.targets})
 
     def predict(self, removals: tuple[Removal, ...]) -> float | None:
         """The share that is left without these layers and blocks, reckoned without building; ``None``: impossible."""
         costs = self._costs  # outside of the try: a file that is no latency table is another matter
-        whole = costs.without(())
         try:
-            cost = costs.without(removals)
+            left = costs.without(removals)
         except PlanError:
             return None
-        if self.target.kind == "speedup":
-            assert cost.latency_ms is not None
-            assert whole.latency_ms is not None
-            return cost.latency_ms / whole.latency_ms
-        return float(getattr(cost, self.target.kind)) / float(getattr(whole, self.target.kind))
+        return self.goal.combine(
+            {target.kind: _part(left, self._reckoned_whole, target.kind) for target in self.targets}
+        )
 
     def predict_built(self, removals: tuple[Removal, ...]) -> float | None:
         """The same for removals of every kind, by building the net; ``None`` where that is impossible."""
@@ -197,7 +210,7 @@ class Bench(Scales):
         except PlanError:
             return None
         try:
-            return self._share(slim)
+            return self.goal.combine({target.kind: self._counted(slim, target.kind) for target in self.targets})
         except TraceError:  # the user's own code does not take these widths
             return None
 
@@ -205,38 +218,88 @@ class Bench(Scales):
         """The share that is left, of the net that is built: counted, or measured in turns with the whole net."""
         self.progress.start(f"Building and measuring a net without {_short(removals)}")
         slim = self.built(removals)
-        share = self._share(slim) if self.counts else 1 / self.time(removals, slim).speedup
-        self.progress.note(f"Without {_short(removals)}: {self.target.shown(share)}")
-        return share
+        speeds = None if self.counts else self.time(removals, slim)
+        shares: dict[Kind, float] = {}
+        for target in self.targets:
+            if speeds is None or not target.timed:
+                shares[target.kind] = self._counted(slim, target.kind)
+            elif target.kind == "speedup":
+                shares[target.kind] = 1 / speeds.speedup
+            else:
+                shares[target.kind] = speeds.after_ms / self._whole(target.kind)
+        self._shares[removals] = shares
+        self.progress.note(f"Without {_short(removals)}: {self.goal.shown_each(shares)}")
+        return self.goal.combine(shares)
+
+    def shares(self, removals: tuple[Removal, ...]) -> dict[Kind, float]:
+        """What is left of the cost of each target, as it was measured last."""
+        return self._shares[removals]
 
     @cached_property
     def repeats(self) -> int:
         """As many passes as fit into the time for a measurement."""
-        whole_ms = self.table.whole_ms if self.target.kind == "speedup" and self.timing.table is None else None
+        whole_ms = self.table.whole_ms if not self.counts else None
         return max(_LEAST, min(_MOST, round(1000 * _SECONDS / (2 * whole_ms)))) if whole_ms else 3 * _LEAST
 
     @cached_property
     def _costs(self) -> Costs:
         from cnngraph.surgery.cost import Costs
 
-        return Costs(self.graph, self.table.layers if self.target.kind == "speedup" else None)
+        return Costs(self.graph, self.table.layers if self.timed else None)
 
-    def _count(self, model: nn.Module) -> int:
-        parameters, macs = self.costs_of(model)
-        return parameters if self.target.kind == "parameters" else macs
+    @cached_property
+    def _reckoned_whole(self) -> Cost:
+        return self._costs.without(())
 
-    def _share(self, slim: nn.Module) -> float:
+    def _whole(self, kind: Kind) -> float:
+        """The cost of the whole net; of a speed-up nothing looks at it."""
+        if kind == "speedup":
+            return 0.0
+        if kind not in self._wholes:
+            if kind != "latency_ms":
+                self._wholes[kind] = self._count(self.model, kind)
+            else:
+                self._wholes[kind] = self.table.sum_ms if self.timing.table is not None else self.speeds(()).before_ms
+        return self._wholes[kind]
+
+    def _count(self, model: nn.Module, kind: Kind) -> float:
+        if kind == "macs":
+            return self._macs_of(model)
+        return count_parameters(model) if kind == "parameters" else megabytes(model)
+
+    def _counted(self, slim: nn.Module, kind: Kind) -> float:
         """What is left of the count, or of the table's milliseconds, each layer's in proportion to its MACs."""
         from cnngraph.network.graph import follow
 
-        if self.target.kind != "speedup":
-            return self._count(slim) / self._count(self.model)
+        if kind not in ("speedup", "latency_ms"):
+            return self._count(slim, kind) / self._whole(kind)
         before = {layer.layer: layer.macs for layer in self.graph.layers}
         left = 0.0
         for layer in follow(slim, self.input_shape).layers:
             part = layer.macs / before[layer.layer] if before.get(layer.layer) else 1.0
             left += part * self.table.layers.get(layer.layer, 0.0)
         return left / self.table.sum_ms
+
+
+def count_parameters(model: nn.Module) -> int:
+    """All trainable numbers of ``model``."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def megabytes(model: nn.Module) -> float:
+    """What the weights and buffers of ``model`` take as they are saved, in 10^6 bytes; shared ones count once."""
+    tensors = {tensor.data_ptr(): tensor for tensor in model.state_dict().values() if tensor.numel()}
+    return float(sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())) / 1e6
+
+
+def _part(left: Cost, whole: Cost, kind: Kind) -> float:
+    """What is left of a cost that was reckoned; of megabytes, what is left of the parameters."""
+    if kind in ("speedup", "latency_ms"):
+        assert left.latency_ms is not None
+        assert whole.latency_ms is not None
+        return left.latency_ms / whole.latency_ms
+    name = "macs" if kind == "macs" else "parameters"
+    return float(getattr(left, name)) / float(getattr(whole, name))
 
 
 def _short(removals: tuple[Removal, ...]) -> str:

@@ -1,0 +1,64 @@
+"""What :meth:`Graph.plan` and :meth:`Graph.prune` may be told about what goes, for type checkers and readers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypedDict
+
+__all__ = ["Decision"]
+
+
+class Decision(TypedDict, total=False):
+    """What goes; ``None`` is as good as left out. The rules are those of the commands: ``cnngraph.pruning.choice``.
+
+    By hand: ``remove_layers``, ``remove_blocks`` (names).
+
+    By a ``method``: ``multilayer`` (layers by a measure, the default), ``filters`` (implied by its options) or
+    ``random``, with its own options: ``measure``, ``aggregate``, ``reference``, ``engine``; ``score``, ``scope``,
+    ``round_to``, ``at_least``; ``of``.
+
+    How much goes is said by limits, which hold together, or by ``limits``, a TOML file of them. As far as every bound
+    allows: ``threshold`` (of theta), ``remove`` (how many), ``ratio`` (a share), ``max_accuracy_drop`` (points of
+    percent). As little as reaches every target: ``target_speedup`` (times, measured), ``target_latency_ms``,
+    ``target_macs`` and ``target_parameters`` (what is left: a share, or a count above 1), ``target_mb``.
+
+    ``keep``: layers that cannot go, or a mapping with the reasons. ``steps`` belongs to ``max_accuracy_drop``,
+    ``minutes`` to every search, ``latency_on``, ``runtime`` and ``batch`` to a target, ``percentile`` and
+    ``latency_table`` (a CSV file) to one of time. ``init``: the weights where ends are joined. ``seed``: of everything
+    random. ``device``: where nets are trained and judged.
+    """
+
+    method: str | None
+    remove_layers: Sequence[str] | None
+    remove_blocks: Sequence[str] | None
+    measure: str | None
+    aggregate: str | None
+    reference: str | None
+    engine: str | None
+    score: str | None
+    scope: str | None
+    round_to: int | None
+    at_least: int | None
+    of: str | None
+    limits: str | Path | None
+    threshold: float | None
+    remove: int | None
+    ratio: float | None
+    max_accuracy_drop: float | None
+    target_speedup: float | None
+    target_latency_ms: float | None
+    target_macs: float | None
+    target_parameters: float | None
+    target_mb: float | None
+    steps: int | None
+    minutes: float | None
+    latency_on: str | None
+    runtime: str | None
+    batch: int | None
+    percentile: int | None
+    latency_table: str | Path | None
+    keep: Mapping[str, str] | Iterable[str] | None
+    init: str | None
+    seed: int | None
+    device: str | None

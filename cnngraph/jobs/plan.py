@@ -1,0 +1,303 @@
+"""A model and a choice -> the plan: what goes, and why; nothing is changed.
+
+The method gives a path of plans, the limits say how far it is followed: :func:`decide`. What a person names outright is
+a plan by itself: :func:`plan_from_person`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.console import Progress
+from cnngraph.errors import LimitError, NotFoundError, OptionError, PlanError
+from cnngraph.jobs.drop import within_accuracy_drop
+from cnngraph.jobs.offline import Source
+from cnngraph.jobs.session import Session
+from cnngraph.jobs.stored import OtherData, Stored, stored
+from cnngraph.jobs.subject import ModelChoice, open_subject
+from cnngraph.plan import Plan, Removal, read_plan
+from cnngraph.pruning.choice import Choice
+from cnngraph.pruning.context import Context, Images
+from cnngraph.pruning.limits.time_budget import TimeBudget
+from cnngraph.pruning.method import Need
+from cnngraph.pruning.path import OnePlan, PruningPath
+from cnngraph.pruning.registry import METHODS
+
+if TYPE_CHECKING:
+    from cnngraph.pruning.limits.cost_meter import CostMeter
+
+__all__ = ["decide", "plan_from_person", "plan_removing", "plan_saved", "plan_stored"]
+
+
+def plan_stored(session: Session, name: str, choice: Choice, data: OtherData, *, costs: bool = True) -> Plan:
+    """The plan for a model of the database.
+
+    Args:
+        data: instead of the data that the model was ingested with.
+        costs: fill parameters, MACs and latency into the schedule, or say them of the net that is left.
+
+    Raises:
+        NotFoundError: there is no such model, layer or block. PlanError: no such plan can be made.
+    """
+    if choice.method is None:
+        return plan_from_person(session, name, choice)
+    model = stored(session.database, name)
+    context = Context(
+        model=model.key,
+        architecture=model.properties.get("architecture") or "",
+        open_saved=lambda: _read(model.folder),
+        open_images=lambda: _images(model, data, choice.seed),
+        open_database=session.database,
+        has_net=bool(model.properties.get("artifact")),
+        other_data=data != OtherData() and model.data(data) != model.data(OtherData()),
+        **_of(choice, session.progress),
+    )
+    return decide(session, model, context, choice, data, costs=costs).model_copy(update={"recipe": model.recipe})
+
+
+def plan_saved(session: Session, source: Source, choice: Choice, data: OtherData) -> Plan:
+    """The plan for a saved model that no database needs to know.
+
+    Raises:
+        NotFoundError: a layer, block or file that is not there. PlanError: no such plan can be made, or only with the
+            graph.
+    """
+    saved = _read(source.folder)
+    if choice.method is None:
+        made = (
+            _read_plan(choice.plan)
+            if choice.plan is not None
+            else plan_removing(source.folder, choice.layers, choice.blocks)
+        )
+        changes: dict[str, Any] = {"architecture": made.architecture or saved.origin.architecture}
+        return made.model_copy(update=changes | ({"init": choice.init} if choice.init is not None else {}))
+    _require_no_graph(choice)
+    context = Context(
+        model="",
+        architecture=saved.origin.architecture,
+        open_saved=lambda: saved,
+        open_images=lambda: _images(source, data, choice.seed),
+        **_of(choice, session.progress),
+    )
+    return decide(session, source, context, choice, data, costs=False)
+
+
+def _require_no_graph(choice: Choice) -> None:
+    """Refuse what only the graph can say; names the option that asks for it.
+
+    Raises:
+        OptionError: so it is.
+    """
+    method, options = choice.method, choice.options
+    assert method is not None
+    if Need.GRAPH not in method.needs(options):
+        return
+    named = f"{{method={method.name}}}"
+    for one in method.fields:
+        if Need.GRAPH not in method.needs(replace(options, **{one.name: one.default})):
+            named = f"{{{one.name}={getattr(options, one.name)}}}"
+    others = [other.name for other in METHODS.values() if Need.GRAPH not in other.needs(other.options())]
+    raise OptionError(
+        f"{named} is decided by the graph, and there is no database here.",
+        f"Ingest the model first. Without a database there are the methods {' and '.join(others)}.",
+    )
+
+
+def decide(
+    session: Session, source: Stored | Source, context: Context, choice: Choice, data: OtherData, *, costs: bool
+) -> Plan:
+    """Follow the path of the chosen method as far as the limits say; rehearse what comes out.
+
+    Raises:
+        PlanError: nothing can go, or not so much. LimitError: limits that cannot all hold.
+    """
+    assert choice.method is not None
+    context.require_known()
+    path = choice.method.path(context, choice.options, choice.bounds)
+    budget = TimeBudget(choice.judged.get("minutes"))
+    if choice.targets:
+        made = _reach_targets(context, choice, path, budget)
+        if choice.max_accuracy_drop is not None:
+            made = _require_kept(session, source, made, choice, data, budget)
+    elif choice.max_accuracy_drop is not None:
+        made = path.search(
+            lambda path: path.arrange(_within_drop(session, source, path, choice, data, budget)), session.progress.note
+        )
+    else:
+        made = path.whole
+    if costs and context.has_net:
+        made = _with_costs(context, choice, made)
+    if made.removes and context.has_net:
+        from cnngraph.surgery.rehearsal import rehearse
+
+        session.progress.start("Rehearsing the plan")
+        rehearse(context.saved.model, made, input_shape=context.saved.input_shape)
+    return made
+
+
+def _of(choice: Choice, progress: Progress) -> dict[str, Any]:
+    """What a choice says to every method."""
+    return {
+        "searching": bool(choice.targets) or choice.max_accuracy_drop is not None,
+        "keep": choice.keep,
+        "init": choice.init or "least-squares",
+        "seed": choice.seed,
+        "device": choice.device,
+        "progress": progress,
+    }
+
+
+def _read(folder: Path) -> Any:
+    from cnngraph.surgery.saved import read_saved
+
+    return read_saved(folder)
+
+
+def _images(source: Stored | Source, data: OtherData, seed: int) -> Images:
+    from cnngraph.datasets.registry import loader
+
+    subject = open_subject(ModelChoice(name=str(source.folder)), source.data(data))
+    return Images(loader(subject.data.train, seed=seed, shuffle=True), len(subject.data.classes))
+
+
+def _meter(context: Context, choice: Choice) -> CostMeter:
+    from cnngraph.pruning.limits.cost_meter import CostMeter
+
+    saved = context.saved
+    return CostMeter(saved.model, saved.input_shape, choice.timing, context.progress, targets=choice.targets)
+
+
+def _reach_targets(context: Context, choice: Choice, path: PruningPath, budget: TimeBudget) -> Plan:
+    from cnngraph.pruning.limits.target_search import reach
+
+    meter = _meter(context, choice)
+    try:
+        return reach(meter, path, budget)
+    except PlanError as error:
+        if choice.bounds and _reachable_without_bounds(context, choice, meter):
+            raise LimitError(
+                f"{_named(choice, targets=True)} cannot be reached within {_named(choice, targets=False)}: "
+                f"{error.message[0].lower()}{error.message[1:]}",
+                "Nothing was changed. Give up one of them, or ask for less.",
+            ) from error
+        raise
+
+
+def _reachable_without_bounds(context: Context, choice: Choice, meter: CostMeter) -> bool:
+    """Whether the bounds alone stand against the targets, as far as it can be predicted."""
+    from cnngraph.pruning.limits.target import TOLERANCE
+
+    assert choice.method is not None
+    free = choice.method.path(context, choice.options, {})
+    try:
+        share = free.choose(meter.predict if free.reckoned else meter.predict_built, meter.goal.share).share
+    except PlanError:
+        return False
+    return share <= meter.goal.share * (1 + TOLERANCE)
+
+
+def _named(choice: Choice, *, targets: bool) -> str:
+    names = [name for name in choice.limits if (name in choice.bounds) != targets and name != "max_accuracy_drop"]
+    return " and ".join(f"{{{name}={choice.limits[name]:g}}}" for name in names)
+
+
+def _require_kept(
+    session: Session, source: Stored | Source, made: Plan, choice: Choice, data: OtherData, budget: TimeBudget
+) -> Plan:
+    """``made``, which reaches the targets, if it keeps the accuracy too: one trial tells.
+
+    Raises:
+        LimitError: it does not.
+    """
+    found = _within_drop(session, source, OnePlan(made), choice, data, budget)
+    if found.removes:
+        return found
+    raise LimitError(
+        f"{_named(choice, targets=True)} and {{max_accuracy_drop={choice.max_accuracy_drop:g}}} stand against each "
+        f"other: what reaches the first is without {made.in_words}. {found.notes[-1]}",
+        "Nothing was changed. Allow a larger drop, or ask for less.",
+    )
+
+
+def _within_drop(
+    session: Session, source: Stored | Source, path: PruningPath, choice: Choice, data: OtherData, budget: TimeBudget
+) -> Plan:
+    subject = open_subject(ModelChoice(name=str(source.folder)), source.data(data))
+    return within_accuracy_drop(subject, path, choice, session, budget)
+
+
+def _with_costs(context: Context, choice: Choice, made: Plan) -> Plan:
+    """``made`` with the cost of each step of its schedule, or a note of what the net costs before and after."""
+    from cnngraph.pruning.limits.cost_meter import Comparison
+    from cnngraph.surgery.cost import Costs
+    from cnngraph.training.latency_table import measure_layers
+
+    saved = context.saved
+    if made.schedule:
+        context.progress.start("Estimating what each step of the schedule costs")
+        return Costs(context.graph, measure_layers(saved.model, saved.input_shape).layers).annotate(made)
+    if choice.targets or not made.removes:  # a target has measured it
+        return made
+    context.progress.start("Measuring the net that the plan leaves")
+    words = Comparison(saved.model, saved.input_shape).in_words(made.removes)
+    return made.model_copy(update={"notes": (*made.notes, *words)})
+
+
+def plan_from_person(session: Session, name: str, choice: Choice) -> Plan:
+    """The plan for a model of the database that a person made: layers and blocks by name, a plan or its file, or a
+    PruningRun of the graph.
+
+    Raises:
+        NotFoundError: a layer, block, file or run that is not there; the hint has the nearest names.
+        PlanError: the plan is another model's.
+    """
+    from cnngraph.database import lineage
+
+    model = stored(session.database, name)
+    if choice.plan is not None:
+        made = _read_plan(choice.plan)
+    elif choice.run is not None:
+        made = lineage.read_pruning_run(session.database, choice.run)
+    else:
+        made = plan_removing(model.folder, choice.layers, choice.blocks)
+    if made.model and made.model != model.key:
+        raise PlanError(
+            f"This plan is for {made.model}, not for {model.key}.", "Plan this model, or empty the plan's field model."
+        )
+    changes: dict[str, Any] = {
+        "model": model.key,
+        "architecture": made.architecture or model.properties.get("architecture") or "",
+    }
+    return made.model_copy(update=changes | ({"init": choice.init} if choice.init is not None else {}))
+
+
+def _read_plan(plan: Plan | str | Path) -> Plan:
+    return plan if isinstance(plan, Plan) else read_plan(plan)
+
+
+def plan_removing(folder: Path, layers: tuple[str, ...], blocks: tuple[str, ...]) -> Plan:
+    """The plan that layers and blocks of a saved model go, which a person named.
+
+    Layers that go along, since half of a unit makes no sense, are in it too, with that reason.
+
+    Raises:
+        NotFoundError: one is not there; the hint has the nearest names. PlanError: one cannot go.
+    """
+    from cnngraph.network.graph import follow
+    from cnngraph.surgery.check import check, units
+
+    saved = _read(folder)
+    graph = follow(saved.model.eval(), saved.input_shape)
+    removes = [Removal(layer=layer, reason="named by hand") for layer in dict.fromkeys(layers)]
+    removes += [Removal(layer=block, kind="block", reason="named by hand") for block in dict.fromkeys(blocks)]
+    check(graph, Plan(removes=tuple(removes)), unknown=NotFoundError)
+    along = {
+        other: layer for layer, others in units(graph, list(layers)).items() for other in others if other not in layers
+    }
+    removes += [
+        Removal(layer=other, reason=f"goes with {layer}: half of what they do together makes no sense")
+        for other, layer in along.items()
+    ]
+    return Plan(removes=tuple(removes))

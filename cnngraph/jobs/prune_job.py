@@ -1,0 +1,148 @@
+"""One prune from beginning to end: decide, carry out, put the new model where it belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.errors import OptionError
+from cnngraph.jobs import execute, offline
+from cnngraph.jobs.baseline import training_recipe
+from cnngraph.jobs.plan import plan_saved, plan_stored
+from cnngraph.jobs.prune import Retraining
+from cnngraph.jobs.remembered_plan import remembered
+from cnngraph.jobs.session import Session
+from cnngraph.jobs.stored import OtherData, stored
+from cnngraph.plan import Plan
+from cnngraph.pruning.choice import Choice
+from cnngraph.settings import check_name
+
+if TYPE_CHECKING:
+    from cnngraph.jobs.subject import Subject
+    from cnngraph.training.own_trainer import OwnTrainer
+
+__all__ = ["PruneJob", "TrainingChoice", "prune_to_bundle", "prune_to_graph"]
+
+
+@dataclass(frozen=True)
+class TrainingChoice:
+    """What a person said about the training of the new net.
+
+    Attributes:
+        retrain: train it. control: train the unpruned net beside it, for as long. reconstruct: refit what read removed
+            filters first.
+        recipe: epochs, batch_size and learning_rate, as far as they were said.
+        trainer: the user's own training, of both nets; ``None``: ours.
+
+    Raises:
+        OptionError: a trainer, and nothing is trained.
+    """
+
+    retrain: bool = True
+    control: bool = True
+    reconstruct: bool = False
+    recipe: Mapping[str, int | float | None] = field(default_factory=dict)
+    trainer: OwnTrainer | None = None
+
+    def retraining(self, subject: Subject, *, device: str, seed: int) -> Retraining:
+        """The same for this net: what was not said is as its own training was."""
+        recipe = training_recipe(self.recipe, seed=seed, base=subject.training) if self.retrain else None
+        return Retraining(
+            recipe,
+            control=self.control and self.retrain,
+            device=device,
+            seed=seed,
+            trainer=self.trainer,
+            reconstruct=self.reconstruct,
+        )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The same as JSON holds it."""
+        trainer = self.trainer and (self.trainer.name, self.trainer.sha256)
+        return {name: getattr(self, name) for name in ("retrain", "control", "reconstruct", "recipe")} | {
+            "trainer": trainer
+        }
+
+
+@dataclass(frozen=True)
+class PruneJob:
+    """A prune as it was asked for.
+
+    Attributes:
+        source: the name of a model in the database, or the path of a saved model or bundle.
+        data: instead of the data that the model was ingested with.
+        as_name: of the new model; ``None``: one is made. out: also write the saved model there.
+        dry_run: say what would be written; write nothing.
+    """
+
+    source: str
+    choice: Choice
+    training: TrainingChoice = field(default_factory=TrainingChoice)
+    data: OtherData = field(default_factory=OtherData)
+    as_name: str | None = None
+    out: Path | None = None
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        if self.as_name is not None:
+            check_name(self.as_name)
+
+    @property
+    def trial(self) -> Choice:
+        """The choice, with what the training says about its trials."""
+        return replace(self.choice, tuned=self.training.retrain)
+
+
+def prune_to_graph(job: PruneJob, session: Session) -> tuple[Plan, dict[str, Any]]:
+    """Prune a model of the database and store the new one; the plan, and the JSON of ``prune``.
+
+    A plan that hangs on measured times is remembered until the new model is stored: latency scatters, and decided anew
+    an interrupted prune might choose other filters, and train from the start what it had half trained.
+
+    Raises:
+        NotFoundError: there is no such model, layer, block, file or run. PlanError: no such plan, or it does not fit.
+        VerificationError: the rebuilt net failed its proof; nothing was stored. ConflictError: the new name exists.
+    """
+    execute.require_free(session, job.as_name, job.out)
+
+    def decide() -> Plan:
+        return plan_stored(session, job.source, job.trial, job.data, costs=False)
+
+    with remembered(
+        session.work, _inputs(job, session), decide, forget=not job.dry_run, progress=session.progress
+    ) as plan:
+        return plan, execute.carry_out(session, job, plan)
+
+
+def prune_to_bundle(job: PruneJob, session: Session, to_bundle: Path) -> tuple[Plan, dict[str, Any]]:
+    """Prune a saved model and write a bundle; no database is asked for anything.
+
+    Raises:
+        OptionError: what needs a database. ConflictError: the bundle exists. Otherwise as :func:`prune_to_graph`.
+    """
+    needing = {"as_name": job.as_name, "out": job.out, "run": job.choice.run}
+    wrong = next((name for name, value in needing.items() if value is not None), None)
+    if wrong is not None:
+        raise OptionError(f"{{{wrong}}} and {{to_bundle}} exclude each other: it needs a database.", "Leave out one.")
+    offline.require_new(to_bundle)
+    source = offline.open_source(job.source)
+    plan = plan_saved(session, source, job.trial, job.data)
+    return plan, offline.prune_to_bundle(session, source, job, plan, to_bundle)
+
+
+def _inputs(job: PruneJob, session: Session) -> dict[str, Any] | None:
+    """All that decides and trains, where the decision would come out otherwise another time."""
+    if not job.choice.measures_time:
+        return None
+    model = stored(session.database, job.source)
+    return {
+        "model": model.key,
+        "weights": model.properties.get("sha256"),
+        "fingerprint": model.properties.get("fingerprint"),
+        "decision": job.trial.identity,
+        "data": asdict(job.data),
+        "training": job.training.identity,
+    }

@@ -1,0 +1,119 @@
+"""What a method may read to decide; each part is opened when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from cnngraph.console import Progress, Quiet
+from cnngraph.errors import NotFoundError, PlanError, nearest
+from cnngraph.plan import Init
+
+if TYPE_CHECKING:
+    from cnngraph.database.connection import Database
+    from cnngraph.datasets.images import Loader
+    from cnngraph.network.graph import LayerGraph
+    from cnngraph.surgery.channels.coupling import Coupling
+    from cnngraph.surgery.saved import Saved
+
+__all__ = ["Context", "Images"]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Training images for scores that read some: batches of (images, labels), and how many classes there are."""
+
+    batches: Loader
+    classes: int
+
+
+@dataclass
+class Context:
+    """One net, as a method may read it.
+
+    Attributes:
+        model: its key in the database, ``owner/name``; "" where it is in none. architecture: as plans name it.
+        open_saved: its saved net; raises ModelError where it has none.
+        open_images: training images in random order.
+        open_database: ``None`` where the decision is made without one.
+        has_net: whether there is a saved net (an imported network has none).
+        searching: whether a limit needs the path itself, not only its end.
+        other_data: whether other data were named than the model was ingested with.
+        keep: layers that must stay, with the reason. init, seed, device: as everywhere.
+    """
+
+    model: str
+    architecture: str
+    open_saved: Callable[[], Saved]
+    open_images: Callable[[], Images]
+    open_database: Database | None = None
+    has_net: bool = True
+    searching: bool = False
+    other_data: bool = False
+    keep: Mapping[str, str] = field(default_factory=dict)
+    init: Init = "least-squares"
+    seed: int = 0
+    device: str = "auto"
+    progress: Progress = field(default_factory=Quiet)
+
+    @property
+    def database(self) -> Database:
+        """Where the graph of the model is.
+
+        Raises:
+            PlanError: the decision is made without a database.
+        """
+        if self.open_database is None:
+            raise PlanError("This is decided by the graph, and there is no database here.", "Ingest the model first.")
+        return self.open_database
+
+    @cached_property
+    def saved(self) -> Saved:
+        """The saved net."""
+        return self.open_saved()
+
+    @cached_property
+    def graph(self) -> LayerGraph:
+        """The net, followed."""
+        from cnngraph.network.graph import follow
+
+        return follow(self.saved.model, self.saved.input_shape)
+
+    @cached_property
+    def coupling(self) -> Coupling:
+        """Which channels go together; the groups with a channel of a layer to keep are fixed."""
+        from cnngraph.surgery.channels.coupling import coupled
+
+        self.progress.start("Finding the filters that go together")
+        return coupled(self.saved.model, self.saved.input_shape).keeping(self.keep)
+
+    @cached_property
+    def images(self) -> Images:
+        """Training images."""
+        return self.open_images()
+
+    @cached_property
+    def stays(self) -> dict[str, str]:
+        """The layers that cannot go by themselves, with the reason, and those to keep."""
+        from cnngraph.surgery.check import removable
+
+        return {layer: reason for layer, reason in removable(self.graph).items() if reason} | dict(self.keep)
+
+    def require_feature_maps(self) -> None:
+        """Return if the graph, where there is one, can say which filters go; raises PlanError where it cannot."""
+        if self.open_database is not None:
+            from cnngraph.measures.database_scores import ranked_sizes
+            from cnngraph.measures.registry import MEASURES
+
+            ranked_sizes(self.open_database, self.model, MEASURES["magnitude"])
+
+    def require_known(self) -> None:
+        """Return if every layer to keep is there; raises NotFoundError with the nearest names."""
+        if not self.keep or not self.has_net:
+            return
+        names = [layer.layer for layer in self.graph.layers]
+        strange = next((layer for layer in self.keep if layer not in names), None)
+        if strange is not None:
+            raise NotFoundError(f"There is no layer {strange!r} to keep.", nearest(strange, names))

@@ -1,0 +1,115 @@
+"""Method ``multilayer``: the conv layers whose every node is weak in the class networks go; or by another measure.
+
+Amelio, Bonifazi, Corradini, Ursino, Virgili, "A Multilayer Network-Based Approach to Represent, Explore and Handle
+Convolutional Neural Networks", Cognitive Computation 2022, doi 10.1007/s12559-022-10084-6. The decision itself, pure,
+is in :mod:`cnngraph.pruning.multilayer`; blocks beside single layers are our choice, where a layer cannot go alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.errors import OptionError
+from cnngraph.pruning.method import Method, Need, option
+from cnngraph.vocabulary import AGGREGATES, ENGINES, MEASURES, NULL_MEASURES, REFERENCES
+
+if TYPE_CHECKING:
+    from cnngraph.plan import Plan, Removal
+    from cnngraph.pruning.context import Context
+    from cnngraph.pruning.path import PruningPath
+
+__all__ = ["METHOD", "Options"]
+
+_RANKING = ", ".join(name for name in MEASURES if name not in NULL_MEASURES)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ranks the layers."""
+
+    measure: str = option(
+        "degree",
+        f"What ranks the layers: {_RANKING}; to compare with: {', '.join(NULL_MEASURES)}.",
+        words=MEASURES,
+    )
+    aggregate: str = option("mean", "Over classes: mean, sum or median.", words=AGGREGATES)
+    reference: str = option("median", "Of all scores: median, mean, median-positive.", words=REFERENCES)
+    engine: str = option(
+        "auto", "Where it is measured: auto; database (Cypher, GDS); local, on the graph read back.", words=ENGINES
+    )
+
+
+def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> PruningPath:
+    """Layers and blocks, lowest theta first, from a stored or new run of the measure.
+
+    Raises:
+        OptionError: the measure reads the model's own data, and others were named.
+        PlanError: the model cannot be ranked by it, or so many layers cannot go.
+    """
+    from cnngraph.measures.registry import find_measure
+    from cnngraph.pruning.multilayer import plan as plan_stored
+    from cnngraph.pruning.path import LayerPath
+
+    chosen, _ = find_measure(options.measure, aggregate=options.aggregate)
+    if chosen.of_net and context.other_data:
+        raise OptionError(
+            f"The measure {chosen.name} reads the data that {context.model} was ingested with, not other data.",
+            "Leave out {data} and {data_root}; to train on other data, plan first, then: cnngraph prune NAME --plan",
+        )
+    stays = context.stays if context.has_net else dict(context.keep)
+    made = plan_stored(
+        context.database,
+        context.model,
+        measure=options.measure,
+        aggregate=options.aggregate,
+        threshold=bounds.get("threshold"),
+        remove=bounds.get("remove"),
+        reference=options.reference,
+        engine=options.engine,
+        init=context.init,
+        seed=context.seed,
+        keep=stays,
+        progress=context.progress,
+    )
+    order = _order(context, made, bounds) if context.searching else ()
+    return LayerPath(made, order, context.graph if context.has_net else None, stays, bounded=made)
+
+
+def _order(context: Context, ranking: Plan, bounds: Mapping[str, Any]) -> tuple[Removal, ...]:
+    """What a search may take, lowest theta first, within the bounds."""
+    from cnngraph.pruning.candidates import candidates
+    from cnngraph.pruning.decision import below
+
+    order = candidates(context.graph, ranking, context.stays)
+    if "threshold" in bounds:
+        order = tuple(one for one in order if one.score is not None and below(one.score, bounds["threshold"]))
+    return order[: bounds.get("remove")]
+
+
+def _needs(options: Options) -> frozenset[Need]:
+    return frozenset({Need.GRAPH, Need.IMAGES} if options.measure == "join" else {Need.GRAPH})
+
+
+METHOD = Method(
+    name="multilayer",
+    removes="layers",
+    summary="layers whose every node is weak",
+    options=Options,
+    limits=(
+        "threshold",
+        "remove",
+        "max_accuracy_drop",
+        "target_speedup",
+        "target_latency_ms",
+        "target_macs",
+        "target_parameters",
+        "target_mb",
+    ),
+    needs=_needs,
+    path=find_path,
+    implied=True,
+    lists=True,
+    paper="Amelio et al. 2022",
+)

@@ -1,0 +1,53 @@
+"""Every closed list of words that a person may type. Imports nothing, so that ``--help`` may read it."""
+
+from __future__ import annotations
+
+__all__ = [
+    "AGGREGATES",
+    "DEVICES",
+    "ENGINES",
+    "FILTER_SCORES",
+    "GRAPH_SCORES",
+    "INITS",
+    "LATENCY_DEVICES",
+    "MEASURES",
+    "NET_SCORES",
+    "NULL_MEASURES",
+    "PERCENTILES",
+    "REFERENCES",
+    "RUNTIMES",
+    "SCOPES",
+    "UNITS",
+]
+
+# What ranks layers. The registry of measures is held to this list by a test.
+NULL_MEASURES = ("depth", "activation", "magnitude", "random", "join")
+MEASURES = (
+    "degree",
+    "entropy",
+    "single",
+    "pagerank",
+    "leiden",
+    "betweenness",
+    "strength",
+    "redundancy",
+    "map-redundancy",
+    "map-pagerank",
+    *NULL_MEASURES,
+)
+AGGREGATES = ("mean", "sum", "median")  # over classes
+ENGINES = ("auto", "database", "local")  # where a measure is computed
+REFERENCES = ("median", "mean", "median-positive")  # of all scores
+
+# What ranks filters: by the net alone, or by the graph.
+NET_SCORES = ("magnitude", "taylor", "bn", "random")
+GRAPH_SCORES = ("strength", "redundancy", "pagerank")
+FILTER_SCORES = ("magnitude", "strength", "redundancy", "pagerank", "taylor", "bn", "random")
+SCOPES = ("layer", "global")
+
+UNITS = ("layers", "blocks", "filters")
+INITS = ("least-squares", "inherit", "reset", "scratch")  # the weights where ends are joined
+DEVICES = ("auto", "cpu", "cuda")
+LATENCY_DEVICES = ("cpu", "cuda")
+RUNTIMES = ("eager", "compile", "onnxruntime")
+PERCENTILES = (50, 95)
