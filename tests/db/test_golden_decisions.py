@@ -155,7 +155,7 @@ def shown(decided: dict[str, Any]) -> dict[str, Any]:
     found = {name: decided.get(name) for name in ("method", "measure", "init", "removed", "filters")}
     if "schedule" in decided:
         found["schedule"] = [[step["threshold"], step["removed"]] for step in decided["schedule"]]
-        found["layers"] = [[row["layer"], float(f"{row['theta']:.6g}")] for row in decided["layers"]]
+        found["layers"] = [[row["layer"], float(f"{row['theta']:.6g}")] for row in decided["layers"]][:3]
         found["settings"] = sorted(decided.get("settings", {}))
         found["threshold"] = decided.get("threshold")
     if "would_write" in decided:

@@ -101,7 +101,8 @@ def _require_in_reach(meter: CostMeter, found: TargetSearch[Removals], path: Pru
         raise PlanError(f"Nothing goes: whatever could go first overshoots {wanted} by far.", path.hint())
     if found.exhausted and found.share > found.wanted:
         raise PlanError(
-            f"The target {wanted} is out of reach: the most is {goal.shown_each(meter.shares(found.what))}, by removing {_counted(found.what)}, all that can go.",
+            f"The target {wanted} is out of reach: the most is {goal.shown_each(meter.shares(found.what))}, "
+            f"by removing {_counted(found.what)}, all that can go.",
             path.hint(),
         )
 
