@@ -13,6 +13,7 @@ import pyarrow as pa
 from cnngraph.database.rows import camel
 from cnngraph.errors import SpecError
 from cnngraph.network.tables import LATER, Details, Network
+from cnngraph.validation import read_object
 
 __all__ = ["details_of", "fingerprint", "json_property", "model_properties"]
 
@@ -76,16 +77,12 @@ def json_property(properties: Mapping[str, Any], name: str, *, node: str = "Mode
     """
     if properties.get(name) is None:
         return {}
-    try:
-        value = json.loads(properties[name])
-    except (TypeError, ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise SpecError(
-            f"The property {name} of the {node} node {properties.get('key', '')} is no JSON object.",
-            "Somebody changed it: ingest the model again.",
-        )
-    return value
+
+    def fail(_why: str) -> SpecError:
+        where = f"The property {name} of the {node} node {properties.get('key', '')}"
+        return SpecError(f"{where} is no JSON object.", "Somebody changed it: ingest the model again.")
+
+    return read_object(str(properties[name]), fail)
 
 
 def _json(value: Any) -> str:

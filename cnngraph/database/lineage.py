@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import neo4j
-from pydantic import ValidationError
 
 from cnngraph.database import catalogue, cypher
 from cnngraph.database.connection import Database
@@ -20,6 +19,7 @@ from cnngraph.database.removals import removal_rows, removals_of
 from cnngraph.database.rows import camel, snake
 from cnngraph.errors import ConflictError, NotFoundError, PlanError, nearest
 from cnngraph.plan import Plan
+from cnngraph.validation import parse_as, read_object
 
 __all__ = [
     "evaluations_of",
@@ -93,20 +93,14 @@ def read_pruning_run(db: Database, key: str) -> Plan:
             "CREATE (run)-[:REMOVES]->(:Layer), or to a :FeatureMap, to say what goes.",
         )
     architecture = catalogue.properties(db, model).get("architecture", "")
-    try:
-        values = {"architecture": architecture, "method": row["method"] or "manual"}
-        values |= json.loads(row["parameters"] or "{}")
-        removes = removals_of([*row["removals"], *row["blocks"]], row["filters"])
-        return Plan.model_validate(values | {"model": model, "run": key, "removes": removes})
-    except (ValueError, TypeError) as error:
-        reason = str(error)
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            reason = (f"{where}: " if where else "") + first["msg"].removeprefix("Value error, ")
-        raise PlanError(
-            f"The PruningRun {key!r} is no valid plan: {reason}.", "Correct or remove its parameters."
-        ) from error
+
+    def fail(why: str) -> PlanError:
+        return PlanError(f"The PruningRun {key!r} is no valid plan: {why}.", "Correct or remove its parameters.")
+
+    values = {"architecture": architecture, "method": row["method"] or "manual"}
+    values |= read_object(str(row["parameters"] or "{}"), fail)
+    removes = removals_of([*row["removals"], *row["blocks"]], row["filters"], fail)
+    return parse_as(Plan, values | {"model": model, "run": key, "removes": removes}, fail)
 
 
 def store_produced(db: Database, run: str, child: str, parent: str, surviving: Mapping[str, str]) -> None:

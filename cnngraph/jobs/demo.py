@@ -19,11 +19,11 @@ from cnngraph.errors import CnngraphError
 from cnngraph.files import write_text
 from cnngraph.jobs import baseline, decide, execute, ingest
 from cnngraph.jobs.data_choice import DataChoice
-from cnngraph.jobs.read_back import json_file
 from cnngraph.jobs.stored import OtherData
 from cnngraph.jobs.subject import ModelChoice
 from cnngraph.plan import Plan, read_plan, write_plan
 from cnngraph.settings import Settings
+from cnngraph.validation import read_stage
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
@@ -115,7 +115,7 @@ class Demo:
         with self._step("Remove what costs at most one point, prove it, retrain beside the control", command):
             if result_file.is_file() and self._holds(db, PRUNED):
                 self.say("  It is there from an earlier run.")
-                return read_plan(plan_file), json_file(result_file)
+                return read_plan(plan_file), read_stage(result_file)
             plan = self._decide(db, decide.Decision(max_accuracy_drop=DROP), costs=False)
             write_plan(plan, plan_file)
             result = execute.carry_out(

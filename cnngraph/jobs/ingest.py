@@ -16,10 +16,10 @@ from cnngraph.datasets.images_from import ImagesFrom
 from cnngraph.errors import ModelError, NotFoundError, UsageError
 from cnngraph.jobs.class_choice import choose_classes
 from cnngraph.jobs.data_choice import DataChoice
-from cnngraph.jobs.read_back import understood
 from cnngraph.jobs.subject import ModelChoice, Subject, open_subject
 from cnngraph.network.tables import Network
 from cnngraph.settings import Settings, split_key
+from cnngraph.validation import parse_stored
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
@@ -65,7 +65,7 @@ class Mapping:
             ModelError: a value is not of its type.
         """
         names = {field.name for field in fields(cls)}
-        return understood(cls, {name: value for name, value in inputs.items() if name in names}, what)
+        return parse_stored(cls, {name: value for name, value in inputs.items() if name in names}, what)
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from cnngraph.jobs.data_choice import DataChoice
 from cnngraph.jobs.decide import init_of, named
 from cnngraph.jobs.execute import preview
 from cnngraph.jobs.prune import Retraining, prune, work_folder
-from cnngraph.jobs.read_back import understood
 from cnngraph.jobs.stored import OtherData
 from cnngraph.jobs.subject import ModelChoice, open_subject
 from cnngraph.plan import Plan, read_plan
+from cnngraph.validation import parse_stored
 
 if TYPE_CHECKING:
     from cnngraph.training.own_trainer import OwnTrainer
@@ -60,7 +60,7 @@ class Source:
             known = {"name": other.name or saved.dataset}
         if known is None:
             raise ModelError(f"It is not known which data {self.typed} was trained on.", "Name it: --data D")
-        return understood(DataChoice, known, f"The data of {self.typed}").replaced(other.name, other.root)
+        return parse_stored(DataChoice, known, f"The data of {self.typed}").replaced(other.name, other.root)
 
 
 def open_source(typed: str) -> Source:

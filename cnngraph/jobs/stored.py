@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.errors import ModelError
 from cnngraph.jobs.data_choice import DataChoice
 from cnngraph.jobs.ingest import Mapping
-from cnngraph.jobs.read_back import understood
+from cnngraph.validation import parse_stored
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
@@ -69,7 +69,7 @@ class Stored:
         from cnngraph.origin import Origin
 
         recipe = details_of(self.properties).recipe
-        return understood(Origin, recipe, self._in_graph("recipe")) if recipe else None
+        return parse_stored(Origin, recipe, self._in_graph("recipe")) if recipe else None
 
     @property
     def preprocessing(self) -> Preprocessing | None:
@@ -78,7 +78,7 @@ class Stored:
         from cnngraph.origin import Preprocessing
 
         known = details_of(self.properties).preprocessing
-        return understood(Preprocessing, known, self._in_graph("preprocessing")) if known else None
+        return parse_stored(Preprocessing, known, self._in_graph("preprocessing")) if known else None
 
     @property
     def recipe(self) -> str:
@@ -100,7 +100,7 @@ class Stored:
         known = self._inputs.get("data")
         if not known and other.name is None:
             raise ModelError(f"It is not known which data {self.key} was ingested with.", "Name it: --data D")
-        choice = understood(DataChoice, known or {"name": other.name}, self._in_graph("data"))
+        choice = parse_stored(DataChoice, known or {"name": other.name}, self._in_graph("data"))
         return choice.replaced(other.name, other.root)
 
     @property
