@@ -36,14 +36,14 @@ def fingerprint(network: Network) -> str:
     return digest.hexdigest()
 
 
-def model_properties(network: Network, *, artifact: str | None, sha256: str | None) -> dict[str, Any]:
+def model_properties(network: Network, *, saved_sha256: str | None, sha256: str | None) -> dict[str, Any]:
     """The Model node's properties: :class:`Details` in camelCase, objects as JSON; nothing for ``None``."""
     properties: dict[str, Any] = {camel(name): value for name, value in asdict(network.details).items()}
     for name in _AS_JSON:
         if properties[name] is not None:
             properties[name] = _json(properties[name])
     properties["inputShape"] = list(network.details.input_shape)
-    properties |= {"artifact": artifact, "sha256": sha256, "fingerprint": fingerprint(network)}
+    properties |= {"savedSha256": saved_sha256, "sha256": sha256, "fingerprint": fingerprint(network)}
     return {name: value for name, value in properties.items() if value is not None}
 
 

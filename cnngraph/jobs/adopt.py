@@ -154,7 +154,7 @@ def _store(
     lineage.store_evaluation(db, chosen.key, result["after"] | common)
     # Last: a model that bears it has everything.
     adoption.store_adopted(db, chosen.key, parent.key, file=found.file, sha256=found.sha256)
-    return str(ingesting.saved_folder(settings, chosen.key) / new.sha256[:12])
+    return str(stored(db, chosen.key).folder)
 
 
 def _stored_before(db: Database, parent: Stored, chosen: Place, sha256: str) -> dict[str, Any] | None:

@@ -91,7 +91,7 @@ def _rehearse(model: Stored, plan: Plan) -> None:
     from cnngraph.surgery.rehearsal import rehearse
     from cnngraph.surgery.saved import read_saved
 
-    if model.properties.get("artifact"):
+    if model.is_saved:
         saved = read_saved(model.folder)
         rehearse(saved.model, plan, input_shape=saved.input_shape)
 
@@ -157,7 +157,7 @@ def _layers(
     from cnngraph.pruning.multilayer import plan as plan_stored
 
     _require_own_data(model, decision, data)
-    anatomy = _Anatomy(model, decision.keep) if model.properties.get("artifact") else None
+    anatomy = _Anatomy(model, decision.keep) if model.is_saved else None
     made = plan_stored(
         db,
         model.key,

@@ -81,7 +81,7 @@ def _without_parent(db: Database, key: str, evaluations: Sequence[Mapping[str, A
     from cnngraph.database import catalogue
 
     name = key.split("/")[-1]
-    own = Stored(key, catalogue.properties(db, key))
+    own = Stored(key, catalogue.properties(db, key), db.storage)
     plans = own.origin.plans if own.origin else ()
     if not plans:
         return NotFoundError(
