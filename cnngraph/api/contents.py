@@ -93,7 +93,7 @@ class Contents(Opened):
         """Ancestors, descendants, pruning runs and evaluations of one model."""
         from cnngraph.database import lineage
 
-        return lineage.lineage(self.database, self.key(name))
+        return lineage.lineage(self.database, self.key(name)).as_json()
 
     def delete(self, name: str, *, dry_run: bool = False, progress: Progress | None = None) -> dict[str, Any]:
         """Delete one model's nodes, in batches, and return what went."""
