@@ -5,14 +5,14 @@ Every number is finite: JSON has no other ones.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
 
 from cnngraph.errors import NotFoundError, PlanError
 from cnngraph.files import write_text
+from cnngraph.validation import parse_as, parse_json
 
 __all__ = ["Init", "LayerScore", "Plan", "Removal", "Step", "read_plan", "write_plan"]
 
@@ -166,12 +166,8 @@ def read_plan(path: str | Path) -> Plan:
     source = Path(path)
     if not source.is_file():
         raise NotFoundError(f"There is no plan file {source}.", "Write one with: cnngraph plan NAME --out plan.json")
-    try:
-        return Plan.model_validate(json.loads(source.read_text(encoding="utf-8")))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "plan"
-            why = first["msg"].removeprefix("Value error, ")
-            raise PlanError(f"{source} is not a valid plan: {where}: {why}.", _HINT) from error
-        raise PlanError(f"{source} is not a valid plan: it is not JSON ({error}).", _HINT) from error
+
+    def fail(why: str) -> PlanError:
+        return PlanError(f"{source} is not a valid plan: {why}.", _HINT)
+
+    return parse_as(Plan, parse_json(source.read_bytes(), fail), fail)

@@ -1,7 +1,8 @@
 """Settings, from where they come first: option > environment > ``.env`` > profile in the config file > embedded server.
 
 The names ``NEO4J_URI``, ``NEO4J_USERNAME``, ``NEO4J_PASSWORD``, ``NEO4J_DATABASE`` are those of the Aura credentials
-file. All state lives under ``CNNGRAPH_HOME``, downloads under ``CNNGRAPH_CACHE``.
+file. All state lives under ``CNNGRAPH_HOME``, downloads under ``CNNGRAPH_CACHE``; saved models under
+``CNNGRAPH_STORAGE`` where that is set.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from cnngraph.errors import CnngraphError, NotFoundError, UsageError, nearest
 __all__ = ["Settings", "cache_dir", "check_name", "home_dir", "load_settings", "split_key"]
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
-_KEYS = ("NEO4J_URI", "NEO4J_USERNAME", "NEO4J_PASSWORD", "NEO4J_DATABASE", "CNNGRAPH_OWNER")
+_KEYS = ("NEO4J_URI", "NEO4J_USERNAME", "NEO4J_PASSWORD", "NEO4J_DATABASE", "CNNGRAPH_OWNER", "CNNGRAPH_STORAGE")
 
 
 def home_dir() -> Path:
@@ -51,6 +52,7 @@ class Settings:
         username, password, database: for ``uri``; ``database`` ``None`` means the user's home database.
         owner: the label of one's own models; ``None`` means the login name.
         home, cache: folders of state and of downloads.
+        storage: folder of the saved models; ``None`` means the home.
     """
 
     uri: str | None
@@ -60,6 +62,7 @@ class Settings:
     configured_owner: str | None
     home: Path
     cache: Path
+    storage: Path | None = None
 
     @property
     def embedded(self) -> bool:
@@ -99,7 +102,8 @@ def load_settings(
 
     Raises:
         NotFoundError: ``profile`` is not in the config file.
-        CnngraphError: ``.env`` or the config file cannot be read, or others may read passwords in the latter.
+        CnngraphError: ``.env`` or the config file cannot be read, others may read passwords in the latter, or the
+            storage is no folder's path.
     """
     values: dict[str, str] = {}
     home = home_dir()
@@ -110,7 +114,8 @@ def load_settings(
         if named and "NEO4J_URI" not in values:
             values = _profile(home / "config.toml", named) | values
     else:
-        values |= {key: os.environ[key] for key in ("CNNGRAPH_OWNER", "NEO4J_PASSWORD") if os.environ.get(key)}
+        beside = ("CNNGRAPH_OWNER", "CNNGRAPH_STORAGE", "NEO4J_PASSWORD")
+        values |= {key: os.environ[key] for key in beside if os.environ.get(key)}
         values |= _profile(home / "config.toml", profile)
     return Settings(
         uri=uri or values.get("NEO4J_URI"),
@@ -120,7 +125,19 @@ def load_settings(
         configured_owner=owner or values.get("CNNGRAPH_OWNER"),
         home=home,
         cache=cache_dir(),
+        storage=_storage(values.get("CNNGRAPH_STORAGE")),
     )
+
+
+def _storage(typed: str | None) -> Path | None:
+    if not typed:
+        return None
+    if "://" in typed:  # else a folder "s3:" would be looked for
+        raise CnngraphError(
+            f"CNNGRAPH_STORAGE is {typed!r}: saved models are kept in a folder, not at an address yet.",
+            "Name a folder; one that several machines have mounted will do.",
+        )
+    return Path(typed).expanduser().resolve()
 
 
 def _dotenv(path: Path) -> dict[str, str]:
@@ -162,6 +179,7 @@ def _profile(path: Path, name: str) -> dict[str, str]:
         "password": "NEO4J_PASSWORD",
         "database": "NEO4J_DATABASE",
         "owner": "CNNGRAPH_OWNER",
+        "storage": "CNNGRAPH_STORAGE",
     }
     if not isinstance(entry, dict):
         raise CnngraphError(

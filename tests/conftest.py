@@ -43,6 +43,7 @@ def session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("CNNGRAPH_HOME", str(home))
         patch.setenv("CNNGRAPH_OWNER", "tester")
         patch.delenv("CNNGRAPH_PROFILE", raising=False)
+        patch.delenv("CNNGRAPH_STORAGE", raising=False)
         yield home
 
 

@@ -35,16 +35,22 @@ class Contents(Opened):
     ) -> dict[str, Any]:
         """Write ``network`` as the model ``name`` and return the counts; resumes after a kill, writes nothing twice.
 
+        Args:
+            artifact: folder of its saved model (:func:`cnngraph.save`), which is copied into the storage. sha256: of
+                its weights.
+
         Raises:
             ConflictError: the name exists with other inputs (``replace=True`` replaces it), or another writer holds it.
+            NotFoundError: there is no saved model in ``artifact``. CnngraphError: the storage cannot be written.
         """
         from cnngraph.database.writer import write_network
 
+        content = None if artifact is None or dry_run else self.database.storage.add(Path(artifact))
         return write_network(
             self.database,
             network,
             name,
-            artifact=str(artifact) if artifact else None,
+            saved_sha256=content,
             sha256=sha256,
             replace=replace,
             dry_run=dry_run,
@@ -87,7 +93,7 @@ class Contents(Opened):
         """Ancestors, descendants, pruning runs and evaluations of one model."""
         from cnngraph.database import lineage
 
-        return lineage.lineage(self.database, self.key(name))
+        return lineage.lineage(self.database, self.key(name)).as_json()
 
     def delete(self, name: str, *, dry_run: bool = False, progress: Progress | None = None) -> dict[str, Any]:
         """Delete one model's nodes, in batches, and return what went."""
@@ -153,10 +159,13 @@ class Contents(Opened):
         return queries.run_query(self.database, query, self.key(model), dict(parameters or {}))
 
     def migrate(self, *, share_database: bool = False) -> list[str]:
-        """Apply the pending migrations and return their names."""
+        """Apply the pending migrations and return their names; saved models of this machine go into its storage."""
         from cnngraph.database import schema
+        from cnngraph.database.saved_models import store_by_content
 
-        return [migration.name for migration in schema.migrate(self.database, share_database=share_database)]
+        done = [migration.name for migration in schema.migrate(self.database, share_database=share_database)]
+        store_by_content(self.database)
+        return done
 
     def pending_cypher(self) -> str:
         """The pending migrations as Cypher for an administrator, who can run it as it is."""

@@ -64,10 +64,10 @@ def show(
 
 def _recipe(recipe: dict[str, Any], model: str) -> str:
     """A model's recipe in one line: its architecture, and what each plan removed from it."""
-    from cnngraph.jobs.read_back import understood
     from cnngraph.origin import Origin
+    from cnngraph.validation import parse_stored
 
-    origin = understood(Origin, recipe, f"The recipe of {model} in the graph")
+    origin = parse_stored(Origin, recipe, f"The recipe of {model} in the graph")
     options = ", ".join(f"{name} {value}" for name, value in origin.options.items())
     return "; then without ".join([f"{origin.architecture} ({options})", *(plan.in_words for plan in origin.plans)])
 

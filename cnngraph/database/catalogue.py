@@ -9,6 +9,7 @@ from cnngraph.database import cypher, failures
 from cnngraph.database.connection import Database
 from cnngraph.database.fingerprint import json_property
 from cnngraph.database.lease import lease
+from cnngraph.database.saved_models import describe_saved
 from cnngraph.errors import ConflictError, DatabaseError, NotFoundError, UsageError, nearest
 from cnngraph.settings import split_key
 
@@ -116,9 +117,9 @@ def show(db: Database, key: str) -> dict[str, Any]:
         "latency_ms": next((row["latency_ms"] for row in db.read(cypher.load("catalogue/latency"), key=key)), None),
         "trained": found.get("trained"),
         "created_at": found.get("createdAt"),
-        "artifact": found.get("artifact"),
         "sha256": found.get("sha256"),
     }
+    shown |= describe_saved(db.storage, key, found)
     for name in ("preprocessing", "recipe"):
         shown[name] = json_property(found, name) or None
     return shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from cnngraph.console import Progress, Quiet
 from cnngraph.database import cypher, failures
 from cnngraph.errors import DatabaseError
 from cnngraph.settings import Settings
+from cnngraph.storage import Storage, default_storage, storage_of
 
 __all__ = ["MINIMUM_SERVER", "Database", "connect"]
 
@@ -38,6 +39,7 @@ class Database:
         uri: Bolt address. http: address of Neo4j Browser, where it is known.
         embedded: True for the server that cnngraph runs itself.
         server_version: as the server says it, ``5.26.30``.
+        storage: where the saved models are that its graph names by their sha256.
     """
 
     driver: neo4j.Driver
@@ -47,6 +49,7 @@ class Database:
     http: str | None = None
     embedded: bool = False
     server_version: str = ""
+    storage: Storage = field(default_factory=default_storage)
 
     def __enter__(self) -> Database:
         return self
@@ -147,7 +150,9 @@ def _open(settings: Settings, uri: str, auth: tuple[str, str] | None, http: str 
     except BaseException:
         driver.close()
         raise
-    return Database(driver, settings.database, settings.owner, uri, http, settings.embedded, version)
+    return Database(
+        driver, settings.database, settings.owner, uri, http, settings.embedded, version, storage_of(settings)
+    )
 
 
 def _require_address(uri: str) -> None:

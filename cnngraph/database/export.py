@@ -47,7 +47,7 @@ _TABLES = {
 # What a Model node says of itself (design of the graph, without what only the program needs).
 _MODEL = pa.schema(
     [
-        *((name, pa.string()) for name in ("key", "name", "owner", "createdAt", "artifact", "sha256", "status")),
+        *((name, pa.string()) for name in ("key", "name", "owner", "createdAt", "savedSha256", "sha256", "status")),
         *((name, pa.string()) for name in ("architecture", "recipe", "preprocessing", "dataset", "source", "patch")),
         ("inputShape", pa.list_(pa.int64())),
         *((name, pa.int64()) for name in ("parameters", "macs")),
@@ -71,7 +71,7 @@ def export(
 
     Parquet is a folder with one table a label or relationship type that has rows (``Position.parquet``,
     ``ARC.parquet``), columns named as the graph's properties. ``HAS_LAYER``, ``HAS_CLASS`` and ``HAS_FEATURE_MAP`` say
-    no more than the columns ``layer`` and are left out. Only ``key``, ``name``, ``createdAt`` and ``artifact`` of
+    no more than the columns ``layer`` and are left out. Only ``key``, ``name``, ``createdAt`` and ``savedSha256`` of
     ``Model.parquet`` depend on the run. The other formats hold the nodes and edges of the two views, see
     :mod:`cnngraph.network.interchange`.
 

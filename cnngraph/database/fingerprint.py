@@ -13,6 +13,7 @@ import pyarrow as pa
 from cnngraph.database.rows import camel
 from cnngraph.errors import SpecError
 from cnngraph.network.tables import LATER, Details, Network
+from cnngraph.validation import read_object
 
 __all__ = ["details_of", "fingerprint", "json_property", "model_properties"]
 
@@ -35,14 +36,14 @@ def fingerprint(network: Network) -> str:
     return digest.hexdigest()
 
 
-def model_properties(network: Network, *, artifact: str | None, sha256: str | None) -> dict[str, Any]:
+def model_properties(network: Network, *, saved_sha256: str | None, sha256: str | None) -> dict[str, Any]:
     """The Model node's properties: :class:`Details` in camelCase, objects as JSON; nothing for ``None``."""
     properties: dict[str, Any] = {camel(name): value for name, value in asdict(network.details).items()}
     for name in _AS_JSON:
         if properties[name] is not None:
             properties[name] = _json(properties[name])
     properties["inputShape"] = list(network.details.input_shape)
-    properties |= {"artifact": artifact, "sha256": sha256, "fingerprint": fingerprint(network)}
+    properties |= {"savedSha256": saved_sha256, "sha256": sha256, "fingerprint": fingerprint(network)}
     return {name: value for name, value in properties.items() if value is not None}
 
 
@@ -76,16 +77,12 @@ def json_property(properties: Mapping[str, Any], name: str, *, node: str = "Mode
     """
     if properties.get(name) is None:
         return {}
-    try:
-        value = json.loads(properties[name])
-    except (TypeError, ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise SpecError(
-            f"The property {name} of the {node} node {properties.get('key', '')} is no JSON object.",
-            "Somebody changed it: ingest the model again.",
-        )
-    return value
+
+    def fail(_why: str) -> SpecError:
+        where = f"The property {name} of the {node} node {properties.get('key', '')}"
+        return SpecError(f"{where} is no JSON object.", "Somebody changed it: ingest the model again.")
+
+    return read_object(str(properties[name]), fail)
 
 
 def _json(value: Any) -> str:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import neo4j
-from pydantic import ValidationError
 
 from cnngraph.database import catalogue, cypher
 from cnngraph.database.connection import Database
+from cnngraph.database.records import Ancestor, Descendant, Evaluation, Lineage, MeasureRun, PruningRun
 from cnngraph.database.removals import removal_rows, removals_of
-from cnngraph.database.rows import camel, snake
 from cnngraph.errors import ConflictError, NotFoundError, PlanError, nearest
 from cnngraph.plan import Plan
+from cnngraph.validation import parse_as, read_object
 
 __all__ = [
     "evaluations_of",
@@ -30,9 +30,6 @@ __all__ = [
     "store_pruning_run",
 ]
 
-# Of an evaluation; a run says the plan alone, which may have been carried out several times, so the child counts too.
-_IDENTITY = ("split", "seed", "device", "control", "run", "child", "data", "data_root", "images_per_class")
-_PLACE = ("taken_from", "trained_on")  # of images_from; its part and number are those of the Evaluation itself
 _EXECUTED_BY_RUN = {"model", "removes", "run"}  # not part of the parameters: the graph itself says it
 
 
@@ -93,20 +90,14 @@ def read_pruning_run(db: Database, key: str) -> Plan:
             "CREATE (run)-[:REMOVES]->(:Layer), or to a :FeatureMap, to say what goes.",
         )
     architecture = catalogue.properties(db, model).get("architecture", "")
-    try:
-        values = {"architecture": architecture, "method": row["method"] or "manual"}
-        values |= json.loads(row["parameters"] or "{}")
-        removes = removals_of([*row["removals"], *row["blocks"]], row["filters"])
-        return Plan.model_validate(values | {"model": model, "run": key, "removes": removes})
-    except (ValueError, TypeError) as error:
-        reason = str(error)
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            reason = (f"{where}: " if where else "") + first["msg"].removeprefix("Value error, ")
-        raise PlanError(
-            f"The PruningRun {key!r} is no valid plan: {reason}.", "Correct or remove its parameters."
-        ) from error
+
+    def fail(why: str) -> PlanError:
+        return PlanError(f"The PruningRun {key!r} is no valid plan: {why}.", "Correct or remove its parameters.")
+
+    values = {"architecture": architecture, "method": row["method"] or "manual"}
+    values |= read_object(str(row["parameters"] or "{}"), fail)
+    removes = removals_of([*row["removals"], *row["blocks"]], row["filters"], fail)
+    return parse_as(Plan, values | {"model": model, "run": key, "removes": removes}, fail)
 
 
 def store_produced(db: Database, run: str, child: str, parent: str, surviving: Mapping[str, str]) -> None:
@@ -133,31 +124,19 @@ def store_produced(db: Database, run: str, child: str, parent: str, surviving: M
     db.transact(store)
 
 
-def store_evaluation(db: Database, key: str, evaluation: Mapping[str, Any]) -> str:
-    """Store figures of a model; returns the Evaluation's key.
-
-    Args:
-        db: the database. key: the model's key.
-        evaluation: split, accuracy, precision, recall, epoch_seconds, latency_ms, device, seed, control ...; ``data``,
-            ``data_root`` and ``images_per_class``, what it was judged on; ``run`` and ``child`` (a model's key), the
-            prune or the adoption that it belongs to. Figures that agree in all of these but the measured ones replace
-            those before; of ``images_from`` each value is a property, other objects become JSON.
+def store_evaluation(db: Database, key: str, evaluation: Evaluation) -> str:
+    """Store figures of a model; returns the Evaluation's key. Those of the same identity replace each other.
 
     Raises:
         NotFoundError: there is no such model.
     """
-    values = {"split": "test", "control": False, **evaluation}
-    judged = values.pop("images_from", None) or {}
-    values |= {name: judged[name] for name in _PLACE if name in judged}
-    identity = [values.get(name) for name in _IDENTITY]
-    evaluation_key = f"{key}/{values['split']}/{_short_hash(identity)}"
-    properties = {camel(name): _storable(value) for name, value in values.items() if value is not None}
-    accuracy = values.get("accuracy")
-    caption = values["split"] if accuracy is None else f"{values['split']} {accuracy:.1%}"
-    properties |= {
+    evaluation_key = f"{key}/{evaluation.split}/{_short_hash(evaluation.identity())}"
+    accuracy = evaluation.figures.get("accuracy")
+    caption = evaluation.split if accuracy is None else f"{evaluation.split} {accuracy:.1%}"
+    properties = evaluation.properties() | {
         "key": evaluation_key,
         "model": key,
-        "name": f"{caption} (control)" if values["control"] else caption,
+        "name": f"{caption} (control)" if evaluation.control else caption,
     }
     found = db.write(cypher.load("lineage/store_evaluation"), model=key, key=evaluation_key, properties=properties)
     if not found:
@@ -165,45 +144,40 @@ def store_evaluation(db: Database, key: str, evaluation: Mapping[str, Any]) -> s
     return evaluation_key
 
 
-def evaluations_of(db: Database, key: str, *, run: str | None, child: str) -> list[dict[str, Any]]:
+def evaluations_of(db: Database, key: str, *, run: str | None, child: str) -> list[Evaluation]:
     """Evaluations of the model ``key`` that belong to the making of ``child``: by a PruningRun, or by an adoption.
 
     Those that were stored before evaluations named the child are taken where none does.
     """
-    rows = [row for row in _evaluations(db, key) if row.get("run") == run]
-    return [row for row in rows if row.get("child") == child] or [row for row in rows if row.get("child") is None]
+    found = [one for one in _evaluations(db, key) if one.run == run]
+    return [one for one in found if one.child == child] or [one for one in found if one.child is None]
 
 
-def lineage(db: Database, key: str) -> dict[str, Any]:
+def lineage(db: Database, key: str) -> Lineage:
     """Where a model comes from, what came of it, and what was found out about it.
-
-    Returns:
-        ``model``; ``ancestors`` (nearest first) and ``descendants`` with the run between, its ``removed`` layers and
-        its ``filters`` (channels by layer);
-        ``measure_runs``; ``pruning_runs`` of this model; ``evaluations``.
 
     Raises:
         NotFoundError: there is no such model.
     """
     if not catalogue.properties(db, key):
         raise NotFoundError(f"There is no model {key} in the database.")
-    found: dict[str, Any] = {"model": key}
-    for part in ("ancestors", "descendants", "measure_runs", "pruning_runs"):
-        found[part] = [_by_layer(row) for row in db.read(cypher.load(f"lineage/{part}"), key=key)]
-    found["evaluations"] = _evaluations(db, key)
-    return found
+
+    def rows(part: str) -> Iterator[dict[str, Any]]:
+        return map(_by_layer, db.read(cypher.load(f"lineage/{part}"), key=key))
+
+    return Lineage(
+        model=key,
+        ancestors=tuple(Ancestor(**row) for row in rows("ancestors")),
+        descendants=tuple(Descendant(**row) for row in rows("descendants")),
+        measure_runs=tuple(MeasureRun(**row) for row in rows("measure_runs")),
+        pruning_runs=tuple(PruningRun(**row) for row in rows("pruning_runs")),
+        evaluations=tuple(_evaluations(db, key)),
+    )
 
 
-def _evaluations(db: Database, key: str) -> list[dict[str, Any]]:
+def _evaluations(db: Database, key: str) -> list[Evaluation]:
     """All of a model, the newest last."""
-    found = [row["evaluation"] for row in db.read(cypher.load("lineage/evaluations"), key=key)]
-    return [_with_images_from({snake(name): value for name, value in row.items()}) for row in found]
-
-
-def _with_images_from(row: dict[str, Any]) -> dict[str, Any]:
-    """An evaluation with what its figures are of; ``None`` where it was stored before that was known."""
-    judged = {"part": row.get("split"), "images": row.get("images")} | {name: row.get(name) for name in _PLACE}
-    return row | {"images_from": None if None in judged.values() else judged}
+    return [Evaluation.read(row["evaluation"]) for row in db.read(cypher.load("lineage/evaluations"), key=key)]
 
 
 def _by_layer(row: dict[str, Any]) -> dict[str, Any]:
@@ -228,13 +202,6 @@ def _only_model(key: str, models: list[str]) -> str:
         what = "is of no model" if not models else f"is of {len(models)} models"
         raise PlanError(f"The PruningRun {key!r} {what}.", "CREATE (run)-[:OF]->(:Model {key: 'OWNER/NAME'}), once.")
     return models[0]
-
-
-def _storable(value: Any) -> Any:
-    """Numbers, text and flags as they are; objects and lists of objects as JSON."""
-    if isinstance(value, Mapping | list | tuple):
-        return json.dumps(value, sort_keys=True)
-    return value
 
 
 def _short_hash(value: Any) -> str:

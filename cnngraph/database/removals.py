@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.database import cypher
 from cnngraph.errors import PlanError, nearest
 from cnngraph.plan import Plan, Removal
+from cnngraph.validation import Fail, parse_as
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
@@ -47,42 +48,44 @@ def removal_rows(db: Database, plan: Plan) -> tuple[Rows, Rows]:
     return whole, filters
 
 
-def removals_of(layers: Iterable[Mapping[str, Any]], filters: Iterable[Mapping[str, Any]]) -> list[Removal]:
+def removals_of(layers: Iterable[Mapping[str, Any]], filters: Iterable[Mapping[str, Any]], fail: Fail) -> list[Removal]:
     """The inverse of :func:`removal_rows`: filters first; a layer or filter that is named twice counts once.
 
     Args:
         layers, filters: rows in network order, those of filters by channel.
+        fail: makes the error that is raised where a person has given a value that cannot be, from the reason.
     """
-    found = [_filter_removal(layer, list(rows)) for layer, rows in groupby(filters, key=lambda row: row["layer"])]
+    found = [_filter_removal(layer, list(rows), fail) for layer, rows in groupby(filters, key=lambda row: row["layer"])]
     removals: dict[str, Removal] = {}
     for row in layers:
         name = row["block"] or row["layer"]
-        removals.setdefault(
-            name,
-            Removal(
-                layer=name,
-                kind="block" if row["block"] else "layer",
-                score=row["score"],
-                threshold=row["threshold"],
-                reason=row["reason"] or "",
-            ),
-        )
+        values = {
+            "layer": name,
+            "kind": "block" if row["block"] else "layer",
+            "score": row["score"],
+            "threshold": row["threshold"],
+            "reason": row["reason"] or "",
+        }
+        removals.setdefault(name, parse_as(Removal, values, fail))
     return [*found, *removals.values()]
 
 
-def _filter_removal(layer: str, rows: list[Mapping[str, Any]]) -> Removal:
+def _filter_removal(layer: str, rows: list[Mapping[str, Any]], fail: Fail) -> Removal:
     by_channel = {row["channel"]: row for row in rows}
     scores = [row["score"] for row in by_channel.values() if row["score"] is not None]
-    first = rows[0]
-    return Removal(
-        layer=layer,
-        kind="filters",
-        filters=tuple(by_channel),
-        scores=tuple(scores) if len(scores) == len(by_channel) else (),
-        score=max(scores, default=None),
-        threshold=first["threshold"],
-        reason=first["reason"] or "",
-    )
+    strange = next((score for score in scores if not isinstance(score, int | float)), None)
+    if strange is not None:
+        raise fail(f"score: {strange!r} of a filter of {layer} is no number")
+    values = {
+        "layer": layer,
+        "kind": "filters",
+        "filters": tuple(by_channel),
+        "scores": tuple(scores) if len(scores) == len(by_channel) else (),
+        "score": max(scores, default=None),
+        "threshold": rows[0]["threshold"],
+        "reason": rows[0]["reason"] or "",
+    }
+    return parse_as(Removal, values, fail)
 
 
 def _layers_of(db: Database, model: str, block: str, layers: list[dict[str, Any]]) -> list[str]:

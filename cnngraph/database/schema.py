@@ -9,6 +9,7 @@ from cnngraph import __version__
 from cnngraph.database import cypher, failures
 from cnngraph.database.connection import Database
 from cnngraph.database.empty_lists import in_cypher, left_to_set, set_empty_lists
+from cnngraph.database.saved_models import store_by_content
 from cnngraph.errors import ConflictError, DatabaseError
 from cnngraph.network.tables import KINDS
 
@@ -138,6 +139,7 @@ def require_current(db: Database) -> None:
             "Run: cnngraph db migrate (--print shows it).",
         )
     migrate(db)
+    store_by_content(db)
 
 
 def _refuse_strangers(db: Database, todo: list[Migration]) -> None:

@@ -52,7 +52,7 @@ def write_network(
     network: Network,
     name: str,
     *,
-    artifact: str | None = None,
+    saved_sha256: str | None = None,
     sha256: str | None = None,
     replace: bool = False,
     dry_run: bool = False,
@@ -65,7 +65,7 @@ def write_network(
         db: the database; the schema is brought up to date on the embedded server.
         network: checked against the spec first.
         name: of the model, without an owner or with one's own.
-        artifact, sha256: where the saved model lies, and its hash.
+        saved_sha256: of the content of its saved model, by which the storage finds it. sha256: of its weights.
         replace: delete what is under this name first, if its inputs were others.
         dry_run: write nothing, only say what would be written.
         yes: allow more than 2 GB.
@@ -95,7 +95,7 @@ def write_network(
     db.write(cypher.load("write/open_model"), key=key, owner=db.owner, name=key.partition("/")[2])
     with lease(db, key) as held:
         work = _Ingest(db, key, network, held, progress or Quiet())
-        return work.run(replace, artifact, sha256)
+        return work.run(replace, saved_sha256, sha256)
 
 
 @dataclass
@@ -110,7 +110,7 @@ class _Ingest:
     seconds: dict[str, float] = field(default_factory=dict)
     edges: int = 0
 
-    def run(self, replace: bool, artifact: str | None, sha256: str | None) -> dict[str, Any]:
+    def run(self, replace: bool, saved_sha256: str | None, sha256: str | None) -> dict[str, Any]:
         # What was seen before the lease may have changed until it was ours.
         intent = _intent(self.db, self.key, self.network, replace)
         if intent == "nothing":
@@ -119,7 +119,7 @@ class _Ingest:
             with self._timed("delete"):
                 self._delete_old()
         if intent != "resume":
-            properties = model_properties(self.network, artifact=artifact, sha256=sha256)
+            properties = model_properties(self.network, saved_sha256=saved_sha256, sha256=sha256)
             self.db.write(cypher.load("write/begin_model"), key=self.key, properties=properties)
         parts = [(phase, query, make(self.network, self.key), size) for phase, query, make, size in _PHASES]
         for phase, group in groupby(parts, key=lambda part: part[0]):

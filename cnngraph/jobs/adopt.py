@@ -141,6 +141,7 @@ def _store(
 ) -> str:
     """The new model, where it comes from, and both evaluations; the folder of the saved model."""
     from cnngraph.database import adoption, lineage
+    from cnngraph.database.records import Evaluation
     from cnngraph.training.execution import pick_device
 
     mapped = ingesting.map_subject(new, parent.mapping, progress)
@@ -150,11 +151,11 @@ def _store(
         ingesting.store(db, settings, prepared, chosen.name, yes=True, progress=progress)
     common = {"split": "test", "seed": new.choice.seed, "device": str(pick_device(device)), "child": chosen.key}
     common |= judged_on(new.choice.model_dump(mode="json"))
-    lineage.store_evaluation(db, parent.key, result["before"] | common)
-    lineage.store_evaluation(db, chosen.key, result["after"] | common)
+    lineage.store_evaluation(db, parent.key, Evaluation.of(result["before"], **common))
+    lineage.store_evaluation(db, chosen.key, Evaluation.of(result["after"], **common))
     # Last: a model that bears it has everything.
     adoption.store_adopted(db, chosen.key, parent.key, file=found.file, sha256=found.sha256)
-    return str(ingesting.saved_folder(settings, chosen.key) / new.sha256[:12])
+    return str(stored(db, chosen.key).folder)
 
 
 def _stored_before(db: Database, parent: Stored, chosen: Place, sha256: str) -> dict[str, Any] | None:
@@ -168,5 +169,6 @@ def _stored_before(db: Database, parent: Stored, chosen: Place, sha256: str) -> 
         stored_here = lineage.evaluations_of(db, key, run=None, child=chosen.key)
         if not stored_here:
             return None
-        result[which] = {name: stored_here[-1].get(name) for name in FIGURES}
+        known = stored_here[-1].as_json()
+        result[which] = {name: known.get(name) for name in FIGURES}
     return result

@@ -21,13 +21,13 @@ from cnngraph.jobs import baseline, execute, ingest
 from cnngraph.jobs.data_choice import DataChoice
 from cnngraph.jobs.plan import plan_stored
 from cnngraph.jobs.prune_job import PruneJob
-from cnngraph.jobs.read_back import json_file
 from cnngraph.jobs.session import Session
 from cnngraph.jobs.stored import OtherData
 from cnngraph.jobs.subject import ModelChoice
 from cnngraph.plan import Plan, read_plan, write_plan
 from cnngraph.pruning.choice import choose
 from cnngraph.settings import Settings
+from cnngraph.validation import read_stage
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
@@ -119,7 +119,7 @@ class Demo:
         with self._step("Remove what costs at most one point, prove it, retrain beside the control", command):
             if result_file.is_file() and self._holds(db, PRUNED):
                 self.say("  It is there from an earlier run.")
-                return read_plan(plan_file), json_file(result_file)
+                return read_plan(plan_file), read_stage(result_file)
             job = PruneJob(NAME, choose({"method": "multilayer", "max_accuracy_drop": DROP}), as_name=PRUNED)
             session = self._session(db)
             plan = plan_stored(session, NAME, job.choice, job.data, costs=False)

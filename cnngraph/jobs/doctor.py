@@ -79,7 +79,10 @@ def _memory() -> Iterator[Check]:
 
 
 def _disk(settings: Settings) -> Iterator[Check]:
-    for what, folder, needed in (("home", settings.home, 2 * GIB), ("cache", settings.cache, GIB)):
+    folders = [("home", settings.home, 2 * GIB), ("cache", settings.cache, GIB)]
+    if settings.storage is not None:
+        folders.append(("storage", settings.storage, GIB))
+    for what, folder, needed in folders:
         standing = next(parent for parent in [folder, *folder.parents] if parent.exists())
         free = shutil.disk_usage(standing).free
         if not os.access(standing, os.W_OK):

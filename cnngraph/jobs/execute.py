@@ -50,6 +50,7 @@ def carry_out(session: Session, job: PruneJob, plan: Plan) -> dict[str, Any]:
     retraining = training.retraining(subject, device=job.choice.device, seed=job.choice.seed)
     folder = work_folder(session.work, subject, plan, retraining)
     require_free(session, job.as_name, job.out, work=folder.name)
+    db.storage.require_writable()
     if job.dry_run:
         new_name = job.as_name or place(db, _base(model.key), None, sha256="", data=None).name
         return {"model": model.key} | preview(subject, plan, model.mapping, split_key(new_name, settings.owner))
@@ -113,9 +114,8 @@ def _store(session: Session, parent: Stored, pruned: Pruned, job: PruneJob) -> d
     new_key = ingesting.store(db, settings, prepared, new.name, yes=True, progress=progress)["model"]
     of: dict[str, Any] = {"data": data, "seed": slim.choice.seed, "device": str(pick_device(job.choice.device))}
     run = record(db, pruned.plan, new_key, pruned.result, gone=pruned.gone, **of)
-    folder = ingesting.saved_folder(settings, new_key) / sha256[:12]
     names = {"model": parent.key, "new_model": new_key, "run": run}
-    return names | pruned.result | {"artifact": str(folder), "joins": pruned.joins}
+    return names | pruned.result | {"artifact": str(stored(db, new_key).folder), "joins": pruned.joins}
 
 
 def preview(subject: Subject, plan: Plan, mapping: ingesting.Mapping, new_name: str) -> dict[str, Any]:

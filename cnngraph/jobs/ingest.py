@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import weakref
 from dataclasses import asdict, dataclass, fields, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +14,10 @@ from cnngraph.datasets.images_from import ImagesFrom
 from cnngraph.errors import ModelError, NotFoundError, UsageError
 from cnngraph.jobs.class_choice import choose_classes
 from cnngraph.jobs.data_choice import DataChoice
-from cnngraph.jobs.read_back import understood
 from cnngraph.jobs.subject import ModelChoice, Subject, open_subject
 from cnngraph.network.tables import Network
 from cnngraph.settings import Settings, split_key
+from cnngraph.validation import parse_stored
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
@@ -31,7 +29,6 @@ __all__ = [
     "from_bundle",
     "map_subject",
     "prepare",
-    "saved_folder",
     "store",
     "write_bundle",
 ]
@@ -65,7 +62,7 @@ class Mapping:
             ModelError: a value is not of its type.
         """
         names = {field.name for field in fields(cls)}
-        return understood(cls, {name: value for name, value in inputs.items() if name in names}, what)
+        return parse_stored(cls, {name: value for name, value in inputs.items() if name in names}, what)
 
 
 @dataclass(frozen=True)
@@ -183,30 +180,6 @@ def save_subject(subject: Subject, folder: Path) -> None:
     )
 
 
-def saved_folder(settings: Settings, key: str) -> Path:
-    """Where the saved model of ``key`` (owner/name) lives under the home."""
-    return settings.home / "models" / key
-
-
-def _own_folder(models: Path, prepared: Prepared) -> Path:
-    """A folder for the saved model, named by its weights; by its preprocessing too, where the same weights are kept
-    with another one already."""
-    folder = models / prepared.sha256[:12]
-    wanted = _preprocessing_of(prepared.model)
-    if not folder.exists() or _preprocessing_of(folder) == wanted:
-        return folder
-    return models / f"{prepared.sha256[:12]}-{sha256(wanted.encode()).hexdigest()[:6]}"
-
-
-def _preprocessing_of(folder: Path) -> str:
-    """What a saved model says of its images, as text that can be compared; "" where it cannot be read."""
-    try:
-        known = json.loads((folder / "model.json").read_bytes())
-    except (OSError, ValueError):
-        return ""
-    return json.dumps(known.get("preprocessing"), sort_keys=True) if isinstance(known, dict) else ""
-
-
 def store(
     database: Database,
     settings: Settings,
@@ -218,11 +191,13 @@ def store(
     yes: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Write the Network as ``name`` and keep the saved model under the home; the counts of what the database holds.
+    """Write the Network as ``name`` and keep the saved model in the storage; the counts of what the database holds.
 
     Raises:
         ConflictError: the name exists with other inputs, or somebody writes it now.
+        CnngraphError: the storage cannot be written, or is full; nothing was written to the database then.
     """
+    from cnngraph.database.saved_models import name_saved
     from cnngraph.database.writer import write_network
     from cnngraph.network.sizes import estimate
 
@@ -232,24 +207,38 @@ def store(
         f"{name} has {size['nodes']:,} nodes and {size['relationships']:,} relationships: "
         f"about {size['gigabytes']:.2f} GB and {size['minutes']:.1f} minutes in the database."
     )
-    folder = _own_folder(saved_folder(settings, split_key(name, settings.owner)), prepared)
-    if not dry_run and not folder.exists():
-        # The name of the folder says its content, so that no model's file is ever overwritten by another's.
-        part = Path(tempfile.mkdtemp(prefix=".part-", dir=_made(folder.parent)))
-        shutil.copytree(prepared.model, part, dirs_exist_ok=True)
-        part.replace(folder)
+    key = split_key(name, settings.owner)
+    content = None if dry_run else _keep(database, prepared, key)
     counts = write_network(
         database,
         prepared.network,
         name,
-        artifact=str(folder),
+        saved_sha256=content,
         sha256=prepared.sha256,
         replace=replace,
         dry_run=dry_run,
         yes=yes,
         progress=progress,
     )
+    if content is not None:
+        name_saved(database, key, content)
     return counts | {"images_from": prepared.images_from.as_json() if prepared.images_from else None}
+
+
+def _keep(database: Database, prepared: Prepared, key: str) -> str:
+    """The sha256 of the content of the saved model, which is in the storage then.
+
+    Where the very net is stored under ``key`` already, its saved model stays the one that it has: another version of
+    this program describes the same net in other words.
+    """
+    from cnngraph.database import catalogue
+    from cnngraph.database.fingerprint import fingerprint
+
+    found = catalogue.properties(database, key)
+    known = found.get("savedSha256")
+    if known in database.storage and found.get("fingerprint") == fingerprint(prepared.network):
+        return str(known)
+    return database.storage.add(prepared.model)
 
 
 def write_bundle(prepared: Prepared, folder: Path) -> None:
@@ -282,8 +271,3 @@ def from_bundle(path: str) -> Prepared:
         )
     network = read_bundle(folder)
     return Prepared(network, folder / "model", str(network.details.inputs["weights_sha256"]))
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -13,11 +13,11 @@ from cnngraph.jobs import pruned_bundle, work_lock
 from cnngraph.jobs.data_choice import DataChoice
 from cnngraph.jobs.execute import preview
 from cnngraph.jobs.prune import prune, work_folder
-from cnngraph.jobs.read_back import understood
 from cnngraph.jobs.session import Session
 from cnngraph.jobs.stored import OtherData
 from cnngraph.jobs.subject import ModelChoice, open_subject
 from cnngraph.plan import Plan
+from cnngraph.validation import parse_stored
 
 if TYPE_CHECKING:
     from cnngraph.jobs.prune_job import PruneJob
@@ -57,7 +57,7 @@ class Source:
             known = {"name": other.name or saved.dataset}
         if known is None:
             raise ModelError(f"It is not known which data {self.typed} was trained on.", "Name it: --data D")
-        return understood(DataChoice, known, f"The data of {self.typed}").replaced(other.name, other.root)
+        return parse_stored(DataChoice, known, f"The data of {self.typed}").replaced(other.name, other.root)
 
 
 def open_source(typed: str) -> Source:

@@ -50,7 +50,7 @@ def plan_stored(session: Session, name: str, choice: Choice, data: OtherData, *,
         open_saved=lambda: _read(model.folder),
         open_images=lambda: _images(model, data, choice.seed),
         open_database=session.database,
-        has_net=bool(model.properties.get("artifact")),
+        has_net=model.is_saved,
         other_data=data != OtherData() and model.data(data) != model.data(OtherData()),
         **_of(choice, session.progress),
     )

@@ -39,7 +39,7 @@ def prove(db: Database, name: str, *, data: OtherData, seed: int, progress: Prog
     from cnngraph.database.lineage import lineage
 
     model = stored(db, name)
-    ancestors = [row["model"] for row in lineage(db, model.key)["ancestors"]]
+    ancestors = [ancestor.model for ancestor in lineage(db, model.key).ancestors]
     folders = (_folder(db, key) for key in ancestors)
     found = _proven(
         model.folder, name, [folder for folder in folders if folder], lambda: model.data(data), seed, progress

@@ -22,10 +22,10 @@ from cnngraph.files import write_text
 from cnngraph.jobs.agreement import compare_with_old, tell_agreement
 from cnngraph.jobs.baseline import settings_of, train_net
 from cnngraph.jobs.drop import drop_found
-from cnngraph.jobs.read_back import json_file
 from cnngraph.jobs.subject import Subject
 from cnngraph.origin import get_origin
 from cnngraph.plan import Plan
+from cnngraph.validation import read_stage
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -209,7 +209,7 @@ def _rebuilt(
     done = folder / "slim.json"
     if done.is_file():
         progress.note("An earlier run got as far as a verified net: going on from there.")
-        slim, known = saved.read_saved(folder / "slim").model, json_file(done)
+        slim, known = saved.read_saved(folder / "slim").model, read_stage(done)
         if "agreement" not in known:  # left by a version that did not compare them
             known["agreement"] = compare_with_old(subject, slim, retraining.device, progress)
         return slim, known
@@ -291,7 +291,7 @@ def _trained(
         _save(tuned, subject, folder / "model", trained=True)
         write_text(done, json.dumps({"epoch_seconds": took.epoch_seconds}))
     # Read back, the net lies in memory as the old one does: a layout chosen for training would decide the latency.
-    return saved.read_saved(folder / "model").model, float(json_file(done)["epoch_seconds"])
+    return saved.read_saved(folder / "model").model, float(read_stage(done)["epoch_seconds"])
 
 
 def _latencies(

@@ -8,22 +8,22 @@ A machine without a database writes it (``prune FILE --to-bundle``), ``ingest BU
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from cnngraph.console import Progress
-from cnngraph.errors import NotFoundError, SpecError
+from cnngraph.errors import NotFoundError, SpecError, explain
 from cnngraph.files import write_text
 from cnngraph.jobs import ingest as ingesting
 from cnngraph.jobs.naming import place
 from cnngraph.jobs.record import record, record_alone
 from cnngraph.plan import Plan
 from cnngraph.settings import Settings
+from cnngraph.validation import parse_as, read_object
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
@@ -87,17 +87,17 @@ def read_card(folder: str | Path, prepared: ingesting.Prepared) -> Card:
     """
     path = Path(folder) / _CARD
     hint = "Write the bundle again with cnngraph prune FILE --to-bundle, or fetch an undamaged copy."
+
+    def fail(why: str) -> SpecError:
+        return SpecError(f"{path} is damaged: {why}.", hint)
+
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and isinstance(content.get("version"), int) and content["version"] > VERSION:
-            raise SpecError(f"{path} was written by a newer cnngraph.", "Install a newer cnngraph.")
-        card = Card.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SpecError(f"{path} is damaged: {where}: {first['msg']}.", hint) from error
-    except (ValueError, OSError, RecursionError) as error:
-        raise SpecError(f"{path} is damaged: it is not JSON.", hint) from error
+        content = read_object(path.read_bytes(), fail)
+    except OSError as error:
+        raise fail(explain(error)) from error
+    if isinstance(content.get("version"), int) and content["version"] > VERSION:
+        raise SpecError(f"{path} was written by a newer cnngraph.", "Install a newer cnngraph.")
+    card = parse_as(Card, content, fail)
     if card.format != FORMAT or card.sha256 != prepared.sha256:
         raise SpecError(f"{path} is the card of another net.", hint)
     return card

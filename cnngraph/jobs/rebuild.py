@@ -87,7 +87,10 @@ def _state(db: Database, model: Stored) -> dict[str, Tensor]:
 
 def _how_to_ingest(model: Stored) -> str:
     """The command that writes the weights too."""
-    source = model.properties.get("artifact") or "MODEL"
+    try:
+        source = str(model.folder)
+    except ModelError:
+        source = "MODEL"
     try:
         data = model.data(OtherData()).name
     except (ModelError, SpecError):  # not known, or damaged: the command is worth showing all the same

@@ -10,10 +10,7 @@ from cnngraph.plan import Plan
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
 
-__all__ = ["agreement_of", "judged_on", "record", "record_alone"]
-
-_AGREEMENT = ("images", "same_class", "kl", "correlation", "chance", "unrelated")
-_PLACES = ("part", "taken_from", "trained_on")  # of images_from; how many they are stands beside it
+__all__ = ["judged_on", "record", "record_alone"]
 
 
 def record(
@@ -36,14 +33,15 @@ def record(
         data, seed, device: of the evaluations; the data as a DataChoice in JSON, ``None`` where they are not known.
     """
     from cnngraph.database import lineage
+    from cnngraph.database.records import Evaluation
 
     run = lineage.store_pruning_run(db, plan)
     lineage.store_produced(db, run, child, plan.model, _surviving(db, plan, child, gone))
     common = {"split": "test", "seed": seed, "device": device, "run": run, "child": child} | judged_on(data)
-    lineage.store_evaluation(db, plan.model, result["before"] | common | {"control": False})
-    _evaluated(db, child, result, common)
+    lineage.store_evaluation(db, plan.model, Evaluation.of(result["before"], **common))
+    _store_new(db, child, result, common)
     if result["control"] is not None:
-        lineage.store_evaluation(db, plan.model, result["control"] | common | {"control": True})
+        lineage.store_evaluation(db, plan.model, Evaluation.of(result["control"], **common, control=True))
     return run
 
 
@@ -52,7 +50,7 @@ def record_alone(
 ) -> None:
     """Store the new model's evaluation only: its parent is not in the database."""
     common = {"split": "test", "seed": seed, "device": device, "child": child} | judged_on(data)
-    _evaluated(db, child, result, common)
+    _store_new(db, child, result, common)
 
 
 def judged_on(data: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -65,27 +63,13 @@ def judged_on(data: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _evaluated(db: Database, child: str, result: Mapping[str, Any], common: Mapping[str, Any]) -> None:
+def _store_new(db: Database, child: str, result: Mapping[str, Any], common: Mapping[str, Any]) -> None:
+    """The evaluation of the new model, with its proof and what the cut did to its answers."""
     from cnngraph.database import lineage
+    from cnngraph.database.records import Evaluation
 
-    proof = {"control": False, "verified": result["verified"]} | _flat("agreement", result.get("agreement"))
-    lineage.store_evaluation(db, child, {**result["after"], **common, **proof})
-
-
-def agreement_of(row: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The ``agreement`` of a prune's JSON, from the Evaluation of the net that it made."""
-    if row.get("agreement_images") is None:
-        return None
-    found = {name: row.get(f"agreement_{name}") for name in _AGREEMENT}
-    places = {name: row.get(f"agreement_{name}") for name in _PLACES}
-    return found | {"images_from": places | {"images": found["images"]}}
-
-
-def _flat(prefix: str, found: Mapping[str, Any] | None) -> dict[str, Any]:
-    if found is None:
-        return {}
-    places = {name: found["images_from"][name] for name in _PLACES}
-    return {f"{prefix}_{name}": value for name, value in ({name: found[name] for name in _AGREEMENT} | places).items()}
+    proof = {"verified": result["verified"], "agreement": result.get("agreement")}
+    lineage.store_evaluation(db, child, Evaluation.of(result["after"], **common, **proof))
 
 
 def _surviving(db: Database, plan: Plan, child: str, gone: Collection[str]) -> dict[str, str]:

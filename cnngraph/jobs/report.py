@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from cnngraph.errors import NotFoundError
 from cnngraph.jobs.agreement import in_words
-from cnngraph.jobs.record import agreement_of
 from cnngraph.jobs.stored import Stored
 from cnngraph.plan import Plan
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
+    from cnngraph.database.records import Evaluation
 
 __all__ = ["QUERIES", "pasteable", "pruning_of", "remarks_on", "write_report"]
 
@@ -38,33 +38,32 @@ def pruning_of(db: Database, key: str) -> tuple[Plan, dict[str, Any]]:
             what is still known. Or the prune was interrupted before it had stored everything.
     """
     from cnngraph.database import lineage
-    from cnngraph.database.fingerprint import json_property
 
     found = lineage.lineage(db, key)
-    parent = next((row for row in found["ancestors"] if row["steps"] == 1 and row["run"]), None)
-    if parent is None:
-        raise _without_parent(db, key, found["evaluations"])
-    plan = lineage.read_pruning_run(db, parent["run"])
-    mine, old = (lineage.evaluations_of(db, one, run=parent["run"], child=key) for one in (key, parent["model"]))
-    after = next((row for row in mine if not row["control"]), None)
-    before = next((row for row in old if not row["control"]), None)
+    parent = next((one for one in found.ancestors if one.steps == 1 and one.run), None)
+    if parent is None or parent.run is None:
+        raise _without_parent(db, key, found.evaluations)
+    plan = lineage.read_pruning_run(db, parent.run)
+    mine, old = (lineage.evaluations_of(db, one, run=parent.run, child=key) for one in (key, parent.model))
+    after = next((one for one in mine if not one.control), None)
+    before = next((one for one in old if not one.control), None)
     if after is None or before is None:
         raise NotFoundError(
             f"The evaluations of the prune that made {key} are not in the database.",
             "It was interrupted while it stored them: repeat the same cnngraph prune, which goes on.",
         )
-    control = next((row for row in old if row["control"]), None)
+    control = next((one for one in old if one.control), None)
     return plan, {
-        "model": parent["model"],
+        "model": parent.model,
         "new_model": key,
-        "run": parent["run"],
+        "run": parent.run,
         "removed": plan.removed,
         "filters": plan.filters,
-        "verified": json_property(after, "verified", node="Evaluation"),
-        "agreement": agreement_of(after),
-        "before": before,
-        "after": after,
-        "control": control,
+        "verified": after.proof,
+        "agreement": after.agreement,
+        "before": before.as_json(),
+        "after": after.as_json(),
+        "control": control.as_json() if control else None,
     }
 
 
@@ -76,20 +75,20 @@ def remarks_on(result: Mapping[str, Any]) -> list[str]:
     return [sentence for sentence in (judged_on(result), answers) if sentence]
 
 
-def _without_parent(db: Database, key: str, evaluations: Sequence[Mapping[str, Any]]) -> NotFoundError:
+def _without_parent(db: Database, key: str, evaluations: Sequence[Evaluation]) -> NotFoundError:
     """What there is to say of a model that no PruningRun has made: perhaps one that went with its parent has."""
     from cnngraph.database import catalogue
 
     name = key.split("/")[-1]
-    own = Stored(key, catalogue.properties(db, key))
+    own = Stored(key, catalogue.properties(db, key), db.storage)
     plans = own.origin.plans if own.origin else ()
     if not plans:
         return NotFoundError(
             f"{key} was not made by a prune, so there is nothing to report.", f"Try: cnngraph lineage {name}"
         )
     known = [f"it lost {textwrap.shorten(plans[-1].in_words, 80, placeholder=' ...')}"]
-    if evaluations and evaluations[-1].get("accuracy") is not None:
-        known.append(f"its accuracy is {evaluations[-1]['accuracy']:.1%}")
+    if evaluations and evaluations[-1].figures.get("accuracy") is not None:
+        known.append(f"its accuracy is {evaluations[-1].figures['accuracy']:.1%}")
     if own.properties.get("parameters") is not None:
         known.append(f"it has {own.properties['parameters']:,} parameters")
     return NotFoundError(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnngraph.database.saved_models import find_saved, is_saved
 from cnngraph.errors import ModelError
 from cnngraph.jobs.data_choice import DataChoice
 from cnngraph.jobs.ingest import Mapping
-from cnngraph.jobs.read_back import understood
+from cnngraph.storage import Storage, default_storage
+from cnngraph.validation import parse_stored
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
@@ -37,26 +40,21 @@ class Stored:
 
     key: str
     properties: dict[str, Any]
+    storage: Storage = field(default_factory=default_storage)
 
     @property
+    def is_saved(self) -> bool:
+        """Whether the graph names a saved model of it, here or on another machine."""
+        return is_saved(self.properties)
+
+    @cached_property
     def folder(self) -> Path:
-        """The folder of its saved model.
+        """The folder of its saved model, whose content is the one that the graph names.
 
         Raises:
-            ModelError: it has none (an import, a live net), or the folder is gone.
+            ModelError: it has none (an import, a live net), or it is not in the storage, or was changed there.
         """
-        artifact = self.properties.get("artifact")
-        if not artifact:
-            raise ModelError(
-                f"{self.key} has no saved model: it can be planned, not rebuilt.",
-                "Ingest it from a saved model (cnngraph ingest DIR), or rebuild in Python: cg.apply(model, plan).",
-            )
-        if not (Path(artifact) / "model.json").is_file():
-            raise ModelError(
-                f"The saved model of {self.key} is not at {artifact}.",
-                "Run this where it was ingested, or ingest it again.",
-            )
-        return Path(artifact)
+        return find_saved(self.storage, self.key, self.properties)
 
     @property
     def origin(self) -> Origin | None:
@@ -69,7 +67,7 @@ class Stored:
         from cnngraph.origin import Origin
 
         recipe = details_of(self.properties).recipe
-        return understood(Origin, recipe, self._in_graph("recipe")) if recipe else None
+        return parse_stored(Origin, recipe, self._in_graph("recipe")) if recipe else None
 
     @property
     def preprocessing(self) -> Preprocessing | None:
@@ -78,7 +76,7 @@ class Stored:
         from cnngraph.origin import Preprocessing
 
         known = details_of(self.properties).preprocessing
-        return understood(Preprocessing, known, self._in_graph("preprocessing")) if known else None
+        return parse_stored(Preprocessing, known, self._in_graph("preprocessing")) if known else None
 
     @property
     def recipe(self) -> str:
@@ -100,7 +98,7 @@ class Stored:
         known = self._inputs.get("data")
         if not known and other.name is None:
             raise ModelError(f"It is not known which data {self.key} was ingested with.", "Name it: --data D")
-        choice = understood(DataChoice, known or {"name": other.name}, self._in_graph("data"))
+        choice = parse_stored(DataChoice, known or {"name": other.name}, self._in_graph("data"))
         return choice.replaced(other.name, other.root)
 
     @property
@@ -123,4 +121,4 @@ def stored(db: Database, name: str) -> Stored:
 
     key = catalogue.resolve(db, name)
     catalogue.require_complete(db, key)
-    return Stored(key, catalogue.properties(db, key))
+    return Stored(key, catalogue.properties(db, key), db.storage)

@@ -10,12 +10,11 @@ error of these is its score. Convs that cannot go have none.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnngraph.errors import PlanError
+from cnngraph.errors import ModelError, PlanError
 from cnngraph.measures.database_scores import stored_conv_layers
 from cnngraph.measures.measure import Measure, Options, Scores
 
@@ -32,19 +31,23 @@ _IMAGES = 256
 def _database(db: Database, key: str, options: Options, progress: Progress) -> Scores:
     from cnngraph.database import catalogue
     from cnngraph.database.fingerprint import json_property
+    from cnngraph.database.saved_models import find_saved
     from cnngraph.datasets.registry import loader, open_data
     from cnngraph.surgery.layers.join_errors import join_errors
-    from cnngraph.surgery.saved import is_saved, read_saved
+    from cnngraph.surgery.saved import read_saved
 
     properties = catalogue.properties(db, key)
-    folder = properties.get("artifact")
     chosen = json_property(properties, "inputs").get("data")
-    if not folder or not is_saved(folder) or not isinstance(chosen, dict) or "name" not in chosen:
+    if not isinstance(chosen, dict) or "name" not in chosen:
         raise PlanError(
-            f"{key} has no saved model here, or it is not known which data it was ingested with: join needs both.",
+            f"It is not known which data {key} was ingested with: join reads them.",
             "Ingest it from a saved model (cnngraph ingest DIR --data D), or call surgery.join_errors on the net.",
         )
-    saved = read_saved(Path(folder))
+    try:
+        folder = find_saved(db.storage, key, properties)
+    except ModelError as error:
+        raise PlanError(f"join reads the net itself. {error.message}", error.hint) from error
+    saved = read_saved(folder)
     progress.start(f"Opening {chosen['name']}")
     data = open_data(
         chosen["name"],

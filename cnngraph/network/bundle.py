@@ -24,6 +24,7 @@ from cnngraph.errors import ConflictError, NotFoundError, SpecError, explain
 from cnngraph.files import file_sha256
 from cnngraph.network import spec
 from cnngraph.network.tables import KERNEL, LATER, SCHEMAS, Details, Network, empty_table
+from cnngraph.validation import read_object
 
 __all__ = ["FORMAT", "VERSION", "is_bundle", "model_folder", "read_bundle", "write_bundle"]
 
@@ -137,11 +138,8 @@ def _read_card(folder: Path) -> dict[str, Any]:
     path = folder / _CARD
     if not path.is_file():
         raise SpecError(f"{folder} is no bundle: it has no {_CARD}.", _HINT)
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise SpecError(f"{path} is damaged: it is not JSON.", _HINT) from error
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
+    card = read_object(path.read_bytes(), lambda why: SpecError(f"{path} is damaged: {why}.", _HINT))
+    if card.get("format") != FORMAT:
         raise SpecError(f"{path} is not the card of a bundle.", _HINT)
     if not isinstance(card.get("version"), int) or card["version"] > VERSION:
         raise SpecError(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from cnngraph.datasets.split_record import SplitRecord
 from cnngraph.errors import ModelError
 from cnngraph.origin import Origin, Preprocessing
 from cnngraph.plan import PLAN_VERSION
+from cnngraph.validation import parse_as, read_object
 
 __all__ = ["FORMAT", "JOINS_SINCE", "SPLIT_SINCE", "Description", "parse"]
 
@@ -59,13 +59,14 @@ def parse(text: str | bytes, where: str) -> Description:
         ModelError: it is not JSON, describes no saved model (the first field that is wrong), or was written by a newer
             cnngraph.
     """
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{where} is not readable JSON ({error}).", "Save the model again.") from error
-    version = content.get("format") if isinstance(content, dict) else None
+
+    def fail(why: str) -> ModelError:
+        return ModelError(f"{where} does not describe a saved model: {why}.", "Save the model again.")
+
+    content = read_object(text, fail)
+    version = content.get("format")
     if not isinstance(version, int):
-        raise ModelError(f"{where} does not describe a saved model.", "Save the model again.")
+        raise fail("it names no format")
     newest = max((found for found in map(_version, _plans(content)) if found), default=1)
     if version > FORMAT or newest > PLAN_VERSION:
         writer = str(content.get("cnngraph") or "")
@@ -74,14 +75,7 @@ def parse(text: str | bytes, where: str) -> Description:
             f"plans {newest}; this one reads up to {FORMAT} and {PLAN_VERSION}.",
             f"Install cnngraph {writer} or newer.".replace("  ", " "),
         )
-    try:
-        return Description.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise ModelError(
-            f"{where} does not describe a saved model: {field}: {first['msg']}.", "Save it again."
-        ) from error
+    return parse_as(Description, content, fail)
 
 
 def _plans(content: dict[str, Any]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import pytest
 from cnngraph.database import catalogue, cypher, queries
 from cnngraph.database.connection import Database
 from cnngraph.database.lineage import store_evaluation, store_produced, store_pruning_run
+from cnngraph.database.records import Evaluation
 from cnngraph.database.writer import write_network
 from cnngraph.measures.registry import measure
 from cnngraph.plan import Plan, Removal
@@ -51,7 +52,7 @@ def model(database: Database) -> Iterator[str]:
         database, Plan(model=parent, removes=(Removal(layer="block.conv3", reason="theta 0.1 < 0.3"),))
     )
     store_produced(database, run, child, parent, {"conv1": "conv1"})
-    store_evaluation(database, child, {"split": "test", "accuracy": 0.97})
+    store_evaluation(database, child, Evaluation.of({"split": "test", "accuracy": 0.97}))
     yield parent
     for key in (parent, child):
         catalogue.delete(database, key)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.db
 
 @pytest.fixture
 def key(database: Database) -> Iterator[str]:
-    made = write_network(database, small_network(1), "catalogued", artifact="slim/", sha256="ab", yes=True)["model"]
+    made = write_network(database, small_network(1), "catalogued", saved_sha256="cd", sha256="ab", yes=True)["model"]
     yield made
     if catalogue.properties(database, made):
         catalogue.delete(database, made)
@@ -40,7 +40,8 @@ def test_show_tells_counts_and_origin(database: Database, key: str) -> None:
     assert shown | COUNTS == shown
     assert (shown["status"], shown["dataset"], shown["owner"]) == ("complete", "digits", database.owner)
     assert shown["architecture"] == "python:nets.small:build"
-    assert (shown["artifact"], shown["sha256"]) == ("slim/", "ab")
+    assert (shown["artifact"], shown["saved_sha256"], shown["sha256"]) == (None, "cd", "ab")
+    assert f"the storage root {database.storage.root} has no models/cd." in shown["artifact_missing"]
     assert shown["preprocessing"] == {"size": [8, 8], "mean": [0.5], "std": [0.25]}
     assert shown["recipe"]["options"] == {"classes": 3}
     with pytest.raises(NotFoundError):

@@ -256,7 +256,7 @@ def test_a_run_of_before_stays_and_is_not_taken_for_a_new_one(database: Database
     assert old.key != new.key
     finish_run(database, old, "database", {}, begin_run(database, key, MEASURES["leiden"]))
     assert plan(database, key, measure="leiden", seed=11, reference="mean", remove=1).run == new.key
-    stored = {run["key"]: run for run in lineage(database, key)["measure_runs"]}
+    stored = {run["key"]: run for run in lineage(database, key).as_json()["measure_runs"]}
     assert {old.key, new.key} <= set(stored)
     database.write("MATCH (r:MeasureRun {key: $run}) DETACH DELETE r", run=new.key)
     again = plan(database, key, measure="leiden", seed=11, reference="mean", remove=1)

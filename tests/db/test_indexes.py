@@ -10,6 +10,7 @@ import pytest
 from cnngraph.database import catalogue, cypher, queries
 from cnngraph.database.connection import Database
 from cnngraph.database.lineage import store_evaluation, store_pruning_run
+from cnngraph.database.records import Evaluation
 from cnngraph.database.writer import write_network
 from cnngraph.measures.registry import measure
 from cnngraph.plan import Plan, Removal
@@ -61,7 +62,7 @@ def models(database: Database) -> Iterator[None]:
     keys = [write_network(database, small_network(seed, kernels=True), f"indexed-{seed}")["model"] for seed in range(8)]
     for measured in keys:
         measure(database, measured, "depth")
-        store_evaluation(database, measured, {"accuracy": 0.5})
+        store_evaluation(database, measured, Evaluation.of({"accuracy": 0.5}))
         store_pruning_run(database, Plan(model=measured, removes=(Removal(layer="conv1"),)))
     database.auto("CALL db.prepareForReplanning(60)")
     yield

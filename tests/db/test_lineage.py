@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from cnngraph.database.lineage import (
     store_produced,
     store_pruning_run,
 )
+from cnngraph.database.records import Evaluation
 from cnngraph.database.writer import write_network
 from cnngraph.errors import ConflictError, NotFoundError, PlanError
 from cnngraph.jobs.record import record
@@ -150,7 +152,7 @@ def test_filters_are_stored_as_their_feature_maps(database: Database, plan: Plan
     assert read_pruning_run(database, key) == mixed.model_copy(update={"run": key})
     assert store_pruning_run(database, mixed) == key
     assert removed(database, parent) == ["block.conv3"]  # the label is for whole layers
-    (run,) = [row for row in lineage(database, parent)["pruning_runs"] if row["key"] == key]
+    (run,) = [row for row in lineage(database, parent).as_json()["pruning_runs"] if row["key"] == key]
     assert (run["removed"], run["filters"]) == (["block.conv3"], {"conv1": [0, 3], "block.conv2": [1]})
 
 
@@ -242,7 +244,7 @@ def test_lineage_tells_the_story(database: Database, plan: Plan, parent: str, ch
         child=child,
     )
     assert count["n"] == 3
-    told = lineage(database, child)
+    told = lineage(database, child).as_json()
     assert told["ancestors"] == [
         {
             "model": parent,
@@ -255,7 +257,7 @@ def test_lineage_tells_the_story(database: Database, plan: Plan, parent: str, ch
             "filters": {},
         }
     ]
-    assert [row["model"] for row in lineage(database, parent)["descendants"]] == [child]
+    assert [row["model"] for row in lineage(database, parent).as_json()["descendants"]] == [child]
     listed = {row["model"]: row for row in catalogue.list_models(database)}
     assert listed[child]["pruned_from"] == parent
     with pytest.raises(ConflictError, match="1 of the 1"):
@@ -274,7 +276,7 @@ def test_what_went_along_with_a_removed_layer_does_not_survive(
     other = write_network(database, small_network(2), "lineage-along")["model"]
     try:
         record(database, plan, other, result, gone=("block.conv3", "block.conv2"), data=known, seed=0, device="cpu")
-        (judged,) = lineage(database, other)["evaluations"]
+        (judged,) = lineage(database, other).as_json()["evaluations"]
         assert (judged["child"], judged["data"], judged["images_per_class"]) == (other, "digits", 5)
         rows = queries.run_query(database, "survivors", other, {})
         assert {row["original"] for row in rows} == {parent}
@@ -295,10 +297,11 @@ def test_evaluations_are_kept_one_a_kind(database: Database, child: str) -> None
         "per_class": {"a": 1.0},
     }
     judged = {"part": "test", "images": 12, "taken_from": "val", "trained_on": "possibly"}
-    first = store_evaluation(database, child, figures)
-    assert store_evaluation(database, child, figures | {"accuracy": 0.95, "images": 12, "images_from": judged}) == first
-    assert store_evaluation(database, child, figures | {"accuracy": 0.99, "control": True}) != first
-    found = lineage(database, child)["evaluations"]
+    better = figures | {"accuracy": 0.95, "images": 12, "images_from": judged}
+    first = store_evaluation(database, child, Evaluation.of(figures))
+    assert store_evaluation(database, child, Evaluation.of(better)) == first
+    assert store_evaluation(database, child, Evaluation.of(figures | {"accuracy": 0.99}, control=True)) != first
+    found = lineage(database, child).as_json()["evaluations"]
     assert [(row["accuracy"], row["control"]) for row in found] == [(0.95, False), (0.99, True)]
     assert found[0]["epoch_seconds"] == 1.5
     assert [row["images_from"] for row in found] == [judged, None]  # None as before figures said it
@@ -306,26 +309,27 @@ def test_evaluations_are_kept_one_a_kind(database: Database, child: str) -> None
     listed = {row["model"]: row for row in catalogue.list_models(database)}
     assert listed[child]["accuracy"] == 0.95
     with pytest.raises(NotFoundError):
-        store_evaluation(database, "nobody/nothing", figures)
+        store_evaluation(database, "nobody/nothing", Evaluation.of(figures))
 
 
 def test_evaluations_of_other_data_and_of_other_children_stand_beside_each_other(database: Database) -> None:
     key = write_network(database, small_network(3), "lineage-judged")["model"]
     try:
-        old = store_evaluation(database, key, {"accuracy": 0.1})  # as before there were children and data
-        assert evaluations_of(database, key, run=None, child="me/a")[0]["accuracy"] == 0.1
+        old = store_evaluation(database, key, Evaluation.of({"accuracy": 0.1}))  # before there were children, data
+        assert evaluations_of(database, key, run=None, child="me/a")[0].figures["accuracy"] == 0.1
         own = database.read("MATCH (m:Model {key: $key}) RETURN m.dataset AS data", key=key)[0]["data"]
-        figures = {"split": "test", "seed": 0, "device": "cpu", "run": None}
+        figures: dict[str, Any] = {"split": "test", "seed": 0, "device": "cpu", "run": None}
         keys = {old}
         for child, data, accuracy in ((key, own, 0.9), ("me/a", own, 0.2), ("me/a", "other", 0.3), ("me/b", own, 0.4)):
-            keys.add(store_evaluation(database, key, {**figures, "child": child, "data": data, "accuracy": accuracy}))
+            judged = Evaluation.of({"accuracy": accuracy}, **figures, child=child, data=data)
+            keys.add(store_evaluation(database, key, judged))
         assert len(keys) == 5
-        assert [row["accuracy"] for row in evaluations_of(database, key, run=None, child="me/a")] == [0.2, 0.3]
-        assert [row["accuracy"] for row in evaluations_of(database, key, run=None, child="me/c")] == [0.1]
+        assert [one.figures["accuracy"] for one in evaluations_of(database, key, run=None, child="me/a")] == [0.2, 0.3]
+        assert [one.figures["accuracy"] for one in evaluations_of(database, key, run=None, child="me/c")] == [0.1]
         listed = {row["model"]: row for row in catalogue.list_models(database)}
         assert listed[key]["accuracy"] == 0.9  # of its own making, on its own data
-        told = lineage(database, key)["evaluations"]
-        store_evaluation(database, key, {**figures, "child": "me/b", "data": own, "accuracy": 0.4})
-        assert lineage(database, key)["evaluations"] == told  # the same figures again: nothing, the time included
+        told = lineage(database, key).as_json()["evaluations"]
+        store_evaluation(database, key, Evaluation.of({"accuracy": 0.4}, **figures, child="me/b", data=own))
+        assert lineage(database, key).as_json()["evaluations"] == told  # the same again: nothing, nor the time
     finally:
         catalogue.delete(database, key)

@@ -17,6 +17,7 @@ from neo4j.graph import Node, Path, Relationship
 from cnngraph.database import catalogue, queries
 from cnngraph.database.connection import Database
 from cnngraph.database.lineage import store_evaluation, store_produced, store_pruning_run
+from cnngraph.database.records import Evaluation
 from cnngraph.database.writer import write_network
 from cnngraph.errors import DatabaseError, NotFoundError, UsageError
 from cnngraph.measures.registry import measure
@@ -113,7 +114,9 @@ def pruned(database: Database) -> Iterator[tuple[str, str]]:
     )
     store_produced(database, store_pruning_run(database, plan), child, parent, {"features.0": "conv1"})
     for key, control in ((parent, False), (parent, True), (child, False)):
-        store_evaluation(database, key, {"split": "test", "accuracy": 0.9, "control": control, "device": "cpu"})
+        store_evaluation(
+            database, key, Evaluation.of({"split": "test", "accuracy": 0.9, "control": control, "device": "cpu"})
+        )
     yield parent, child
     if not database.embedded:  # that one goes with the session
         for key in (parent, child):

@@ -55,7 +55,7 @@ def assert_identical(result: dict[str, Any], stored: str | Path) -> None:
 
 
 def artifact(db: Database, key: str) -> Path:
-    return Path(catalogue.properties(db, key)["artifact"])
+    return Path(str(catalogue.show(db, key)["artifact"]))
 
 
 def test_resnet20_comes_back_identical(database: Database, resnet: str, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_connections_are_grouped_by_target() -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_details_survive_as_properties(seed: int) -> None:
     network = small_network(seed)
-    properties = model_properties(network, artifact=None, sha256=None)
+    properties = model_properties(network, saved_sha256=None, sha256=None)
     assert None not in properties.values()
     assert not [name for name, value in properties.items() if isinstance(value, dict)]
     assert details_of(properties) == network.details

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from cnngraph.console import Quiet
+from cnngraph.database.records import Evaluation
 from cnngraph.jobs.agreement import in_words, tell_agreement
 from cnngraph.jobs.data_choice import DataChoice
 from cnngraph.jobs.prune import Retraining, prune
-from cnngraph.jobs.record import agreement_of
 from cnngraph.jobs.subject import ModelChoice, Subject, open_subject
 from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.verify import Verification
@@ -166,5 +166,5 @@ def test_without_validation_images_it_is_null(subject: Subject, tmp_path: Path) 
 
 
 def test_what_was_stored_before_there_was_agreement() -> None:
-    assert agreement_of({"accuracy": 0.5}) is None
+    assert Evaluation.read({"accuracy": 0.5}).agreement is None
     assert in_words(None).startswith("Old and new net were not compared")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from cnngraph.errors import CnngraphError, ModelError, SpecError
-from cnngraph.jobs.read_back import json_file
 from cnngraph.jobs.rebuild import _how_to_ingest
 from cnngraph.jobs.stored import OtherData, Stored
+from cnngraph.validation import read_stage
 
 RECIPE = {"architecture": "cnngraph:vgg16", "options": {"classes": 3}, "plans": [{"removes": [{"layer": "a"}]}]}
 
@@ -85,7 +85,7 @@ def test_a_damaged_file_of_a_stage_says_what_to_delete(content: str, tmp_path: P
     path = tmp_path / "slim.json"
     path.write_text(content, encoding="latin-1")
     with pytest.raises(ModelError, match=r"slim\.json is damaged") as refused:
-        json_file(path)
+        read_stage(path)
     assert str(tmp_path) in refused.value.hint
 
 

@@ -121,7 +121,7 @@ DAMAGES: list[tuple[Callable[[Path], object], str]] = [
     (lambda folder: (folder / "network.json").unlink(), "no bundle"),
     (lambda folder: (folder / "network.json").write_text("{"), "not JSON"),
     (lambda folder: (folder / "network.json").write_bytes(b"\xff\xfe"), "not JSON"),
-    (lambda folder: (folder / "network.json").write_text("[]"), "not the card"),
+    (lambda folder: (folder / "network.json").write_text("[]"), "it is no JSON object"),
     (spoil_card(format="zip"), "not the card"),
     (spoil_card(version=2), "version 2"),
     (spoil_card(version="1"), "version 1"),

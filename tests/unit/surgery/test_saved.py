@@ -316,7 +316,7 @@ def _first(tensors: dict[str, torch.Tensor]) -> str:
         (lambda folder: _rewrite(folder, lambda c: c.update(magic=1)), "does not describe a saved model: magic"),
         (lambda folder: _rewrite(folder, lambda c: c.pop("format")), "does not describe a saved model"),
         (lambda folder: _rewrite(folder, lambda c: c.update(sha256="0" * 64)), "its sha256 differs"),
-        (lambda folder: (folder / "model.json").write_text("{"), "is not readable JSON"),
+        (lambda folder: (folder / "model.json").write_text("{"), "it is not JSON"),
         (lambda folder: (folder / "model.json").write_text("[]"), "does not describe a saved model"),
         (lambda folder: (folder / "weights.safetensors").unlink(), "has no weights.safetensors"),
         (lambda folder: _with_weights(folder, lambda t: t.pop(_first(t))), "lacks"),
