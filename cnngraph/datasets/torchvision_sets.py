@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torchvision.datasets as tv
 
 from cnngraph.datasets.pixels import ArrayPixels, FilePixels, Part, RawData
 from cnngraph.errors import DataError, NotFoundError, explain
@@ -55,10 +54,18 @@ def _part(images: Any, labels: Any) -> Part:
     return Part(ArrayPixels(np.asarray(images, dtype=np.uint8)), np.asarray(labels, dtype=np.int64))
 
 
-def _by_train_flag(name: str, kind: Any) -> Callable[[Path], RawData]:
-    """MNIST and CIFAR: ``kind(root, train=, download=)`` with ``data``, ``targets`` and ``classes``."""
+def _set(kind: str) -> Any:
+    """The class ``kind`` of ``torchvision.datasets``, imported here: torchvision takes as long as torch itself."""
+    import torchvision.datasets
+
+    return getattr(torchvision.datasets, kind)
+
+
+def _by_train_flag(name: str, class_name: str) -> Callable[[Path], RawData]:
+    """MNIST and CIFAR: a class with ``(root, train=, download=)``, ``data``, ``targets`` and ``classes``."""
 
     def read(root: Path) -> RawData:
+        kind = _set(class_name)
         sets = [_open(name, root, partial(kind, root, train=train)) for train in (True, False)]
         train, test = (_part(each.data, each.targets) for each in sets)
         return RawData(classes=[str(label) for label in sets[0].classes], train=train, test=test)
@@ -67,14 +74,14 @@ def _by_train_flag(name: str, kind: Any) -> Callable[[Path], RawData]:
 
 
 def _svhn(root: Path) -> RawData:
-    sets = [_open("svhn", root, partial(tv.SVHN, root, split=split)) for split in ("train", "test")]
+    sets = [_open("svhn", root, partial(_set("SVHN"), root, split=split)) for split in ("train", "test")]
     train, test = (_part(each.data.transpose(0, 2, 3, 1), each.labels) for each in sets)
     return RawData(classes=[str(digit) for digit in range(10)], train=train, test=test)
 
 
 def _caltech101(root: Path) -> RawData:
     """The 101 object categories; the background class is left out, as torchvision does."""
-    whole = _open("caltech101", root, partial(tv.Caltech101, root))
+    whole = _open("caltech101", root, partial(_set("Caltech101"), root))
     folder = Path(whole.root) / "101_ObjectCategories"
     names = [
         f"{whole.categories[label]}/image_{number:04d}.jpg" for label, number in zip(whole.y, whole.index, strict=True)
@@ -84,10 +91,10 @@ def _caltech101(root: Path) -> RawData:
 
 
 READERS: dict[str, Callable[[Path], RawData]] = {
-    "mnist": _by_train_flag("mnist", tv.MNIST),
-    "fashion-mnist": _by_train_flag("fashion-mnist", tv.FashionMNIST),
-    "cifar10": _by_train_flag("cifar10", tv.CIFAR10),
-    "cifar100": _by_train_flag("cifar100", tv.CIFAR100),
+    "mnist": _by_train_flag("mnist", "MNIST"),
+    "fashion-mnist": _by_train_flag("fashion-mnist", "FashionMNIST"),
+    "cifar10": _by_train_flag("cifar10", "CIFAR10"),
+    "cifar100": _by_train_flag("cifar100", "CIFAR100"),
     "svhn": _svhn,
     "caltech101": _caltech101,
 }

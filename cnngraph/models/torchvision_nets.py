@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import torchvision.models as zoo
 from torch import nn
 
 from cnngraph.errors import ModelError, NotFoundError, explain
 from cnngraph.models.weights import fit_weights
 from cnngraph.origin import Preprocessing
 
-__all__ = ["DEFAULT_SIZE", "build", "find_weights", "load_pretrained", "names", "own_size", "preprocessing"]
+__all__ = [
+    "DEFAULT_SIZE",
+    "build",
+    "find_weights",
+    "layer_classes",
+    "load_pretrained",
+    "names",
+    "own_size",
+    "preprocessing",
+]
 
 DEFAULT_SIZE = 224
 _OWN_SIZE = {"inception_v3": 299}
 
 
+def _models() -> ModuleType:
+    """``torchvision.models``, imported when a net of torchvision is asked for: it takes as long as torch itself."""
+    return import_module("torchvision.models")
+
+
+def layer_classes(*names: str) -> tuple[type[nn.Module], ...]:
+    """Layers of ``torchvision.ops``, for ``isinstance``; none before torchvision is imported, when no net has them."""
+    ops = sys.modules.get("torchvision.ops")
+    return () if ops is None else tuple(getattr(ops, name) for name in names)
+
+
 def names() -> list[str]:
     """Every classifier, by the name that ``torchvision.models.get_model`` takes."""
+    zoo = _models()
     return [str(name) for name in zoo.list_models(module=zoo)]
 
 
@@ -48,7 +71,7 @@ def build(name: str, *, classes: int, size: int, transform_input: bool = False) 
     elif name in ("googlenet", "inception_v3"):
         options |= {"init_weights": True, "aux_logits": True, "transform_input": transform_input}
     try:
-        model: nn.Module = zoo.get_model(name, weights=None, **options)
+        model: nn.Module = _models().get_model(name, weights=None, **options)
     except (AssertionError, ValueError, RuntimeError) as error:
         raise ModelError(
             f"torchvision:{name} cannot be built for images of {size} px: {explain(error)}.",
@@ -64,7 +87,7 @@ def find_weights(name: str, weights: str | Path | None) -> Any | None:
     """
     if weights is None:
         return None
-    entries = zoo.get_model_weights(name)
+    entries = _models().get_model_weights(name)
     if weights == "pretrained":
         return entries.DEFAULT
     file_name = Path(weights).name
@@ -98,7 +121,7 @@ def load_pretrained(model: nn.Module, name: str, *, new_head: bool) -> None:
     if entry is None:
         raise NotFoundError(f"torchvision has no pretrained weights for {name}.", "Leave out --weights.")
     try:
-        pretrained: nn.Module = zoo.get_model(name, weights=entry)
+        pretrained: nn.Module = _models().get_model(name, weights=entry)
     except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
         raise ModelError(
             f"The pretrained weights of torchvision:{name} could not be fetched: {explain(error)}.",

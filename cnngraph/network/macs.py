@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 __all__ = ["MacCounter", "counting"]
 
@@ -32,7 +31,10 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
     """
 
     def __init__(self) -> None:
+        from torch.utils.flop_counter import flop_registry  # imports triton, where there is one
+
         super().__init__()  # type: ignore[no-untyped-call]
+        self._formulas = flop_registry
         self.macs = 0
         self.foreign: set[str] = set()
 
@@ -43,8 +45,8 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         name = func._schema.name
         if name in _MISSING:
             self.macs += _MISSING[name](given, *args)
-        elif func._overloadpacket in flop_registry:
-            self.macs += flop_registry[func._overloadpacket](*args, **kwargs, out_val=given) // 2
+        elif func._overloadpacket in self._formulas:
+            self.macs += self._formulas[func._overloadpacket](*args, **kwargs, out_val=given) // 2
         if func.namespace not in _OURS:
             self.foreign.add(name)
         return given

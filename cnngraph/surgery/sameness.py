@@ -13,15 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
-from torchvision.ops import StochasticDepth
 
 from cnngraph.models import outputs
+from cnngraph.models.torchvision_nets import layer_classes
 from cnngraph.randomness import seeded
 
 __all__ = ["Difference", "difference", "list_tensors"]
 
 _CHANCES = ("drop_prob", "drop_path_rate", "drop_rate")  # what timm and others call the chance to drop a path or a unit
-_DROPPING = (nn.modules.dropout._DropoutNd, StochasticDepth)
 _DROPOUTS = frozenset(
     {F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout, torch.dropout}
 )
@@ -94,10 +93,11 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
 def _prepared(net: nn.Module, dtype: torch.dtype, *, training: bool) -> nn.Module:
     """A copy in ``dtype`` and one mode, without chance."""
     twin = copy.deepcopy(net).to(dtype)
+    dropping: tuple[type[nn.Module], ...] = (nn.modules.dropout._DropoutNd, *layer_classes("StochasticDepth"))
     for module in twin.modules():
         module.training = training
-        if isinstance(module, _DROPPING):
-            module.p = 0.0
+        if isinstance(module, dropping):
+            setattr(module, "p", 0.0)  # noqa: B010 - not every Module has one
         for name in _CHANCES:
             if isinstance(getattr(module, name, None), float):
                 setattr(module, name, 0.0)

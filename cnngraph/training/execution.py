@@ -39,6 +39,11 @@ class Execution:
         """torch's name for the layout of a batch of images."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
+    def autocast(self) -> torch.autocast:
+        """The context of a forward pass: what gains by it is computed in half precision, where that was chosen."""
+        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        return torch.autocast(self.device, dtype=dtype, enabled=self.precision != "fp32")
+
     def place(self, model: nn.Module) -> nn.Module:
         """Move the net, in place, to the device and into the memory format."""
         # torch's type stubs know one argument at a time.
@@ -135,9 +140,8 @@ def _one_step(model: nn.Module, images: torch.Tensor, execution: Execution) -> f
     """Seconds of one forward and backward pass, the gradients dropped."""
     batch = images.to(execution.device, image_type(model), memory_format=execution.memory_format)
     labels = torch.zeros(len(batch), dtype=torch.long, device=execution.device)
-    dtype = torch.float16 if execution.precision == "fp16" else torch.bfloat16
     start = time.perf_counter()
-    with torch.autocast(execution.device, dtype=dtype, enabled=execution.precision != "fp32"):
+    with execution.autocast():
         _, loss = logits_and_loss(model(batch), labels)
     loss.backward()  # type: ignore[no-untyped-call]
     if batch.is_cuda:

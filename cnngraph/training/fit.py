@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
@@ -179,13 +177,10 @@ class _Run:
     def __init__(
         self, model: nn.Module, recipe: Recipe, execution: Execution, progress: Progress, *, classes: int
     ) -> None:
-        # Accelerate keeps its device and precision in a process-wide singleton; another training may want others.
-        AcceleratorState._reset_state(reset_partial_state=True)
-        mixed = "no" if execution.precision == "fp32" else execution.precision
-        self.accelerator = Accelerator(cpu=execution.device == "cpu", mixed_precision=mixed)
         self.model = execution.place(model)
         self.optimizer = _make_optimizer(model, recipe)
-        self.stepper = self.accelerator.prepare(self.optimizer)
+        # fp16 has so few exponents that small gradients would be 0: the loss is scaled up. Without it, it does nothing.
+        self.scaler = torch.amp.GradScaler(execution.device, enabled=execution.precision == "fp16")
         self.recipe, self.execution, self.progress, self.classes = recipe, execution, progress, classes
         self.history: list[Epoch] = []
         self.best: dict[str, torch.Tensor] = {}
@@ -209,8 +204,8 @@ class _Run:
     def resume(self, saved: Checkpoint) -> None:
         """Go back to where a checkpoint stands."""
         saved.restore(self.model, self.optimizer)
-        if self.accelerator.scaler is not None and saved.state.get("scaler"):
-            self.accelerator.scaler.load_state_dict(saved.state["scaler"])
+        if saved.state.get("scaler"):
+            self.scaler.load_state_dict(saved.state["scaler"])
         self.best = saved.best
         self.history = [Epoch(**entry) for entry in saved.state["history"]]
         self.seconds = saved.state["seconds"]
@@ -229,8 +224,7 @@ class _Run:
                 history = [asdict(each) for each in self.history]
                 state = {"settings": settings, "history": history, "seconds": self.seconds}
                 state["execution"] = asdict(self.execution)
-                scaler = self.accelerator.scaler  # of fp16's gradients; None elsewhere
-                state["scaler"] = scaler.state_dict() if scaler is not None else None
+                state["scaler"] = self.scaler.state_dict()  # empty where it does nothing
                 write_checkpoint(checkpoint, state, self.model, self.best, self.optimizer)
             self.progress.note(_summary(epoch, self.recipe.epochs))
         copy_state(self.model, self.best)
@@ -271,7 +265,7 @@ class _Run:
         seconds = time.perf_counter() - start
         judged = None
         if validation is not None:
-            judged = evaluate(self.model, validation, classes=self.classes, device=self.accelerator.device)
+            judged = evaluate(self.model, validation, classes=self.classes, device=self.execution.device)
         return Epoch(
             epoch=number + 1,
             loss=float(loss_sum) / seen,
@@ -283,15 +277,17 @@ class _Run:
 
     def _step(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, int]:
         """One step of the optimizer; the batch's mean loss and its number of right answers."""
-        place = self.accelerator.device
+        place = self.execution.device
         images = images.to(place, image_type(self.model), memory_format=self.execution.memory_format)
         labels = labels.to(place)
-        with self.accelerator.autocast():
+        with self.execution.autocast():
             logits, loss = logits_and_loss(self.model(images), labels, self.classes)
-        self.stepper.zero_grad()
-        self.accelerator.backward(loss)
-        self.accelerator.clip_grad_norm_(self.model.parameters(), _CLIP)
-        self.stepper.step()
+        self.optimizer.zero_grad()
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.unscale_(self.optimizer)  # the norm to clip at is of the gradients themselves
+        nn.utils.clip_grad_norm_(self.model.parameters(), _CLIP)
+        self.scaler.step(self.optimizer)  # leaves the step out where a gradient became infinite
+        self.scaler.update()
         return loss.detach().float().cpu(), int((logits.argmax(dim=1) == labels).sum())
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision.ops.misc import FrozenBatchNorm2d
 
+from cnngraph.models.torchvision_nets import layer_classes
 from cnngraph.surgery.channels import shapes
 from cnngraph.surgery.channels.counts import Labels, Stored
 from cnngraph.surgery.channels.kernels import CONV, TRANSPOSED, Kernel, takes_whole_groups
@@ -17,8 +17,7 @@ from cnngraph.surgery.channels.ledger import Ledger
 
 __all__ = ["LayerLabels"]
 
-_BY_CHANNEL = (nn.modules.batchnorm._NormBase, FrozenBatchNorm2d)
-_KNOWN = (CONV, nn.Linear, *_BY_CHANNEL, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.PReLU)
+_KNOWN = (CONV, nn.Linear, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.PReLU)
 
 
 class LayerLabels:
@@ -26,20 +25,22 @@ class LayerLabels:
 
     def __init__(self, net: nn.Module, ledger: Ledger) -> None:
         self.ledger = ledger
+        frozen = layer_classes("FrozenBatchNorm2d")
+        self._by_channel: tuple[type[nn.Module], ...] = (nn.modules.batchnorm._NormBase, *frozen)
         self._owners = Counter(
             id(parameter) for module in net.modules() for parameter in module.parameters(recurse=False)
         )
 
     def knows(self, module: nn.Module) -> bool:
         """Whether ``module`` is a layer with channels of its own."""
-        return isinstance(module, _KNOWN)
+        return isinstance(module, (*_KNOWN, *self._by_channel))
 
     def __call__(self, path: str, module: nn.Module, labels: Tensor, shape: tuple[int, ...]) -> Tensor:
         if isinstance(module, CONV):
             return self._conv(path, module, labels, shape)
         if isinstance(module, nn.Linear):
             return self._dense(path, module, labels, shape)
-        if isinstance(module, _BY_CHANNEL):
+        if isinstance(module, self._by_channel):
             return self._norm(path, module, labels)
         if isinstance(module, nn.GroupNorm):
             return self._group_norm(path, module, labels)

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from cnngraph.surgery.channels.counts import Labels, Measured, Stored
 from cnngraph.surgery.channels.kernels import Kernel
@@ -139,6 +137,9 @@ class Ledger:
 
     def classes(self) -> npt.NDArray[np.int64]:
         """By label, the number of the class of labels that go together; 0 is the class of label 0 alone."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
         pairs = [np.concatenate(side) for side in zip(*self._ties, strict=True)] or [np.zeros(0, np.int64)] * 2
         edges = coo_array((np.ones(len(pairs[0]), dtype=bool), (pairs[0], pairs[1])), shape=(self.count, self.count))
         found: npt.NDArray[np.int64] = connected_components(edges, directed=False)[1].astype(np.int64)

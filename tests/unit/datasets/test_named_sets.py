@@ -7,13 +7,16 @@ import shutil
 import socket
 import struct
 import tarfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.io
 from PIL import Image
+from sklearn.datasets import load_digits
 
+from cnngraph.datasets import digits
 from cnngraph.datasets.registry import known_data, open_data
 from cnngraph.errors import DataError, NotFoundError
 from cnngraph.origin import Preprocessing
@@ -59,6 +62,15 @@ def test_digits_come_with_scikit_learn() -> None:
     assert data.classes == [str(digit) for digit in range(10)]
     assert data.channels == 1
     assert float(data.train[range(len(data.train))][0].max()) == 1.0
+
+
+def test_digits_are_those_of_scikit_learn_wherever_it_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = load_digits()
+    for found in (find_spec, lambda _: None):
+        monkeypatch.setattr(digits, "find_spec", found)
+        rows = digits._rows()
+        assert np.array_equal(rows[:, :-1], wanted.data)
+        assert np.array_equal(rows[:, -1], wanted.target)
 
 
 @pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST")])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from cnngraph.datasets.images import Images
@@ -129,7 +130,7 @@ def test_a_finished_training_is_not_repeated(train: Images, validation: Images, 
     path = tmp_path / "checkpoint.safetensors"
     first, second = Net(), Net()
     done = fit(first, train, validation, epochs=2, checkpoint=path, **HOW)
-    again = fit(second, train, validation, epochs=2, checkpoint=path, progress=StopAfter(1), **HOW)
+    again = fit(second, train, validation, epochs=2, checkpoint=path, progress=StopAfter(2), **HOW)
     assert again == done
     assert same_weights(first, second)
 
@@ -293,15 +294,14 @@ def test_the_scale_of_half_precision_gradients_is_resumed(
 ) -> None:
     scalers: list[torch.amp.GradScaler] = []
 
-    class Scaling(fit_module.Accelerator):  # type: ignore[misc]
-        """What fp16 makes of an Accelerator on CUDA, on a CPU: 7 steps an epoch, twice the scale after every 5."""
+    class Scaling(torch.amp.GradScaler):
+        """The scaler of fp16 on CUDA, on a CPU: 7 steps an epoch, twice the scale after every 5."""
 
-        def __init__(self, **options: Any) -> None:
-            super().__init__(**options)
-            self.scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=5)
-            scalers.append(self.scaler)
+        def __init__(self, device: str, **_: Any) -> None:
+            super().__init__(device, init_scale=4.0, growth_interval=5)
+            scalers.append(self)
 
-    monkeypatch.setattr(fit_module, "Accelerator", Scaling)
+    monkeypatch.setattr(torch.amp, "GradScaler", Scaling)
     fit(Net(), train, None, epochs=3, **HOW)
     path = tmp_path / "checkpoint.safetensors"
     with pytest.raises(InterruptionError):
@@ -311,6 +311,36 @@ def test_the_scale_of_half_precision_gradients_is_resumed(
     steps = 3 * (-(-97 // 16) - 1)  # a last batch of one image is left out
     assert whole.state_dict()["scale"] == 4.0 * 2 ** (steps // 5)
     assert resumed.state_dict() == whole.state_dict()
+
+
+def test_a_checkpoint_that_says_no_scaler_is_resumed(train: Images, tmp_path: Path) -> None:
+    """Version 0.1 wrote null where there was none."""
+    whole, resumed = Net(), Net()
+    fit(whole, train, None, epochs=2, **HOW)
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(InterruptionError):
+        fit(Net(), train, None, epochs=2, checkpoint=path, progress=StopAfter(2), **HOW)
+    with safe_open(path, framework="pt") as content:
+        state = json.loads(content.metadata()["state"]) | {"scaler": None}
+        tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - no mapping
+    save_file(tensors, path, metadata={"state": json.dumps(state)})
+    fit(resumed, train, None, epochs=2, checkpoint=path, **HOW)
+    assert same_weights(whole, resumed)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_half_precision_trains_on_a_gpu(train: Images, precision: str, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    model = Net()
+    done = fit(model, train, None, epochs=3, batch_size=16, device="cuda", precision=precision, checkpoint=path)
+    assert done.execution.precision == precision
+    assert done.history[-1].loss < done.history[0].loss
+    assert model.conv.weight.dtype == torch.float32
+    with safe_open(path, framework="pt") as content:
+        scaler = json.loads(content.metadata()["state"])["scaler"]
+    assert (scaler.get("scale", 0) > 1) == (precision == "fp16")
 
 
 def test_weights_in_half_precision_are_not_trained(train: Images) -> None:
