@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -62,7 +63,6 @@ class SizeTracer(fx.Tracer):
     def __init__(self, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> None:
         super().__init__()
         self._image = (shape, device, dtype)
-        self._mode = FakeTensorMode(allow_non_fake_inputs=True)
         self._known: dict[fx.Node, Any] = {}
         self._asking = False
         self._otherwise: set[str] = set()
@@ -70,6 +70,10 @@ class SizeTracer(fx.Tracer):
         # Unlike other functions of torch these do not see for themselves that a size is still to be found out.
         self._autowrap_function_ids.update(map(id, _MAKING))
         self._autowrap_search.append(torch)
+
+    @cached_property
+    def _mode(self) -> FakeTensorMode:
+        return FakeTensorMode(allow_non_fake_inputs=True)
 
     def trace(self, root: Any, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
         """Follow ``root``."""

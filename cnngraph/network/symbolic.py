@@ -15,6 +15,7 @@ import traceback
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -28,6 +29,7 @@ from cnngraph.errors import ModelError, TraceError, explain
 from cnngraph.models.weights import require_values
 from cnngraph.network import known_sizes
 from cnngraph.network.followed import FollowedNet
+from cnngraph.network.known_shapes import Outline, outline_of, work_out
 from cnngraph.network.macs import counting
 
 __all__ = [
@@ -235,29 +237,61 @@ def _overwrites(node: fx.Node, module: fx.GraphModule) -> bool:
 
 
 class _ShapeRecorder(fx.Interpreter):
+    """Notes the shape of every value: what :mod:`cnngraph.network.known_shapes` tells of it, else on fake tensors."""
+
     current: fx.Node | None = None
 
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module, garbage_collect_values=True)
         self.of_image: set[fx.Node] = set()
 
+    @cached_property
+    def mode(self) -> FakeTensorMode:
+        """The one that all fake tensors of this run are of; many a run needs none."""
+        return FakeTensorMode(allow_non_fake_inputs=True)
+
     def run_node(self, n: fx.Node) -> Any:
         self.current = n
-        with counting() as counter:
-            value = super().run_node(n)
+        value, macs = self._told(n) or self._run_on_fakes(n)
         if n.op == "placeholder" or any(source in self.of_image for source in n.all_input_nodes):
             self.of_image.add(n)
-        n.meta["macs"] = counter.macs // BATCH if n in self.of_image else counter.macs
+        n.meta["macs"] = macs // BATCH if n in self.of_image else macs
         n.meta["shape"] = _shape_of(value)
         if n.meta["shape"] is None:
             n.meta["value"] = value
-        elif isinstance(value, Tensor):
+        elif isinstance(value, Tensor | Outline):
             n.meta["dtype"], n.meta["device"] = value.dtype, value.device
         return value
 
+    def _told(self, node: fx.Node) -> tuple[Any, int] | None:
+        """The value and its multiply-accumulates, where nothing has to run."""
+        if node.op == "placeholder":
+            return next(self.args_iter), 0
+        if node.op == "output" and isinstance(node.args[0], fx.Node):
+            return self.env[node.args[0]], 0
+        if node.op not in ("call_module", "call_function", "call_method"):
+            return None
+        args, kwargs = self.fetch_args_kwargs_from_env(node)
+        step = self.fetch_attr(str(node.target)) if node.op == "call_module" else node.target
+        return work_out(step, *fx.node.map_aggregate((args, kwargs), _outlined))
+
+    def _run_on_fakes(self, node: fx.Node) -> tuple[Any, int]:
+        with self.mode, counting() as counter:
+            for source in node.all_input_nodes:
+                self.env[source] = fx.node.map_aggregate(self.env[source], _as_tensor)
+            return super().run_node(node), counter.macs
+
+
+def _outlined(value: Any) -> Any:
+    return outline_of(value) or value if isinstance(value, Tensor) else value
+
+
+def _as_tensor(value: Any) -> Any:
+    return value.as_tensor() if isinstance(value, Outline) else value
+
 
 def _shape_of(value: Any) -> Any:
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor | Outline):
         return tuple(value.shape)
     if isinstance(value, tuple | list) and value and all(isinstance(part, Tensor) for part in value):
         return [tuple(part.shape) for part in value]
@@ -270,12 +304,17 @@ def fake_tensors() -> Iterator[FakeTensorMode]:
 
     torch logs every operation that refuses its shapes with a traceback, before it raises; callers say it in one line.
     """
+    with _quiet_fakes(), FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        yield mode
+
+
+@contextmanager
+def _quiet_fakes() -> Iterator[None]:
     log = logging.getLogger("torch._subclasses.fake_tensor")
     silent = log.disabled
     log.disabled = True
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-            yield mode
+        yield
     finally:
         log.disabled = silent
 
@@ -296,8 +335,8 @@ def fake_twin(model: nn.Module) -> Iterator[tuple[nn.Module, Callable[[tuple[int
 def _propagate(module: fx.GraphModule, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> None:
     recorder = _ShapeRecorder(module)
     try:
-        with torch.no_grad(), fake_tensors():
-            recorder.run(torch.zeros(shape, device=device, dtype=dtype))
+        with torch.no_grad(), _quiet_fakes():
+            recorder.run(Outline(shape, dtype, device))
     except Exception as error:
         node = recorder.current
         where = (node.meta.get("line") if node is not None else "") or "an unknown line"
