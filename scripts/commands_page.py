@@ -19,18 +19,35 @@ This page is made from `--help` by `scripts/commands_page.py`.
 """
 
 
+# By what a person wants to do; a command that is in none of them is a mistake, which the page then shows last.
+TASKS = {
+    "Begin": ("demo", "doctor", "db"),
+    "A net to start from": ("train", "evaluate", "ingest", "import"),
+    "Decide and prune": ("measure", "plan", "prune", "verify", "latency", "adopt", "rebuild"),
+    "Look": ("list", "show", "lineage", "report", "query"),
+    "Take elsewhere, tidy up": ("export", "delete"),
+}
+
+
 def page() -> str:
     """The whole page."""
-    parts = [HEAD, _section([])]
-    for command in _commands(_help([])):
-        parts.append(_section([command]))
-        parts += [_section([command, sub]) for sub in _commands(_help([command]))]
+    parts = [HEAD, _section([], "##")]
+    commands = _commands(_help([]))
+    known = {command for group in TASKS.values() for command in group}
+    groups = TASKS | {"Others": tuple(command for command in commands if command not in known)}
+    for task, group in groups.items():
+        here = [command for command in group if command in commands]
+        if here:
+            parts.append(f"## {task}\n")
+        for command in here:
+            parts.append(_section([command]))
+            parts += [_section([command, sub]) for sub in _commands(_help([command]))]
     return "\n".join(parts)
 
 
-def _section(command: list[str]) -> str:
+def _section(command: list[str], level: str = "###") -> str:
     title = " ".join(["cnngraph", *command])
-    return f"## {title}\n\n```text\n{_help(command)}\n```\n"
+    return f"{level} {title}\n\n```text\n{_help(command)}\n```\n"
 
 
 def _help(command: list[str]) -> str:

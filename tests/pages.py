@@ -19,9 +19,9 @@ _LEFT_OUT = {"cnngraph db down"}
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
-    """The fenced blocks of ``page`` (a path below the project's root) in sh and python, in order: (language, text)."""
+    """The fenced blocks of ``page`` (a path below the project's root) in sh, python and toml, in order."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    return re.findall(r"^```(sh|python)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```(sh|python|toml)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def carry_out(page: str, folder: Path, command: Callable[..., Any], *, scripts: bool = True) -> list[str]:
@@ -29,6 +29,9 @@ def carry_out(page: str, folder: Path, command: Callable[..., Any], *, scripts: 
     without it."""
     ran = []
     for language, text in blocks(page):
+        if language == "toml":  # its first line names the file
+            (folder / text.split()[1]).write_text(text, encoding="utf-8")
+            continue
         if language == "python":
             if scripts:
                 _run_script(text, folder)
