@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cnngraph.jobs.data_choice import DataChoice
     from cnngraph.jobs.subject import ModelChoice
 
-__all__ = ["DataOptions", "ModelOptions", "NewHead", "WeightsKey"]
+__all__ = ["DataOptions", "Model", "ModelOptions", "NewHead", "RequiredData", "WeightsKey", "judged"]
 
 
 def _in_order(value: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -37,6 +37,17 @@ WeightsKey = Annotated[
     typer.Option(metavar="KEY", help="Which set of weights of the file: what its names begin with (. for nothing)."),
 ]
 NewHead = Annotated[bool, typer.Option(help="A fresh classifier where the weights' classes do not fit.")]
+
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="Architecture (cnngraph:vgg16, torchvision:resnet18, timm:NAME, python:module:factory) or a saved model."
+    ),
+]
+RequiredData = Annotated[
+    str, typer.Option(help="digits, mnist, fashion-mnist, cifar10, cifar100, svhn, caltech101 or folder:PATH.")
+]
 
 
 @dataclass(frozen=True)
@@ -119,3 +130,10 @@ class DataOptions:
             split_sha256=file_sha256(file) if file else None,
             group_by=self.group_by,
         )
+
+
+def judged(result: dict[str, Any]) -> str:
+    """On which images a result was judged, in words."""
+    from cnngraph.datasets.images_from import ImagesFrom
+
+    return ImagesFrom(**result["images_from"]).words

@@ -1,9 +1,9 @@
-"""``train`` and ``evaluate``: a baseline to start from."""
+"""``train``: a baseline to start from."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,8 +15,8 @@ from cnngraph.cli.options import (
     Seed,
     writable,
 )
-from cnngraph.cli.source_options import DataOptions, ModelOptions, NewHead
-from cnngraph.console import emit_json, progress, say, table
+from cnngraph.cli.source_options import DataOptions, Model, ModelOptions, NewHead, RequiredData, judged
+from cnngraph.console import emit_json, progress, say
 
 if TYPE_CHECKING:
     from cnngraph.training.own_trainer import OwnTrainer
@@ -29,15 +29,6 @@ LearningRate = Annotated[float | None, typer.Option(min=1e-9, max=100, help="Pea
 Trainer = Annotated[
     str | None,
     typer.Option(help="Train by your own package.module:fit(model, train_loader, validation_loader, ...) instead."),
-]
-Model = Annotated[
-    str,
-    typer.Argument(
-        help="Architecture (cnngraph:vgg16, torchvision:resnet18, timm:NAME, python:module:factory) or a saved model."
-    ),
-]
-RequiredData = Annotated[
-    str, typer.Option(help="digits, mnist, fashion-mnist, cifar10, cifar100, svhn, caltech101 or folder:PATH.")
 ]
 
 
@@ -78,48 +69,10 @@ def train(
         emit_json(result)
         return
     say(
-        f"Saved {out}: accuracy {result['accuracy']:.4f} on {_judged(result)}, "
+        f"Saved {out}: accuracy {result['accuracy']:.4f} on {judged(result)}, "
         f"after {result['epochs']} epochs of {result['epoch_seconds']:.1f} s."
     )
     say(f"Next: cnngraph ingest {out} --data {data} --name NAME")
-
-
-def evaluate(
-    model: Model,
-    data: RequiredData,
-    net: ModelOptions,
-    images: DataOptions,
-    seed: Seed = 0,
-    device: Device = "auto",
-    json: Json = False,
-) -> None:
-    """Evaluate a model on the test images: accuracy, macro precision and recall, and per class.
-
-    Example: cnngraph evaluate runs/vgg16 --data digits
-    """
-    from cnngraph.jobs.baseline import evaluate as run
-
-    keep_freed_memory()
-    with progress() as bars:
-        result = run(
-            net.choose(model, seed=seed),
-            images.choose(data, seed=seed),
-            device=device,
-            progress=bars,
-        )
-    if json:
-        emit_json(result)
-        return
-    say(f"Judged on {_judged(result)}.")
-    table(("figure", "value"), [(name, result[name]) for name in ("accuracy", "precision", "recall")])
-    headers = list(result["per_class"][0]) if result["per_class"] else []
-    table(headers, [list(row.values()) for row in result["per_class"]], title="\nper class")
-
-
-def _judged(result: dict[str, Any]) -> str:
-    from cnngraph.datasets.images_from import ImagesFrom
-
-    return ImagesFrom(**result["images_from"]).words
 
 
 def own_trainer(name: str | None) -> OwnTrainer | None:
@@ -130,6 +83,5 @@ def own_trainer(name: str | None) -> OwnTrainer | None:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
+    """Add the command of this file."""
     app.command()(spread(train))
-    app.command()(spread(evaluate))

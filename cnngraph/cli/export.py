@@ -1,4 +1,4 @@
-"""``import`` and ``export``: doors for other people's files, and for nets that leave."""
+"""``export``: a network for other tools, as its graph or as the net itself."""
 
 from __future__ import annotations
 
@@ -23,40 +23,6 @@ NET_FORMATS = {
     "onnx": 'onnxruntime.InferenceSession("{out}")',
 }
 FORMATS = (*GRAPH_FORMATS, *NET_FORMATS)
-
-import_app = typer.Typer(help="Read networks that other programs wrote.", no_args_is_help=True, rich_markup_mode=None)
-
-
-@import_app.command("cnn2multilayer")
-def import_cnn2multilayer(
-    gexf: Annotated[Path, typer.Argument(help="The network: a GEXF file, may be gzipped.")],
-    classes: Annotated[
-        list[str], typer.Option(help="CSV of one class network; repeat in class order, or one quoted pattern.")
-    ],
-    name: Annotated[str, typer.Option(help="Name of the model in the database.")],
-    replace: Annotated[bool, typer.Option(help="Replace a model of that name.")] = False,
-    dry_run: DryRun = False,
-    json: Json = False,
-) -> None:
-    """Import class networks in the published format of the multilayer method's authors.
-
-    Example: cnngraph import cnn2multilayer graph.gexf.gz --classes 'class_*.csv' --name published
-    """
-    from cnngraph.network.cnn2multilayer import read_gexf
-    from cnngraph.settings import check_name
-
-    check_name(name)
-    network = read_gexf(gexf, classes)
-    with connection.graph() as graph, progress() as bars:
-        counts = graph.write(network, name, replace=replace, dry_run=dry_run, progress=bars)
-    if json:
-        emit_json(counts | {"dry_run": dry_run})
-        return
-    say(
-        f"{'Would hold' if dry_run else 'Holds'} {counts['model']}: "
-        f"{number(counts['positions'])} positions, {number(counts['arcs'])} arcs."
-    )
-    say(f"Next: cnngraph plan {name} --method multilayer --measure degree")
 
 
 def _relationships(value: str | None) -> str | None:
@@ -208,6 +174,5 @@ def _export_net(name: str, out: Path, form: str, *, dry_run: bool, json: bool) -
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.add_typer(import_app, name="import")
+    """Add the command of this file."""
     app.command()(export)
