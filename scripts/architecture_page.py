@@ -63,7 +63,8 @@ def table() -> str:
     for method in METHODS.values():
         limits = ", ".join(f"`{_flag(name)}`" for name in method.limits)
         options = ", ".join(f"`{_flag(one.name)}`" for one in method.fields)
-        without, images = _only(method, Need.GRAPH, without=True), _only(method, Need.IMAGES, without=False)
+        without = _only(method, {Need.GRAPH}, without=True)
+        images = _only(method, {Need.IMAGES, Need.OWN_IMAGES}, without=False)
         rows.append(f"| `{method.name}` | {method.removes} | {limits} | {options} | {without} | {images} |")
     return "\n".join(rows)
 
@@ -72,15 +73,15 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _only(method: Method, need: Need, *, without: bool) -> str:
+def _only(method: Method, need: set[Need], *, without: bool) -> str:
     """In words, for which values of its options a method needs this, or does ``without``."""
     default = method.options()
-    usual = (need in method.needs(default)) != without
+    usual = bool(need & method.needs(default)) != without
     unusual = [
         f"`{_flag(one.name)} {word}`"
         for one in method.fields
         for word in one.words
-        if ((need in method.needs(replace(default, **{one.name: word}))) != without) != usual
+        if (bool(need & method.needs(replace(default, **{one.name: word}))) != without) != usual
     ]
     if not unusual:
         return "yes" if usual else "no"

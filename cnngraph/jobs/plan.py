@@ -28,7 +28,7 @@ from cnngraph.pruning.registry import METHODS
 if TYPE_CHECKING:
     from cnngraph.pruning.limits.cost_meter import CostMeter
 
-__all__ = ["decide", "plan_from_person", "plan_removing", "plan_saved", "plan_stored"]
+__all__ = ["decide", "plan_from_person", "plan_removing", "plan_saved", "plan_stored", "require_no_graph"]
 
 
 def plan_stored(session: Session, name: str, choice: Choice, data: OtherData, *, costs: bool = True) -> Plan:
@@ -73,7 +73,7 @@ def plan_saved(session: Session, source: Source, choice: Choice, data: OtherData
         )
         changes: dict[str, Any] = {"architecture": made.architecture or saved.origin.architecture}
         return made.model_copy(update=changes | ({"init": choice.init} if choice.init is not None else {}))
-    _require_no_graph(choice)
+    require_no_graph(choice)
     context = Context(
         model="",
         architecture=saved.origin.architecture,
@@ -84,15 +84,14 @@ def plan_saved(session: Session, source: Source, choice: Choice, data: OtherData
     return decide(session, source, context, choice, data, costs=False)
 
 
-def _require_no_graph(choice: Choice) -> None:
+def require_no_graph(choice: Choice) -> None:
     """Refuse what only the graph can say; names the option that asks for it.
 
     Raises:
         OptionError: so it is.
     """
     method, options = choice.method, choice.options
-    assert method is not None
-    if Need.GRAPH not in method.needs(options):
+    if method is None or Need.GRAPH not in method.needs(options):
         return
     named = f"{{method={method.name}}}"
     for one in method.fields:

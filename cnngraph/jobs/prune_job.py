@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.errors import OptionError
 from cnngraph.jobs import execute, offline
 from cnngraph.jobs.baseline import training_recipe
-from cnngraph.jobs.plan import plan_saved, plan_stored
+from cnngraph.jobs.plan import plan_saved, plan_stored, require_no_graph
 from cnngraph.jobs.prune import Retraining
 from cnngraph.jobs.remembered_plan import remembered
 from cnngraph.jobs.session import Session
@@ -127,6 +127,7 @@ def prune_to_bundle(job: PruneJob, session: Session, to_bundle: Path) -> tuple[P
     wrong = next((name for name, value in needing.items() if value is not None), None)
     if wrong is not None:
         raise OptionError(f"{{{wrong}}} and {{to_bundle}} exclude each other: it needs a database.", "Leave out one.")
+    require_no_graph(job.choice)
     offline.require_new(to_bundle)
     source = offline.open_source(job.source)
     plan = plan_saved(session, source, job.trial, job.data)

@@ -25,6 +25,7 @@ class Need(StrEnum):
     GRAPH = "graph"  # the model in the database
     WEIGHTS = "weights"  # its saved net
     IMAGES = "images"
+    OWN_IMAGES = "own images"  # those that the model was ingested with, no others
     LABELS = "labels"
     TRAINING = "training"
     PERSON = "person"

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOMS = (
-    "cnngraph.cli.main, cnngraph.jobs.baseline, cnngraph.jobs.ingest, cnngraph.jobs.decide, cnngraph.jobs.execute, "
+    "cnngraph.cli.main, cnngraph.jobs.baseline, cnngraph.jobs.ingest, cnngraph.jobs.plan, cnngraph.jobs.execute, "
     "cnngraph.jobs.offline, cnngraph.network.trace, cnngraph.surgery.saved, cnngraph.surgery.verify, "
     "cnngraph.training.fit, cnngraph.shipping.export"
 )

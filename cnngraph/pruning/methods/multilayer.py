@@ -89,7 +89,7 @@ def _order(context: Context, ranking: Plan, bounds: Mapping[str, Any]) -> tuple[
 
 
 def _needs(options: Options) -> frozenset[Need]:
-    return frozenset({Need.GRAPH, Need.IMAGES} if options.measure == "join" else {Need.GRAPH})
+    return frozenset({Need.GRAPH, Need.OWN_IMAGES} if options.measure == "join" else {Need.GRAPH})
 
 
 METHOD = Method(

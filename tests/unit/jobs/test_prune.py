@@ -16,8 +16,10 @@ from cnngraph.errors import ConflictError, PlanError, VerificationError
 from cnngraph.jobs import execute
 from cnngraph.jobs.data_choice import DataChoice
 from cnngraph.jobs.prune import Pruned, Retraining, prune, work_folder
+from cnngraph.jobs.session import Session
 from cnngraph.jobs.subject import ModelChoice, Subject, open_subject
 from cnngraph.plan import Plan, Removal
+from cnngraph.settings import Settings
 from cnngraph.surgery.verify import Verification
 from cnngraph.training.fit import Recipe
 from cnngraph.training.own_trainer import OwnTrainer
@@ -150,14 +152,15 @@ def test_a_work_folder_belongs_to_one_prune(subject: Subject, tmp_path: Path) ->
 def test_a_typed_name_is_free_or_that_of_this_very_prune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     there = {"me/taken": {"status": "complete"}, "me/begun": {"status": "loading"}}
     monkeypatch.setattr("cnngraph.database.catalogue.properties", lambda _, key: there.get(key, {}))
-    db, settings = cast(Any, SimpleNamespace(owner="me")), cast(Any, SimpleNamespace(home=tmp_path))
+    home = Settings(None, "neo4j", None, None, "me", tmp_path, tmp_path)
+    session = Session(home, connected=cast(Any, SimpleNamespace(owner="me")))
     (tmp_path / "work" / "mine").mkdir(parents=True)
     (tmp_path / "work" / "mine" / "name.txt").write_text("begun", encoding="utf-8")
     for name, work in ((None, "mine"), ("free", "mine"), ("begun", "*"), ("begun", "mine")):
-        execute.require_free(db, settings, name, None, work=work)
+        execute.require_free(session, name, None, work=work)
     for name, work in (("taken", "*"), ("taken", "mine"), ("begun", "another")):
         with pytest.raises(ConflictError, match=f"There is a model {name} already"):
-            execute.require_free(db, settings, name, None, work=work)
+            execute.require_free(session, name, None, work=work)
 
 
 def test_what_a_plan_promises_is_looked_at(subject: Subject, tmp_path: Path) -> None:
