@@ -202,6 +202,8 @@ def test_a_model_that_an_earlier_version_stored_by_path(storage: Storage, tmp_pa
     here = {"artifact": str(made(tmp_path / "a")), "sha256": "ab" * 32}
     assert saved_models.find_saved(storage, "ada/m", here) == tmp_path / "a"
     assert saved_models.describe_saved(storage, "ada/m", here)["artifact"] == str(tmp_path / "a")
+    for strange in ("/" + 300 * "x", "slim/", "/a\0b"):  # not even a path here
+        assert saved_models.describe_saved(storage, "ada/m", here | {"artifact": strange})["artifact"] is None
     foreign = here | {"artifact": "/home/somebody/else/models/ada/m/abababababab"}
     with pytest.raises(ModelError) as refused:
         saved_models.find_saved(storage, "ada/m", foreign)
