@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,33 @@ def test_a_full_disk_leaves_nothing_behind(storage: Storage, tmp_path: Path, mon
     assert list((storage.root / "models").iterdir()) == []
     monkeypatch.undo()
     assert storage.add(folder) in storage
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 256 KiB; who may not mount one skips the test."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = shutil.which("mount")
+    command = [str(mount), "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
+    if mount is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a small file system")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_real_disk_that_is_full_and_then_read_only(small_disk: Path, tmp_path: Path) -> None:
+    large, small = made(tmp_path / "large", bytes(600_000)), made(tmp_path / "small")
+    storage = Storage(small_disk, named=True)
+    kept = storage.add(small)
+    with pytest.raises(CnngraphError, match=r"The storage root .*disk is full"):
+        storage.add(large)
+    assert [path.name for path in (small_disk / "models").iterdir()] == [kept]
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    for say in (lambda: storage.add(large), storage.require_writable):
+        with pytest.raises(CnngraphError, match="cannot be written: Read-only file system"):
+            say()
+    assert storage.find(kept, "ada/m").name == kept  # reading needs no right to write
 
 
 def test_another_process_that_was_faster(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
