@@ -75,10 +75,10 @@ def carry_out(
     )
     folder = work_folder(settings.home / "work", subject, plan, retraining)
     require_free(db, settings, as_name, out, work=folder.name)
+    db.storage.require_writable()
     if dry_run:
         new_name = as_name or place(db, _base(model.key), None, sha256="", data=None).name
         return {"model": model.key} | preview(subject, plan, model.mapping, split_key(new_name, settings.owner))
-    db.storage.require_writable()  # said before hours of training
     with work_lock.held(folder):
         pruned = prune(subject, plan, retraining, folder=folder, progress=progress)
         result = _store(db, settings, model, pruned, as_name, device, progress)
