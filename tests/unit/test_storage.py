@@ -200,6 +200,14 @@ def test_another_process_that_was_faster(storage: Storage, tmp_path: Path, monke
     assert [path.name for path in (storage.root / "models").iterdir()] == [content]
 
 
+@pytest.mark.parametrize("strange", ["", "..", "../../etc", "a" * 63, "A" * 64])
+def test_what_is_no_hash_leads_nowhere(storage: Storage, tmp_path: Path, strange: str) -> None:
+    storage.add(made(tmp_path / "a"))
+    assert strange not in storage
+    with pytest.raises(ModelError, match="is not on this machine"):
+        storage.find(strange, "ada/m")
+
+
 @pytest.mark.parametrize("what", ["nothing", "an empty folder", "a file"])
 def test_what_is_no_saved_model_is_not_kept(storage: Storage, tmp_path: Path, what: str) -> None:
     source = tmp_path / "source"
