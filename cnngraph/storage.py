@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from cnngraph.settings import Settings, load_settings
 
 __all__ = ["Storage", "content_sha256", "default_storage", "storage_of"]
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -48,7 +50,8 @@ class Storage:
         return self.root / "models" / sha256
 
     def __contains__(self, sha256: object) -> bool:
-        return isinstance(sha256, str) and self.place(sha256).is_dir()
+        # Of a graph that somebody changed it may be anything, a way out of the root too.
+        return isinstance(sha256, str) and bool(_SHA256.fullmatch(sha256)) and self.place(sha256).is_dir()
 
     def find(self, sha256: str, what: str) -> Path:
         """The folder of the saved model with that content, which is hashed again.
@@ -59,9 +62,9 @@ class Storage:
         Raises:
             ModelError: it is not there, or its files are not those that were stored.
         """
-        folder = self.place(sha256)
-        if not folder.is_dir():
+        if sha256 not in self:
             raise self.missing(sha256, what)
+        folder = self.place(sha256)
         try:
             found = content_sha256(folder)
         except OSError as error:

@@ -119,6 +119,7 @@ def ingest(
     from cnngraph.jobs import ingest as jobs
     from cnngraph.jobs.pruned_bundle import is_pruned_bundle
     from cnngraph.settings import check_name
+    from cnngraph.storage import storage_of
 
     pruned = data is None and is_pruned_bundle(model)
     if without_parent and not pruned:
@@ -131,6 +132,8 @@ def ingest(
         connections = _all_connections(connections, view, data)
     if name is not None:
         check_name(name)
+    if to_bundle is None and not dry_run:
+        storage_of(connection.settings()).require_writable()  # said before the images are looked at
     with progress() as bars:
         if data is None:
             prepared = jobs.from_bundle(model)

@@ -6,6 +6,7 @@ On that machine the files go into the storage (:func:`store_by_content`); elsewh
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +95,11 @@ def store_by_content(db: Database) -> None:
 
 
 def _is_here(folder: Path) -> bool:
-    return folder.is_absolute() and (folder / _DESCRIPTION).is_file()
+    """Whether a saved model is there that may be read; a folder of another user's home may not even be looked at."""
+    try:
+        return folder.is_absolute() and os.access(folder / _DESCRIPTION, os.R_OK)
+    except ValueError:  # no path at all
+        return False
 
 
 def _named_by_path(key: str, properties: Mapping[str, Any]) -> ModelError:

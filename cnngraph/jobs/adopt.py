@@ -77,6 +77,8 @@ def adopt(
     if known is not None:
         progress.note(f"{chosen.key} has these weights already: nothing is written.")
         return known | {"dry_run": dry_run}
+    if not dry_run:
+        db.storage.require_writable()
     old.data.preload(progress=progress)  # of both: before, only names and shapes had to be known
     result = {"model": parent.key, "new_model": chosen.key} | _judged(old, new, device, progress)
     if dry_run:

@@ -83,6 +83,9 @@ def _disk(settings: Settings) -> Iterator[Check]:
     if settings.storage is not None:
         folders.append(("storage", settings.storage, GIB))
     for what, folder, needed in folders:
+        if what == "storage" and not folder.is_dir():  # which is never made
+            yield Check(what, False, f"{folder} is not there", "Mount it, make it, or set CNNGRAPH_STORAGE anew.")
+            continue
         standing = next(parent for parent in [folder, *folder.parents] if parent.exists())
         free = shutil.disk_usage(standing).free
         if not os.access(standing, os.W_OK):

@@ -37,16 +37,16 @@ def _database(db: Database, key: str, options: Options, progress: Progress) -> S
     from cnngraph.surgery.saved import read_saved
 
     properties = catalogue.properties(db, key)
+    try:
+        folder = find_saved(db.storage, key, properties)
+    except ModelError as error:
+        raise PlanError(f"join reads the net itself. {error.message}", error.hint) from error
     chosen = json_property(properties, "inputs").get("data")
     if not isinstance(chosen, dict) or "name" not in chosen:
         raise PlanError(
             f"It is not known which data {key} was ingested with: join reads them.",
             "Ingest it from a saved model (cnngraph ingest DIR --data D), or call surgery.join_errors on the net.",
         )
-    try:
-        folder = find_saved(db.storage, key, properties)
-    except ModelError as error:
-        raise PlanError(f"join reads the net itself. {error.message}", error.hint) from error
     saved = read_saved(folder)
     progress.start(f"Opening {chosen['name']}")
     data = open_data(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import cnngraph as cg
 from cnngraph.database import catalogue, cypher, schema
 from cnngraph.database.connection import Database
 from cnngraph.errors import ModelError, NotFoundError
@@ -124,6 +125,17 @@ def test_a_graph_of_an_earlier_version_is_migrated_where_its_files_are(
     assert stored(database, other).folder == database.storage.place(content)
     assert "artifact" not in catalogue.properties(database, other)
     catalogue.delete(database, other)
+
+
+def test_a_network_of_ones_own_is_written_with_its_saved_model(prepared: ingest.Prepared, server: Any) -> None:
+    with cg.connect() as graph:
+        graph.write(prepared.network, "kept-own", artifact=prepared.model, sha256=prepared.sha256)
+        shown = graph.show("kept-own")
+        assert cg.load(shown["artifact"])
+        assert shown["saved_sha256"] == content_sha256(prepared.model)
+        with pytest.raises(NotFoundError, match="There is no saved model in"):
+            graph.write(prepared.network, "kept-not", artifact=Path("nowhere"))
+        graph.delete("kept-own")
 
 
 def test_nothing_is_written_where_the_root_is_not_there(

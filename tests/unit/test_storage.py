@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,33 @@ def test_a_full_disk_leaves_nothing_behind(storage: Storage, tmp_path: Path, mon
     assert storage.add(folder) in storage
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 256 KiB; who may not mount one skips the test."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = shutil.which("mount")
+    command = [str(mount), "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
+    if mount is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a small file system")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_real_disk_that_is_full_and_then_read_only(small_disk: Path, tmp_path: Path) -> None:
+    large, small = made(tmp_path / "large", bytes(600_000)), made(tmp_path / "small")
+    storage = Storage(small_disk, named=True)
+    kept = storage.add(small)
+    with pytest.raises(CnngraphError, match=r"The storage root .*disk is full"):
+        storage.add(large)
+    assert [path.name for path in (small_disk / "models").iterdir()] == [kept]
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    for say in (lambda: storage.add(large), storage.require_writable):
+        with pytest.raises(CnngraphError, match="cannot be written: Read-only file system"):
+            say()
+    assert storage.find(kept, "ada/m").name == kept  # reading needs no right to write
+
+
 def test_another_process_that_was_faster(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = made(tmp_path / "a")
     rename = Path.rename
@@ -170,6 +198,14 @@ def test_another_process_that_was_faster(storage: Storage, tmp_path: Path, monke
     monkeypatch.setattr(Path, "rename", late)
     content = storage.add(folder)
     assert [path.name for path in (storage.root / "models").iterdir()] == [content]
+
+
+@pytest.mark.parametrize("strange", ["", "..", "../../etc", "a" * 63, "A" * 64])
+def test_what_is_no_hash_leads_nowhere(storage: Storage, tmp_path: Path, strange: str) -> None:
+    storage.add(made(tmp_path / "a"))
+    assert strange not in storage
+    with pytest.raises(ModelError, match="is not on this machine"):
+        storage.find(strange, "ada/m")
 
 
 @pytest.mark.parametrize("what", ["nothing", "an empty folder", "a file"])
@@ -202,6 +238,8 @@ def test_a_model_that_an_earlier_version_stored_by_path(storage: Storage, tmp_pa
     here = {"artifact": str(made(tmp_path / "a")), "sha256": "ab" * 32}
     assert saved_models.find_saved(storage, "ada/m", here) == tmp_path / "a"
     assert saved_models.describe_saved(storage, "ada/m", here)["artifact"] == str(tmp_path / "a")
+    for strange in ("/" + 300 * "x", "slim/", "/a\0b"):  # not even a path here
+        assert saved_models.describe_saved(storage, "ada/m", here | {"artifact": strange})["artifact"] is None
     foreign = here | {"artifact": "/home/somebody/else/models/ada/m/abababababab"}
     with pytest.raises(ModelError) as refused:
         saved_models.find_saved(storage, "ada/m", foreign)
