@@ -21,6 +21,7 @@ from cnngraph.jobs.read_back import understood
 from cnngraph.jobs.stored import OtherData
 from cnngraph.jobs.subject import ModelChoice, open_subject
 from cnngraph.plan import Plan, read_plan
+from cnngraph.surgery.remembered import remember_structures
 
 if TYPE_CHECKING:
     from cnngraph.training.own_trainer import OwnTrainer
@@ -52,9 +53,9 @@ class Source:
         Raises:
             ModelError: nothing names any, or what does was changed by hand.
         """
-        from cnngraph.surgery.saved import read_saved
+        from cnngraph.surgery.saved import read_description
 
-        saved = read_saved(self.folder)
+        saved = read_description(self.folder)
         known = self.inputs.get("data") or saved.training.get("data")
         if known is None and (other.name or saved.dataset):
             known = {"name": other.name or saved.dataset}
@@ -102,15 +103,16 @@ def plan_for(
     Raises:
         NotFoundError: a layer, block or file that is not there. PlanError: no valid plan.
     """
-    from cnngraph.surgery.saved import read_saved
+    from cnngraph.surgery.saved import read_description
 
     made = read_plan(file) if file is not None else named(source.folder, layers or [], blocks or [])
-    changes: dict[str, Any] = {"architecture": made.architecture or read_saved(source.folder).origin.architecture}
+    changes: dict[str, Any] = {"architecture": made.architecture or read_description(source.folder).origin.architecture}
     if init is not None:
         changes["init"] = init_of(init)
     return made.model_copy(update=changes)
 
 
+@remember_structures()
 def prune_to_bundle(
     source: Source,
     plan: Plan,

@@ -6,7 +6,8 @@ import copy
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,8 +23,11 @@ from cnngraph.surgery import saved
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.exported import exported
 
-__all__ = ["FailedError", "check_export", "check_saved", "name_tensors"]
+__all__ = ["FailedError", "Loading", "check_export", "check_saved", "loading", "name_tensors"]
 
+Outputs = Callable[[], dict[str, Tensor]]
+
+_PATIENCE = 600  # seconds for a new process
 _EXPORT_TOLERANCE = 1e-4  # of the largest logit
 
 
@@ -31,23 +35,67 @@ class FailedError(Exception):
     """A check found what must not be."""
 
 
+class Loading:
+    """A slim net on its way through a file into a new process, which works while other checks run here.
+
+    Attributes:
+        folder: where it is saved. refused: why nothing can build it again, or ``None``.
+    """
+
+    def __init__(self, folder: Path, outputs: Outputs | None, refused: Exception | None) -> None:
+        self.folder, self.refused = folder, refused
+        self._outputs = outputs
+
+    def outputs(self) -> dict[str, Tensor]:
+        """What the loaded net gives, by name; waits for it.
+
+        Raises:
+            ModelError: nothing can build the net again. FailedError: the new process could not load it.
+        """
+        if self.refused is not None:
+            raise self.refused
+        assert self._outputs is not None
+        return self._outputs()
+
+
+@contextmanager
+def loading(slim: nn.Module, shape: tuple[int, int, int], images: Tensor) -> Iterator[Loading]:
+    """Save ``slim`` and begin to open it in a new process; whatever fails is said by :meth:`Loading.outputs`."""
+    with TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        outputs, refused = None, None
+        try:
+            save_file({"images": images.cpu().contiguous()}, folder / "images.safetensors")
+            saved.save(slim, folder / "slim", input_shape=shape)
+            outputs = stack.enter_context(loading_elsewhere(folder))
+        except Exception as error:  # noqa: BLE001 (it is a finding of the proof, and said there)
+            refused = error
+        yield Loading(folder, outputs, refused)
+
+
 def check_saved(
-    model: nn.Module, slim: nn.Module, plan: Plan, shape: tuple[int, int, int], images: Tensor, notes: list[str]
+    model: nn.Module,
+    slim: nn.Module,
+    plan: Plan,
+    shape: tuple[int, int, int],
+    images: Tensor,
+    notes: list[str],
+    begun: Loading,
 ) -> None:
+    """Compare what ``slim`` gives with what it gives after a file, in a new process.
+
+    Args:
+        begun: of ``slim``, for the same images and shape.
+    """
     # A file keeps no memory format, and the same sums in another one round otherwise.
     plain = copy.deepcopy(slim).to(memory_format=torch.contiguous_format)
     with torch.no_grad(), evaluation_mode(plain):
         wanted = _on_cpu(plain(images))
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        save_file({"images": images.cpu().contiguous()}, folder / "images.safetensors")
-        try:
-            saved.save(slim, folder / "slim", input_shape=shape)
-        except ModelError as error:
-            notes.append(f"Saved and loaded in this process only. {error.message}")
-            found = load_here(model, slim, plan, shape, images, folder)
-        else:
-            found = load_elsewhere(folder)
+    try:
+        found = begun.outputs()
+    except ModelError as error:
+        notes.append(f"Saved and loaded in this process only. {error.message}")
+        found = load_here(model, slim, plan, shape, images, begun.folder)
     if found.keys() != wanted.keys():
         raise FailedError(f"the loaded net gives {name_tensors(found)}, the net itself {name_tensors(wanted)}")
     for name, one in wanted.items():
@@ -83,20 +131,29 @@ save_file({name: one.clone().contiguous() for name, one in found.items()}, folde
 """
 
 
-def load_elsewhere(folder: Path) -> dict[str, Tensor]:
-    """The output of the saved net in a new Python process, tensor by tensor."""
-    done = subprocess.run(
+@contextmanager
+def loading_elsewhere(folder: Path) -> Iterator[Outputs]:
+    """Begin to load the saved net in a new Python process; what is yielded waits for its output, tensor by tensor."""
+    process = subprocess.Popen(
         [sys.executable, "-c", _SCRIPT, str(folder), str(torch.get_num_threads())],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        capture_output=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=600,
     )
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
-        raise FailedError(f"a new process cannot load it: {last}")
-    return load_file(folder / "outputs.safetensors")
+
+    def outputs() -> dict[str, Tensor]:
+        _, said = process.communicate(timeout=_PATIENCE)
+        if process.returncode != 0:
+            last = (said.strip().splitlines() or ["it ended without a word"])[-1]
+            raise FailedError(f"a new process cannot load it: {last}")
+        return load_file(folder / "outputs.safetensors")
+
+    try:
+        yield outputs
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def check_export(slim: nn.Module, images: Tensor) -> None:
