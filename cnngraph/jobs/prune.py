@@ -205,6 +205,7 @@ def _rebuilt(
     from cnngraph.datasets.registry import loader
     from cnngraph.surgery import saved
     from cnngraph.surgery.apply import apply_with_report
+    from cnngraph.surgery.reloading import new_process
     from cnngraph.surgery.verify import verify
 
     done = folder / "slim.json"
@@ -217,27 +218,29 @@ def _rebuilt(
     progress.start("Rebuilding")
     seed = retraining.seed
     try:
-        slim, report = apply_with_report(
-            subject.model,
-            plan,
-            loader=loader(subject.data.train, seed=seed, shuffle=True),
-            seed=seed,
-            progress=progress,
-        )
+        with new_process(subject.model) as process:  # it imports torch while the net is cut and refitted
+            slim, report = apply_with_report(
+                subject.model,
+                plan,
+                loader=loader(subject.data.train, seed=seed, shuffle=True),
+                seed=seed,
+                progress=progress,
+            )
+            progress.start("Verifying")
+            proof = verify(
+                subject.model,
+                slim,
+                plan,
+                input_shape=subject.input_shape,
+                images=proof_images(subject.data, seed),
+                repeatable=True,
+                execution=report.execution,
+                float32=False,
+                process=process,
+            )
     except PlanError:
         _explain(subject, plan, progress)
         raise
-    progress.start("Verifying")
-    proof = verify(
-        subject.model,
-        slim,
-        plan,
-        input_shape=subject.input_shape,
-        images=proof_images(subject.data, seed),
-        repeatable=True,
-        execution=report.execution,
-        float32=False,
-    )
     if not proof.ok:
         _explain(subject, plan, progress)
         shutil.rmtree(folder, ignore_errors=True)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,16 +18,27 @@ from torch import Tensor, nn
 from cnngraph.errors import ModelError
 from cnngraph.models.outputs import tensors_of
 from cnngraph.modes import evaluation_mode
+from cnngraph.origin import get_origin
 from cnngraph.plan import Plan
 from cnngraph.surgery import saved
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.exported import exported
 
-__all__ = ["FailedError", "Loading", "check_export", "check_saved", "loading", "name_tensors"]
+__all__ = [
+    "Elsewhere",
+    "FailedError",
+    "Loading",
+    "check_export",
+    "check_saved",
+    "loading",
+    "name_tensors",
+    "new_process",
+]
 
 Outputs = Callable[[], dict[str, Tensor]]
 
 _PATIENCE = 600  # seconds for a new process
+_LIBRARIES = {"torchvision": "torchvision.models", "timm": "timm"}  # by family of architectures
 _EXPORT_TOLERANCE = 1e-4  # of the largest logit
 
 
@@ -59,15 +70,21 @@ class Loading:
 
 
 @contextmanager
-def loading(slim: nn.Module, shape: tuple[int, int, int], images: Tensor) -> Iterator[Loading]:
-    """Save ``slim`` and begin to open it in a new process; whatever fails is said by :meth:`Loading.outputs`."""
+def loading(
+    slim: nn.Module, shape: tuple[int, int, int], images: Tensor, process: Elsewhere | None = None
+) -> Iterator[Loading]:
+    """Save ``slim`` and begin to open it in a new process; whatever fails is said by :meth:`Loading.outputs`.
+
+    Args:
+        process: one that was started before and opened nothing yet; else it is started here.
+    """
     with TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         outputs, refused = None, None
         try:
             save_file({"images": images.cpu().contiguous()}, folder / "images.safetensors")
             saved.save(slim, folder / "slim", input_shape=shape)
-            outputs = stack.enter_context(loading_elsewhere(folder))
+            outputs = (process or stack.enter_context(new_process(slim))).open(folder)
         except Exception as error:  # noqa: BLE001 (it is a finding of the proof, and said there)
             refused = error
         yield Loading(folder, outputs, refused)
@@ -119,41 +136,65 @@ def load_here(
 
 
 _SCRIPT = """
-import sys, torch
+import importlib, sys, torch
 from safetensors.torch import load_file, save_file
 from cnngraph.models.outputs import tensors_of
 from cnngraph.surgery.saved import load
-folder, threads = sys.argv[1], int(sys.argv[2])
-torch.set_num_threads(threads)
+torch.set_num_threads(int(sys.argv[1]))
+for name in sys.argv[2:]:
+    importlib.import_module(name)
+folder = sys.stdin.readline().rstrip("\\n")
 with torch.no_grad():
     found = tensors_of(load(folder + "/slim")(load_file(folder + "/images.safetensors")["images"]))
 save_file({name: one.clone().contiguous() for name, one in found.items()}, folder + "/outputs.safetensors")
 """
 
 
+class Elsewhere:
+    """A new Python process, which opens the saved net of a folder as soon as it is told which."""
+
+    def __init__(self, library: str | None) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _SCRIPT, str(torch.get_num_threads()), *([library] if library else [])],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def open(self, folder: Path) -> Outputs:
+        """Let it begin with ``folder``; what is returned waits for the net's output, tensor by tensor."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended, and says why
+            self._process.stdin.write(f"{folder}\n")
+            self._process.stdin.flush()
+
+        def outputs() -> dict[str, Tensor]:
+            _, said = self._process.communicate(timeout=_PATIENCE)
+            if self._process.returncode != 0:
+                last = (said.strip().splitlines() or ["it ended without a word"])[-1]
+                raise FailedError(f"a new process cannot load it: {last}")
+            return load_file(folder / "outputs.safetensors")
+
+        return outputs
+
+    def end(self) -> None:
+        """End it, whatever it does."""
+        self._process.kill()
+        with suppress(BrokenPipeError, ValueError):
+            self._process.communicate()
+
+
 @contextmanager
-def loading_elsewhere(folder: Path) -> Iterator[Outputs]:
-    """Begin to load the saved net in a new Python process; what is yielded waits for its output, tensor by tensor."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", _SCRIPT, str(folder), str(torch.get_num_threads())],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-    def outputs() -> dict[str, Tensor]:
-        _, said = process.communicate(timeout=_PATIENCE)
-        if process.returncode != 0:
-            last = (said.strip().splitlines() or ["it ended without a word"])[-1]
-            raise FailedError(f"a new process cannot load it: {last}")
-        return load_file(folder / "outputs.safetensors")
-
+def new_process(model: nn.Module) -> Iterator[Elsewhere]:
+    """Start a process that imports what ``model``, or a part of it, needs; it is ended at the end."""
+    origin = get_origin(model)
+    process = Elsewhere(_LIBRARIES.get(origin.architecture.partition(":")[0]) if origin else None)
     try:
-        yield outputs
+        yield process
     finally:
-        process.kill()
-        process.communicate()
+        process.end()
 
 
 def check_export(slim: nn.Module, images: Tensor) -> None:

@@ -24,7 +24,7 @@ from cnngraph.surgery.channels.masked import masked, norms_across
 from cnngraph.surgery.execution import Execution, execute
 from cnngraph.surgery.layers.passage import Adapter
 from cnngraph.surgery.likeness import hooks_of, unlikeness
-from cnngraph.surgery.reloading import FailedError, check_export, check_saved, loading, name_tensors
+from cnngraph.surgery.reloading import Elsewhere, FailedError, check_export, check_saved, loading, name_tensors
 from cnngraph.surgery.sameness import Difference, difference
 from cnngraph.surgery.sample import input_shape_of
 from cnngraph.training.repeatability import repeatability
@@ -78,6 +78,7 @@ def verify(
     repeatable: bool = False,
     execution: Execution | None = None,
     float32: bool = True,
+    process: Elsewhere | None = None,
 ) -> Verification:
     """Check that ``slim`` is a sound net in the place of ``model``; raises nothing itself, and changes neither.
 
@@ -93,6 +94,7 @@ def verify(
             structure.
         repeatable: it is known that runs of ``model`` on the same images give the same; else that is looked at first.
         execution: ``plan`` carried out on ``model`` (``Report.execution``); else that is done here once more.
+        process: a new one (:func:`cnngraph.surgery.reloading.new_process`) that was started while this one was busy.
         float32: whether the masked net is compared in float32 besides, to be read only.
 
     Raises:
@@ -117,7 +119,7 @@ def verify(
         return Verification(None, False, False, False, (said,), (), time.perf_counter() - began)
     found: list[Difference] = []
     subject = _Subject(model, slim, plan, shape, trained, random, execution)
-    with seeded(seed), loading(slim, shape, random) as begun:
+    with seeded(seed), loading(slim, shape, random, process) as begun:
         if plan.filters:
             given = [random] if images is None else [random, images.to(random.device, random.dtype)]
             _attempt(failures, "filters", lambda: found.append(_check_filters(subject, given, notes, float32)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from contextlib import nullcontext
 
 import pytest
 import torch
@@ -14,6 +13,7 @@ from cnngraph.surgery.apply import apply
 from cnngraph.surgery.verify import state_hash, train_failure, verify
 from tests.toynets import toy
 
+from .in_process import replace_process
 from .nets import LeNet, plan, seeded
 
 
@@ -46,9 +46,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
             images = load_file(Path(str(folder)) / "images.safetensors")["images"]
             return tensors_of(load(Path(str(folder)) / "slim")(images))
 
-    monkeypatch.setattr(
-        "cnngraph.surgery.reloading.loading_elsewhere", lambda folder: nullcontext(lambda: outputs_here(folder))
-    )
+    replace_process(monkeypatch, outputs_here)
 
 
 @pytest.mark.usefixtures("in_process")
