@@ -16,8 +16,9 @@ from cnngraph.models.wrappers import unwrapped
 from cnngraph.origin import Origin, get_origin, set_origin
 from cnngraph.plan import Plan
 from cnngraph.surgery.check import architectures_of
+from cnngraph.surgery.edits import Edit
 from cnngraph.surgery.execution import Execution, execute
-from cnngraph.surgery.layers.carry_out import renew, renew_everything
+from cnngraph.surgery.layers.apply_edits import renew, renew_everything
 from cnngraph.surgery.layers.incision import Incision, Join
 from cnngraph.surgery.layers.passage import Copy
 from cnngraph.surgery.layers.refit import Refitted, refit
@@ -72,6 +73,11 @@ class Report:
     gates: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     execution: Execution | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """Everything that changed in the net, with the reason why; joins were fitted after that."""
+        return self.execution.edits if self.execution else ()
 
     @property
     def errors(self) -> dict[str, float]:

@@ -8,10 +8,13 @@ from torch import nn
 
 from cnngraph.plan import Plan
 from cnngraph.surgery.channels.filters import Carved, carved_by, copied
+from cnngraph.surgery.channels.list_edits import list_edits as list_filter_edits
 from cnngraph.surgery.check import resolve
+from cnngraph.surgery.edits import Edit
 from cnngraph.surgery.layers.anatomy import read
-from cnngraph.surgery.layers.carry_out import carry_out
+from cnngraph.surgery.layers.apply_edits import apply_edits
 from cnngraph.surgery.layers.incision import Incision
+from cnngraph.surgery.layers.list_edits import list_edits
 
 __all__ = ["Execution", "execute"]
 
@@ -23,7 +26,8 @@ class Execution:
     Attributes:
         source: the net that was cut, itself. plan: what goes.
         carved: the net without the plan's filters. incision: what its layers and blocks come to in that one;
-            ``None`` where filters alone go. model: the net without both.
+            ``None`` where filters alone go. model: the net without both. of_layers: the edits that made it of
+            ``carved``'s.
     """
 
     source: nn.Module = field(repr=False)
@@ -31,6 +35,7 @@ class Execution:
     carved: Carved = field(repr=False)
     incision: Incision | None = field(repr=False)
     model: nn.Module = field(repr=False)
+    of_layers: tuple[Edit, ...] = ()
 
     @property
     def fitted(self) -> frozenset[str] | None:
@@ -38,6 +43,11 @@ class Execution:
         if self.plan.init == "scratch":
             return None
         return frozenset(join.layer for join in self.incision.joins) if self.incision else frozenset()
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """Everything that changed, filters first, with the reason why."""
+        return (*list_filter_edits(self.carved, self.plan), *self.of_layers)
 
     def copy(self) -> nn.Module:
         """The net without what goes, to be changed further."""
@@ -58,4 +68,5 @@ def execute(model: nn.Module, plan: Plan, input_shape: tuple[int, int, int], see
         return Execution(model, plan, carved, None, carved.model)
     removes = tuple(removal for removal in plan.removes if removal.kind != "filters")
     incision = resolve(read(carved.model, input_shape), removes)
-    return Execution(model, plan, carved, incision, carry_out(carved.model, incision, seed))
+    edits = list_edits(incision)
+    return Execution(model, plan, carved, incision, apply_edits(carved.model, edits, seed), edits)
