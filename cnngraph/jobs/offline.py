@@ -17,6 +17,7 @@ from cnngraph.jobs.session import Session
 from cnngraph.jobs.stored import OtherData
 from cnngraph.jobs.subject import ModelChoice, open_subject
 from cnngraph.plan import Plan
+from cnngraph.surgery.remembered import remember_structures
 from cnngraph.validation import parse_stored
 
 if TYPE_CHECKING:
@@ -49,9 +50,9 @@ class Source:
         Raises:
             ModelError: nothing names any, or what does was changed by hand.
         """
-        from cnngraph.surgery.saved import read_saved
+        from cnngraph.surgery.saved import read_description
 
-        saved = read_saved(self.folder)
+        saved = read_description(self.folder)
         known = self.inputs.get("data") or saved.training.get("data")
         if known is None and (other.name or saved.dataset):
             known = {"name": other.name or saved.dataset}
@@ -91,6 +92,7 @@ def require_new(to_bundle: Path) -> None:
         raise ConflictError(f"{to_bundle} exists.", "Choose another --to-bundle: a bundle is never overwritten.")
 
 
+@remember_structures()
 def prune_to_bundle(session: Session, source: Source, job: PruneJob, plan: Plan, to_bundle: Path) -> dict[str, Any]:
     """Rebuild, verify, retrain, evaluate, map, and write the bundle; no database is asked for anything.
 

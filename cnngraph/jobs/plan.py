@@ -64,20 +64,22 @@ def plan_saved(session: Session, source: Source, choice: Choice, data: OtherData
         NotFoundError: a layer, block or file that is not there. PlanError: no such plan can be made, or only with the
             graph.
     """
-    saved = _read(source.folder)
+    from cnngraph.surgery.saved import read_description
+
+    architecture = read_description(source.folder).origin.architecture
     if choice.method is None:
         made = (
             _read_plan(choice.plan)
             if choice.plan is not None
             else plan_removing(source.folder, choice.layers, choice.blocks)
         )
-        changes: dict[str, Any] = {"architecture": made.architecture or saved.origin.architecture}
+        changes: dict[str, Any] = {"architecture": made.architecture or architecture}
         return made.model_copy(update=changes | ({"init": choice.init} if choice.init is not None else {}))
     require_no_graph(choice)
     context = Context(
         model="",
-        architecture=saved.origin.architecture,
-        open_saved=lambda: saved,
+        architecture=architecture,
+        open_saved=lambda: _read(source.folder),
         open_images=lambda: _images(source, data, choice.seed),
         **_of(choice, session.progress),
     )

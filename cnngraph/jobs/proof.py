@@ -73,7 +73,8 @@ def _proven(
     required: Path | None = None,
 ) -> dict[str, Any]:
     """``required``: the candidate that it must have been cut from, said before the long work."""
-    from cnngraph.surgery.likeness import executed, unlikeness
+    from cnngraph.surgery.execution import execute
+    from cnngraph.surgery.likeness import unlikeness
     from cnngraph.surgery.saved import read_saved
     from cnngraph.surgery.verify import verify
 
@@ -92,11 +93,20 @@ def _proven(
     progress.start("Carrying the plan out anew")
     shape = slim.origin.input_shape or slim.input_shape
     require_repeatable(parent, shape)
-    trained = found is None or bool(unlikeness(slim.model, executed(parent, plan, shape)))
+    done = execute(parent, plan, shape)
+    trained = found is None or bool(unlikeness(slim.model, done))
     images = proof_images(list_data_of(slim, name, data())[1], seed) if data is not None and plan.filters else None
     progress.start("Verifying")
     proof = verify(
-        parent, slim.model, plan, input_shape=shape, images=images, seed=seed, trained=trained, repeatable=True
+        parent,
+        slim.model,
+        plan,
+        input_shape=shape,
+        images=images,
+        seed=seed,
+        trained=trained,
+        repeatable=True,
+        execution=done,
     )
     notes = list(proof.notes)
     if found is None:

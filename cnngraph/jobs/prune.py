@@ -25,6 +25,7 @@ from cnngraph.jobs.drop import drop_found
 from cnngraph.jobs.subject import Subject
 from cnngraph.origin import get_origin
 from cnngraph.plan import Plan
+from cnngraph.surgery.remembered import remember_structures
 from cnngraph.validation import read_stage
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def work_folder(work: Path, subject: Subject, plan: Plan, retraining: Retraining
     return work / _digest(subject, plan, retraining)
 
 
+@remember_structures()
 def prune(
     subject: Subject, plan: Plan, retraining: Retraining, *, folder: Path, progress: Progress | None = None
 ) -> Pruned:
@@ -203,7 +205,7 @@ def _rebuilt(
     from cnngraph.datasets.registry import loader
     from cnngraph.surgery import saved
     from cnngraph.surgery.apply import apply_with_report
-    from cnngraph.surgery.rehearsal import rehearse
+    from cnngraph.surgery.reloading import new_process
     from cnngraph.surgery.verify import verify
 
     done = folder / "slim.json"
@@ -213,17 +215,34 @@ def _rebuilt(
         if "agreement" not in known:  # left by a version that did not compare them
             known["agreement"] = compare_with_old(subject, slim, retraining.device, progress)
         return slim, known
-    progress.start("Rehearsing the plan")
-    rehearse(subject.model, plan, input_shape=subject.input_shape)
     progress.start("Rebuilding")
     seed = retraining.seed
-    slim, report = apply_with_report(
-        subject.model, plan, loader=loader(subject.data.train, seed=seed, shuffle=True), seed=seed, progress=progress
-    )
-    progress.start("Verifying")
-    real = proof_images(subject.data, seed)
-    proof = verify(subject.model, slim, plan, input_shape=subject.input_shape, images=real, repeatable=True)
+    try:
+        with new_process(subject.model) as process:  # it imports torch while the net is cut and refitted
+            slim, report = apply_with_report(
+                subject.model,
+                plan,
+                loader=loader(subject.data.train, seed=seed, shuffle=True),
+                seed=seed,
+                progress=progress,
+            )
+            progress.start("Verifying")
+            proof = verify(
+                subject.model,
+                slim,
+                plan,
+                input_shape=subject.input_shape,
+                images=proof_images(subject.data, seed),
+                repeatable=True,
+                execution=report.execution,
+                float32=False,
+                process=process,
+            )
+    except PlanError:
+        _explain(subject, plan, progress)
+        raise
     if not proof.ok:
+        _explain(subject, plan, progress)
         shutil.rmtree(folder, ignore_errors=True)
         raise VerificationError(
             f"The rebuilt net failed its proof: {'; '.join(proof.failures)}.",
@@ -253,6 +272,18 @@ def _rebuilt(
     for note in notes:
         progress.note(note)
     return slim, known
+
+
+def _explain(subject: Subject, plan: Plan, progress: Progress) -> None:
+    """Say which removal is to blame for what failed, where that is the user's own code.
+
+    Raises:
+        PlanError: so it is.
+    """
+    from cnngraph.surgery.rehearsal import rehearse
+
+    progress.start("Looking for what cannot go")
+    rehearse(subject.model, plan, input_shape=subject.input_shape)
 
 
 def _reconstructed(

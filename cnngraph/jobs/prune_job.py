@@ -18,6 +18,7 @@ from cnngraph.jobs.stored import OtherData, stored
 from cnngraph.plan import Plan
 from cnngraph.pruning.choice import Choice
 from cnngraph.settings import check_name
+from cnngraph.surgery.remembered import remember_structures
 
 if TYPE_CHECKING:
     from cnngraph.jobs.subject import Subject
@@ -96,6 +97,7 @@ class PruneJob:
         return replace(self.choice, tuned=self.training.retrain)
 
 
+@remember_structures()
 def prune_to_graph(job: PruneJob, session: Session) -> tuple[Plan, dict[str, Any]]:
     """Prune a model of the database and store the new one; the plan, and the JSON of ``prune``.
 
@@ -117,6 +119,7 @@ def prune_to_graph(job: PruneJob, session: Session) -> tuple[Plan, dict[str, Any
         return plan, execute.carry_out(session, job, plan)
 
 
+@remember_structures()
 def prune_to_bundle(job: PruneJob, session: Session, to_bundle: Path) -> tuple[Plan, dict[str, Any]]:
     """Prune a saved model and write a bundle; no database is asked for anything.
 

@@ -15,10 +15,10 @@ from cnngraph.errors import PlanError
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.origin import Origin, get_origin, set_origin
 from cnngraph.plan import Plan
-from cnngraph.surgery.channels.filters import Carved, carved_by
-from cnngraph.surgery.check import architectures_of, resolve
-from cnngraph.surgery.layers.anatomy import read
-from cnngraph.surgery.layers.carry_out import carry_out, renew, renew_everything
+from cnngraph.surgery.check import architectures_of
+from cnngraph.surgery.edits import Edit
+from cnngraph.surgery.execution import Execution, execute
+from cnngraph.surgery.layers.apply_edits import renew, renew_everything
 from cnngraph.surgery.layers.incision import Incision, Join
 from cnngraph.surgery.layers.passage import Copy
 from cnngraph.surgery.layers.refit import Refitted, refit
@@ -56,6 +56,7 @@ class Report:
         filters: those that are gone, by layer, with what is coupled to the plan's.
         adapters: 1x1 convs in the place of what is gone: (inputs, outputs).
         regions, gates: other modules that are gone. left_out: convs whose branch is left out of its sum.
+        execution: the plan carried out, before joins were fitted: what the proof compares with.
     """
 
     removed: tuple[str, ...]
@@ -71,6 +72,12 @@ class Report:
     regions: tuple[str, ...] = ()
     gates: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    execution: Execution | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """Everything that changed in the net, with the reason why; joins were fitted after that."""
+        return self.execution.edits if self.execution else ()
 
     @property
     def errors(self) -> dict[str, float]:
@@ -121,7 +128,9 @@ def apply_with_report(
     progress = progress or Quiet()
     model = unwrapped(model)
     shape = input_shape or input_shape_of(model, loader)
-    carved, incision, slim = _carried_out(model, plan, shape, seed)
+    _require_meant(model, plan)
+    done = execute(model, plan, shape, seed)
+    carved, incision, slim = done.carved, done.incision, done.copy()
     failure = failure_on_images(model, slim, shape)
     if failure:
         names = ", ".join(dict.fromkeys(removal.layer for removal in plan.removes))
@@ -144,29 +153,17 @@ def apply_with_report(
     notes += [f"{join.layer} was not refitted but inherits: {join.reason}." for join in joins if join.reason]
     _set_origin(model, slim, plan, shape)
     report = _report(incision, joins, notes, time.perf_counter() - began)
-    return slim, replace(report, filters=carved.filters)
+    return slim, replace(report, filters=carved.filters, execution=done)
 
 
 def cut(model: nn.Module, plan: Plan, *, input_shape: tuple[int, int, int] | None = None) -> nn.Module:
     """The structure alone: what :func:`apply` gives with ``init="inherit"``. Raises as it."""
     model = unwrapped(model)
     shape = input_shape or input_shape_of(model)
-    slim = _carried_out(model, plan, shape, seed=0)[2]
+    _require_meant(model, plan)
+    slim = execute(model, plan, shape).model
     _set_origin(model, slim, plan, shape)
     return slim
-
-
-def _carried_out(
-    model: nn.Module, plan: Plan, shape: tuple[int, int, int], seed: int
-) -> tuple[Carved, Incision | None, nn.Module]:
-    """The net without the plan's filters, what its layers and blocks come to in it, and the net without both."""
-    _require_meant(model, plan)
-    carved = carved_by(model, plan, shape)
-    if plan.filters and not plan.removed:
-        return carved, None, carved.model
-    removes = tuple(removal for removal in plan.removes if removal.kind != "filters")
-    incision = resolve(read(carved.model, shape), removes)
-    return carved, incision, carry_out(carved.model, incision, seed)
 
 
 def _require_meant(model: nn.Module, plan: Plan) -> None:

@@ -3,62 +3,35 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cnngraph.plan import Plan
-from cnngraph.surgery.channels.filters import carved_by
-from cnngraph.surgery.check import resolve
-from cnngraph.surgery.layers.anatomy import read
-from cnngraph.surgery.layers.carry_out import carry_out
+from cnngraph.surgery.execution import Execution
 
-__all__ = ["Executed", "described", "described_as", "executed", "hooks_of", "unlikeness"]
+__all__ = ["described", "described_as", "hooks_of", "unlikeness"]
 
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")
 
 
-@dataclass(frozen=True)
-class Executed:
-    """What a plan gives before joins are fitted.
+def unlikeness(net: nn.Module, wanted: Execution, *, trained: bool = False) -> str:
+    """The first thing in which ``net`` is not what was ``wanted``, in words, or "".
 
-    Attributes:
-        model: the net. fitted: layers whose weights are no longer the user's alone; ``None`` where none need be.
+    Args:
+        trained: the weights of ``net`` are its own by now, so that they are not compared.
     """
-
-    model: nn.Module
-    fitted: frozenset[str] | None
-
-
-def executed(model: nn.Module, plan: Plan, input_shape: tuple[int, int, int]) -> Executed:
-    """Carry ``plan`` out anew, for images of ``input_shape`` (channels, height, width).
-
-    Raises:
-        PlanError: the plan does not fit the net. TraceError, ModelError: it cannot be followed or copied.
-    """
-    carved = carved_by(model, plan, input_shape).model
-    if plan.filters and not plan.removed:
-        return Executed(carved, None if plan.init == "scratch" else frozenset())
-    removes = tuple(removal for removal in plan.removes if removal.kind != "filters")
-    incision = resolve(read(carved, input_shape), removes)
-    fitted = frozenset(join.layer for join in incision.joins)
-    return Executed(carry_out(carved, incision, seed=0), None if plan.init == "scratch" else fitted)
-
-
-def unlikeness(net: nn.Module, wanted: Executed) -> str:
-    """The first thing in which ``net`` is not what was ``wanted``, in words, or ""."""
     found, expected = _with_tensors(net), _with_tensors(wanted.model)
     for path in dict.fromkeys((*expected, *found)):
         if found.get(path) != expected.get(path):
             named = path or "the net itself"
             return f"{named} is {found.get(path, 'missing')}, the plan gives {expected.get(path, 'none')}"
-    if wanted.fitted is None:
+    fitted = None if trained else wanted.fitted
+    if fitted is None:
         return ""
     own = dict(_tensors(wanted.model))
     for name, tensor in _tensors(net):
-        if name.rpartition(".")[0] not in wanted.fitted and not _equal(tensor, own[name]):
+        if name.rpartition(".")[0] not in fitted and not _equal(tensor, own[name]):
             return f"{name} does not hold what the plan leaves of the user's weights"
     return ""
 

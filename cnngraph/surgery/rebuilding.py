@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -17,7 +17,9 @@ from cnngraph.modes import evaluation_mode
 from cnngraph.origin import Origin, get_origin, set_origin
 from cnngraph.randomness import seeded
 from cnngraph.surgery.apply import cut
+from cnngraph.surgery.channels.filters import copied
 from cnngraph.surgery.likeness import described, described_as
+from cnngraph.surgery.remembered import remembered
 from cnngraph.surgery.sameness import list_tensors
 from cnngraph.surgery.sample import outputs_of
 
@@ -36,10 +38,12 @@ class Rebuilt:
         model: with new weights, and the origin attached.
         joins: where its plans left another kind of module than the architecture has, by path: what stands there, or ""
             where nothing does. A plan names what goes; what joins the ends is found anew each time.
+        whole: by path, the classes of the architecture's modules, before any plan.
     """
 
     model: nn.Module
     joins: dict[str, str]
+    whole: dict[str, type[nn.Module]] = field(repr=False)
 
 
 def rebuild(origin: Origin, input_shape: tuple[int, int, int] | None = None) -> Rebuilt:
@@ -48,18 +52,42 @@ def rebuild(origin: Origin, input_shape: tuple[int, int, int] | None = None) -> 
     Args:
         input_shape: for the plans of which ``origin`` does not know what they were executed for.
 
+    Within :func:`cnngraph.surgery.remembered.remember_structures` the weights are zeros where it was built before.
+
     Raises:
         NotFoundError: an unknown architecture. ModelError, PlanError: it cannot be built or cut so.
     """
-    model = registry.rebuild(origin.architecture, origin.options)
-    whole = {path: type(module) for path, module in model.named_modules()}
-    for plan, shape in origin.executed:
-        # Its guard knows names that a rebuilt net may not have.
-        model = cut(model, plan.unguarded, input_shape=shape or input_shape)
+    known = remembered()
+    if known is None:
+        return _built(origin, input_shape)
+    key = origin.model_dump_json(), input_shape
+    if key not in known:
+        known[key] = _without_values(_built(origin, input_shape))
+    found: Rebuilt = known[key]
+    return replace(found, model=copied(found.model))
+
+
+def _built(origin: Origin, input_shape: tuple[int, int, int] | None) -> Rebuilt:
+    """The net of the origin's parent, cut by the last plan; without a plan the architecture itself."""
+    if not origin.plans:
+        model = registry.rebuild(origin.architecture, origin.options)
+        set_origin(model, origin)
+        return Rebuilt(model, {}, {path: type(module) for path, module in model.named_modules()})
+    before = rebuild(origin.parent, input_shape)
+    plan, shape = origin.executed[-1]
+    # Its guard knows names that a rebuilt net may not have.
+    model = cut(before.model, plan.unguarded, input_shape=shape or input_shape)
     set_origin(model, origin)
-    left = dict(model.named_modules())
+    left, whole = dict(model.named_modules()), before.whole
     joins = {path: described_as(module) for path, module in left.items() if whole.get(path) is not type(module)}
-    return Rebuilt(model, joins | {path: "" for path in whole if path not in left})
+    return Rebuilt(model, joins | {path: "" for path in whole if path not in left}, whole)
+
+
+def _without_values(rebuilt: Rebuilt) -> Rebuilt:
+    """The same with weights of zeros, which take no memory until they are copied."""
+    for parameter in rebuilt.model.parameters():
+        parameter.data = torch.zeros((), dtype=parameter.dtype).expand(parameter.shape)
+    return rebuilt
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -> None:

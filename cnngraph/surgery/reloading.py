@@ -6,7 +6,8 @@ import copy
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,13 +18,27 @@ from torch import Tensor, nn
 from cnngraph.errors import ModelError
 from cnngraph.models.outputs import tensors_of
 from cnngraph.modes import evaluation_mode
+from cnngraph.origin import get_origin
 from cnngraph.plan import Plan
 from cnngraph.surgery import saved
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.exported import exported
 
-__all__ = ["FailedError", "check_export", "check_saved", "name_tensors"]
+__all__ = [
+    "Elsewhere",
+    "FailedError",
+    "Loading",
+    "check_export",
+    "check_saved",
+    "loading",
+    "name_tensors",
+    "new_process",
+]
 
+Outputs = Callable[[], dict[str, Tensor]]
+
+_PATIENCE = 600  # seconds for a new process
+_LIBRARIES = {"torchvision": "torchvision.models", "timm": "timm"}  # by family of architectures
 _EXPORT_TOLERANCE = 1e-4  # of the largest logit
 
 
@@ -31,23 +46,73 @@ class FailedError(Exception):
     """A check found what must not be."""
 
 
+class Loading:
+    """A slim net on its way through a file into a new process, which works while other checks run here.
+
+    Attributes:
+        folder: where it is saved. refused: why nothing can build it again, or ``None``.
+    """
+
+    def __init__(self, folder: Path, outputs: Outputs | None, refused: Exception | None) -> None:
+        self.folder, self.refused = folder, refused
+        self._outputs = outputs
+
+    def outputs(self) -> dict[str, Tensor]:
+        """What the loaded net gives, by name; waits for it.
+
+        Raises:
+            ModelError: nothing can build the net again. FailedError: the new process could not load it.
+        """
+        if self.refused is not None:
+            raise self.refused
+        assert self._outputs is not None
+        return self._outputs()
+
+
+@contextmanager
+def loading(
+    slim: nn.Module, shape: tuple[int, int, int], images: Tensor, process: Elsewhere | None = None
+) -> Iterator[Loading]:
+    """Save ``slim`` and begin to open it in a new process; whatever fails is said by :meth:`Loading.outputs`.
+
+    Args:
+        process: one that was started before and opened nothing yet; else it is started here.
+    """
+    with TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        outputs, refused = None, None
+        try:
+            save_file({"images": images.cpu().contiguous()}, folder / "images.safetensors")
+            saved.save(slim, folder / "slim", input_shape=shape)
+            outputs = (process or stack.enter_context(new_process(slim))).open(folder)
+        except Exception as error:  # noqa: BLE001 (it is a finding of the proof, and said there)
+            refused = error
+        yield Loading(folder, outputs, refused)
+
+
 def check_saved(
-    model: nn.Module, slim: nn.Module, plan: Plan, shape: tuple[int, int, int], images: Tensor, notes: list[str]
+    model: nn.Module,
+    slim: nn.Module,
+    plan: Plan,
+    shape: tuple[int, int, int],
+    images: Tensor,
+    notes: list[str],
+    begun: Loading,
 ) -> None:
+    """Compare what ``slim`` gives with what it gives after a file, in a new process.
+
+    Args:
+        begun: of ``slim``, for the same images and shape.
+    """
     # A file keeps no memory format, and the same sums in another one round otherwise.
     plain = copy.deepcopy(slim).to(memory_format=torch.contiguous_format)
     with torch.no_grad(), evaluation_mode(plain):
         wanted = _on_cpu(plain(images))
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        save_file({"images": images.cpu().contiguous()}, folder / "images.safetensors")
-        try:
-            saved.save(slim, folder / "slim", input_shape=shape)
-        except ModelError as error:
-            notes.append(f"Saved and loaded in this process only. {error.message}")
-            found = load_here(model, slim, plan, shape, images, folder)
-        else:
-            found = load_elsewhere(folder)
+    try:
+        found = begun.outputs()
+    except ModelError as error:
+        notes.append(f"Saved and loaded in this process only. {error.message}")
+        found = load_here(model, slim, plan, shape, images, begun.folder)
     if found.keys() != wanted.keys():
         raise FailedError(f"the loaded net gives {name_tensors(found)}, the net itself {name_tensors(wanted)}")
     for name, one in wanted.items():
@@ -71,32 +136,65 @@ def load_here(
 
 
 _SCRIPT = """
-import sys, torch
+import importlib, sys, torch
 from safetensors.torch import load_file, save_file
 from cnngraph.models.outputs import tensors_of
 from cnngraph.surgery.saved import load
-folder, threads = sys.argv[1], int(sys.argv[2])
-torch.set_num_threads(threads)
+torch.set_num_threads(int(sys.argv[1]))
+for name in sys.argv[2:]:
+    importlib.import_module(name)
+folder = sys.stdin.readline().rstrip("\\n")
 with torch.no_grad():
     found = tensors_of(load(folder + "/slim")(load_file(folder + "/images.safetensors")["images"]))
 save_file({name: one.clone().contiguous() for name, one in found.items()}, folder + "/outputs.safetensors")
 """
 
 
-def load_elsewhere(folder: Path) -> dict[str, Tensor]:
-    """The output of the saved net in a new Python process, tensor by tensor."""
-    done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT, str(folder), str(torch.get_num_threads())],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
-        raise FailedError(f"a new process cannot load it: {last}")
-    return load_file(folder / "outputs.safetensors")
+class Elsewhere:
+    """A new Python process, which opens the saved net of a folder as soon as it is told which."""
+
+    def __init__(self, library: str | None) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _SCRIPT, str(torch.get_num_threads()), *([library] if library else [])],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def open(self, folder: Path) -> Outputs:
+        """Let it begin with ``folder``; what is returned waits for the net's output, tensor by tensor."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended, and says why
+            self._process.stdin.write(f"{folder}\n")
+            self._process.stdin.flush()
+
+        def outputs() -> dict[str, Tensor]:
+            _, said = self._process.communicate(timeout=_PATIENCE)
+            if self._process.returncode != 0:
+                last = (said.strip().splitlines() or ["it ended without a word"])[-1]
+                raise FailedError(f"a new process cannot load it: {last}")
+            return load_file(folder / "outputs.safetensors")
+
+        return outputs
+
+    def end(self) -> None:
+        """End it, whatever it does."""
+        self._process.kill()
+        with suppress(BrokenPipeError, ValueError):
+            self._process.communicate()
+
+
+@contextmanager
+def new_process(model: nn.Module) -> Iterator[Elsewhere]:
+    """Start a process that imports what ``model``, or a part of it, needs; it is ended at the end."""
+    origin = get_origin(model)
+    process = Elsewhere(_LIBRARIES.get(origin.architecture.partition(":")[0]) if origin else None)
+    try:
+        yield process
+    finally:
+        process.end()
 
 
 def check_export(slim: nn.Module, images: Tensor) -> None:

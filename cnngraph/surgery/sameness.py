@@ -32,28 +32,36 @@ class Difference:
 
     Attributes:
         absolute: max |a - b| in float64. relative: max |a - b| / max |b| in float64, of one output each.
-        relative_float32: the same in float32.
+        relative_float32: the same in float32; ``None`` where it was not asked for.
     """
 
     absolute: float
     relative: float
-    relative_float32: float
+    relative_float32: float | None
 
 
 def difference(
-    net: nn.Module, reference: nn.Module, batches: Sequence[Tensor], for_training: Sequence[Tensor], seed: int = 0
+    net: nn.Module,
+    reference: nn.Module,
+    batches: Sequence[Tensor],
+    for_training: Sequence[Tensor],
+    seed: int = 0,
+    *,
+    float32: bool = True,
 ) -> Difference:
     """Compare two nets; neither is changed.
 
     Args:
         batches: images (N, channels, height, width) for eval mode. for_training: those for train mode.
+        float32: whether to compare in float32 besides.
     """
-    wide = [_gap(net, reference, images, torch.float64, mode, seed) for mode, images in _runs(batches, for_training)]
-    narrow = [_gap(net, reference, images, torch.float32, mode, seed) for mode, images in _runs(batches, for_training)]
+    runs = _runs(batches, for_training)
+    wide = [_gap(net, reference, images, torch.float64, mode, seed) for mode, images in runs]
+    narrow = [_gap(net, reference, images, torch.float32, mode, seed) for mode, images in runs if float32]
     return Difference(
         absolute=max(absolute for absolute, _ in wide),
         relative=max(relative for _, relative in wide),
-        relative_float32=max(relative for _, relative in narrow),
+        relative_float32=max((relative for _, relative in narrow), default=None),
     )
 
 

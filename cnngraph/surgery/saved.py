@@ -35,7 +35,7 @@ from cnngraph.surgery.rebuilding import fill, origin_for, rebuild
 from cnngraph.surgery.sample import input_shape_of
 from cnngraph.surgery.split_keys import SPLIT_FILE, read_keys, write_keys
 
-__all__ = ["Saved", "describe", "is_saved", "load", "own_preprocessing", "read_saved", "save"]
+__all__ = ["Saved", "describe", "is_saved", "load", "own_preprocessing", "read_description", "read_saved", "save"]
 
 _DESCRIPTION = "model.json"
 _WEIGHTS = "weights.safetensors"
@@ -193,6 +193,15 @@ def own_preprocessing(model: nn.Module, input_shape: tuple[int, int, int] | None
     return known
 
 
+def read_description(path: str | Path) -> Description:
+    """What a saved model says of itself; its weights are not read, nor looked at. Raises as :func:`read_saved`."""
+    source = Path(path)
+    recover_folder(source)
+    if not source.exists() or not is_saved(source):
+        raise not_a_model(source)
+    return single_file.read_description(source) if source.is_file() else _described(source)
+
+
 def load(path: str | Path) -> nn.Module:
     """The net of a saved model: on the CPU, in eval mode, an ordinary ``nn.Module``. Raises as :func:`read_saved`.
 
@@ -221,10 +230,7 @@ def read_saved(path: str | Path) -> Saved:
 def _read_folder(source: Path) -> Saved:
     if not is_saved(source):
         raise not_a_model(source)
-    try:
-        known = parse((source / _DESCRIPTION).read_bytes(), str(source / _DESCRIPTION))
-    except OSError as error:
-        raise ModelError(f"{source / _DESCRIPTION} cannot be read: {error.strerror}.", "Copy it again.") from error
+    known = _described(source)
     weights = source / _WEIGHTS
     if not weights.is_file():
         raise ModelError(f"The saved model {source} has no {_WEIGHTS}.", "Save it again.")
@@ -233,6 +239,14 @@ def _read_folder(source: Path) -> Saved:
     if known.split is not None:
         known = known.model_copy(update={"split": read_keys(known.split, source / SPLIT_FILE)})
     return _filled(known, weights)
+
+
+def _described(folder: Path) -> Description:
+    path = folder / _DESCRIPTION
+    try:
+        return parse(path.read_bytes(), str(path))
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}.", "Copy it again.") from error
 
 
 def _read_file(source: Path) -> Saved:

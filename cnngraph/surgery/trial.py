@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cnngraph.errors import explain
+from cnngraph.errors import CnngraphError, explain
 from cnngraph.network.macs import counting
-from cnngraph.network.symbolic import fake_twin, left_untouched, line_of_traceback
+from cnngraph.network.symbolic import fake_twin, follow_symbolically, left_untouched, line_of_traceback
 
 __all__ = ["error_of", "failure_on_images"]
 
@@ -35,11 +35,14 @@ def failure_on_images(model: nn.Module, slim: nn.Module, shape: tuple[int, int, 
     return found
 
 
-def _macs(net: nn.Module, shape: tuple[int, ...]) -> int:
+def _macs(net: nn.Module, shape: tuple[int, int, int]) -> int:
     """Of one image; 0 where the net fails."""
-    with counting() as counter:
-        error_of(lambda: _run_without_values(net, (1, *shape)))
-    return counter.macs
+    try:
+        return sum(node.meta["macs"] for node in follow_symbolically(net, shape).graph.nodes)
+    except CnngraphError:  # what cannot be followed, or fails, is run for its operators
+        with counting() as counter:
+            error_of(lambda: _run_without_values(net, (1, *shape)))
+        return counter.macs
 
 
 def _run_without_values(net: nn.Module, shape: tuple[int, ...]) -> None:

@@ -6,7 +6,8 @@ import copy
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -19,11 +20,11 @@ from cnngraph.modes import evaluation_mode
 from cnngraph.origin import get_origin
 from cnngraph.plan import Plan
 from cnngraph.randomness import seeded
-from cnngraph.surgery.channels.filters import carved_by
 from cnngraph.surgery.channels.masked import masked, norms_across
+from cnngraph.surgery.execution import Execution, execute
 from cnngraph.surgery.layers.passage import Adapter
-from cnngraph.surgery.likeness import executed, hooks_of, unlikeness
-from cnngraph.surgery.reloading import FailedError, check_export, check_saved, name_tensors
+from cnngraph.surgery.likeness import hooks_of, unlikeness
+from cnngraph.surgery.reloading import Elsewhere, FailedError, check_export, check_saved, loading, name_tensors
 from cnngraph.surgery.sameness import Difference, difference
 from cnngraph.surgery.sample import input_shape_of
 from cnngraph.training.repeatability import repeatability
@@ -46,7 +47,7 @@ class Verification:
         save_load: saved and loaded in a new process, the logits are identical. export: ``torch.export`` works.
         failures: what failed, a sentence each. notes: what could only be checked in a weaker way. seconds: it took.
         relative_diff: max |slim - masked| / max |masked| in float64, over both modes: decides where filters went.
-        relative_diff_float32: the same in float32, to be read only.
+        relative_diff_float32: the same in float32, to be read only; ``None`` where it was not asked for.
     """
 
     max_abs_diff: float | None
@@ -75,6 +76,9 @@ def verify(
     seed: int = 0,
     trained: bool = False,
     repeatable: bool = False,
+    execution: Execution | None = None,
+    float32: bool = True,
+    process: Elsewhere | None = None,
 ) -> Verification:
     """Check that ``slim`` is a sound net in the place of ``model``; raises nothing itself, and changes neither.
 
@@ -89,7 +93,15 @@ def verify(
             they should is then proven on the net that ``plan``, carried out anew, gives; ``slim`` must be of its
             structure.
         repeatable: it is known that runs of ``model`` on the same images give the same; else that is looked at first.
+        execution: ``plan`` carried out on ``model`` (``Report.execution``); else that is done here once more.
+        process: a new one (:func:`cnngraph.surgery.reloading.new_process`) that was started while this one was busy.
+        float32: whether the masked net is compared in float32 besides, to be read only.
+
+    Raises:
+        ValueError: ``execution`` is of another net or plan.
     """
+    if execution is not None and (execution.source is not unwrapped(model) or execution.plan != plan):
+        raise ValueError("the execution is of another net or plan")
     began = time.perf_counter()
     failures: list[str] = []
     notes: list[str] = []
@@ -106,19 +118,24 @@ def verify(
         said = f"the net itself: it gives other outputs for the same images each time, in eval mode too: {chance}"
         return Verification(None, False, False, False, (said,), (), time.perf_counter() - began)
     found: list[Difference] = []
-    with seeded(seed):
+    subject = _Subject(model, slim, plan, shape, trained, random, execution)
+    with seeded(seed), loading(slim, shape, random, process) as begun:
         if plan.filters:
             given = [random] if images is None else [random, images.to(random.device, random.dtype)]
-            _attempt(
-                failures, "filters", lambda: found.append(_check_filters(model, slim, plan, given, notes, trained))
-            )
+            _attempt(failures, "filters", lambda: found.append(_check_filters(subject, given, notes, float32)))
             if found and not found[0].relative <= _TOLERANCE:
                 failures.append(f"filters: the logits differ from the masked net's by {found[0].relative:.3g} of them")
-        _attempt(failures, "structure", lambda: _check_likeness(model, slim, plan, shape, trained))
+        _attempt(failures, "structure", lambda: _check_likeness(subject))
         forward = _attempt(failures, "eval forward", lambda: _check_eval(model, slim, plan, random))
-        forward &= _attempt(failures, "train forward and backward", lambda: _check_train(model, slim, random))
-        reloaded = _attempt(failures, "save and load", lambda: check_saved(model, slim, plan, shape, random, notes))
-        exports = _attempt(failures, "torch.export", lambda: check_export(slim, random))
+        forward &= _attempt(
+            failures, "train forward and backward", lambda: _check_train(model, slim, subject.for_training)
+        )
+        exporting: list[str] = []  # done while the new process works, said after it
+        exports = _attempt(exporting, "torch.export", lambda: check_export(slim, random))
+        reloaded = _attempt(
+            failures, "save and load", lambda: check_saved(model, slim, plan, shape, random, notes, begun)
+        )
+        failures += exporting
     if (state_hash(model), state_hash(slim)) != before:
         failures.append("the user's net: it was changed by the verification")
     if {p.data_ptr() for p in model.parameters()} & {p.data_ptr() for p in slim.parameters() if p.numel()}:
@@ -137,25 +154,50 @@ def verify(
     )
 
 
-def _check_filters(
-    model: nn.Module, slim: nn.Module, plan: Plan, batches: Sequence[Tensor], notes: list[str], trained: bool
-) -> Difference:
+@dataclass(eq=False)
+class _Subject:
+    """What is proven: ``slim`` in the place of ``model``; what several checks ask of them is found out once."""
+
+    model: nn.Module
+    slim: nn.Module
+    plan: Plan
+    shape: tuple[int, int, int]
+    trained: bool
+    images: Tensor
+    given: Execution | None
+
+    @cached_property
+    def execution(self) -> Execution:
+        """The plan carried out on the user's net."""
+        return self.given or execute(self.model, self.plan, self.shape)
+
+    @cached_property
+    def for_training(self) -> Tensor:
+        """The images as train mode takes them."""
+        return _for_training(self.model, self.images)
+
+    def grown(self, images: Tensor) -> Tensor:
+        """``images`` of the size that train mode takes."""
+        size = self.for_training.shape[2:]
+        return images if images.shape[2:] == size else nn.functional.interpolate(images, tuple(size))
+
+
+def _check_filters(subject: _Subject, batches: Sequence[Tensor], notes: list[str], float32: bool) -> Difference:
     """Compare the net without the plan's filters with the masked one."""
-    channels, height, width = batches[0].shape[1:]
-    done = carved_by(model, plan, (channels, height, width))
+    plan, trained, done = subject.plan, subject.trained, subject.execution.carved
     assert done.coupling is not None
-    reference = masked(model, done.coupling, done.filters)
+    reference = masked(subject.model, done.coupling, done.filters)
     norms = norms_across(done.coupling, done.filters)
     if norms:
         named = f"{norms[0]} and {len(norms) - 1} more see" if norms[1:] else f"{norms[0]} sees"
         notes.append(f"In the masked net {named} the surviving channels only, as a norm across channels must.")
-    for_training = [_for_training(model, batch) for batch in batches]
+    for_training = [subject.grown(batch) for batch in batches]
     if plan.init == "scratch":
         notes.append("The filters were checked before all weights were renewed.")
     if trained:
         notes.append("The filters were checked on the plan carried out anew: the net was trained or refitted since.")
-    carved = done.model if plan.removed or plan.init == "scratch" or trained else slim
-    return difference(carved, reference, batches, for_training)
+    carved = done.model if plan.removed or plan.init == "scratch" or trained else subject.slim
+    return difference(carved, reference, batches, for_training, float32=float32)
 
 
 def _for_training(model: nn.Module, images: Tensor) -> Tensor:
@@ -177,7 +219,9 @@ def train_failure(model: nn.Module, slim: nn.Module, input_shape: tuple[int, int
     failures: list[str] = []
     with seeded(seed):
         images = _images(slim, input_shape, seed)
-        _attempt(failures, "train forward and backward", lambda: _check_train(model, slim, images))
+        _attempt(
+            failures, "train forward and backward", lambda: _check_train(model, slim, _for_training(model, images))
+        )
     return "".join(failures)
 
 
@@ -210,9 +254,8 @@ def _attempt(failures: list[str], what: str, check: Any) -> bool:
     return True
 
 
-def _check_likeness(model: nn.Module, slim: nn.Module, plan: Plan, shape: tuple[int, int, int], trained: bool) -> None:
-    wanted = executed(model, plan, shape)
-    different = unlikeness(slim, replace(wanted, fitted=None) if trained else wanted)
+def _check_likeness(subject: _Subject) -> None:
+    different = unlikeness(subject.slim, subject.execution, trained=subject.trained)
     if different:
         raise FailedError(different)
 
@@ -235,7 +278,7 @@ def _check_eval(model: nn.Module, slim: nn.Module, plan: Plan, images: Tensor) -
 
 
 def _check_train(model: nn.Module, slim: nn.Module, images: Tensor) -> None:
-    images = _for_training(model, images)
+    """``images``: of a size that train mode takes."""
     try:
         missing, infinite = _gradients(slim, images)
     except RuntimeError as error:

@@ -30,7 +30,8 @@ from cnngraph.surgery.channels.filter_scores import magnitude
 from cnngraph.surgery.channels.masked import masked
 from cnngraph.surgery.check import removable, removable_blocks, resolve
 from cnngraph.surgery.layers.anatomy import read
-from cnngraph.surgery.layers.carry_out import carry_out
+from cnngraph.surgery.layers.apply_edits import apply_edits
+from cnngraph.surgery.layers.list_edits import list_edits
 from cnngraph.surgery.sameness import difference
 from cnngraph.surgery.verify import state_hash
 from tests.coverage.nets import CLASSES, build_net, input_shape
@@ -171,7 +172,7 @@ class _Survey:
             if elsewhere is not None:
                 slim = cut(self.model, plan, input_shape=self.row.input_shape)
             else:  # the same, on the net that was followed once: following it takes most of the time
-                slim = carry_out(self.model, resolve(self.body, plan.removes), seed=0)
+                slim = apply_edits(self.model, list_edits(resolve(self.body, plan.removes)), seed=0)
         except CnngraphError as error:
             for check in ("eval", "train"):
                 self.row.cells[kind, check].count(name, f"promised, but refused: {error.message}")

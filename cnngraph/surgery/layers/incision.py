@@ -32,6 +32,7 @@ class Incision:
     """Everything that changes when ``removed`` goes; paths are those of ``named_modules()``.
 
     Attributes:
+        asked: what was asked for, by name. along: convs that go with it and were not asked for.
         removed: convs that go, also those inside of blocks and gates, in network order.
         blocks: residual blocks that go as a whole. regions: other modules that do. gates: those that go.
         passages: weightless modules that take the place of convs, regions and gates.
@@ -46,6 +47,8 @@ class Incision:
         notes: why something goes that nobody asked for.
     """
 
+    asked: tuple[str, ...]
+    along: frozenset[str]
     removed: tuple[str, ...]
     blocks: tuple[Residual, ...]
     regions: tuple[str, ...]
@@ -145,6 +148,8 @@ def _close(wound: Wound, fitter: Fitter) -> Incision:
     adapters = _adapters(wound, fitter)
     order = {name: place for place, name in enumerate(dict.fromkeys(str(node.target) for node in body.convs))}
     return Incision(
+        asked=extent.asked,
+        along=extent.along,
         removed=tuple(sorted(set(removed), key=order.__getitem__)),
         blocks=wound.blocks,
         regions=tuple(gap.path for gap in wound.gaps.values() if gap.conv is None),

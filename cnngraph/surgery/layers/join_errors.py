@@ -13,7 +13,8 @@ from cnngraph.models.wrappers import unwrapped
 from cnngraph.plan import Removal
 from cnngraph.surgery.check import resolve
 from cnngraph.surgery.layers.anatomy import read
-from cnngraph.surgery.layers.carry_out import carry_out
+from cnngraph.surgery.layers.apply_edits import apply_edits
+from cnngraph.surgery.layers.list_edits import list_edits
 from cnngraph.surgery.layers.refit import refit
 from cnngraph.surgery.sample import fitting_images, input_shape_of
 
@@ -58,7 +59,7 @@ def join_errors(
             incision = resolve(body, (Removal(layer=conv),))
         except PlanError:
             continue
-        slim = carry_out(net, incision, seed)
+        slim = apply_edits(net, list_edits(incision), seed)
         found = [join.relative_error for join in refit(net, slim, incision.joins, batches, seed, Quiet())]
         known = [error for error in found if error is not None]
         if known:

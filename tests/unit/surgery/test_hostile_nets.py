@@ -21,6 +21,7 @@ from cnngraph.surgery.channels.masked import masked
 from cnngraph.surgery.sameness import difference
 from cnngraph.surgery.verify import state_hash, verify
 
+from .in_process import replace_process
 from .nets import images, seeded
 
 SHAPE = (3, 8, 8)
@@ -173,7 +174,7 @@ def _swapped(slim: nn.Module, net: nn.Module, plan: Plan) -> nn.Module:
 def test_what_logits_do_not_tell_fails_the_proof(
     spoil: Callable[..., nn.Module], mixed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cnngraph.surgery.reloading.load_elsewhere", lambda folder: images(8, 5))  # saves a process
+    replace_process(monkeypatch, lambda folder: {"output": images(8, 5)})
     net = seeded(_Body)
     layer = (Removal(layer="b.0"),) if mixed else ()
     plan = Plan(removes=(Removal(layer="a.0", kind="filters", filters=(1,)), *layer), init="inherit")

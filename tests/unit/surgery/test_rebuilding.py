@@ -24,6 +24,7 @@ from cnngraph.surgery.sample import input_shape_of
 from cnngraph.surgery.saved import load, read_saved, save
 from cnngraph.surgery.verify import verify
 
+from .in_process import replace_process
 from .nets import batches, images, plan, seeded
 
 SHAPE = (3, 33, 33)
@@ -73,10 +74,7 @@ class TestSize:
         assert origin.input_shapes == (SHAPE, SHAPE)
 
     def test_the_proof_asks_the_slim_net(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(
-            "cnngraph.surgery.reloading.load_elsewhere",
-            lambda folder: tensors_of(load(folder / "slim")(images_of(folder)).detach()),
-        )
+        replace_process(monkeypatch, lambda folder: tensors_of(load(folder / "slim")(images_of(folder)).detach()))
         model = seeded(Odd)
         made = plan("b")
         proof = verify(model, apply(model, made, loader=batches(SHAPE, 1)), made)

@@ -13,6 +13,7 @@ from cnngraph.surgery.apply import apply
 from cnngraph.surgery.verify import state_hash, train_failure, verify
 from tests.toynets import toy
 
+from .in_process import replace_process
 from .nets import LeNet, plan, seeded
 
 
@@ -33,7 +34,7 @@ def test_a_sound_cut_is_proven_in_a_new_process() -> None:
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the new process, whose start takes seconds: faults of other kinds are looked for."""
 
-    def load_here(folder: object) -> dict[str, torch.Tensor]:
+    def outputs_here(folder: object) -> dict[str, torch.Tensor]:
         from pathlib import Path
 
         from safetensors.torch import load_file
@@ -45,7 +46,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
             images = load_file(Path(str(folder)) / "images.safetensors")["images"]
             return tensors_of(load(Path(str(folder)) / "slim")(images))
 
-    monkeypatch.setattr("cnngraph.surgery.reloading.load_elsewhere", load_here)
+    replace_process(monkeypatch, outputs_here)
 
 
 @pytest.mark.usefixtures("in_process")

@@ -1,9 +1,10 @@
-"""Carries an incision out on a deep copy of the user's net: modules are replaced, its class and its forward stay."""
+"""Edits applied to a deep copy of the user's net: modules are replaced, its class and its forward stay."""
 
 from __future__ import annotations
 
 import copy
 from collections import OrderedDict
+from collections.abc import Iterable
 from zlib import crc32
 
 import torch
@@ -11,43 +12,52 @@ from torch import Tensor, nn
 
 from cnngraph.randomness import seeded
 from cnngraph.surgery.channels.filters import copied
-from cnngraph.surgery.layers.incision import Filling, Incision, Renorm, Resize
+from cnngraph.surgery.edits import Edit
+from cnngraph.surgery.layers.incision import Filling, Renorm, Resize
 from cnngraph.surgery.layers.passage import Adapter, Copy, Nothing, Open
 from cnngraph.surgery.layers.residual import Residual
 
-__all__ = ["carry_out", "renew", "renew_everything"]
+__all__ = ["apply_edits", "renew", "renew_everything"]
 
 
-def carry_out(model: nn.Module, incision: Incision, seed: int) -> nn.Module:
-    """A copy of ``model`` after ``incision``; resized layers keep the slices of their weights that fit."""
+def apply_edits(model: nn.Module, edits: Iterable[Edit], seed: int) -> nn.Module:
+    """A copy of ``model`` after ``edits``, in their order; resized layers keep the slices of their weights that fit."""
     slim = copied(model)
-    for path, resize in incision.resized.items():
-        _put(slim, path, _resized(slim.get_submodule(path), resize, seed + crc32(path.encode())))
-        if resize.norm is not None:
-            fitting = model.get_submodule(resize.norm_of or resize.norm)
-            norm = copy.deepcopy(fitting) if resize.norm_of else _fresh_norm(fitting, resize.outputs)
-            _put(slim, resize.norm, norm)
-    for path, renorm in incision.renormed.items():
-        _put(slim, path, _renormed(model.get_submodule(path), renorm))
-    for path, passage in incision.passages.items():
-        old = model.get_submodule(path)
-        _put(slim, path, _in_the_place(path, old, copy.deepcopy(passage), incision))
-    for path in incision.silenced:
-        _put(slim, path, nn.Identity())
-    for block in incision.blocks:
-        _put(slim, block.name, _without_branch(slim, block, rectified=block.name in incision.rectified))
+    for edit in edits:
+        _put(slim, edit.path, _made(model, slim, edit, seed))
     return slim
 
 
-def _in_the_place(path: str, old: nn.Module, passage: nn.Module, incision: Incision) -> nn.Module:
-    """What stands at ``path``, where ``old`` was: the passage, an adapter behind it, or what stands for nothing."""
-    if path in incision.opened:
-        return Open()
-    if path in incision.left_out:
-        return Nothing(incision.left_out[path], passage)
-    if path in incision.adapters:
-        return _adapter(old, passage, incision.adapters[path])
-    return passage
+def _made(model: nn.Module, slim: nn.Module, edit: Edit, seed: int) -> nn.Module:
+    """What stands at the edit's path from now on; ``slim`` is the net as far as it is edited."""
+    old, detail = model.get_submodule(edit.path), edit.detail
+    match edit.kind:
+        case "resize":
+            return _resized(slim.get_submodule(edit.path), detail, seed + crc32(edit.path.encode()))
+        case "new norm":
+            return (
+                copy.deepcopy(model.get_submodule(detail.norm_of))
+                if detail.norm_of
+                else _fresh_norm(old, detail.outputs)
+            )
+        case "resize norm":
+            return _renormed(old, detail)
+        case "replace":
+            return copy.deepcopy(detail)  # type: ignore[no-any-return]
+        case "adapter":
+            filling, passage = detail
+            return _adapter(old, copy.deepcopy(passage), filling)
+        case "open gate":
+            return Open()
+        case "leave out":
+            channels, passage = detail
+            return Nothing(channels, copy.deepcopy(passage))
+        case "remove":
+            return nn.Identity()
+        case "bypass":
+            block, rectified = detail
+            return _without_branch(slim, block, rectified=rectified)
+    raise AssertionError(f"{edit.kind} is no edit of layers")
 
 
 def _adapter(old: nn.Module, passage: nn.Module, filling: Filling) -> nn.Module:

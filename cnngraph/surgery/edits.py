@@ -1,0 +1,40 @@
+"""What a plan changes in a net, as a list of edits with a reason each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = ["Edit", "Kind"]
+
+Kind = Literal[
+    "filters",  # outputs of a layer go
+    "inputs",  # inputs of a layer go with the filters that gave them
+    "norm channels",  # of a norm that scales filters that go
+    "resize",  # a conv or dense layer gets other widths
+    "new norm",  # a norm behind a layer of another width is made anew
+    "resize norm",  # a batch norm gets other widths
+    "replace",  # something without weights stands there
+    "adapter",  # a 1x1 conv stands there
+    "open gate",  # it always lets through
+    "leave out",  # zeros stand for a branch of a sum
+    "remove",  # nothing stands there any more: an identity
+    "bypass",  # a block hands on what it reads
+]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One change of one module.
+
+    Attributes:
+        kind: what is done. path: to which module, as ``named_modules()`` calls it.
+        reason: why, a sentence without its full stop. asked: the names in the plan that it is for.
+        detail: what the change needs besides, for whoever applies it.
+    """
+
+    kind: Kind
+    path: str
+    reason: str
+    asked: tuple[str, ...]
+    detail: Any = field(default=None, repr=False, compare=False)

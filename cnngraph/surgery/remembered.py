@@ -1,0 +1,31 @@
+"""What one job builds again and again: the structures of the nets that it saves and opens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+__all__ = ["remember_structures", "remembered"]
+
+_structures: ContextVar[dict[Any, Any] | None] = ContextVar("structures", default=None)
+
+
+@contextmanager
+def remember_structures() -> Iterator[None]:
+    """Let :func:`cnngraph.surgery.rebuilding.rebuild` build and cut each structure once inside, and copy it after that.
+
+    For one job: within it an architecture is taken to be built the same each time, as loading takes for granted anyway.
+    A copy has zeros for weights, which whoever saves or opens a net sets.
+    """
+    token = _structures.set({} if _structures.get() is None else _structures.get())
+    try:
+        yield
+    finally:
+        _structures.reset(token)
+
+
+def remembered() -> dict[Any, Any] | None:
+    """The structures so far; ``None`` where nothing is to be remembered."""
+    return _structures.get()
