@@ -1,4 +1,4 @@
-"""Fixtures that every test shares: the real data folder, one embedded Neo4j a session, the installed command."""
+"""Fixtures that every test shares: the real data folder, one embedded Neo4j a session, commands."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.forge import Forge
 
 ROOT = Path(__file__).resolve().parent.parent
 # A shell that starts the tests in the background leaves Ctrl-C ignored, for every command that they run too.
@@ -97,8 +99,38 @@ class Finished:
 
 
 @pytest.fixture(scope="session")
-def command(session_home: Path) -> Callable[..., Finished]:
-    """Run the installed command in a subprocess: ``command("plan", "net", "--json", cwd=tmp_path)``."""
+def forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
+    """Processes in which torch and cnngraph are imported already."""
+    server = Forge(tmp_path_factory.mktemp("forge"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def command(session_home: Path, forge: Forge) -> Callable[..., Finished]:
+    """Run a command in a process of its own: ``command("plan", "net", "--json", cwd=tmp_path)``.
+
+    It does not import torch anew, so that a test of what a command does takes a tenth of the time. What is about the
+    installed program itself (its start, its imports, what the environment tells Python) takes :func:`installed`.
+    """
+
+    def run(
+        *arguments: object,
+        cwd: Path | None = None,
+        timeout: float = 600,
+        env: dict[str, str] | None = None,
+        stdin: str = "",
+    ) -> Finished:
+        line = ["cnngraph", *map(str, arguments)]
+        changed = dict(os.environ) | (env or {})
+        return Finished(*forge.run(line, cwd=cwd or session_home, env=changed, stdin=stdin, timeout=timeout))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def installed(session_home: Path) -> Callable[..., Finished]:
+    """As :func:`command`, with the installed program, started anew."""
     executable = shutil.which("cnngraph", path=str(Path(sys.executable).parent)) or shutil.which("cnngraph")
     assert executable, "the command cnngraph is not installed in this environment"
 

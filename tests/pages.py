@@ -1,7 +1,8 @@
-"""The pages of the documentation, carried out: every shell line as a command, every script in a process of its own."""
+"""The pages of the documentation, carried out: every shell line and every script in a process of its own."""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import ROOT
+from tests.forge import Forge
 
 __all__ = ["blocks", "carry_out"]
 
@@ -24,9 +26,14 @@ def blocks(page: str) -> list[tuple[str, str]]:
     return re.findall(r"^```(sh|python|toml)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
 
 
-def carry_out(page: str, folder: Path, command: Callable[..., Any], *, scripts: bool = True) -> list[str]:
-    """Run ``page`` from top to bottom in ``folder``; returns the commands. A script that does not name cnngraph runs
-    without it."""
+def carry_out(
+    page: str, folder: Path, command: Callable[..., Any], forge: Forge | None = None, *, scripts: bool = True
+) -> list[str]:
+    """Run ``page`` from top to bottom in ``folder``; returns the commands.
+
+    Scripts run in processes of ``forge``, or in new ones of Python without it. One that does not name cnngraph runs
+    without it, always in a new one.
+    """
     ran = []
     for language, text in blocks(page):
         if language == "toml":  # its first line names the file
@@ -34,7 +41,7 @@ def carry_out(page: str, folder: Path, command: Callable[..., Any], *, scripts: 
             continue
         if language == "python":
             if scripts:
-                _run_script(text, folder)
+                _run_script(text, folder, forge)
             continue
         for line in text.splitlines():
             program, *arguments = shlex.split(line, comments=True) or [""]
@@ -42,7 +49,7 @@ def carry_out(page: str, folder: Path, command: Callable[..., Any], *, scripts: 
                 continue
             assert program in ("cnngraph", "python"), line
             if program == "python":
-                _run_python(arguments, folder)
+                _run_python(arguments, folder, forge)
             else:
                 done = command(*arguments, cwd=folder)
                 assert done.code == 0, (line, done.err)
@@ -50,11 +57,17 @@ def carry_out(page: str, folder: Path, command: Callable[..., Any], *, scripts: 
     return ran
 
 
-def _run_script(text: str, folder: Path) -> None:
-    alone = "" if "cnngraph" in text else "\nimport sys\nassert 'cnngraph' not in sys.modules\n"
-    _run_python(["-W", "ignore", "-c", text + alone], folder)
+def _run_script(text: str, folder: Path, forge: Forge | None) -> None:
+    if "cnngraph" not in text:
+        text, forge = text + "\nimport sys\nassert 'cnngraph' not in sys.modules\n", None
+    _run_python(["-c", text], folder, forge)
 
 
-def _run_python(arguments: list[str], folder: Path) -> None:
-    done = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, (arguments, done.stderr)
+def _run_python(arguments: list[str], folder: Path, forge: Forge | None) -> None:
+    if forge is not None:
+        code, _, said = forge.run(["python", *arguments], cwd=folder, env=dict(os.environ))
+    else:
+        whole = [sys.executable, "-W", "ignore", *arguments]
+        done = subprocess.run(whole, cwd=folder, capture_output=True, text=True, check=False)
+        code, said = done.returncode, done.stderr
+    assert code == 0, (arguments, said)

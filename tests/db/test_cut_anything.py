@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
+from tests.forge import Forge
 from tests.pages import carry_out
 
 pytestmark = [pytest.mark.db, pytest.mark.timeout(1800)]  # one fixture carries out the whole page
@@ -18,11 +19,11 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def page(command: Run, server: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page(command: Run, forge: Forge, server: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the whole page was carried out."""
     folder = tmp_path_factory.mktemp("cut-anything")
     shutil.copy(ROOT / "tests" / "examples" / "branches.py", folder)
-    ran = carry_out("docs/cut-anything.md", folder, command)
+    ran = carry_out("docs/cut-anything.md", folder, command, forge)
     pruned = [line for line in ran if " prune " in line]
     for option in ("--remove-layer", "--remove-block", "--ratio", "--target-speedup"):
         assert sum(option in line for line in pruned) == 3, option

@@ -29,13 +29,14 @@ def build(classes):
 
 
 @pytest.mark.db
-def test_every_command_of_the_readme(command: Run, server: Any, tmp_path: Path) -> None:
+def test_every_command_of_the_readme(installed: Run, server: Any, tmp_path: Path) -> None:
+    """By the installed program; the other pages take processes that have torch already."""
     (tmp_path / "mynet.py").write_text(MYNET)
     for i in range(36):
         file = tmp_path / "photos" / "abc"[i % 3] / f"{i}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (80, 60), (80 * (i % 3) + i, 10, 200 - 5 * i)).save(file)
-    assert len(carry_out("README.md", tmp_path, command, scripts=False)) >= 14
+    assert len(carry_out("README.md", tmp_path, installed, scripts=False)) >= 14
     assert (tmp_path / "tour.html").is_file()
 
 

@@ -13,13 +13,14 @@ import pytest
 from cnngraph.database import catalogue
 from cnngraph.database.connection import Database
 from cnngraph.database.writer import write_network
+from tests.forge import Forge
 from tests.pages import carry_out
 from tests.synthetic import small_network
 
 pytestmark = pytest.mark.db
 
 
-def test_the_page(command: Callable[..., Any], database: Database, tmp_path: Path) -> None:
+def test_the_page(command: Callable[..., Any], forge: Forge, database: Database, tmp_path: Path) -> None:
     if database.gds_version is None:
         pytest.skip("the server has no Graph Data Science")
     network = small_network(3)
@@ -28,7 +29,7 @@ def test_the_page(command: Callable[..., Any], database: Database, tmp_path: Pat
     network = replace(network, classes=network.classes.set_column(place, "name", names))
     key = write_network(database, network, "mine", replace=True)["model"]
     try:
-        assert len(carry_out("docs/gds.md", tmp_path, command)) == 1
+        assert len(carry_out("docs/gds.md", tmp_path, command, forge)) == 1
         assert database.read("CALL gds.graph.list() YIELD graphName RETURN graphName") == []
     finally:
         catalogue.delete(database, key)

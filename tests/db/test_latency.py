@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.forge import Forge
 from tests.pages import carry_out
 
 pytestmark = pytest.mark.db
@@ -18,11 +19,11 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def folder(command: Run, server: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(command: Run, forge: Forge, server: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the page was carried out: a trained resnet20, in the database as ``fast``, and what came of it."""
     pytest.importorskip("onnxruntime")
     folder = tmp_path_factory.mktemp("latency")
-    assert len(carry_out("docs/latency.md", folder, command)) >= 10
+    assert len(carry_out("docs/latency.md", folder, command, forge)) >= 10
     return folder
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
+from tests.forge import Forge
 from tests.pages import carry_out
 
 pytestmark = pytest.mark.db
@@ -103,10 +104,10 @@ def test_a_damaged_card_is_refused(command: Run, bundle: Path, tmp_path: Path) -
         assert (done.code, said in done.err) == (1, True), done.err
 
 
-def test_the_commands_of_the_page(command: Run, server: Any, tmp_path: Path) -> None:
+def test_the_commands_of_the_page(command: Run, forge: Forge, server: Any, tmp_path: Path) -> None:
     for example in ("my_trainer.py", "train_elsewhere.py"):
         shutil.copy(ROOT / "tests" / "examples" / example, tmp_path)
-    assert len(carry_out("docs/own-recipe.md", tmp_path, command)) == 10
+    assert len(carry_out("docs/own-recipe.md", tmp_path, command, forge)) == 10
     told = {name: command("lineage", name, "--json").json["ancestors"] for name in ("net-tuned", "net-mine", "net-gpu")}
     assert [row["relation"] for row in told["net-tuned"]] == ["ADOPTED_FROM", "PRUNED_FROM"]
     assert [(row["model"], row["method"]) for row in told["net-mine"]] == [("tester/net", "manual")]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.forge import Forge
 from tests.pages import carry_out
 
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
@@ -17,10 +18,10 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def shipped(command: Run, server: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shipped(command: Run, forge: Forge, server: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the whole page was carried out, from top to bottom."""
     folder = tmp_path_factory.mktemp("shipping")
-    assert len(carry_out("docs/shipping.md", folder, command)) >= 8
+    assert len(carry_out("docs/shipping.md", folder, command, forge)) >= 8
     return folder
 
 
