@@ -23,6 +23,7 @@ LABELS = (
     "Class",
     "Block",
     "Tensor",
+    "CouplingGroup",
     "MeasureRun",
     "PruningRun",
     "Evaluation",

@@ -61,6 +61,7 @@ def check(network: Network) -> Network:
     _arcs(network, places, feeds)
     _blocks(network.blocks, order)
     _tensors(network, order)
+    _coupling_groups(network.coupling_groups, order, maps)
     return network
 
 
@@ -97,7 +98,7 @@ def _details(network: Network) -> None:
         raise fail("details", "parameters", "-", "a count is negative")
     empty = {
         "channels": ("positions", "arcs"),
-        "positions": ("feature_maps", "connects", "resembles"),
+        "positions": ("feature_maps", "connects", "resembles", "coupling_groups"),
         "both": (),
     }
     for name in empty[details.view]:
@@ -287,6 +288,21 @@ def _tensors(network: Network, order: _Order) -> None:
     require(known, "tensors", "layer", "there is no such layer")
     there = pc.or_(pc.is_valid(table.column("data")), pc.is_valid(layers)).to_numpy()
     require(there, "tensors", "data", "the values are missing")
+
+
+def _coupling_groups(table: pa.Table, order: _Order, maps: Integers) -> None:
+    name = "coupling_groups"
+    require(integers(table, "index") == np.arange(table.num_rows), name, "index", "it does not count 0, 1, ...")
+    sizes, others = (pc.list_value_length(table.column(end)).to_numpy() for end in ("layers", "channels"))
+    require(sizes > 0, name, "layers", "the group is empty")
+    require(sizes == others, name, "channels", "there are not as many as layers")
+    rows = pc.list_parent_indices(table.column("layers")).to_numpy()
+    layers = order.places(pc.list_flatten(table.column("layers")), name, "layers")
+    channels = pc.list_flatten(table.column("channels")).to_numpy().astype(np.int64)
+    require((channels >= 0) & (channels < maps[layers]), name, "channels", "there is no such feature map")
+    members = np.stack([layers, channels], axis=1)
+    unique(members, name, "channels", ordered=False)
+    unique(np.column_stack([rows, members]), name, "channels", ordered=True)
 
 
 def _next_convs(feeds: list[tuple[int, int]], convs: set[int]) -> dict[int, set[int]]:

@@ -71,7 +71,8 @@ def test_an_upgrade_counts_the_labels_that_are_new_with_it() -> None:
     assert "--share-database" in refused.value.hint
     assert recorder.ran == []
     assert "in use by somebody else: 4 :Block." in schema.script(db)
-    assert [migration.version for migration in schema.migrate(db, share_database=True)] == [2]
+    after = [migration.version for migration in schema.migrations()][1:]
+    assert [migration.version for migration in schema.migrate(db, share_database=True)] == after
     assert schema.migrate(db) == []
     recorder, db = database(version=1, labels={"Layer": 12, "Model": 3})
     assert schema.migrate(db)
