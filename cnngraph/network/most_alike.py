@@ -86,8 +86,7 @@ class _Search:
                 one, other, values = self._candidates(rows, slice(begin, min(begin + _TILE[1], count)))
                 new = (self._groups[one] != self._groups[other]) & (one < other)
                 one, other, values = one[new], other[new], values[new]
-                self.best.add(one, other, values)
-                self.best.add(other, one, values)
+                self.best.add(torch.cat([one, other]), torch.cat([other, one]), torch.cat([values, values]))
         self.best.settle()
 
     def _candidates(self, rows: slice, columns: slice) -> Pairs:
@@ -134,12 +133,12 @@ def _hits(tile: Tensor, of_rows: Tensor, of_columns: Tensor) -> tuple[Tensor, Te
     wide, tall = tile.view(height, -1, _ACROSS), tile.view(-1, _DOWN, width)
     row, part = torch.nonzero(wide.amax(2) > of_rows[:, None], as_tuple=True)
     hit, place = torch.nonzero(wide[row, part] > of_rows[row, None], as_tuple=True)
-    by_row = row[hit] * width + part[hit] * _ACROSS + place
+    rows, columns = [row[hit]], [part[hit] * _ACROSS + place]
     part, column = torch.nonzero(tall.amax(1) > of_columns, as_tuple=True)
-    hit, place = torch.nonzero(tall[part, :, column] > of_columns[column, None], as_tuple=True)
-    by_column = (part[hit] * _DOWN + place) * width + column[hit]
-    either = torch.unique(torch.cat([by_row, by_column]))
-    return either // width, either % width
+    values = tall[part, :, column]
+    only = (values > of_columns[column, None]) & (values <= of_rows.view(-1, _DOWN)[part])  # the rest is known by now
+    hit, place = torch.nonzero(only, as_tuple=True)
+    return torch.cat([*rows, part[hit] * _DOWN + place]), torch.cat([*columns, column[hit]])
 
 
 class _Best:

@@ -71,12 +71,15 @@ class _Moments:
     def standardised(self) -> tuple[Floats, Flags]:
         """Correlations, and which variables are alive; rows and columns of the others are 0. The sums are used up."""
         means = self._sums / self._count
-        upper, _ = lapack.dtfttr(len(means), self._products)
+        size = len(means)
+        sums = self._sums.reshape(1, size)
+        upper, _ = lapack.dtfttr(
+            size, lapack.dsfrk(size, 1, -1 / self._count, sums, 1.0, self._products, trans="T", overwrite_c=1)
+        )
         self._products = np.empty(0)
         products: Floats = np.triu(upper, 1)
         products += products.T
         np.fill_diagonal(products, np.diagonal(upper))
-        products -= np.outer(means, self._sums)
         scale, alive = _scale(np.diagonal(products), means + self._shift.flatten().numpy(), self._count)
         products *= scale[:, None]
         products *= scale
