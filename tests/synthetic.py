@@ -55,6 +55,11 @@ _SMALL_CONNECTS = (
     ("add", "block.conv3"),
     ("block.conv3", "fc"),
 )
+_SMALL_GROUPS: tuple[dict[str, Any], ...] = (
+    {"index": 0, "layers": ["conv1", "block.conv2"], "channels": [0, 0], "fixed": None},
+    {"index": 1, "layers": ["conv1", "block.conv2"], "channels": [3, 3], "fixed": "they are what the net gives"},
+    {"index": 2, "layers": ["block.conv3"], "channels": [1], "fixed": "it may mix them"},
+)
 _SMALL_BLOCKS: tuple[dict[str, Any], ...] = (
     {
         "index": 0,
@@ -120,6 +125,11 @@ def small_network(seed: int = 0, *, classes: int = 3, view: str = "both", kernel
         classes=_classes(classes),
         blocks=_table("blocks", _columns(_SMALL_BLOCKS, "blocks")),
         tensors=_small_tensors() if kernels and channels else empty_table("tensors"),
+        coupling_groups=(
+            _table("coupling_groups", _columns(_SMALL_GROUPS, "coupling_groups"))
+            if channels
+            else empty_table("coupling_groups")
+        ),
     )
 
 

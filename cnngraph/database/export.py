@@ -42,6 +42,7 @@ _TABLES = {
     "arcs": "ARC",
     "classes": "Class",
     "blocks": "Block",
+    "coupling_groups": "CouplingGroup",
     "tensors": "Tensor",
 }
 # What a Model node says of itself (design of the graph, without what only the program needs).

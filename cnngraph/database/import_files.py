@@ -35,6 +35,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "Position": ("number",),
     "Class": ("index",),
     "Block": ("name",),
+    "CouplingGroup": ("index",),
     "Tensor": ("name",),
     "MeasureRun": ("key",),
     "PruningRun": ("key",),

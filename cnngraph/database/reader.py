@@ -54,6 +54,7 @@ def read_network(db: Database, key: str, *, progress: Progress | None = None) ->
         "classes": _table("classes", (row["row"] for row in db.read(cypher.load("read/classes"), key=key))),
         "blocks": _table("blocks", (row["row"] for row in db.read(cypher.load("read/blocks"), key=key))),
         "tensors": read_tensors(db, key),
+        "coupling_groups": _coupling_groups(db, key, places),
     }
     return check(Network(details=details_of(catalogue.properties(db, key)), **tables))
 
@@ -78,6 +79,14 @@ def frames(db: Database, key: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         pd.DataFrame([{"id": row["id"], "label": row["label"], **row["properties"]} for row in nodes]).set_index("id"),
         pd.DataFrame([{name: row[name] for name in ("type", "source", "target")} | row["properties"] for row in edges]),
     )
+
+
+def _coupling_groups(db: Database, key: str, places: dict[str, int]) -> pa.Table:
+    rows = [row["row"] for row in db.read(cypher.load("read/coupling_groups"), key=key)]
+    for row in rows:
+        members = sorted(row["members"], key=lambda member: (places[member[0]], member[1]))
+        row["layers"], row["channels"] = ([member[end] for member in members] for end in (0, 1))
+    return _table("coupling_groups", rows)
 
 
 def _feature_maps(db: Database, key: str, places: dict[str, int]) -> pa.Table:

@@ -21,6 +21,7 @@ __all__ = [
     "camel",
     "class_rows",
     "connect_rows",
+    "coupling_group_rows",
     "feature_map_rows",
     "feed_rows",
     "layer_rows",
@@ -80,6 +81,30 @@ def class_rows(network: Network, key: str) -> Rows:
 def block_rows(network: Network, key: str) -> Rows:
     """Block nodes, each with the names of its layers."""
     return _nodes(network.blocks, key, lambda row: str(row["name"]))
+
+
+def coupling_group_rows(network: Network, key: str) -> Rows:
+    """CouplingGroup nodes, each with its feature maps as ``members``; the size of a row is the number of these."""
+    made = _nodes(network.coupling_groups, key, lambda row: _caption(row["layers"], row["channels"]))
+
+    def make(start: int, stop: int) -> list[Any]:
+        rows = made.make(start, stop)
+        for row in rows:
+            row["members"] = list(zip(row.pop("layers"), row.pop("channels"), strict=True))
+            row["size"] = len(row["members"])
+        return rows
+
+    sizes = pc.list_value_length(network.coupling_groups.column("layers")).to_numpy().astype(np.int64)
+    return replace(made, make=make, sizes=sizes)
+
+
+def _caption(layers: list[str], channels: list[int]) -> str:
+    """The first feature map of a group, and how many more there are.
+
+    >>> _caption(["conv1", "conv3"], [2, 2])
+    'conv1 2 + 1'
+    """
+    return f"{layers[0]} {channels[0]}" + (f" + {len(layers) - 1}" if len(layers) > 1 else "")
 
 
 def tensor_rows(network: Network, key: str) -> Rows:

@@ -24,6 +24,7 @@ LABELS = (
     "Class",
     "Block",
     "Tensor",
+    "CouplingGroup",
     "MeasureRun",
     "PruningRun",
     "Evaluation",

@@ -39,6 +39,7 @@ _PHASES: tuple[tuple[str, str, Callable[[Network, str], rows.Rows], int], ...] =
     ("layers", "write/feeds", rows.feed_rows, 5_000),
     ("layers", "write/blocks", rows.block_rows, 500),
     ("feature_maps", "write/feature_maps", rows.feature_map_rows, 5_000),
+    ("feature_maps", "write/coupling_groups", rows.coupling_group_rows, 5_000),
     ("positions", "write/positions", rows.position_rows, 20_000),
     ("arcs", "write/arcs", rows.arc_rows, 200_000),
     ("connections", "write/connects", rows.connect_rows, 100_000),
@@ -203,6 +204,7 @@ def _expected(network: Network) -> dict[str, int]:
         "feeds": network.feeds,
         "resemblances": network.resembles,
         "blocks": network.blocks,
+        "coupling_groups": network.coupling_groups,
         "tensors": network.tensors,
     }
     return network.counts() | {name: table.num_rows for name, table in more.items()}

@@ -137,6 +137,7 @@ def expected_size(subject: Subject, mapping: Mapping) -> dict[str, Any]:
 def map_subject(subject: Subject, mapping: Mapping, progress: Progress) -> Network:
     """One pass over the training images; the Network's details say everything that decided its values."""
     from cnngraph.datasets.registry import loader
+    from cnngraph.jobs.coupling_groups import with_coupling_groups
     from cnngraph.network.trace import trace
     from cnngraph.training.execution import pick_device
 
@@ -144,7 +145,7 @@ def map_subject(subject: Subject, mapping: Mapping, progress: Progress) -> Netwo
     place = pick_device(options.pop("device"))
     batches = loader(subject.data.train, batch_size=32)
     network = trace(subject.model.to(place), batches, classes=subject.data.classes, **options, progress=progress)
-    subject.model.cpu()
+    network = with_coupling_groups(network, subject.model.cpu(), progress)
     return network.with_details(
         architecture=subject.architecture,
         preprocessing=subject.preprocessing.model_dump(mode="json"),

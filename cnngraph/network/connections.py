@@ -308,7 +308,8 @@ def _left_out(block: _Block, weights: Floats, keep: Flags | None, size: int) -> 
         yield port, count, max(0.0, whole - kept) if count else 0.0, whole
 
 
-_Rows = tuple[Integers, Integers, Integers, Floats, pa.Array]
+Short = npt.NDArray[np.int32]
+_Rows = tuple[Short, Short, Short, Floats, pa.Array]
 
 
 def _rows(
@@ -323,7 +324,9 @@ def _rows(
         chosen = kernels[targets, channels % kernels.shape[1]]
         offsets = np.arange(len(chosen) + 1, dtype=np.int32) * np.int32(kernels.shape[2])
         raw = pa.ListArray.from_arrays(pa.array(offsets), pa.array(chosen.reshape(-1)))
-    return maps.first[block.layer] + targets, channels, block.sources[group, entry], weights[which], raw
+    numbers = maps.first[block.layer] + targets, channels, block.sources[group, entry]
+    target, channel, source = (part.astype(np.int32) for part in numbers)
+    return target, channel, source, weights.reshape(-1) if keep is None else weights[which], raw
 
 
 def _table(parts: list[_Rows], maps: Maps, kernels: bool) -> pa.Table:
@@ -333,16 +336,17 @@ def _table(parts: list[_Rows], maps: Maps, kernels: bool) -> pa.Table:
     target, channel, source = (np.concatenate([part[i] for part in parts]) for i in (0, 1, 2))
     names = pa.array(list(maps.sizes))
 
-    def layers(numbers: Integers) -> pa.Array:
-        places = maps.layer_of[numbers].astype(np.int32)
-        return pa.DictionaryArray.from_arrays(places, names).cast(pa.string())
+    layer_of, channel_of = maps.layer_of.astype(np.int32), maps.channel_of.astype(np.int32)
+
+    def layers(numbers: Short) -> pa.Array:
+        return pa.DictionaryArray.from_arrays(layer_of[numbers], names).cast(pa.string())
 
     columns = [
         layers(source),
-        maps.channel_of[source].astype(np.int32),
+        channel_of[source],
         layers(target),
-        maps.channel_of[target].astype(np.int32),
-        channel.astype(np.int32),
+        channel_of[target],
+        channel,
         np.concatenate([part[3] for part in parts]),
     ]
     if kernels:

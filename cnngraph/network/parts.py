@@ -25,7 +25,7 @@ def select_view(network: Network, view: str) -> Network:
         raise UsageError(f"There is no view {view!r}.", nearest(view, VIEWS))
     dropped = {
         "channels": ("positions", "arcs"),
-        "positions": ("feature_maps", "connects", "resembles", "tensors"),
+        "positions": ("feature_maps", "connects", "resembles", "tensors", "coupling_groups"),
         "both": (),
     }[view]
     return replace(network, **{name: getattr(network, name).slice(0, 0) for name in dropped})
@@ -70,6 +70,7 @@ def select_layers(network: Network, layers: str) -> Network:
         arcs=arcs,
         blocks=_blocks_inside(network.blocks, set(kept.to_pylist())),
         tensors=inside(network.tensors, "layer"),
+        coupling_groups=_groups_inside(network.coupling_groups, set(kept.to_pylist())),
     )
 
 
@@ -80,6 +81,17 @@ def _blocks_inside(blocks: pa.Table, layers: set[str]) -> pa.Table:
     for row in rows:
         row["parent"] = row["parent"] if row["parent"] in names else None
     return pa.Table.from_pylist(rows, schema=blocks.schema)
+
+
+def _groups_inside(groups: pa.Table, layers: set[str]) -> pa.Table:
+    """What is left of each coupling group in ``layers``."""
+    rows = []
+    for row in groups.to_pylist():
+        members = [pair for pair in zip(row["layers"], row["channels"], strict=True) if pair[0] in layers]
+        if members:
+            row["layers"], row["channels"] = ([member[end] for member in members] for end in (0, 1))
+            rows.append(row)
+    return pa.Table.from_pylist(rows, schema=groups.schema)
 
 
 def _index(names: list[str], name: str, default: int) -> int:

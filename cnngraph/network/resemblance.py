@@ -8,11 +8,13 @@ square matrix, the comparison across layers uses a uniform sample of the images,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import torch
+from scipy.linalg import lapack
 from torch import Tensor
 
 from cnngraph.network.channels import Maps
@@ -32,44 +34,53 @@ SAMPLE_BYTES = 256 * 2**20  # of the responses of the sampled images beyond
 FEWEST_IMAGES = 3  # any two responses to two images correlate fully
 
 _CONSTANT = 1e-12  # a variance under this share of the mean square is that of float32 rounding
-_SUMMED_AT_ONCE = 8192  # values that are summed in the precision that they have
+_VALUES_AT_ONCE = 4_000_000  # that are made float64 together
 _AT_ONCE = 256  # images whose responses enter the square sums together
 _ROWS = 512  # maps whose correlations with all others are held at once
 
 
 class _Moments:
-    """Running count, mean and co-moments of variables, about each batch's own mean.
+    """Running sums and products of variables, about the mean of the first values that come (shifted data).
 
-    The co-moments of a batch are summed as they come. What the means of the batches add to them (Chan, Golub and
-    LeVeque 1983) is one small product at the end: adding it batch by batch would touch the whole matrix each time.
+    All sums are float64: in float32 the products of maps that answer few images alone would be off by 1e-5. Of the
+    products one triangle is made and kept (LAPACK's rectangular full packed format).
     """
 
     def __init__(self) -> None:
-        self._counts: list[int] = []
-        self._means: list[Tensor] = []
-        self._products: Tensor | None = None
+        self._count = 0
+        self._shift: Tensor = torch.empty(0)
+        self._sums: Floats = np.empty(0)
+        self._products: Floats = np.empty(0)
 
     def add(self, values: Tensor) -> None:
-        """Take the values of (variables, observations)."""
-        mean = values.mean(1)
-        centred = values - mean[:, None]
-        self._counts.append(values.shape[1])
-        self._means.append(mean.double())
-        # float32 sums over a few thousand values at a time; the sums of those are float64.
-        for part in torch.split(centred, _SUMMED_AT_ONCE, dim=1):
-            product = part @ part.T
-            self._products = product.double() if self._products is None else self._products.add_(product)
+        """Take the values of (images, variables, places)."""
+        values = values.cpu()
+        images, size, places = values.shape
+        if not self._count:
+            self._shift = values.double().mean((0, 2))[:, None, None]
+            self._sums, self._products = np.zeros(size), np.zeros(size * (size + 1) // 2)
+        self._count += images * places
+        for part in torch.split(values, max(1, _VALUES_AT_ONCE // (size * places))):
+            ours = part.transpose(0, 1).to(torch.float64, copy=True, memory_format=torch.contiguous_format)
+            rows = ours.sub_(self._shift).view(size, -1)
+            self._sums += rows.sum(1).numpy()
+            self._products = lapack.dsfrk(
+                size, rows.shape[1], 1.0, rows.numpy().T, 1.0, self._products, trans="T", overwrite_c=1
+            )
 
     def standardised(self) -> tuple[Floats, Flags]:
-        """Correlations, and which variables are alive; rows and columns of the others are 0."""
-        assert self._products is not None
-        counts = torch.tensor(self._counts, dtype=torch.float64)
-        means = torch.stack(self._means).cpu()
-        count = int(counts.sum())
-        mean = counts @ means / count
-        shifts = (means - mean) * counts.sqrt()[:, None]
-        products = self._products.cpu().addmm_(shifts.T, shifts).numpy()
-        scale, alive = _scale(np.diagonal(products), mean.numpy(), count)
+        """Correlations, and which variables are alive; rows and columns of the others are 0. The sums are used up."""
+        means = self._sums / self._count
+        size = len(means)
+        sums = self._sums.reshape(1, size)
+        upper, _ = lapack.dtfttr(
+            size, lapack.dsfrk(size, 1, -1 / self._count, sums, 1.0, self._products, trans="T", overwrite_c=1)
+        )
+        self._products = np.empty(0)
+        products: Floats = np.triu(upper, 1)
+        products += products.T
+        np.fill_diagonal(products, np.diagonal(upper))
+        scale, alive = _scale(np.diagonal(products), means + self._shift.flatten().numpy(), self._count)
         products *= scale[:, None]
         products *= scale
         return products, alive
@@ -95,11 +106,11 @@ class Resemblance:
     def see(self, layer: str, values: Tensor) -> None:
         """Take the maps of one layer: (images, channels, places). Layers of one place are compared by images."""
         if values.shape[2] > 1:
-            self._within.setdefault(layer, _Moments()).add(values.transpose(0, 1).flatten(1))
+            self._within.setdefault(layer, _Moments()).add(values)
 
     def end_of_batch(self, means: Mapping[str, Tensor]) -> None:
         """Take each image's mean response of every map: layer -> (images, channels)."""
-        self._across.add(torch.cat([means[layer] for layer in self._maps.sizes], dim=1).double().cpu())
+        self._across.add(torch.cat([means[layer] for layer in self._maps.sizes], dim=1).cpu())
 
     def table(self, note: Callable[[str], None]) -> pa.Table:
         """The most alike maps of each map: ``SCHEMAS["resembles"]``, by (source map, target map)."""
@@ -191,7 +202,7 @@ class _Square:
 
     def _flush(self) -> None:
         if self._waiting:
-            self._moments.add(torch.cat(self._waiting).T)
+            self._moments.add(torch.cat(self._waiting)[:, :, None])
             self._waiting.clear()
 
     @property
@@ -225,7 +236,7 @@ class _Sample:
 
     def __init__(self, maps: int, seed: int) -> None:
         self._size = max(64, SAMPLE_BYTES // (8 * maps))
-        self._rows: list[Floats] = []
+        self._rows: list[npt.NDArray[np.floating[Any]]] = []
         self._random = np.random.default_rng(seed)
         self._scaled: Floats = np.empty((0, 0))
         self._alive: Flags = np.empty(0, dtype=np.bool_)
@@ -244,20 +255,20 @@ class _Sample:
     @property
     def used(self) -> int:
         """How many images the correlations rest on."""
-        return len(self._rows)
+        return min(self.images, self._size)
 
     def finish(self) -> None:
-        responses = np.stack(self._rows)
-        self._rows = [*responses]  # views: they are counted, not kept twice
-        means = responses.mean(axis=0)
-        responses -= means
-        scale, self._alive = _scale(np.einsum("im,im->m", responses, responses), means, len(responses))
-        responses *= scale
+        responses = np.stack(self._rows, axis=1).astype(np.float64)
+        self._rows = []
+        means = responses.mean(axis=1)
+        responses -= means[:, None]
+        scale, self._alive = _scale(np.einsum("mi,mi->m", responses, responses), means, self.used)
+        responses *= scale[:, None]
         self._scaled = responses
 
     def correlations(self, rows: slice, columns: slice) -> tuple[Floats, Flags]:
         """Of some maps with others, and which of all maps are alive."""
-        return self._scaled[:, rows].T @ self._scaled[:, columns], self._alive
+        return self._scaled[rows] @ self._scaled[columns].T, self._alive
 
     def most_alike(self, layer_of: Integers) -> Pairs:
         """For each map the most alike of other layers."""

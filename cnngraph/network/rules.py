@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -70,17 +72,28 @@ def distinct(column: pa.ChunkedArray, table: str, name: str) -> None:
         seen.add(value)
 
 
-def unique(keys: Integers, table: str, column: str, *, ordered: bool) -> None:
-    """Refuse keys (rows, parts) that repeat or, with ``ordered``, are not in ascending order."""
-    rows = np.arange(len(keys)) if ordered else np.lexsort(keys.T[::-1])
-    above = np.zeros(max(len(keys) - 1, 0), dtype=np.bool_)
-    level = ~above
-    for part in keys[rows].T:
-        above |= level & (part[1:] > part[:-1])
-        level &= part[1:] == part[:-1]
+def unique(parts: Sequence[Integers], table: str, column: str, *, ordered: bool) -> None:
+    """Refuse keys, whose ``parts`` are columns of whole numbers from 0 on, that repeat or, ``ordered``, do not rise."""
+    key = _one_number(parts)
+    rows = None if ordered else np.argsort(key, kind="stable")
+    key = key if rows is None else key[rows]
+    above = key[1:] > key[:-1]
     if not above.all():
+        row = int(np.argmin(above)) + 1
         what = "the key is there twice, or the rows are out of order" if ordered else "the key is there twice"
-        raise fail(table, column, int(rows[int(np.argmin(above)) + 1]), what)
+        raise fail(table, column, row if rows is None else int(rows[row]), what)
+
+
+def _one_number(parts: Sequence[Integers]) -> Integers:
+    """Keys as one number each that sorts as they do: no more memory than one column, however many rows there are."""
+    spans = [int(part.max(initial=0)) + 1 for part in parts]
+    if math.prod(spans) >= 2**63:
+        return np.unique(np.stack(parts, axis=1), axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    key = parts[0].astype(np.int64)
+    for part, span in zip(parts[1:], spans[1:], strict=True):
+        key *= span
+        key += part
+    return key
 
 
 def lengths(column: pa.ChunkedArray, length: int, table: str, name: str) -> None:

@@ -27,6 +27,9 @@ _NODES_A_SECOND, _RELATIONSHIPS_A_SECOND = 19_000, 58_000
 # Each map names its 10 most alike within its layer and 10 across; about a third of the choices are mutual.
 _RESEMBLES_A_MAP = 14
 
+# What has a relationship each, which weighs nothing.
+_WITHOUT_WEIGHT = ("layers", "feeds", "feature_maps", "classes", "contained", "coupled", "tensors")
+
 
 def estimate(
     net: Network | LayerGraph,
@@ -54,9 +57,9 @@ def estimate(
     else:
         counts = _of_graph(net, view, connections, correlations, classes) | {"tensors": tensors}
         weights = _weights_of_graph(net, counts["connections"]) if kernels else 0
-    many = ("layers", "feature_maps", "positions", "classes", "blocks", "tensors")
+    many = ("layers", "feature_maps", "positions", "classes", "blocks", "tensors", "coupling_groups")
     nodes = 1 + sum(counts[what] for what in many)
-    inner = sum(counts[what] for what in ("layers", "feeds", "feature_maps", "classes", "contained", "tensors"))
+    inner = sum(counts[what] for what in _WITHOUT_WEIGHT)
     weighted = counts["connections"] + counts["resembles"]
     relationships = inner + weighted + counts["arcs"]
     lists = ceil((_ARRAY_HEADER + 8 * counts["classes"]) / _ARRAY_PAYLOAD) * _ARRAY_BLOCK
@@ -79,9 +82,13 @@ def estimate(
 
 
 def _of_network(network: Network) -> dict[str, int]:
-    others = ("feeds", "resembles", "blocks", "tensors")
-    contained = len(pc.list_flatten(network.blocks["layers"]))
-    return network.counts() | {name: getattr(network, name).num_rows for name in others} | {"contained": contained}
+    others = ("feeds", "resembles", "blocks", "tensors", "coupling_groups")
+    inside = {"contained": network.blocks["layers"], "coupled": network.coupling_groups["layers"]}
+    return (
+        network.counts()
+        | {name: getattr(network, name).num_rows for name in others}
+        | {name: len(pc.list_flatten(lists)) for name, lists in inside.items()}
+    )
 
 
 def _weights_of_network(network: Network) -> int:
@@ -115,6 +122,7 @@ def _of_graph(graph: LayerGraph, view: str, connections: str, correlations: bool
     from cnngraph.network.topology import positions_and_arcs
 
     counts = dict.fromkeys(("feature_maps", "connections", "resembles", "positions", "arcs"), 0)
+    counts |= {"coupling_groups": 0, "coupled": 0}  # few beside the maps; the surgeon finds them
     if view != "channels":
         topology = positions_and_arcs(graph)
         counts |= {"positions": topology.positions, "arcs": len(topology.source)}

@@ -61,6 +61,7 @@ def check(network: Network) -> Network:
     _arcs(network, places, feeds)
     _blocks(network.blocks, order)
     _tensors(network, order)
+    _coupling_groups(network.coupling_groups, order, maps)
     return network
 
 
@@ -97,7 +98,7 @@ def _details(network: Network) -> None:
         raise fail("details", "parameters", "-", "a count is negative")
     empty = {
         "channels": ("positions", "arcs"),
-        "positions": ("feature_maps", "connects", "resembles"),
+        "positions": ("feature_maps", "connects", "resembles", "coupling_groups"),
         "both": (),
     }
     for name in empty[details.view]:
@@ -156,7 +157,7 @@ def _feeds(table: pa.Table, order: _Order) -> list[tuple[int, int]]:
     require(integers(table, "omitted") >= 0, "feeds", "omitted", "it is negative")
     share = table.column("omitted_share").to_numpy()
     require((share >= 0) & (share <= 1), "feeds", "omitted_share", "it is not within 0 and 1")
-    unique(np.stack([sources, targets, ports], axis=1), "feeds", "port", ordered=False)
+    unique([sources, targets, ports], "feeds", "port", ordered=False)
     return list(zip(sources.tolist(), targets.tolist(), strict=True))
 
 
@@ -174,7 +175,7 @@ def _feature_maps(network: Network, order: _Order, classes: int) -> Integers:
     table = network.feature_maps
     layers = order.places(table.column("layer"), "feature_maps", "layer")
     channels = integers(table, "channel")
-    unique(np.stack([layers, channels], axis=1), "feature_maps", "channel", ordered=True)
+    unique([layers, channels], "feature_maps", "channel", ordered=True)
     counts = np.bincount(layers, minlength=len(order.kinds)).astype(np.int64)
     require(channels == counted(counts), "feature_maps", "channel", "a layer's channels do not count 0, 1, 2, ...")
     require(np.isin(order.kinds, _WITH_MAPS)[layers], "feature_maps", "layer", "such a layer has no maps of its own")
@@ -199,27 +200,26 @@ def _feature_maps(network: Network, order: _Order, classes: int) -> Integers:
 
 
 def _connects(table: pa.Table, order: _Order, maps: Integers) -> None:
-    source = _ends(table, "source", "connects", order, maps)
-    target = _ends(table, "target", "connects", order, maps)
+    source_layers, source = _ends(table, "source", "connects", order, maps)
+    target_layers, target = _ends(table, "target", "connects", order, maps)
     channels = integers(table, "channel")
     require(channels >= 0, "connects", "channel", "it is negative")
     require(table.column("weight").to_numpy() >= 0, "connects", "weight", "it is negative")
-    require(source[:, 0] < target[:, 0], "connects", "target_layer", "it runs against the network's order")
-    unique(np.column_stack([target, channels, source]), "connects", "channel", ordered=True)
+    require(source_layers < target_layers, "connects", "target_layer", "it runs against the network's order")
+    unique([target, channels, source], "connects", "channel", ordered=True)
 
 
 def _resembles(table: pa.Table, order: _Order, maps: Integers) -> None:
-    source = _ends(table, "source", "resembles", order, maps)
-    target = _ends(table, "target", "resembles", order, maps)
-    before = (source[:, 0] < target[:, 0]) | ((source[:, 0] == target[:, 0]) & (source[:, 1] < target[:, 1]))
-    require(before, "resembles", "target_channel", "the source is not before the target")
+    source_layers, source = _ends(table, "source", "resembles", order, maps)
+    target_layers, target = _ends(table, "target", "resembles", order, maps)
+    require(source < target, "resembles", "target_channel", "the source is not before the target")
     correlation = table.column("correlation").to_numpy()
     require(np.abs(correlation) <= 1, "resembles", "correlation", "it is not within -1 and 1")
     within = pc.equal(table.column("scope"), "within").to_numpy()
     across = pc.equal(table.column("scope"), "across").to_numpy()
-    same = source[:, 0] == target[:, 0]
+    same = source_layers == target_layers
     require((within & same) | (across & ~same), "resembles", "scope", "it does not fit the two layers")
-    unique(np.column_stack([source, target]), "resembles", "target_channel", ordered=True)
+    unique([source, target], "resembles", "target_channel", ordered=True)
 
 
 def _positions(network: Network, order: _Order, classes: int) -> Integers:
@@ -233,7 +233,7 @@ def _positions(network: Network, order: _Order, classes: int) -> Integers:
     for name, values, limits in (("x", x, order.heights), ("y", y, order.widths)):
         limit = limits[layers]
         require((values >= 0) & ((limit < 0) | (values < limit)), "positions", name, "it is outside the layer's output")
-    unique(np.stack([layers, x, y], axis=1), "positions", "y", ordered=True)
+    unique([layers, x, y], "positions", "y", ordered=True)
     per_class(table.column("activation"), classes, "positions")
     if network.details.view != "channels":
         missing = np.equal(order.kinds, "Conv") & (np.bincount(layers, minlength=len(order.kinds)) == 0)
@@ -248,7 +248,7 @@ def _arcs(network: Network, layers: Integers, feeds: list[tuple[int, int]]) -> N
     source, target = integers(table, "source"), integers(table, "target")
     for name, values in (("source", source), ("target", target)):
         require((values >= 1) & (values <= len(layers)), "arcs", name, "there is no such position")
-    unique(np.stack([source, target], axis=1), "arcs", "target", ordered=True)
+    unique([source, target], "arcs", "target", ordered=True)
     if not table.num_rows:
         return
     span = int(layers[-1]) + 1
@@ -271,7 +271,7 @@ def _blocks(table: pa.Table, order: _Order) -> None:
     inside = pc.list_flatten(table.column("layers"))
     rows = pc.list_parent_indices(table.column("layers")).to_numpy()
     places = order.places(inside, "blocks", "layers")
-    unique(np.stack([rows, places], axis=1), "blocks", "layers", ordered=True)
+    unique([rows, places], "blocks", "layers", ordered=True)
     require(pc.list_value_length(table.column("layers")).to_numpy() > 0, "blocks", "layers", "the block is empty")
     parents = table.column("parent")
     known = pc.or_(pc.is_null(parents), pc.is_in(parents, value_set=table.column("name").combine_chunks()))
@@ -287,6 +287,20 @@ def _tensors(network: Network, order: _Order) -> None:
     require(known, "tensors", "layer", "there is no such layer")
     there = pc.or_(pc.is_valid(table.column("data")), pc.is_valid(layers)).to_numpy()
     require(there, "tensors", "data", "the values are missing")
+
+
+def _coupling_groups(table: pa.Table, order: _Order, maps: Integers) -> None:
+    name = "coupling_groups"
+    require(integers(table, "index") == np.arange(table.num_rows), name, "index", "it does not count 0, 1, ...")
+    sizes, others = (pc.list_value_length(table.column(end)).to_numpy() for end in ("layers", "channels"))
+    require(sizes > 0, name, "layers", "the group is empty")
+    require(sizes == others, name, "channels", "there are not as many as layers")
+    rows = pc.list_parent_indices(table.column("layers")).to_numpy()
+    layers = order.places(pc.list_flatten(table.column("layers")), name, "layers")
+    channels = pc.list_flatten(table.column("channels")).to_numpy().astype(np.int64)
+    require((channels >= 0) & (channels < maps[layers]), name, "channels", "there is no such feature map")
+    unique([layers, channels], name, "channels", ordered=False)
+    unique([rows, layers, channels], name, "channels", ordered=True)
 
 
 def _next_convs(feeds: list[tuple[int, int]], convs: set[int]) -> dict[int, set[int]]:
@@ -307,10 +321,10 @@ def _next_convs(feeds: list[tuple[int, int]], convs: set[int]) -> dict[int, set[
     return found
 
 
-def _ends(table: pa.Table, end: str, name: str, order: _Order, maps: Integers) -> Integers:
-    """(rows, 2): place of the layer and channel of one end of every edge, each an existing map."""
+def _ends(table: pa.Table, end: str, name: str, order: _Order, maps: Integers) -> tuple[Integers, Integers]:
+    """Of one end of every edge the place of its layer, and the number of its map, which must be there."""
     layers = order.places(table.column(f"{end}_layer"), name, f"{end}_layer")
     channels = integers(table, f"{end}_channel")
-    good = (channels >= 0) & (channels < maps[layers])
-    require(good, name, f"{end}_channel", "there is no such feature map")
-    return np.stack([layers, channels], axis=1)
+    require((channels >= 0) & (channels < maps[layers]), name, f"{end}_channel", "there is no such feature map")
+    channels += (np.cumsum(maps) - maps)[layers]
+    return layers, channels

@@ -22,7 +22,7 @@ KINDS = ("Input", "Conv", "Linear", "Norm", "Activation", "Pool", "Add", "Concat
 BLOCK_KINDS = ("residual", "concat", "gate", "chain")
 
 # Tables that bundles and databases of earlier versions do not have: where one is missing it is empty.
-LATER = frozenset({"blocks", "tensors"})
+LATER = frozenset({"blocks", "tensors", "coupling_groups"})
 
 _PAIR = pa.list_(pa.int32())
 _CLASSES = pa.list_(pa.float64())
@@ -159,6 +159,16 @@ SCHEMAS: dict[str, pa.Schema] = {
             pa.field("data", pa.large_binary()),
         ]
     ),
+    # Feature maps that only go together (cnngraph.jobs.coupling_groups), `layers` and `channels` side by side and in
+    # network order; groups by their first map. A map in no group goes alone. `fixed`: why the group cannot go.
+    "coupling_groups": pa.schema(
+        [
+            pa.field("index", pa.int32(), nullable=False),
+            pa.field("layers", pa.list_(pa.string()), nullable=False),
+            pa.field("channels", pa.list_(pa.int32()), nullable=False),
+            pa.field("fixed", pa.string()),
+        ]
+    ),
 }
 
 
@@ -217,6 +227,7 @@ class Network:
     classes: pa.Table
     blocks: pa.Table = field(default_factory=lambda: empty_table("blocks"))
     tensors: pa.Table = field(default_factory=lambda: empty_table("tensors"))
+    coupling_groups: pa.Table = field(default_factory=lambda: empty_table("coupling_groups"))
 
     def tables(self) -> dict[str, pa.Table]:
         """All tables by name, in the order of :data:`SCHEMAS`."""

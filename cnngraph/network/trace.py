@@ -131,6 +131,9 @@ def _tables(
     if topology is not None:
         tables["positions"] = _positions_table(topology, observed)
         tables["arcs"] = pa.table([topology.source, topology.target], schema=SCHEMAS["arcs"])
+    if resemblance is not None:  # before the connections: its sums are the largest thing in memory, and go
+        progress.start("Comparing maps")
+        tables["resembles"] = resemblance.table(progress.note)
     if maps is not None:
         progress.start("Reading connections")
         wiring = Wiring.of(graph, maps)
@@ -141,9 +144,6 @@ def _tables(
         tables["feature_maps"] = _feature_maps_table(maps, wiring, observed, links)
         if kernels:
             tables["tensors"] = tensors_table(model, graph, links.held)
-    if resemblance is not None:
-        progress.start("Comparing maps")
-        tables["resembles"] = resemblance.table(progress.note)
     return tables
 
 

@@ -6,6 +6,7 @@ RETURN COUNT { MATCH (l:Layer {model: $key}) WHERE l.layer IS NOT NULL } AS laye
        COUNT { MATCH (p:Position {model: $key}) WHERE p.number IS NOT NULL } AS positions,
        COUNT { MATCH (p:Position {model: $key})-[:ARC]->() WHERE p.number IS NOT NULL } AS arcs,
        COUNT { MATCH (b:Block {model: $key}) WHERE b.name IS NOT NULL } AS blocks,
+       COUNT { MATCH (g:CouplingGroup {model: $key}) WHERE g.index IS NOT NULL } AS coupling_groups,
        COUNT { (m)-[:HAS_CLASS]->(:Class) } AS classes,
        COUNT { MATCH (l:Layer {model: $key})-[:FEEDS]->() WHERE l.layer IS NOT NULL } AS feeds,
        COUNT { MATCH (f:FeatureMap {model: $key})-[:RESEMBLES]->() WHERE f.layer IS NOT NULL } AS resemblances,

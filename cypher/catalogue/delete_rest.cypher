@@ -1,10 +1,13 @@
-// Layers, blocks, tensors, classes, runs and evaluations: few. Parameters: $key.
+// Layers, blocks, coupling groups, tensors, classes, runs and evaluations: few. Parameters: $key.
 MATCH (m:Model {key: $key})
 CALL (m) {
   MATCH (n:Layer {model: m.key}) WHERE n.layer IS NOT NULL
   RETURN n
   UNION
   MATCH (n:Block {model: m.key}) WHERE n.name IS NOT NULL
+  RETURN n
+  UNION
+  MATCH (n:CouplingGroup {model: m.key}) WHERE n.index IS NOT NULL
   RETURN n
   UNION
   MATCH (m)-[:HAS_TENSOR]->(n:Tensor)

@@ -9,6 +9,9 @@ CALL (m) {
   MATCH (n:Block {model: m.key}) WHERE n.name IS NOT NULL
   RETURN n
   UNION
+  MATCH (n:CouplingGroup {model: m.key}) WHERE n.index IS NOT NULL
+  RETURN n
+  UNION
   MATCH (m)-[:HAS_TENSOR]->(n:Tensor)
   RETURN n
   UNION

@@ -5,6 +5,7 @@ WITH {Model: COUNT { (:Model) }, Layer: COUNT { (:Layer) }, Input: COUNT { (:Inp
       Pool: COUNT { (:Pool) }, Add: COUNT { (:Add) }, Concat: COUNT { (:Concat) }, Flatten: COUNT { (:Flatten) },
       Other: COUNT { (:Other) }, FeatureMap: COUNT { (:FeatureMap) }, Position: COUNT { (:Position) },
       Class: COUNT { (:Class) }, Block: COUNT { (:Block) }, Tensor: COUNT { (:Tensor) },
+      CouplingGroup: COUNT { (:CouplingGroup) },
       MeasureRun: COUNT { (:MeasureRun) }, PruningRun: COUNT { (:PruningRun) },
       Evaluation: COUNT { (:Evaluation) }, DataModel: COUNT { (:DataModel) }, Removed: COUNT { (:Removed) },
       Theta1: COUNT { (:Theta1) }, Theta2: COUNT { (:Theta2) }, Theta3: COUNT { (:Theta3) },

@@ -80,6 +80,7 @@ def test_parquet(database: Database, small: str, tmp_path: Path) -> None:
         "Class",
         "Block",
         "Tensor",
+        "CouplingGroup",
     }
     assert tables["Block"]["layers"].to_pylist() == network.blocks["layers"].to_pylist()
     assert tables["Tensor"]["data"].to_pylist() == network.tensors["data"].to_pylist()

@@ -66,6 +66,14 @@ def with_channels(network: Network) -> Network:
                 for place, (before, name) in enumerate(pairwise(names))
             ],
         ),
+        coupling_groups=table(
+            "coupling_groups",
+            [
+                {"index": 0, "layers": names[:1], "channels": [0], "fixed": "they are all that it has"},
+                {"index": 1, "layers": [names[1]] * widths[1] + [names[13]] * 400, "fixed": None}
+                | {"channels": [*range(widths[1]), *range(400)]},
+            ],
+        ),
         feature_maps=table(
             "feature_maps",
             [
@@ -203,6 +211,12 @@ def test_what_the_queries_say(database: Database, pruned: tuple[str, str]) -> No
     assert all(row["difference"] == row["first"] - row["second"] for row in run("class-difference", second=9))
     assert all(row["layer"] == row["other_layer"] for row in run("twins-within", correlation=0.5))
     assert all(row["layer"] != row["other_layer"] for row in run("twins-across", correlation=0.5))
+    along = run("goes-with-filter")
+    assert len(along) == 299
+    assert along == run("goes-with-filter", layer=along[70]["layer"], channel=3)
+    (alone,) = run("goes-with-filter", layer="input")
+    assert alone == {"layer": "input", "channel": 0, "group": 0, "size": 1, "cannot_go": "they are all that it has"}
+    assert run("goes-with-filter", layer="features.2", channel=1) == []
     assert len(run("strongest-connections", layer="features.7", top=1000)) == 140
     for key in pruned:
         removed = run("removed", key)

@@ -43,6 +43,7 @@ def elements(db: Database, key: str) -> list[str]:
         ),
         "MATCH (a:Block {model: $key})-[r]->(b) RETURN 10 AS part, a {.*, model: 0} AS own, type(r), b.layer AS b",
         "MATCH (a:Tensor {model: $key}) RETURN 11 AS part, a {.*, model: 0} AS own",
+        "MATCH (a:FeatureMap {model: $key})-[:COUPLED_IN]->(b) RETURN 12 AS part, a.layer, a.channel, b {.*, model: 0}",
         "MATCH (a:Model {key: $key})-[r]->(b) RETURN 9 AS part, type(r) AS type, labels(b) AS labels, b.name AS b",
     )
     rows = [row for query in queries for row in db.read(query, key=key)]
@@ -184,22 +185,22 @@ def test_a_model_that_is_loading_is_finished_by_the_same_inputs_only(database: D
 def test_a_model_of_an_older_schema_stays_complete_and_readable(database: Database, name: str) -> None:
     network = small_network()
     key = write_network(database, network, name)["model"]
-    database.write("MATCH (b:Block {model: $key}) DETACH DELETE b", key=key)
-    for constraint in ("cnngraph_block", "cnngraph_tensor"):
+    database.write("MATCH (n:Block|CouplingGroup {model: $key}) DETACH DELETE n", key=key)
+    for constraint in ("cnngraph_block", "cnngraph_tensor", "cnngraph_coupling_group"):
         database.auto(f"DROP CONSTRAINT {constraint}")
     database.write("MATCH (d:DataModel {name: 'cnngraph'}) SET d.version = 1")
-    assert [migration.name for migration in schema.migrate(database)] == ["blocks_and_tensors"]
+    assert schema.migrate(database) == schema.migrations()[1:]
     assert write_network(database, network, name)["action"] == "nothing"
     back = read_network(database, key)
-    assert back.blocks.num_rows == 0 and back.layers.equals(network.layers)
+    assert back.blocks.num_rows == back.coupling_groups.num_rows == 0 and back.layers.equals(network.layers)
     assert catalogue.delete(database, key)["blocks"] == 0
 
 
 def test_blocks_and_tensors_go_with_their_model(database: Database, name: str) -> None:
     key = write_network(database, small_network(kernels=True), name)["model"]
     gone = catalogue.delete(database, key)
-    assert (gone["blocks"], gone["tensors"]) == (2, 3)
-    assert database.read("MATCH (n:Block|Tensor {model: $key}) RETURN n", key=key) == []
+    assert (gone["blocks"], gone["tensors"], gone["coupling_groups"]) == (2, 3, 3)
+    assert database.read("MATCH (n:Block|Tensor|CouplingGroup {model: $key}) RETURN n", key=key) == []
 
 
 def test_an_interrupted_ingest_finishes_blocks_and_tensors(database: Database, name: str) -> None:
@@ -209,6 +210,8 @@ def test_an_interrupted_ingest_finishes_blocks_and_tensors(database: Database, n
     database.write("MATCH (m:Model {key: $key}) SET m.status = 'loading'", key=key)
     database.write("MATCH (b:Block {model: $key, name: 'inner'})-[r]->() WITH r LIMIT 1 DELETE r", key=key)
     database.write("MATCH (t:Tensor {model: $key}) WHERE t.index > 0 DETACH DELETE t", key=key)
+    database.write("MATCH (g:CouplingGroup {model: $key, index: 1}) DETACH DELETE g", key=key)
+    database.write("MATCH (g:CouplingGroup {model: $key, index: 0})<-[r]-() WITH r LIMIT 1 DELETE r", key=key)
     assert write_network(database, network, name)["action"] == "resume"
     assert elements(database, key) == whole
 
@@ -300,4 +303,4 @@ def test_the_lease_is_checked_before_every_batch(
 
     monkeypatch.setattr("cnngraph.database.writer.send", counting)
     write_network(database, small_network(), name)
-    assert len(calls) == 9
+    assert len(calls) == 10

@@ -25,7 +25,13 @@ def network_of(name: str, **options: Any) -> Network:
 
 @pytest.fixture(scope="module")
 def sound() -> Network:
-    return network_of("residual")
+    groups = [
+        {"index": index, "layers": ["stem.0", "layer1.0.conv1"], "channels": [index, index], "fixed": None}
+        for index in range(2)
+    ]
+    return replace(
+        network_of("residual"), coupling_groups=pa.Table.from_pylist(groups, schema=SCHEMAS["coupling_groups"])
+    )
 
 
 def changed(network: Network, table: str, change: Callable[[list[dict[str, Any]]], Any]) -> Network:
@@ -101,6 +107,14 @@ CONTRADICTIONS: list[tuple[str, str, int | None, Callable[[list[dict[str, Any]]]
     ("arcs", "target", 0, put(0, target=100_000)),
     ("arcs", "target", 1, lambda rows: rows.insert(1, dict(rows[0]))),
     ("arcs", "target", 0, put(0, target=2)),
+    ("coupling_groups", "index", 1, put(1, index=0)),
+    ("coupling_groups", "layers", 1, put(0, layers=["stem.0", "no"])),
+    ("coupling_groups", "layers", 0, put(0, layers=[], channels=[])),
+    ("coupling_groups", "channels", 0, put(0, channels=[0])),
+    ("coupling_groups", "channels", 1, put(0, channels=[0, 99])),
+    ("coupling_groups", "channels", 1, put(0, channels=[0, 0], layers=["stem.0", "stem.0"])),
+    ("coupling_groups", "channels", 2, put(1, channels=[0, 1])),
+    ("coupling_groups", "channels", 1, put(0, layers=["layer1.0.conv1", "stem.0"])),
     ("classes", "index", 1, put(1, index=0)),
     ("classes", "name", 1, put(1, name="0")),
     ("classes", "images", 0, put(0, images=0)),
