@@ -24,7 +24,7 @@ from cnngraph import __version__
 
 COMMAND = str(Path(sys.executable).with_name("cnngraph"))
 WORKING = (
-    "cnngraph.cli.main, cnngraph.jobs.baseline, cnngraph.jobs.ingest, cnngraph.jobs.decide, cnngraph.jobs.execute, "
+    "cnngraph.cli.main, cnngraph.jobs.baseline, cnngraph.jobs.ingest, cnngraph.jobs.prune_job, cnngraph.jobs.execute, "
     "cnngraph.jobs.offline, cnngraph.network.trace, cnngraph.surgery.saved, cnngraph.surgery.verify, "
     "cnngraph.training.fit"
 )

@@ -40,7 +40,7 @@ _PRELOADED = (
     "cnngraph.api.graph",
     "cnngraph.database.connection",
     "cnngraph.jobs.baseline",
-    "cnngraph.jobs.decide",
+    "cnngraph.jobs.prune_job",
     "cnngraph.jobs.execute",
     "cnngraph.jobs.ingest",
     "cnngraph.jobs.offline",

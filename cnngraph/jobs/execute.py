@@ -50,10 +50,10 @@ def carry_out(session: Session, job: PruneJob, plan: Plan) -> dict[str, Any]:
     retraining = training.retraining(subject, device=job.choice.device, seed=job.choice.seed)
     folder = work_folder(session.work, subject, plan, retraining)
     require_free(session, job.as_name, job.out, work=folder.name)
-    db.storage.require_writable()
     if job.dry_run:
         new_name = job.as_name or place(db, _base(model.key), None, sha256="", data=None).name
         return {"model": model.key} | preview(subject, plan, model.mapping, split_key(new_name, settings.owner))
+    db.storage.require_writable()
     with work_lock.held(folder):
         pruned = prune(subject, plan, retraining, folder=folder, progress=progress)
         result = _store(session, model, pruned, job)
