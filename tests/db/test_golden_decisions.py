@@ -158,8 +158,6 @@ def shown(decided: dict[str, Any]) -> dict[str, Any]:
         found["layers"] = [[row["layer"], float(f"{row['theta']:.6g}")] for row in decided["layers"]][:3]
         found["settings"] = sorted(decided.get("settings", {}))
         found["threshold"] = decided.get("threshold")
-    if "would_write" in decided:
-        found["would_write"] = decided["would_write"]
     return json.loads(json.dumps(found))  # type: ignore[no-any-return]
 
 
