@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import torch
-from scipy.linalg import lapack
 from torch import Tensor
 
 from cnngraph.network.channels import Maps
@@ -54,6 +53,8 @@ class _Moments:
 
     def add(self, values: Tensor) -> None:
         """Take the values of (images, variables, places)."""
+        from scipy.linalg import lapack
+
         values = values.cpu()
         images, size, places = values.shape
         if not self._count:
@@ -70,6 +71,8 @@ class _Moments:
 
     def standardised(self) -> tuple[Floats, Flags]:
         """Correlations, and which variables are alive; rows and columns of the others are 0. The sums are used up."""
+        from scipy.linalg import lapack
+
         means = self._sums / self._count
         size = len(means)
         sums = self._sums.reshape(1, size)

@@ -120,7 +120,7 @@ def test_nothing_that_was_removed_survives(command: Run, database: Any, tmp_path
     removes = [{"layer": "conv1"}, {"layer": "layer2.1.conv1"}, {"layer": "layer3.1", "kind": "block"}]
     (tmp_path / "plan.json").write_text(json.dumps({"removes": removes}))
     for line in (
-        "train cnngraph:resnet20 --width 0.25 --data digits --images-per-class 8 --epochs 1 --out net",
+        "train cnngraph:resnet20 --width 0.25 --data digits --images-per-class 8 --epochs 1 --seed 3 --out net",
         "ingest net --data digits --images-per-class 8 --name fates --view channels",
         "prune fates --plan plan.json --no-retrain --as fates-here",
         "prune net --plan plan.json --no-retrain --to-bundle slim",

@@ -51,11 +51,11 @@ def bundle(command: Run, place: Path) -> Path:
 def test_what_a_bundle_cannot_be_made_of(command: Run, bundle: Path, place: Path) -> None:
     how = {"cwd": place, "env": NOWHERE}
     graph = command("prune", "vgg11", "--ratio", 0.3, "--score", "strength", "--to-bundle", "other", **how)
-    assert (graph.code, "The score strength needs a database" in graph.err) == (2, True)
+    assert (graph.code, "--score strength is decided by the graph" in graph.err) == (2, True)
     taken = command("prune", "vgg11", "--remove-layer", "features.8", "--to-bundle", "slim", **how)
     assert (taken.code, "slim exists" in taken.err) == (1, True)
     path = command("prune", place / "vgg11", "--remove-layer", "features.8", **how)
-    assert (path.code, "is a folder: add --to-bundle DIR" in path.err) == (2, True)
+    assert (path.code, "is a folder.\n  Add --to-bundle DIR" in path.err) == (2, True)
 
 
 def test_a_bundle_brings_its_lineage_once(command: Run, database: Any, bundle: Path, place: Path) -> None:

@@ -19,6 +19,7 @@ KEYS = {
     "Position": ["model", "number"],
     "Class": ["model", "index"],
     "Block": ["model", "name"],
+    "CouplingGroup": ["model", "index"],
     "Tensor": ["model", "name"],
     "MeasureRun": ["key"],
     "PruningRun": ["key"],

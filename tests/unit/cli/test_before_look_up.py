@@ -54,8 +54,8 @@ WRONG = [
     (["ingest", "x", "--name", "x", "--kernels"], "where the bundle is written"),
     (["prune", "x", "--run", "r", "--to-bundle", "b"], "--run and --to-bundle exclude each other"),
     (["prune", "x", "--remove-layer", "a", "--as", "y", "--to-bundle", "b"], "--as and --to-bundle exclude"),
-    (["prune", "x", "--method", "multilayer", "--remove", "1", "--to-bundle", "b"], "--remove and --to-bundle"),
-    (["prune", "x", "--target-macs", "0.6", "--to-bundle", "b"], "--target-macs and --to-bundle"),
+    (["prune", "x", "--method", "multilayer", "--remove", "1", "--to-bundle", "b"], "is decided by the graph"),
+    (["prune", "x", "--target-macs", "0.6", "--to-bundle", "b"], "is decided by the graph"),
     (["ingest", "x", "--name", "x", "--without-parent"], "--without-parent is for a bundle"),
 ]
 

