@@ -200,6 +200,7 @@ def test_what_a_rehearsal_finds_is_said_where_the_net_cannot_be_rebuilt(
         raise PlanError("features.8 cannot go: in eval mode the net then fails.", "Remove other layers.")
 
     monkeypatch.setattr("cnngraph.surgery.rehearsal.rehearse", refused)
+
     def failed(*_: object, **__: object) -> None:
         raise PlanError("Something in the net fails.")
 
