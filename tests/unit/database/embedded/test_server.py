@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,6 +166,8 @@ def test_a_hung_server_is_ended_and_replaced(settings: Settings, monkeypatch: py
     monkeypatch.setattr(process.end, "__defaults__", (0.3,))
     first = server.up(settings)
     os.kill(first.pid, signal.SIGSTOP)
+    while psutil.Process(first.pid).status() != psutil.STATUS_STOPPED:  # until then it may still answer
+        time.sleep(0.01)
     monkeypatch.setattr(answering.bolt, "__defaults__", (0.1,))
     second = server.up(settings)
     assert second.pid != first.pid
