@@ -95,13 +95,13 @@ def require_no_graph(choice: Choice) -> None:
     method, options = choice.method, choice.options
     if method is None or Need.GRAPH not in method.needs(options):
         return
-    named = f"{{method={method.name}}}"
+    culprit = f"{{method={method.name}}}"
     for one in method.fields:
         if Need.GRAPH not in method.needs(replace(options, **{one.name: one.default})):
-            named = f"{{{one.name}={getattr(options, one.name)}}}"
+            culprit = f"{{{one.name}={getattr(options, one.name)}}}"
     others = [other.name for other in METHODS.values() if Need.GRAPH not in other.needs(other.options())]
     raise OptionError(
-        f"{named} is decided by the graph, and there is no database here.",
+        f"{culprit} is decided by the graph, and there is no database here.",
         f"Ingest the model first. Without a database there are the methods {' and '.join(others)}.",
     )
 

@@ -102,10 +102,10 @@ def _conv(conv: nn.Conv2d, x: Outline) -> Known | None:
 
 def _batch_norm(norm: nn.BatchNorm2d, x: Outline) -> Outline | None:
     several = not norm.training or math.prod(x.shape) > x.shape[1]
-    held = [tensor for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var) if tensor is not None]
+    tensors = [tensor for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var) if tensor is not None]
     if len(x.shape) != 4 or x.shape[1] != norm.num_features or not several:
         return None
-    return x if all(tuple(tensor.shape) == (x.shape[1],) and _match(tensor, x) for tensor in held) else None
+    return x if all(tuple(tensor.shape) == (x.shape[1],) and _match(tensor, x) for tensor in tensors) else None
 
 
 def _linear(layer: nn.Linear, x: Outline) -> Known | None:

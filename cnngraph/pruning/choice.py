@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast
 
 from cnngraph.errors import OptionError, nearest
 from cnngraph.pruning.limits.limit import BOUNDS, COMPANIONS, GENERAL, LIMITS, TARGETS, TIMED, read_limits
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cnngraph.pruning.limits.cost_meter import Timing
     from cnngraph.pruning.limits.target import Target
 
-__all__ = ["BY_PERSON", "Choice", "choose", "init_of"]
+__all__ = ["BY_PERSON", "Choice", "choose"]
 
 # What a person names outright, instead of a method with limits; those of one tuple go together.
 BY_PERSON = (("remove_layers", "remove_blocks"), ("plan",), ("run",))
@@ -67,8 +67,8 @@ class Choice:
         """The limits that are to be reached."""
         from cnngraph.pruning.limits.target import Kind, Target
 
-        named = ((name, self.limits[name]) for name in TARGETS if name in self.limits)
-        return tuple(Target(cast("Kind", name.removeprefix("target_")), value) for name, value in named)
+        wanted = ((name, self.limits[name]) for name in TARGETS if name in self.limits)
+        return tuple(Target(cast("Kind", name.removeprefix("target_")), value) for name, value in wanted)
 
     @property
     def max_accuracy_drop(self) -> float | None:
@@ -168,13 +168,10 @@ def choose(
     return choice
 
 
-def init_of(name: str) -> Init:
+def _init_of(name: str) -> Init:
     """``name`` if joins can be initialised so, else OptionError."""
-    from cnngraph.plan import Init
-
     if name not in INITS:
         raise OptionError(f"There is no init {name!r}.", nearest(name, INITS))
-    assert get_args(Init) == INITS
     return cast("Init", name)
 
 
@@ -242,7 +239,7 @@ def _general(given: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
         raise OptionError(f"{{seed={seed}}} is no whole number from 0 to 2147483647.", "Use one such as {seed=1}.")
     return {
-        "init": init_of(given["init"]) if "init" in given else None,
+        "init": _init_of(given["init"]) if "init" in given else None,
         "seed": seed,
         "device": device,
     }

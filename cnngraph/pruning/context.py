@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import NotFoundError, PlanError, nearest
-from cnngraph.plan import Init
+from cnngraph.plan import Init, Plan
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
@@ -68,6 +68,10 @@ class Context:
         if self.open_database is None:
             raise PlanError("This is decided by the graph, and there is no database here.", "Ingest the model first.")
         return self.open_database
+
+    def empty_plan(self, method: str, **settings: Any) -> Plan:
+        """A plan of this net by ``method`` that removes nothing yet."""
+        return Plan(model=self.model, architecture=self.architecture, method=method, init=self.init, settings=settings)
 
     @cached_property
     def saved(self) -> Saved:

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
+from cnngraph.vocabulary import ENGINES
+
 if TYPE_CHECKING:
     from cnngraph.pruning.context import Context
     from cnngraph.pruning.path import PruningPath
 
-__all__ = ["Method", "Need", "OptionField", "option", "option_fields"]
+__all__ = ["Method", "Need", "OptionField", "engine_option", "option", "option_fields"]
 
 
 class Need(StrEnum):
@@ -39,6 +41,13 @@ def option(default: Any, help: str, *, words: tuple[str, ...] = (), least: int |
         words: all values that it may have, where these are words. least: the smallest number.
     """
     return field(default=default, metadata={"help": help, "words": words, "least": least})
+
+
+def engine_option() -> Any:
+    """The field of methods that may have to measure the graph: where that happens."""
+    return option(
+        "auto", "Where it is measured: auto; database (Cypher, GDS); local, on the graph read back.", words=ENGINES
+    )
 
 
 @dataclass(frozen=True)

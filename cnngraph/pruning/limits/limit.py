@@ -16,7 +16,18 @@ from typing import Any, Literal
 from cnngraph.errors import NotFoundError, OptionError, nearest
 from cnngraph.vocabulary import LATENCY_DEVICES, PERCENTILES, RUNTIMES
 
-__all__ = ["BOUNDS", "COMPANIONS", "GENERAL", "LIMITS", "TARGETS", "TIMED", "Companion", "Limit", "read_limits"]
+__all__ = [
+    "BOUNDS",
+    "COMPANIONS",
+    "GENERAL",
+    "LIMITS",
+    "SEARCHED",
+    "TARGETS",
+    "TIMED",
+    "Companion",
+    "Limit",
+    "read_limits",
+]
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,8 @@ LIMITS: dict[str, Limit] = {
 }
 BOUNDS = tuple(name for name, limit in LIMITS.items() if limit.role == "bound")
 TARGETS = tuple(name for name, limit in LIMITS.items() if limit.role == "target")
+# What is found by a search along the path; every method whose path can be searched takes all of them.
+SEARCHED = ("max_accuracy_drop", *TARGETS)
 TIMED = ("target_speedup", "target_latency_ms")
 
 
@@ -150,7 +163,7 @@ COMPANIONS: dict[str, Companion] = {
         ),
         Companion(
             "minutes",
-            ("max_accuracy_drop", *TARGETS),
+            SEARCHED,
             float,
             "A search begins no trial that would end later than this, and takes the best found so far.",
         ),

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.pruning.method import Method, Need, option
-from cnngraph.vocabulary import ENGINES, FILTER_SCORES, GRAPH_SCORES, SCOPES
+from cnngraph.pruning.limits.limit import SEARCHED
+from cnngraph.pruning.method import Method, Need, engine_option, option
+from cnngraph.vocabulary import FILTER_SCORES, GRAPH_SCORES, SCOPES
 
 if TYPE_CHECKING:
     from cnngraph.plan import Plan
@@ -32,9 +33,7 @@ class Options:
         1, "Layers that lose filters keep a multiple of this many; for a target of time the default is 8.", least=1
     )
     at_least: int = option(1, "Every layer keeps at least this many filters.", least=1)
-    engine: str = option(
-        "auto", "Where it is measured: auto; database (Cypher, GDS); local, on the graph read back.", words=ENGINES
-    )
+    engine: str = engine_option()
 
 
 def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> PruningPath:
@@ -44,7 +43,6 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
         ModelError: there is no saved net. PlanError: the score comes from the graph, and there is none; or the graph
             has no feature maps, so that nothing could be said in it of what goes.
     """
-    from cnngraph.plan import Plan
     from cnngraph.pruning.filters import plan_filters
     from cnngraph.pruning.path import RatioPath
 
@@ -67,8 +65,7 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
         )
         return made.model_copy(update={"notes": (*coupling.notes, *made.notes), "init": context.init})
 
-    base = Plan(model=context.model, architecture=context.architecture, method="filters", init=context.init)
-    return RatioPath(base, plan_at, most=bounds.get("ratio"))
+    return RatioPath(context.empty_plan("filters"), plan_at, most=bounds.get("ratio"))
 
 
 def _scores(context: Context, options: Options) -> tuple[str | None, FilterScores]:
@@ -106,15 +103,7 @@ METHOD = Method(
     removes="filters",
     summary="a share of the filters, implied by --ratio",
     options=Options,
-    limits=(
-        "ratio",
-        "max_accuracy_drop",
-        "target_speedup",
-        "target_latency_ms",
-        "target_macs",
-        "target_parameters",
-        "target_mb",
-    ),
+    limits=("ratio", *SEARCHED),
     needs=_needs,
     path=find_path,
     implied=True,

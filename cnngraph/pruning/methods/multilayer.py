@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.errors import OptionError
-from cnngraph.pruning.method import Method, Need, option
-from cnngraph.vocabulary import AGGREGATES, ENGINES, MEASURES, NULL_MEASURES, REFERENCES
+from cnngraph.pruning.limits.limit import SEARCHED
+from cnngraph.pruning.method import Method, Need, engine_option, option
+from cnngraph.vocabulary import AGGREGATES, MEASURES, NULL_MEASURES, REFERENCES
 
 if TYPE_CHECKING:
     from cnngraph.plan import Plan, Removal
@@ -36,9 +37,7 @@ class Options:
     )
     aggregate: str = option("mean", "Over classes: mean, sum or median.", words=AGGREGATES)
     reference: str = option("median", "Of all scores: median, mean, median-positive.", words=REFERENCES)
-    engine: str = option(
-        "auto", "Where it is measured: auto; database (Cypher, GDS); local, on the graph read back.", words=ENGINES
-    )
+    engine: str = engine_option()
 
 
 def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> PruningPath:
@@ -97,16 +96,7 @@ METHOD = Method(
     removes="layers",
     summary="layers whose every node is weak",
     options=Options,
-    limits=(
-        "threshold",
-        "remove",
-        "max_accuracy_drop",
-        "target_speedup",
-        "target_latency_ms",
-        "target_macs",
-        "target_parameters",
-        "target_mb",
-    ),
+    limits=("threshold", "remove", *SEARCHED),
     needs=_needs,
     path=find_path,
     implied=True,

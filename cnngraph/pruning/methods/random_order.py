@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.errors import OptionError, PlanError
+from cnngraph.pruning.limits.limit import SEARCHED
 from cnngraph.pruning.method import Method, Need, option
 from cnngraph.vocabulary import UNITS
 
@@ -42,7 +43,6 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
 
 
 def _filter_path(context: Context, bounds: Mapping[str, Any]) -> PruningPath:
-    from cnngraph.plan import Plan
     from cnngraph.pruning.filters import plan_filters
     from cnngraph.pruning.path import RatioPath
     from cnngraph.surgery.channels.filter_scores import seeded_order
@@ -65,21 +65,13 @@ def _filter_path(context: Context, bounds: Mapping[str, Any]) -> PruningPath:
         settings = made.settings | {"of": "filters", "seed": context.seed}
         return made.model_copy(update=named | {"settings": settings})
 
-    base = Plan(model=context.model, architecture=context.architecture, method="random", init=context.init)
-    return RatioPath(base, plan_at, most=bounds.get("ratio"))
+    return RatioPath(context.empty_plan("random"), plan_at, most=bounds.get("ratio"))
 
 
 def _layer_path(context: Context, unit: str, bounds: Mapping[str, Any]) -> PruningPath:
-    from cnngraph.plan import Plan
     from cnngraph.pruning.path import LayerPath
 
-    base = Plan(
-        model=context.model,
-        architecture=context.architecture,
-        method="random",
-        init=context.init,
-        settings={"of": unit, "seed": context.seed},
-    )
+    base = context.empty_plan("random", of=unit, seed=context.seed)
     able = _removable(context, unit)
     random.Random(context.seed).shuffle(able)
     order = tuple(_explained(_together(context, able), context.seed))
@@ -137,16 +129,7 @@ METHOD = Method(
     removes="layers",
     summary="layers, blocks or filters in a random order, to compare with",
     options=Options,
-    limits=(
-        "remove",
-        "ratio",
-        "max_accuracy_drop",
-        "target_speedup",
-        "target_latency_ms",
-        "target_macs",
-        "target_parameters",
-        "target_mb",
-    ),
+    limits=("remove", "ratio", *SEARCHED),
     needs=lambda _: frozenset({Need.WEIGHTS}),
     path=find_path,
 )
