@@ -166,6 +166,7 @@ def figures(model: nn.Module, subject: Subject, device: str, progress: Progress,
         what: the net, in words.
     """
     from cnngraph.network.graph import follow
+    from cnngraph.surgery.cost import count_parameters
     from cnngraph.training.chance import near_chance
     from cnngraph.training.evaluate import evaluate
 
@@ -184,7 +185,7 @@ def figures(model: nn.Module, subject: Subject, device: str, progress: Progress,
         "images_from": subject.images_from("test", found.images).as_json(),
         "epoch_seconds": None,
         "latency_ms": None,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": count_parameters(model),
         "macs": sum(layer.macs for layer in graph.layers),
     }
 

@@ -16,7 +16,7 @@ from cnngraph.surgery.check import resolve
 from cnngraph.surgery.layers.anatomy import Body
 from cnngraph.surgery.layers.incision import Filling, Incision
 
-__all__ = ["Cost", "Costs"]
+__all__ = ["Cost", "Costs", "count_parameters"]
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,10 @@ class Costs:
             kernel = math.prod(layer.weight.shape[2:])
             total += resize.inputs * resize.outputs * kernel
             total += resize.outputs if getattr(layer, "bias", None) is not None else 0
-            total -= _numel(layer)
+            total -= count_parameters(layer)
             if resize.norm is not None:
                 norm = module.get_submodule(resize.norm)
-                total += sum(p.numel() // len(p) * resize.outputs for p in norm.parameters()) - _numel(norm)
+                total += sum(p.numel() // len(p) * resize.outputs for p in norm.parameters()) - count_parameters(norm)
         for path, renorm in incision.renormed.items():
             norm = module.get_submodule(path)
             total += sum(renorm.channels - len(parameter) for parameter in norm.parameters())
@@ -106,7 +106,8 @@ class Costs:
         return total
 
 
-def _numel(module: nn.Module) -> int:
+def count_parameters(module: nn.Module) -> int:
+    """All numbers of ``module`` that training may change."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 

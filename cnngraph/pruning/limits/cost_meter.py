@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cnngraph.training.latency import Latency
     from cnngraph.training.latency_table import LatencyTable
 
-__all__ = ["Comparison", "CostMeter", "Speeds", "Timing", "count_parameters", "megabytes"]
+__all__ = ["Comparison", "CostMeter", "Speeds", "Timing", "megabytes"]
 
 _SECONDS = 2.0  # of measuring two nets in turns: long enough that a busy moment of the machine is a small part of it
 _LEAST, _MOST = 7, 301  # passes of each, whatever they take
@@ -117,6 +117,8 @@ class Comparison:
 
     def costs_of(self, slim: nn.Module) -> tuple[int, int]:
         """Parameters and multiply-accumulates of a net of this input shape."""
+        from cnngraph.surgery.cost import count_parameters
+
         return count_parameters(slim), self._macs_of(slim)
 
     def _macs_of(self, slim: nn.Module) -> int:
@@ -263,6 +265,8 @@ class CostMeter(Comparison):
         return self._wholes[kind]
 
     def _count(self, model: nn.Module, kind: Kind) -> float:
+        from cnngraph.surgery.cost import count_parameters
+
         if kind == "macs":
             return self._macs_of(model)
         return count_parameters(model) if kind == "parameters" else megabytes(model)
@@ -279,11 +283,6 @@ class CostMeter(Comparison):
             part = layer.macs / before[layer.layer] if before.get(layer.layer) else 1.0
             left += part * self.table.layers.get(layer.layer, 0.0)
         return left / self.table.sum_ms
-
-
-def count_parameters(model: nn.Module) -> int:
-    """All trainable numbers of ``model``."""
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def megabytes(model: nn.Module) -> float:
