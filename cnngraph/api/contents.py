@@ -134,8 +134,8 @@ class Contents(Opened):
             raise UsageError(
                 f"view, class_, layers and relationships choose a part of the graph; {format} is the net.", "Leave out."
             )
-        from cnngraph.jobs.stored import stored
         from cnngraph.shipping.export import export as ship
+        from cnngraph.sources.stored import stored
 
         return ship(stored(self.database, name).folder, out, format=format, progress=progress)
 

@@ -71,8 +71,8 @@ class Decisions(Opened):
             NotFoundError: the model, a layer or a block is not there. PlanError: no such plan can be made.
         """
         from cnngraph.jobs.plan import plan_stored
-        from cnngraph.jobs.stored import other_data
         from cnngraph.pruning.choice import choose
+        from cnngraph.sources.stored import other_data
 
         chosen = choose({**choice, "data": data, "data_root": data_root}, ways=("remove_layers", "remove_blocks"))
         other = other_data(data, Path(data_root) if data_root is not None else None)
@@ -98,8 +98,8 @@ class Decisions(Opened):
             ModelError: the model has no saved net.
         """
         from cnngraph.jobs.latency import tabulate
-        from cnngraph.jobs.stored import stored
         from cnngraph.pruning.limits.cost_meter import Timing
+        from cnngraph.sources.stored import stored
 
         folder = stored(self.database, name).folder
         return tabulate(folder, Timing(latency_on, runtime, batch), progress or Quiet(), Path(out) if out else None)

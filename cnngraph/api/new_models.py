@@ -62,8 +62,8 @@ class NewModels(Opened):
             ConflictError: ``as_name`` or ``out`` exists.
         """
         from cnngraph.jobs.prune_job import PruneJob, TrainingChoice, prune_to_graph
-        from cnngraph.jobs.stored import other_data
         from cnngraph.pruning.choice import choose
+        from cnngraph.sources.stored import other_data
         from cnngraph.training.own_trainer import find_trainer
 
         said = {**choice, "plan": plan, "run": run, "data": data, "data_root": data_root}
@@ -115,8 +115,8 @@ class NewModels(Opened):
             ConflictError: ``as_name`` is another model.
         """
         from cnngraph.jobs.adopt import adopt
-        from cnngraph.jobs.stored import other_data
         from cnngraph.settings import check_name
+        from cnngraph.sources.stored import other_data
 
         if as_name is not None:
             check_name(as_name)
@@ -160,7 +160,7 @@ class NewModels(Opened):
             NotFoundError: there is no such model. PlanError: it was not pruned. ModelError: its saved net is not here.
         """
         from cnngraph.jobs.proof import prove
-        from cnngraph.jobs.stored import other_data
+        from cnngraph.sources.stored import other_data
 
         other = other_data(data, Path(data_root) if data_root is not None else None)
         return prove(self.database, name, data=other, seed=seed, progress=progress or Quiet())

@@ -38,8 +38,8 @@ def adopt(
     Example: cnngraph adopt demo-pruned --weights tuned.safetensors
     """
     from cnngraph.jobs.adopt import adopt as run
-    from cnngraph.jobs.stored import other_data
     from cnngraph.settings import check_name
+    from cnngraph.sources.stored import other_data
 
     if as_ is not None:
         check_name(as_)

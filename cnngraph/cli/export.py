@@ -145,8 +145,8 @@ def _weights_in_words(report: dict[str, Any]) -> Iterator[str]:
 
 def _export_net(name: str, out: Path, form: str, *, dry_run: bool, json: bool) -> None:
     from cnngraph.jobs.shipping import saved_path
-    from cnngraph.jobs.stored import stored
     from cnngraph.shipping.export import export as write
+    from cnngraph.sources.stored import stored
 
     path = saved_path(name)
     if path is None:

@@ -25,7 +25,7 @@ from cnngraph.console import emit_json, number, progress, say
 
 if TYPE_CHECKING:
     from cnngraph.api import Graph
-    from cnngraph.jobs.ingest import Prepared
+    from cnngraph.jobs.ingest import TracedModel
 
 __all__ = ["register"]
 
@@ -119,6 +119,7 @@ def ingest(
     from cnngraph.jobs import ingest as jobs
     from cnngraph.jobs.pruned_bundle import is_pruned_bundle
     from cnngraph.settings import check_name
+    from cnngraph.sources.trace_options import TraceOptions
     from cnngraph.storage import storage_of
 
     pruned = data is None and is_pruned_bundle(model)
@@ -143,7 +144,7 @@ def ingest(
                     model, seed=seed, new_head=new_head, mean=_floats(mean, "--mean"), std=_floats(std, "--std")
                 ),
                 images.choose(data, seed=seed),
-                jobs.Mapping(
+                TraceOptions(
                     source=source,
                     patch=patch,
                     view=view,
@@ -201,7 +202,7 @@ def _all_connections(connections: str, view: str, data: str | None) -> str:
 
 
 def _store_pruned(
-    graph: Graph, prepared: Prepared, folder: Path, name: str | None, without_parent: bool, **how: Any
+    graph: Graph, prepared: TracedModel, folder: Path, name: str | None, without_parent: bool, **how: Any
 ) -> dict[str, Any]:
     from cnngraph.jobs import pruned_bundle
 

@@ -78,7 +78,7 @@ def latency(
         if path is not None:
             result = tabulate(path, timing, bars, out)
         else:
-            from cnngraph.jobs.stored import stored
+            from cnngraph.sources.stored import stored
 
             connection.key(name)  # what is no name is said before any server is started
             with connection.graph() as graph:

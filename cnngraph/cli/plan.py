@@ -45,9 +45,9 @@ def plan(
     Example: cnngraph plan demo --target-macs 0.7 --target-parameters 0.5 --max-accuracy-drop 2
     """
     from cnngraph.jobs.plan import plan_stored
-    from cnngraph.jobs.stored import other_data
     from cnngraph.plan import write_plan
     from cnngraph.pruning.choice import choose
+    from cnngraph.sources.stored import other_data
 
     said = vars(choice) | {"keep": choice.keep or None, "seed": seed, "device": device}
     chosen = choose(said | {"data": data, "data_root": data_root})

@@ -107,8 +107,8 @@ def prune(
     """
     from cnngraph.jobs.prune_job import PruneJob, prune_to_bundle, prune_to_graph
     from cnngraph.jobs.session import Session
-    from cnngraph.jobs.stored import other_data
     from cnngraph.pruning.choice import choose
+    from cnngraph.sources.stored import other_data
 
     said = vars(choice) | by_hand.said | {"keep": choice.keep or None, "seed": seed, "device": device}
     chosen = choose(

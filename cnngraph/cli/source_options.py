@@ -12,8 +12,8 @@ import typer
 from cnngraph.cli.options import DataRoot, ImagesPerClass, Size, known
 
 if TYPE_CHECKING:
-    from cnngraph.jobs.data_choice import DataChoice
-    from cnngraph.jobs.subject import ModelChoice
+    from cnngraph.sources.data_choice import DataChoice
+    from cnngraph.sources.loaded import ModelChoice
 
 __all__ = ["DataOptions", "Model", "ModelOptions", "NewHead", "RequiredData", "WeightsKey", "judged"]
 
@@ -75,7 +75,7 @@ class ModelOptions:
 
     def choose(self, name: str, *, seed: int, **more: Any) -> ModelChoice:
         """The net ``name`` with these options; ``more`` are other fields of the choice."""
-        from cnngraph.jobs.subject import ModelChoice
+        from cnngraph.sources.loaded import ModelChoice
 
         if self.weights_key is not None and self.weights in (None, "pretrained"):
             raise typer.BadParameter("--weights-key belongs to --weights FILE")
@@ -115,7 +115,7 @@ class DataOptions:
         """
         from cnngraph.errors import NotFoundError
         from cnngraph.files import file_sha256
-        from cnngraph.jobs.data_choice import DataChoice
+        from cnngraph.sources.data_choice import DataChoice
 
         file = self.split_file
         if file is not None and not file.is_file():

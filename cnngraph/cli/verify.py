@@ -38,7 +38,7 @@ def verify(
     from cnngraph.errors import VerificationError
     from cnngraph.jobs.proof import prove_saved
     from cnngraph.jobs.shipping import saved_path
-    from cnngraph.jobs.stored import other_data
+    from cnngraph.sources.stored import other_data
 
     path, other = saved_path(name), other_data(data, data_root)
     with progress() as bars:

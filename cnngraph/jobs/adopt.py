@@ -15,9 +15,9 @@ from cnngraph.jobs import ingest as ingesting
 from cnngraph.jobs.naming import Place, place
 from cnngraph.jobs.prune import FIGURES, figures
 from cnngraph.jobs.record import judged_on
-from cnngraph.jobs.stored import OtherData, Stored, stored
-from cnngraph.jobs.subject import ModelChoice, Subject, open_subject
 from cnngraph.settings import Settings
+from cnngraph.sources.loaded import LoadedModel, ModelChoice, open_model
+from cnngraph.sources.stored import OtherData, StoredModel, stored
 
 if TYPE_CHECKING:
     import torch
@@ -67,7 +67,7 @@ def adopt(
     parent = stored(db, name)
     progress.start("Opening the model and the data")
     found = _found(weights, weights_key)
-    old = open_subject(ModelChoice(name=str(parent.folder)), parent.data(data), progress, parts=())
+    old = open_model(ModelChoice(name=str(parent.folder)), parent.data(data), progress, parts=())
     new = _tuned(old, found, weights, weights_key)
     if new.sha256 == old.sha256:
         raise ModelError(f"{weights} holds the weights that {parent.key} has.", "Give those that were trained.")
@@ -102,7 +102,7 @@ def _found(source: Path, key: str | None) -> _Weights:
     return _Weights(saved.model.state_dict(), source.name, saved.sha256, dict(saved.training), saved.split)
 
 
-def _tuned(old: Subject, found: _Weights, source: Path, key: str | None) -> Subject:
+def _tuned(old: LoadedModel, found: _Weights, source: Path, key: str | None) -> LoadedModel:
     """``old`` with the weights that were found; the net that came in stays as it is."""
     from cnngraph.models.weights import fit_weights, load_weights
 
@@ -117,7 +117,7 @@ def _tuned(old: Subject, found: _Weights, source: Path, key: str | None) -> Subj
     return replace(old, model=model, training=training, trained=True, folder=None, split=split)
 
 
-def _judged(old: Subject, new: Subject, device: str, progress: Progress) -> dict[str, Any]:
+def _judged(old: LoadedModel, new: LoadedModel, device: str, progress: Progress) -> dict[str, Any]:
     """The figures of both; one structure has one latency."""
     from cnngraph.training.latency import latency_ms
 
@@ -133,8 +133,8 @@ def _judged(old: Subject, new: Subject, device: str, progress: Progress) -> dict
 def _store(
     db: Database,
     settings: Settings,
-    parent: Stored,
-    new: Subject,
+    parent: StoredModel,
+    new: LoadedModel,
     found: _Weights,
     chosen: Place,
     result: Mapping[str, Any],
@@ -148,7 +148,7 @@ def _store(
 
     mapped = ingesting.map_subject(new, parent.mapping, progress)
     with tempfile.TemporaryDirectory(prefix="cnngraph-") as made:
-        prepared = ingesting.Prepared(mapped, Path(made) / "model", new.sha256)
+        prepared = ingesting.TracedModel(mapped, Path(made) / "model", new.sha256)
         ingesting.save_subject(new, prepared.model)
         ingesting.store(db, settings, prepared, chosen.name, yes=True, progress=progress)
     common = {"split": "test", "seed": new.choice.seed, "device": str(pick_device(device)), "child": chosen.key}
@@ -160,7 +160,7 @@ def _store(
     return str(stored(db, chosen.key).folder)
 
 
-def _stored_before(db: Database, parent: Stored, chosen: Place, sha256: str) -> dict[str, Any] | None:
+def _stored_before(db: Database, parent: StoredModel, chosen: Place, sha256: str) -> dict[str, Any] | None:
     """The result as it was when the same weights were adopted under this name, or ``None`` where they were not."""
     from cnngraph.database import adoption, lineage
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress, warn
-from cnngraph.jobs.subject import Subject
 from cnngraph.plan import Plan
+from cnngraph.sources.loaded import LoadedModel
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,7 +17,7 @@ __all__ = ["compare_with_old", "in_words", "tell_agreement"]
 _NAMED = 5  # joins, the worst first
 
 
-def compare_with_old(subject: Subject, slim: nn.Module, device: str, progress: Progress) -> dict[str, Any] | None:
+def compare_with_old(subject: LoadedModel, slim: nn.Module, device: str, progress: Progress) -> dict[str, Any] | None:
     """The ``agreement`` of a prune's JSON: the logits of both nets on validation images; ``None`` without any.
 
     Raises:

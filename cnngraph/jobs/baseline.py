@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.console import Progress, Quiet, warn
 from cnngraph.datasets.images_from import ImagesFrom
 from cnngraph.errors import ConflictError
-from cnngraph.jobs.data_choice import DataChoice
-from cnngraph.jobs.subject import ModelChoice, open_subject
+from cnngraph.sources.data_choice import DataChoice
+from cnngraph.sources.loaded import ModelChoice, open_model
 
 if TYPE_CHECKING:
     from torch import nn
@@ -102,7 +102,7 @@ def train(
     if out.exists():
         raise ConflictError(f"{out} exists.", "Choose another --out, or remove it: a saved model is never overwritten.")
     progress.start("Opening the model and the data")
-    subject = open_subject(model, data, progress)
+    subject = open_model(model, data, progress)
     checkpoint = out.with_name(f".{out.name}.checkpoint")
     done = train_net(
         subject.model, subject.data, recipe, trainer, device=device, checkpoint=checkpoint, progress=progress
@@ -131,7 +131,7 @@ def evaluate(
     """Accuracy, macro precision and recall on the test images, and per class."""
     progress = progress or Quiet()
     progress.start("Opening the model and the data")
-    subject = open_subject(model, data, progress, parts=("test",))
+    subject = open_model(model, data, progress, parts=("test",))
     from cnngraph.training.evaluate import evaluate as score
 
     progress.start("Evaluating on the test images")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.errors import CnngraphError
-from cnngraph.jobs.stored import Stored, stored
+from cnngraph.sources.stored import StoredModel, stored
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
@@ -53,7 +53,7 @@ def blocks_of(db: Database, name: str) -> dict[str, Any]:
     return {"model": model.key, "blocks": blocks}
 
 
-def _followed(model: Stored) -> LayerGraph:
+def _followed(model: StoredModel) -> LayerGraph:
     """The layer graph of the saved model."""
     folder = model.folder  # whether it has one is known without torch
     from cnngraph.network.graph import follow

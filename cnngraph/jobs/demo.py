@@ -18,15 +18,16 @@ from cnngraph.console import Progress
 from cnngraph.errors import CnngraphError
 from cnngraph.files import write_text
 from cnngraph.jobs import baseline, execute, ingest
-from cnngraph.jobs.data_choice import DataChoice
 from cnngraph.jobs.plan import plan_stored
 from cnngraph.jobs.prune_job import PruneJob
 from cnngraph.jobs.session import Session
-from cnngraph.jobs.stored import OtherData
-from cnngraph.jobs.subject import ModelChoice
 from cnngraph.plan import Plan, read_plan, write_plan
 from cnngraph.pruning.choice import choose
 from cnngraph.settings import Settings
+from cnngraph.sources.data_choice import DataChoice
+from cnngraph.sources.loaded import ModelChoice
+from cnngraph.sources.stored import OtherData
+from cnngraph.sources.trace_options import TraceOptions
 from cnngraph.validation import read_stage
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Demo:
         with self._step(
             "Map the net and write it into the graph", f"cnngraph ingest {saved} --data digits --name {NAME}"
         ):
-            prepared = ingest.prepare(ModelChoice(name=str(saved)), DATA, ingest.Mapping(), self.progress)
+            prepared = ingest.prepare(ModelChoice(name=str(saved)), DATA, TraceOptions(), self.progress)
             counts = ingest.store(db, self.settings, prepared, NAME, progress=self.progress)
             sizes = ("positions", "arcs", "feature_maps", "connections")
             self.say("  " + ", ".join(f"{counts[what]:,} {what.replace('_', ' ')}" for what in sizes) + ".")

@@ -13,8 +13,8 @@ from cnngraph.console import Progress, warn
 from cnngraph.errors import PlanError
 from cnngraph.jobs.baseline import training_recipe
 from cnngraph.jobs.session import Session
-from cnngraph.jobs.subject import Subject
 from cnngraph.plan import Plan
+from cnngraph.sources.loaded import LoadedModel
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,7 +31,7 @@ _OVERHEAD_SECONDS = 5.0  # of a step, beside its epoch: cut, refit, two evaluati
 
 
 def within_accuracy_drop(
-    subject: Subject,
+    subject: LoadedModel,
     path: PruningPath,
     choice: Choice,
     session: Session,
@@ -87,7 +87,9 @@ def within_accuracy_drop(
     )
 
 
-def drop_found(subject: Subject, slim: nn.Module, plan: Plan, device: str, progress: Progress) -> dict[str, Any] | None:
+def drop_found(
+    subject: LoadedModel, slim: nn.Module, plan: Plan, device: str, progress: Progress
+) -> dict[str, Any] | None:
     """Whether the new net keeps what the search for ``plan`` was allowed, by the same measure: validation accuracy.
 
     Returns:
@@ -116,7 +118,13 @@ def drop_found(subject: Subject, slim: nn.Module, plan: Plan, device: str, progr
 
 
 def _accuracy_after(
-    subject: Subject, plans: tuple[Plan, ...], recipe: dict[str, Any], device: str, progress: Progress, *, tuned: bool
+    subject: LoadedModel,
+    plans: tuple[Plan, ...],
+    recipe: dict[str, Any],
+    device: str,
+    progress: Progress,
+    *,
+    tuned: bool,
 ) -> float | None:
     """Validation accuracy after the plans, fine-tuned after each; ``None`` where such a net cannot be built.
 

@@ -15,10 +15,11 @@ from cnngraph.jobs.naming import place
 from cnngraph.jobs.prune import Pruned, prune, work_folder
 from cnngraph.jobs.record import record
 from cnngraph.jobs.session import Session
-from cnngraph.jobs.stored import Stored, stored
-from cnngraph.jobs.subject import ModelChoice, Subject, open_subject
 from cnngraph.plan import Plan
 from cnngraph.settings import split_key
+from cnngraph.sources.loaded import LoadedModel, ModelChoice, open_model
+from cnngraph.sources.stored import StoredModel, stored
+from cnngraph.sources.trace_options import TraceOptions
 
 if TYPE_CHECKING:
     from cnngraph.jobs.prune_job import PruneJob
@@ -46,7 +47,7 @@ def carry_out(session: Session, job: PruneJob, plan: Plan) -> dict[str, Any]:
             "--at-least.",
         )
     removal_rows(db, plan)  # what the graph could not say afterwards is refused before hours of training
-    subject = open_subject(ModelChoice(name=str(model.folder)), model.data(job.data), progress, required="sound")
+    subject = open_model(ModelChoice(name=str(model.folder)), model.data(job.data), progress, required="sound")
     retraining = training.retraining(subject, device=job.choice.device, seed=job.choice.seed)
     folder = work_folder(session.work, subject, plan, retraining)
     require_free(session, job.as_name, job.out, work=folder.name)
@@ -92,7 +93,7 @@ def require_free(session: Session, as_name: str | None, out: Path | None, *, wor
         )
 
 
-def _store(session: Session, parent: Stored, pruned: Pruned, job: PruneJob) -> dict[str, Any]:
+def _store(session: Session, parent: StoredModel, pruned: Pruned, job: PruneJob) -> dict[str, Any]:
     """The new model, its run, its lineage and the evaluations; each is written once, however often this is repeated.
 
     Raises:
@@ -105,7 +106,7 @@ def _store(session: Session, parent: Stored, pruned: Pruned, job: PruneJob) -> d
     slim = pruned.subject
     mapped = ingesting.map_subject(slim, parent.mapping, progress)
     sha256 = slim.sha256
-    prepared = ingesting.Prepared(mapped, pruned.folder / "new", sha256)
+    prepared = ingesting.TracedModel(mapped, pruned.folder / "new", sha256)
     if not prepared.model.exists():
         ingesting.save_subject(slim, prepared.model)
     data = slim.choice.model_dump(mode="json")
@@ -118,7 +119,7 @@ def _store(session: Session, parent: Stored, pruned: Pruned, job: PruneJob) -> d
     return names | pruned.result | {"artifact": str(stored(db, new_key).folder), "joins": pruned.joins}
 
 
-def preview(subject: Subject, plan: Plan, mapping: ingesting.Mapping, new_name: str) -> dict[str, Any]:
+def preview(subject: LoadedModel, plan: Plan, mapping: TraceOptions, new_name: str) -> dict[str, Any]:
     """What a prune would write, counted on the net that it would make; nothing is trained.
 
     Args:

@@ -5,26 +5,25 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.datasets.images_from import ImagesFrom
 from cnngraph.errors import ModelError, NotFoundError, UsageError
-from cnngraph.jobs.class_choice import choose_classes
-from cnngraph.jobs.data_choice import DataChoice
-from cnngraph.jobs.subject import ModelChoice, Subject, open_subject
 from cnngraph.network.tables import Network
 from cnngraph.settings import Settings, split_key
-from cnngraph.validation import parse_stored
+from cnngraph.sources.class_choice import choose_classes
+from cnngraph.sources.data_choice import DataChoice
+from cnngraph.sources.loaded import LoadedModel, ModelChoice, open_model
+from cnngraph.sources.trace_options import TraceOptions
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
 
 __all__ = [
-    "Mapping",
-    "Prepared",
+    "TracedModel",
     "expected_size",
     "from_bundle",
     "map_subject",
@@ -35,38 +34,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Mapping:
-    """How a net is mapped; the fields are the options of :func:`cnngraph.network.trace.trace`.
-
-    ``only_classes`` is what was typed until :func:`prepare` knows the classes, then their names.
-    """
-
-    source: str = "activation"
-    patch: str = "mean"
-    view: str = "both"
-    connections: str = "auto"
-    correlations: bool = True
-    kernels: bool = False
-    only_classes: tuple[str, ...] | None = None
-    seed: int = 0
-    device: str = "auto"
-
-    @classmethod
-    def of(cls, inputs: dict[str, Any], what: str) -> Mapping:
-        """How a net was mapped whose Network has these ``details.inputs``, so that another's numbers compare.
-
-        Args:
-            what: it is the mapping of, for the message.
-
-        Raises:
-            ModelError: a value is not of its type.
-        """
-        names = {field.name for field in fields(cls)}
-        return parse_stored(cls, {name: value for name, value in inputs.items() if name in names}, what)
-
-
-@dataclass(frozen=True)
-class Prepared:
+class TracedModel:
     """A mapped net with the saved model that belongs to it (a folder), not yet in a database.
 
     The folder of one that :func:`prepare` made lives as long as it does. ``images_from``: the images that it was mapped
@@ -80,17 +48,17 @@ class Prepared:
 
 
 def prepare(
-    model: ModelChoice, data: DataChoice, mapping: Mapping, progress: Progress | None = None, *, yes: bool = False
-) -> Prepared:
+    model: ModelChoice, data: DataChoice, mapping: TraceOptions, progress: Progress | None = None, *, yes: bool = False
+) -> TracedModel:
     """Open model and data, map the net over the training images.
 
     Raises:
-        NotFoundError, ModelError, DataError: see :func:`open_subject`. TraceError: the net cannot be followed.
+        NotFoundError, ModelError, DataError: see :func:`open_model`. TraceError: the net cannot be followed.
         UsageError: with its kernels the net would take more than 2 GB in the database, without ``yes``.
     """
     progress = progress or Quiet()
     progress.start("Opening the model and the data")
-    subject = open_subject(model, data, progress, required="none")  # a map of the net reads no logits
+    subject = open_model(model, data, progress, required="none")  # a map of the net reads no logits
     if not subject.trained:
         progress.note(
             f"{model.name} is untrained: its weights are new, from seed {model.seed}. "
@@ -102,13 +70,13 @@ def prepare(
         _require_small(subject, mapping)
     network = map_subject(subject, mapping, progress)
     folder = Path(tempfile.mkdtemp(prefix="cnngraph-"))
-    prepared = Prepared(network, folder / "model", subject.sha256, subject.images_from("train"))
+    prepared = TracedModel(network, folder / "model", subject.sha256, subject.images_from("train"))
     weakref.finalize(prepared, shutil.rmtree, folder, ignore_errors=True)  # at the end of the program at the latest
     save_subject(subject, prepared.model)
     return prepared
 
 
-def _require_small(subject: Subject, mapping: Mapping) -> None:
+def _require_small(subject: LoadedModel, mapping: TraceOptions) -> None:
     """Say the size of a net with all its weights before the images are looked at."""
     from cnngraph.network.sizes import LARGE_GB
 
@@ -121,7 +89,7 @@ def _require_small(subject: Subject, mapping: Mapping) -> None:
         )
 
 
-def expected_size(subject: Subject, mapping: Mapping) -> dict[str, Any]:
+def expected_size(subject: LoadedModel, mapping: TraceOptions) -> dict[str, Any]:
     """What the net will take in the database when it is mapped so: see :func:`cnngraph.network.sizes.estimate`."""
     from cnngraph.network.graph import follow
     from cnngraph.network.sizes import estimate
@@ -134,7 +102,7 @@ def expected_size(subject: Subject, mapping: Mapping) -> dict[str, Any]:
     )
 
 
-def map_subject(subject: Subject, mapping: Mapping, progress: Progress) -> Network:
+def map_subject(subject: LoadedModel, mapping: TraceOptions, progress: Progress) -> Network:
     """One pass over the training images; the Network's details say everything that decided its values."""
     from cnngraph.datasets.registry import loader
     from cnngraph.jobs.coupling_groups import with_coupling_groups
@@ -155,7 +123,7 @@ def map_subject(subject: Subject, mapping: Mapping, progress: Progress) -> Netwo
     )
 
 
-def _rule_of(subject: Subject) -> dict[str, int]:
+def _rule_of(subject: LoadedModel) -> dict[str, int]:
     """The rule by which images were chosen for mapping, where it is not the one of before there was a choice."""
     from cnngraph.datasets.former_split import RULE
 
@@ -165,7 +133,7 @@ def _rule_of(subject: Subject) -> dict[str, int]:
     return {"split": split.rule}
 
 
-def save_subject(subject: Subject, folder: Path) -> None:
+def save_subject(subject: LoadedModel, folder: Path) -> None:
     """Save the net with everything that is needed to open it again."""
     from cnngraph.surgery import saved
 
@@ -184,7 +152,7 @@ def save_subject(subject: Subject, folder: Path) -> None:
 def store(
     database: Database,
     settings: Settings,
-    prepared: Prepared,
+    prepared: TracedModel,
     name: str,
     *,
     replace: bool = False,
@@ -226,7 +194,7 @@ def store(
     return counts | {"images_from": prepared.images_from.as_json() if prepared.images_from else None}
 
 
-def _keep(database: Database, prepared: Prepared, key: str) -> str:
+def _keep(database: Database, prepared: TracedModel, key: str) -> str:
     """The sha256 of the content of the saved model, which is in the storage then.
 
     Where the very net is stored under ``key`` already, its saved model stays the one that it has: another version of
@@ -242,14 +210,14 @@ def _keep(database: Database, prepared: Prepared, key: str) -> str:
     return database.storage.add(prepared.model)
 
 
-def write_bundle(prepared: Prepared, folder: Path) -> None:
+def write_bundle(prepared: TracedModel, folder: Path) -> None:
     """Write the Network and the saved model as one folder that travels."""
     from cnngraph.network.bundle import write_bundle as write
 
     write(prepared.network, folder, model=prepared.model)
 
 
-def from_bundle(path: str) -> Prepared:
+def from_bundle(path: str) -> TracedModel:
     """Read what :func:`write_bundle` wrote.
 
     Raises:
@@ -271,4 +239,4 @@ def from_bundle(path: str) -> Prepared:
             "For a model and data: cnngraph ingest MODEL --data D --name N",
         )
     network = read_bundle(folder)
-    return Prepared(network, folder / "model", str(network.details.inputs["weights_sha256"]))
+    return TracedModel(network, folder / "model", str(network.details.inputs["weights_sha256"]))

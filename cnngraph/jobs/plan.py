@@ -13,10 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.console import Progress
 from cnngraph.errors import LimitError, NotFoundError, OptionError, PlanError
 from cnngraph.jobs.drop import within_accuracy_drop
-from cnngraph.jobs.offline import Source
 from cnngraph.jobs.session import Session
-from cnngraph.jobs.stored import OtherData, Stored, stored
-from cnngraph.jobs.subject import ModelChoice, open_subject
 from cnngraph.plan import Plan, Removal, read_plan
 from cnngraph.pruning.choice import Choice
 from cnngraph.pruning.context import Context, Images
@@ -24,6 +21,9 @@ from cnngraph.pruning.limits.time_budget import TimeBudget
 from cnngraph.pruning.method import Need
 from cnngraph.pruning.path import OnePlan, PruningPath
 from cnngraph.pruning.registry import METHODS
+from cnngraph.sources.loaded import ModelChoice, open_model
+from cnngraph.sources.saved import SavedSource
+from cnngraph.sources.stored import OtherData, StoredModel, stored
 
 if TYPE_CHECKING:
     from cnngraph.pruning.limits.cost_meter import CostMeter
@@ -36,7 +36,8 @@ def plan_stored(session: Session, name: str, choice: Choice, data: OtherData, *,
 
     Args:
         data: instead of the data that the model was ingested with.
-        costs: fill parameters, MACs and latency into the schedule, or say them of the net that is left.
+        costs: rehearse the plan, and fill parameters, MACs and latency into its schedule, or say them of the net that
+            is left; ``False`` where it is carried out at once, which proves it.
 
     Raises:
         NotFoundError: there is no such model, layer or block. PlanError: no such plan can be made.
@@ -57,7 +58,7 @@ def plan_stored(session: Session, name: str, choice: Choice, data: OtherData, *,
     return decide(session, model, context, choice, data, costs=costs).model_copy(update={"recipe": model.recipe})
 
 
-def plan_saved(session: Session, source: Source, choice: Choice, data: OtherData) -> Plan:
+def plan_saved(session: Session, source: SavedSource, choice: Choice, data: OtherData) -> Plan:
     """The plan for a saved model that no database needs to know.
 
     Raises:
@@ -107,7 +108,13 @@ def require_no_graph(choice: Choice) -> None:
 
 
 def decide(
-    session: Session, source: Stored | Source, context: Context, choice: Choice, data: OtherData, *, costs: bool
+    session: Session,
+    source: StoredModel | SavedSource,
+    context: Context,
+    choice: Choice,
+    data: OtherData,
+    *,
+    costs: bool,
 ) -> Plan:
     """Follow the path of the chosen method as far as the limits say; rehearse what comes out.
 
@@ -130,7 +137,7 @@ def decide(
         made = path.whole
     if costs and context.has_net:
         made = _with_costs(context, choice, made)
-    if made.removes and context.has_net:
+    if made.removes and context.has_net and costs:  # what is carried out at once is proven then
         from cnngraph.surgery.rehearsal import rehearse
 
         session.progress.start("Rehearsing the plan")
@@ -156,10 +163,10 @@ def _read(folder: Path) -> Any:
     return read_saved(folder)
 
 
-def _images(source: Stored | Source, data: OtherData, seed: int) -> Images:
+def _images(source: StoredModel | SavedSource, data: OtherData, seed: int) -> Images:
     from cnngraph.datasets.registry import loader
 
-    subject = open_subject(ModelChoice(name=str(source.folder)), source.data(data))
+    subject = open_model(ModelChoice(name=str(source.folder)), source.data(data))
     return Images(loader(subject.data.train, seed=seed, shuffle=True), len(subject.data.classes))
 
 
@@ -205,7 +212,7 @@ def _named(choice: Choice, *, targets: bool) -> str:
 
 
 def _require_kept(
-    session: Session, source: Stored | Source, made: Plan, choice: Choice, data: OtherData, budget: TimeBudget
+    session: Session, source: StoredModel | SavedSource, made: Plan, choice: Choice, data: OtherData, budget: TimeBudget
 ) -> Plan:
     """``made``, which reaches the targets, if it keeps the accuracy too: one trial tells.
 
@@ -223,9 +230,14 @@ def _require_kept(
 
 
 def _within_drop(
-    session: Session, source: Stored | Source, path: PruningPath, choice: Choice, data: OtherData, budget: TimeBudget
+    session: Session,
+    source: StoredModel | SavedSource,
+    path: PruningPath,
+    choice: Choice,
+    data: OtherData,
+    budget: TimeBudget,
 ) -> Plan:
-    subject = open_subject(ModelChoice(name=str(source.folder)), source.data(data))
+    subject = open_model(ModelChoice(name=str(source.folder)), source.data(data))
     return within_accuracy_drop(subject, path, choice, session, budget)
 
 

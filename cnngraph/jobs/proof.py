@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress
 from cnngraph.errors import ModelError, PlanError
-from cnngraph.jobs.classifier import require_repeatable
-from cnngraph.jobs.data_choice import DataChoice, list_data_of
 from cnngraph.jobs.prune import proof_images
-from cnngraph.jobs.stored import OtherData, stored
+from cnngraph.sources.classifier import require_repeatable
+from cnngraph.sources.data_choice import DataChoice, list_data_of
+from cnngraph.sources.stored import OtherData, stored
 
 if TYPE_CHECKING:
     from torch import nn

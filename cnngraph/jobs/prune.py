@@ -22,9 +22,9 @@ from cnngraph.files import write_text
 from cnngraph.jobs.agreement import compare_with_old, tell_agreement
 from cnngraph.jobs.baseline import settings_of, train_net
 from cnngraph.jobs.drop import drop_found
-from cnngraph.jobs.subject import Subject
 from cnngraph.origin import get_origin
 from cnngraph.plan import Plan
+from cnngraph.sources.loaded import LoadedModel
 from cnngraph.surgery.remembered import remember_structures
 from cnngraph.validation import read_stage
 
@@ -87,7 +87,7 @@ class Pruned:
         folder: the work folder; remove it when everything is stored.
     """
 
-    subject: Subject
+    subject: LoadedModel
     plan: Plan
     result: dict[str, Any]
     joins: dict[str, float]
@@ -95,14 +95,14 @@ class Pruned:
     folder: Path
 
 
-def work_folder(work: Path, subject: Subject, plan: Plan, retraining: Retraining) -> Path:
+def work_folder(work: Path, subject: LoadedModel, plan: Plan, retraining: Retraining) -> Path:
     """The folder under ``work`` in which this very prune leaves its stages; the same inputs name the same folder."""
     return work / _digest(subject, plan, retraining)
 
 
 @remember_structures()
 def prune(
-    subject: Subject, plan: Plan, retraining: Retraining, *, folder: Path, progress: Progress | None = None
+    subject: LoadedModel, plan: Plan, retraining: Retraining, *, folder: Path, progress: Progress | None = None
 ) -> Pruned:
     """Carry out ``plan`` on ``subject``, which was opened as a sound one: a net that is random was refused there.
 
@@ -159,7 +159,7 @@ def prune(
     return Pruned(new, plan, result, report["joins"], tuple(report.get("gone", ())), folder)
 
 
-def figures(model: nn.Module, subject: Subject, device: str, progress: Progress, what: str) -> dict[str, Any]:
+def figures(model: nn.Module, subject: LoadedModel, device: str, progress: Progress, what: str) -> dict[str, Any]:
     """:data:`FIGURES` without the times, which are still to come; accuracy near chance is said.
 
     Args:
@@ -200,7 +200,7 @@ def proof_images(data: Data, seed: int) -> Tensor | None:
 
 
 def _rebuilt(
-    subject: Subject, plan: Plan, retraining: Retraining, folder: Path, progress: Progress
+    subject: LoadedModel, plan: Plan, retraining: Retraining, folder: Path, progress: Progress
 ) -> tuple[nn.Module, dict[str, Any]]:
     """The slim net and what is known of it; read back where an earlier run got this far."""
     from cnngraph.datasets.registry import loader
@@ -275,7 +275,7 @@ def _rebuilt(
     return slim, known
 
 
-def _explain(subject: Subject, plan: Plan, progress: Progress) -> None:
+def _explain(subject: LoadedModel, plan: Plan, progress: Progress) -> None:
     """Say which removal is to blame for what failed, where that is the user's own code.
 
     Raises:
@@ -288,7 +288,7 @@ def _explain(subject: Subject, plan: Plan, progress: Progress) -> None:
 
 
 def _reconstructed(
-    subject: Subject, slim: nn.Module, plan: Plan, seed: int, progress: Progress
+    subject: LoadedModel, slim: nn.Module, plan: Plan, seed: int, progress: Progress
 ) -> tuple[Refitted, ...]:
     from cnngraph.datasets.registry import loader
     from cnngraph.surgery.reconstruct import reconstruct
@@ -300,7 +300,7 @@ def _reconstructed(
 
 
 def _trained(
-    model: nn.Module, subject: Subject, retraining: Retraining, folder: Path, what: str, progress: Progress
+    model: nn.Module, subject: LoadedModel, retraining: Retraining, folder: Path, what: str, progress: Progress
 ) -> tuple[nn.Module, float]:
     """``model`` trained (a copy: the net that came in stays as it is) and its mean seconds an epoch."""
     from cnngraph.surgery import saved
@@ -327,7 +327,7 @@ def _trained(
 
 
 def _latencies(
-    subject: Subject,
+    subject: LoadedModel,
     slim: nn.Module,
     before: dict[str, Any],
     after: dict[str, Any],
@@ -345,7 +345,7 @@ def _latencies(
         control["latency_ms"] = found["before"]
 
 
-def _save(model: nn.Module, subject: Subject, folder: Path, *, trained: bool) -> None:
+def _save(model: nn.Module, subject: LoadedModel, folder: Path, *, trained: bool) -> None:
     from cnngraph.surgery import saved
 
     saved.save(
@@ -358,7 +358,7 @@ def _save(model: nn.Module, subject: Subject, folder: Path, *, trained: bool) ->
     )
 
 
-def _digest(subject: Subject, plan: Plan, retraining: Retraining) -> str:
+def _digest(subject: LoadedModel, plan: Plan, retraining: Retraining) -> str:
     """Names the inputs: program, model, its weights, what goes and how, the data, the training and where it runs."""
     from cnngraph.training.execution import pick_device
 

@@ -14,14 +14,15 @@ from cnngraph.jobs.plan import plan_saved, plan_stored, require_no_graph
 from cnngraph.jobs.prune import Retraining
 from cnngraph.jobs.remembered_plan import remembered
 from cnngraph.jobs.session import Session
-from cnngraph.jobs.stored import OtherData, stored
 from cnngraph.plan import Plan
 from cnngraph.pruning.choice import Choice
 from cnngraph.settings import check_name
+from cnngraph.sources.saved import open_source
+from cnngraph.sources.stored import OtherData, stored
 from cnngraph.surgery.remembered import remember_structures
 
 if TYPE_CHECKING:
-    from cnngraph.jobs.subject import Subject
+    from cnngraph.sources.loaded import LoadedModel
     from cnngraph.training.own_trainer import OwnTrainer
 
 __all__ = ["PruneJob", "TrainingChoice", "prune_to_bundle", "prune_to_graph"]
@@ -47,7 +48,7 @@ class TrainingChoice:
     recipe: Mapping[str, int | float | None] = field(default_factory=dict)
     trainer: OwnTrainer | None = None
 
-    def retraining(self, subject: Subject, *, device: str, seed: int) -> Retraining:
+    def retraining(self, subject: LoadedModel, *, device: str, seed: int) -> Retraining:
         """The same for this net: what was not said is as its own training was."""
         recipe = training_recipe(self.recipe, seed=seed, base=subject.training) if self.retrain else None
         return Retraining(
@@ -132,7 +133,7 @@ def prune_to_bundle(job: PruneJob, session: Session, to_bundle: Path) -> tuple[P
         raise OptionError(f"{{{wrong}}} and {{to_bundle}} exclude each other: it needs a database.", "Leave out one.")
     require_no_graph(job.choice)
     offline.require_new(to_bundle)
-    source = offline.open_source(job.source)
+    source = open_source(job.source)
     plan = plan_saved(session, source, job.trial, job.data)
     return plan, offline.prune_to_bundle(session, source, job, plan, to_bundle)
 

@@ -28,13 +28,13 @@ from cnngraph.validation import parse_as, read_object
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
 
-__all__ = ["Card", "is_pruned_bundle", "read_card", "store", "write"]
+__all__ = ["PruneRecord", "is_pruned_bundle", "read_card", "store", "write"]
 
 FORMAT, VERSION = "cnngraph-pruning", 3
 _CARD = "pruning.json"
 
 
-class Card(BaseModel):
+class PruneRecord(BaseModel):
     """What ``pruning.json`` holds.
 
     Attributes:
@@ -63,7 +63,7 @@ class Card(BaseModel):
     seed: int
 
 
-def write(prepared: ingesting.Prepared, card: Card, folder: Path) -> None:
+def write(prepared: ingesting.TracedModel, card: PruneRecord, folder: Path) -> None:
     """Write the bundle, whole or not at all; ``folder`` must not be there."""
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
@@ -79,7 +79,7 @@ def is_pruned_bundle(folder: str | Path) -> bool:
     return (Path(folder) / _CARD).is_file()
 
 
-def read_card(folder: str | Path, prepared: ingesting.Prepared) -> Card:
+def read_card(folder: str | Path, prepared: ingesting.TracedModel) -> PruneRecord:
     """How the net of the bundle ``prepared`` was pruned.
 
     Raises:
@@ -97,7 +97,7 @@ def read_card(folder: str | Path, prepared: ingesting.Prepared) -> Card:
         raise fail(explain(error)) from error
     if isinstance(content.get("version"), int) and content["version"] > VERSION:
         raise SpecError(f"{path} was written by a newer cnngraph.", "Install a newer cnngraph.")
-    card = parse_as(Card, content, fail)
+    card = parse_as(PruneRecord, content, fail)
     if card.format != FORMAT or card.sha256 != prepared.sha256:
         raise SpecError(f"{path} is the card of another net.", hint)
     return card
@@ -106,8 +106,8 @@ def read_card(folder: str | Path, prepared: ingesting.Prepared) -> Card:
 def store(
     db: Database,
     settings: Settings,
-    prepared: ingesting.Prepared,
-    card: Card,
+    prepared: ingesting.TracedModel,
+    card: PruneRecord,
     *,
     name: str | None,
     without_parent: bool,
@@ -157,7 +157,7 @@ def store(
     return counts | {"pruned_from": parent, "run": run}
 
 
-def _parent(db: Database, card: Card) -> str | None:
+def _parent(db: Database, card: PruneRecord) -> str | None:
     """The model that the plan names if it has the weights that were pruned, else any model that has them."""
     from cnngraph.database import adoption
 
@@ -165,7 +165,7 @@ def _parent(db: Database, card: Card) -> str | None:
     return card.plan.model if card.plan.model in found else next(iter(found), None)
 
 
-def _missing(db: Database, card: Card) -> NotFoundError:
+def _missing(db: Database, card: PruneRecord) -> NotFoundError:
     from cnngraph.database import catalogue
 
     named = card.plan.model

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import ConflictError, ModelError, SpecError, VerificationError
-from cnngraph.jobs.stored import OtherData, Stored, stored
+from cnngraph.sources.stored import OtherData, StoredModel, stored
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -74,7 +74,7 @@ def rebuild_from_graph(
     }
 
 
-def _state(db: Database, model: Stored) -> dict[str, Tensor]:
+def _state(db: Database, model: StoredModel) -> dict[str, Tensor]:
     from cnngraph.database.reader import connections_into, read_tensors
 
     tensors = read_tensors(db, model.key)
@@ -85,7 +85,7 @@ def _state(db: Database, model: Stored) -> dict[str, Tensor]:
     return state_of(tensors, lambda layer: connections_into(db, model.key, layer))
 
 
-def _how_to_ingest(model: Stored) -> str:
+def _how_to_ingest(model: StoredModel) -> str:
     """The command that writes the weights too."""
     try:
         source = str(model.folder)
@@ -99,7 +99,7 @@ def _how_to_ingest(model: Stored) -> str:
     return f"Write them: cnngraph ingest {source} --data {data} --name {name} --kernels --replace"
 
 
-def _built(model: Stored, details: Details, state: dict[str, Tensor]) -> nn.Module:
+def _built(model: StoredModel, details: Details, state: dict[str, Tensor]) -> nn.Module:
     from cnngraph.surgery import rebuilding
 
     origin = model.origin
@@ -112,7 +112,7 @@ def _built(model: Stored, details: Details, state: dict[str, Tensor]) -> nn.Modu
     return net.eval()
 
 
-def _saved_model(model: Stored) -> Saved | None:
+def _saved_model(model: StoredModel) -> Saved | None:
     """The saved model of the stored one; ``None`` where it is not here: it came from another machine, or live."""
     from cnngraph.surgery import saved
 
@@ -140,7 +140,9 @@ def _compared(other: Saved | None, net: nn.Module) -> dict[str, Any]:
     return {"changed": changed, "identical": all(torch.equal(*pair) for pair in pairs), "max_abs_diff": apart}
 
 
-def _save(db: Database, model: Stored, net: nn.Module, details: Details, split: SplitRecord | None, out: Path) -> None:
+def _save(
+    db: Database, model: StoredModel, net: nn.Module, details: Details, split: SplitRecord | None, out: Path
+) -> None:
     from cnngraph.database import cypher
     from cnngraph.surgery import saved
 

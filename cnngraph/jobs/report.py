@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from cnngraph.errors import NotFoundError
 from cnngraph.jobs.agreement import in_words
-from cnngraph.jobs.stored import Stored
 from cnngraph.plan import Plan
+from cnngraph.sources.stored import StoredModel
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
@@ -80,7 +80,7 @@ def _without_parent(db: Database, key: str, evaluations: Sequence[Evaluation]) -
     from cnngraph.database import catalogue
 
     name = key.split("/")[-1]
-    own = Stored(key, catalogue.properties(db, key), db.storage)
+    own = StoredModel(key, catalogue.properties(db, key), db.storage)
     plans = own.origin.plans if own.origin else ()
     if not plans:
         return NotFoundError(

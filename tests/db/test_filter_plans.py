@@ -18,13 +18,13 @@ from cnngraph.database.reader import read_network
 from cnngraph.errors import PlanError
 from cnngraph.jobs.plan import plan_stored
 from cnngraph.jobs.session import Session
-from cnngraph.jobs.stored import OtherData
 from cnngraph.measures.filters import FILTER_MEASURES, filter_scores
 from cnngraph.measures.measure import Options
 from cnngraph.measures.registry import MEASURES
 from cnngraph.plan import Plan
 from cnngraph.pruning.choice import choose
 from cnngraph.settings import load_settings
+from cnngraph.sources.stored import OtherData
 
 pytestmark = pytest.mark.db
 

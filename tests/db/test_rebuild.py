@@ -14,20 +14,21 @@ from cnngraph.database.connection import Database
 from cnngraph.errors import ConflictError, ModelError, NotFoundError, SpecError, UsageError, VerificationError
 from cnngraph.jobs import ingest
 from cnngraph.jobs.blocks import blocks_of
-from cnngraph.jobs.data_choice import DataChoice
 from cnngraph.jobs.rebuild import rebuild_from_graph
-from cnngraph.jobs.subject import ModelChoice
 from cnngraph.settings import load_settings
+from cnngraph.sources.data_choice import DataChoice
+from cnngraph.sources.loaded import ModelChoice
+from cnngraph.sources.trace_options import TraceOptions
 from cnngraph.surgery import saved
 
 pytestmark = pytest.mark.db
 
 Run = Callable[..., Any]
 DIGITS = DataChoice(name="digits", images_per_class=1)
-KERNELS = ingest.Mapping(view="channels", connections="all", correlations=False, kernels=True)
+KERNELS = TraceOptions(view="channels", connections="all", correlations=False, kernels=True)
 
 
-def ingested(db: Database, model: ModelChoice, name: str, mapping: ingest.Mapping = KERNELS) -> str:
+def ingested(db: Database, model: ModelChoice, name: str, mapping: TraceOptions = KERNELS) -> str:
     prepared = ingest.prepare(model, DIGITS, mapping)
     return str(ingest.store(db, load_settings(), prepared, name)["model"])
 
@@ -121,7 +122,7 @@ def test_a_connection_that_is_gone_is_said(database: Database, resnet: str, tmp_
 
 
 def test_a_net_that_is_ingested_without_kernels_says_the_command(database: Database, tmp_path: Path) -> None:
-    mapping = ingest.Mapping(view="channels", correlations=False)
+    mapping = TraceOptions(view="channels", correlations=False)
     key = ingested(database, ModelChoice(name="cnngraph:lenet5"), "rebuild-plain", mapping)
     try:
         with pytest.raises(ModelError, match="without its weights") as refused:

@@ -15,10 +15,11 @@ from cnngraph.database import catalogue, cypher, schema
 from cnngraph.database.connection import Database
 from cnngraph.errors import ModelError, NotFoundError
 from cnngraph.jobs import ingest
-from cnngraph.jobs.data_choice import DataChoice
-from cnngraph.jobs.stored import stored
-from cnngraph.jobs.subject import ModelChoice
 from cnngraph.settings import load_settings
+from cnngraph.sources.data_choice import DataChoice
+from cnngraph.sources.loaded import ModelChoice
+from cnngraph.sources.stored import stored
+from cnngraph.sources.trace_options import TraceOptions
 from cnngraph.storage import Storage, content_sha256
 
 pytestmark = pytest.mark.db
@@ -27,13 +28,13 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def prepared() -> ingest.Prepared:
+def prepared() -> ingest.TracedModel:
     """A small net, mapped."""
     data = DataChoice(name="digits", images_per_class=2)
-    return ingest.prepare(ModelChoice(name="cnngraph:vgg11", width=0.125), data, ingest.Mapping(view="channels"))
+    return ingest.prepare(ModelChoice(name="cnngraph:vgg11", width=0.125), data, TraceOptions(view="channels"))
 
 
-def write(db: Database, prepared: ingest.Prepared, name: str) -> str:
+def write(db: Database, prepared: ingest.TracedModel, name: str) -> str:
     return str(ingest.store(db, load_settings(), prepared, name)["model"])
 
 
@@ -42,7 +43,7 @@ def content_of(db: Database, key: str) -> str:
 
 
 @pytest.fixture
-def key(database: Database, prepared: ingest.Prepared) -> Iterator[str]:
+def key(database: Database, prepared: ingest.TracedModel) -> Iterator[str]:
     made = write(database, prepared, "kept")
     yield made
     catalogue.delete(database, made)
@@ -74,7 +75,7 @@ def test_another_machine_says_which_saved_model_is_missing(
 
 
 def test_the_same_net_ingested_there_is_found_there(
-    database: Database, prepared: ingest.Prepared, key: str, tmp_path: Path
+    database: Database, prepared: ingest.TracedModel, key: str, tmp_path: Path
 ) -> None:
     there = replace(database, storage=Storage(tmp_path))
     with pytest.raises(ModelError, match="not on this machine"):
@@ -85,7 +86,7 @@ def test_the_same_net_ingested_there_is_found_there(
 
 
 def test_models_of_one_content_share_it_and_a_delete_leaves_it(
-    database: Database, prepared: ingest.Prepared, tmp_path: Path
+    database: Database, prepared: ingest.TracedModel, tmp_path: Path
 ) -> None:
     db = replace(database, storage=Storage(tmp_path))
     first, second = (write(db, prepared, name) for name in ("kept-a", "kept-b"))
@@ -97,7 +98,7 @@ def test_models_of_one_content_share_it_and_a_delete_leaves_it(
 
 
 def test_a_graph_of_an_earlier_version_is_migrated_where_its_files_are(
-    command: Run, database: Database, prepared: ingest.Prepared, key: str, tmp_path: Path
+    command: Run, database: Database, prepared: ingest.TracedModel, key: str, tmp_path: Path
 ) -> None:
     """Two models as 0.x wrote them, by path: one whose folder is on this machine, one of somebody else's machine."""
     other = write(database, prepared, "kept-foreign")
@@ -127,7 +128,7 @@ def test_a_graph_of_an_earlier_version_is_migrated_where_its_files_are(
     catalogue.delete(database, other)
 
 
-def test_a_network_of_ones_own_is_written_with_its_saved_model(prepared: ingest.Prepared, server: Any) -> None:
+def test_a_network_of_ones_own_is_written_with_its_saved_model(prepared: ingest.TracedModel, server: Any) -> None:
     with cg.connect() as graph:
         graph.write(prepared.network, "kept-own", artifact=prepared.model, sha256=prepared.sha256)
         shown = graph.show("kept-own")
@@ -139,7 +140,7 @@ def test_a_network_of_ones_own_is_written_with_its_saved_model(prepared: ingest.
 
 
 def test_nothing_is_written_where_the_root_is_not_there(
-    database: Database, prepared: ingest.Prepared, tmp_path: Path
+    database: Database, prepared: ingest.TracedModel, tmp_path: Path
 ) -> None:
     db = replace(database, storage=Storage(tmp_path / "disk", named=True))
     with pytest.raises(NotFoundError, match=r"The storage root .*disk is not there"):
@@ -148,7 +149,7 @@ def test_nothing_is_written_where_the_root_is_not_there(
 
 
 def test_a_saved_model_that_was_changed_is_not_used(
-    database: Database, prepared: ingest.Prepared, tmp_path: Path
+    database: Database, prepared: ingest.TracedModel, tmp_path: Path
 ) -> None:
     db = replace(database, storage=Storage(tmp_path))
     key = write(db, prepared, "kept-changed")

@@ -13,10 +13,10 @@ import torch
 from cnngraph.console import Quiet
 from cnngraph.database.records import Evaluation
 from cnngraph.jobs.agreement import in_words, tell_agreement
-from cnngraph.jobs.data_choice import DataChoice
 from cnngraph.jobs.prune import Retraining, prune
-from cnngraph.jobs.subject import ModelChoice, Subject, open_subject
 from cnngraph.plan import Plan, Removal
+from cnngraph.sources.data_choice import DataChoice
+from cnngraph.sources.loaded import LoadedModel, ModelChoice, open_model
 from cnngraph.surgery.verify import Verification
 from cnngraph.training import agreement as measured
 from cnngraph.training.fit import fit
@@ -37,9 +37,9 @@ FOUND: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def subject() -> Subject:
+def subject() -> LoadedModel:
     """A trained net: an untrained one has no answers to agree with."""
-    opened = open_subject(ModelChoice(name="cnngraph:vgg11", width=0.125), DataChoice(name="digits"))
+    opened = open_model(ModelChoice(name="cnngraph:vgg11", width=0.125), DataChoice(name="digits"))
     how: dict[str, Any] = {"device": "cpu", "channels_last": False, "precision": "fp32"}
     fit(opened.model, opened.data.train, None, epochs=2, batch_size=32, learning_rate=3e-3, **how)
     return replace(opened, trained=True)
@@ -61,7 +61,7 @@ class Heard(Quiet):
 
 
 def test_a_gentle_cut_agrees_and_says_on_what(
-    subject: Subject, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    subject: LoadedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     heard = Heard()
     found = prune(subject, GENTLE, PLAIN, folder=tmp_path / "work", progress=heard).result["agreement"]
@@ -75,7 +75,7 @@ def test_a_gentle_cut_agrees_and_says_on_what(
     assert "hardly anything" not in capsys.readouterr().err
 
 
-def test_the_figures_are_those_of_the_cut_net_before_it_is_trained(subject: Subject, tmp_path: Path) -> None:
+def test_the_figures_are_those_of_the_cut_net_before_it_is_trained(subject: LoadedModel, tmp_path: Path) -> None:
     from cnngraph.surgery.saved import read_saved
 
     pruned = prune(subject, HARSH, PLAIN, folder=tmp_path / "work")
@@ -89,7 +89,7 @@ def test_the_figures_are_those_of_the_cut_net_before_it_is_trained(subject: Subj
 
 
 def test_nothing_left_is_said_loudly_unless_it_was_asked_for(
-    subject: Subject, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    subject: LoadedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     heard = Heard()
     found = prune(subject, HARSH, PLAIN, folder=tmp_path / "reset", progress=heard).result["agreement"]
@@ -133,7 +133,7 @@ def test_what_is_expected(
 
 
 def test_an_interrupted_prune_compares_once_and_says_it_again(
-    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    subject: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("cnngraph.jobs.prune.figures", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -146,7 +146,7 @@ def test_an_interrupted_prune_compares_once_and_says_it_again(
     assert any("Old and new net before any training" in note for note in heard.notes)
 
 
-def test_a_prune_that_an_earlier_version_left_is_compared_now(subject: Subject, tmp_path: Path) -> None:
+def test_a_prune_that_an_earlier_version_left_is_compared_now(subject: LoadedModel, tmp_path: Path) -> None:
     work = tmp_path / "work"
     first = prune(subject, GENTLE, PLAIN, folder=work).result["agreement"]
     known = json.loads((work / "slim.json").read_text())
@@ -157,7 +157,7 @@ def test_a_prune_that_an_earlier_version_left_is_compared_now(subject: Subject, 
     assert again == pytest.approx(first)
 
 
-def test_without_validation_images_it_is_null(subject: Subject, tmp_path: Path) -> None:
+def test_without_validation_images_it_is_null(subject: LoadedModel, tmp_path: Path) -> None:
     data = replace(subject.data, validation=subject.data.validation.take([]))
     heard = Heard()
     result = prune(replace(subject, data=data), GENTLE, PLAIN, folder=tmp_path / "work", progress=heard).result

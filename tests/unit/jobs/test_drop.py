@@ -10,20 +10,20 @@ from typing import Any
 import pytest
 
 from cnngraph.console import Quiet
-from cnngraph.jobs.data_choice import DataChoice
 from cnngraph.jobs.drop import drop_found, within_accuracy_drop
 from cnngraph.jobs.session import Session
-from cnngraph.jobs.subject import ModelChoice, Subject, open_subject
 from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.choice import choose
 from cnngraph.pruning.limits.time_budget import TimeBudget
 from cnngraph.pruning.path import LayerPath
 from cnngraph.settings import Settings
+from cnngraph.sources.data_choice import DataChoice
+from cnngraph.sources.loaded import LoadedModel, ModelChoice, open_model
 
 
 @pytest.fixture(scope="module")
-def subject() -> Subject:
-    return open_subject(ModelChoice(name="cnngraph:lenet5"), DataChoice(name="digits", images_per_class=6))
+def subject() -> LoadedModel:
+    return open_model(ModelChoice(name="cnngraph:lenet5"), DataChoice(name="digits", images_per_class=6))
 
 
 def judged(monkeypatch: pytest.MonkeyPatch, *accuracies: float) -> list[Any]:
@@ -43,7 +43,7 @@ def judged(monkeypatch: pytest.MonkeyPatch, *accuracies: float) -> list[Any]:
     ("after", "held"), [(288 / 360, True), (252 / 360, True), (251 / 360, False), (300 / 360, True)]
 )
 def test_a_drop_that_is_not_kept_is_said_with_both_figures(
-    subject: Subject, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], after: float, held: bool
+    subject: LoadedModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], after: float, held: bool
 ) -> None:
     given = judged(monkeypatch, 288 / 360, after)
     plan = Plan(settings={"max_accuracy_drop": {"points": 10}})
@@ -61,13 +61,13 @@ def test_a_drop_that_is_not_kept_is_said_with_both_figures(
 
 
 @pytest.mark.parametrize("settings", [{}, {"max_accuracy_drop": {}}, {"max_accuracy_drop": "much"}, {"ratio": 0.3}])
-def test_a_plan_that_promises_nothing_is_not_judged(subject: Subject, settings: dict[str, Any]) -> None:
+def test_a_plan_that_promises_nothing_is_not_judged(subject: LoadedModel, settings: dict[str, Any]) -> None:
     assert drop_found(subject, subject.model, Plan(settings=settings), "cpu", Quiet()) is None
 
 
 @pytest.mark.parametrize(("tuned", "goes"), [(True, ["features.3"]), (False, [])])
 def test_without_training_the_joined_net_counts_alone(
-    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tuned: bool, goes: list[str]
+    subject: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tuned: bool, goes: list[str]
 ) -> None:
     trained: list[int] = []
     monkeypatch.setattr("cnngraph.training.fit.fit", lambda *_, **options: trained.append(options["epochs"]))

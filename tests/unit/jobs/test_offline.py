@@ -10,18 +10,20 @@ import pytest
 
 from cnngraph.errors import ConflictError, ModelError, NotFoundError, PlanError
 from cnngraph.jobs import offline, pruned_bundle, work_lock
-from cnngraph.jobs.data_choice import DataChoice
-from cnngraph.jobs.ingest import Mapping, from_bundle, prepare, write_bundle
-from cnngraph.jobs.offline import Source, open_source, prune_to_bundle, require_new
+from cnngraph.jobs.ingest import from_bundle, prepare, write_bundle
+from cnngraph.jobs.offline import prune_to_bundle, require_new
 from cnngraph.jobs.plan import plan_saved
 from cnngraph.jobs.prune_job import PruneJob, TrainingChoice
 from cnngraph.jobs.session import Session
-from cnngraph.jobs.stored import OtherData
-from cnngraph.jobs.subject import ModelChoice
 from cnngraph.network.trace import weights_sha256
 from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.choice import Choice
 from cnngraph.settings import Settings
+from cnngraph.sources.data_choice import DataChoice
+from cnngraph.sources.loaded import ModelChoice
+from cnngraph.sources.saved import SavedSource, open_source
+from cnngraph.sources.stored import OtherData
+from cnngraph.sources.trace_options import TraceOptions
 from cnngraph.surgery.saved import load, save
 from cnngraph.surgery.verify import Verification
 
@@ -34,13 +36,13 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle, mapped by positions only, with its saved model in ``model/``."""
     folder = tmp_path_factory.mktemp("offline") / "bundle"
     choice = ModelChoice(name="cnngraph:vgg11", width=0.125)
-    write_bundle(prepare(choice, DATA, Mapping(view="positions", correlations=False)), folder)
+    write_bundle(prepare(choice, DATA, TraceOptions(view="positions", correlations=False)), folder)
     return folder
 
 
 def test_what_was_prepared_is_gone_with_it() -> None:
     prepared = prepare(
-        ModelChoice(name="cnngraph:lenet5", width=0.5), DATA, Mapping(view="positions", correlations=False)
+        ModelChoice(name="cnngraph:lenet5", width=0.5), DATA, TraceOptions(view="positions", correlations=False)
     )
     folder = prepared.model.parent
     assert load(prepared.model)
@@ -59,7 +61,7 @@ def session(tmp_path: Path) -> Session:
     return Session(Settings(None, "neo4j", None, None, "ada", tmp_path, tmp_path))
 
 
-def run(source: Source, plan: Plan, to: Path, *, dry_run: bool = False) -> dict[str, Any]:
+def run(source: SavedSource, plan: Plan, to: Path, *, dry_run: bool = False) -> dict[str, Any]:
     job = PruneJob(source.typed, Choice(device="cpu"), TrainingChoice(retrain=False, control=False), dry_run=dry_run)
     return prune_to_bundle(session(to.parent), source, job, plan, to)
 
@@ -96,7 +98,7 @@ def test_a_saved_model_alone_takes_the_data_that_it_names(bundle: Path, tmp_path
     source = open_source(str(bundle / "model"))
     assert source.data(OtherData()) == DataChoice(name="digits")
     assert source.data(OtherData("mnist", "/data")) == DataChoice(name="mnist", root="/data")
-    assert source.mapping == Mapping()
+    assert source.mapping == TraceOptions()
     save(load(bundle / "model"), tmp_path / "nameless", input_shape=(3, 32, 32))
     with pytest.raises(ModelError, match="It is not known which data"):
         open_source(str(tmp_path / "nameless")).data(OtherData())

@@ -13,11 +13,11 @@ from cnngraph.database.connection import Database
 from cnngraph.errors import NotFoundError, UsageError
 from cnngraph.jobs.plan import plan_removing, plan_stored
 from cnngraph.jobs.session import Session
-from cnngraph.jobs.stored import OtherData, Stored
 from cnngraph.models.registry import build
 from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.choice import choose
 from cnngraph.settings import Settings
+from cnngraph.sources.stored import OtherData, StoredModel
 from cnngraph.surgery.saved import save
 
 
@@ -59,7 +59,7 @@ def test_a_ranking_of_the_net_on_its_own_data_refuses_other_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inputs = json.dumps({"data": {"name": "digits", "root": "/here"}})
-    model = Stored("ada/m", {"key": "ada/m", "architecture": "a", "inputShape": [1, 8, 8], "inputs": inputs})
+    model = StoredModel("ada/m", {"key": "ada/m", "architecture": "a", "inputShape": [1, 8, 8], "inputs": inputs})
     monkeypatch.setattr("cnngraph.jobs.plan.stored", lambda db, name: model)
     ranked: list[str] = []
 

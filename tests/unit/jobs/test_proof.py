@@ -13,10 +13,10 @@ from torch import nn
 from cnngraph.console import Quiet
 from cnngraph.errors import ModelError, PlanError
 from cnngraph.jobs.proof import prove_saved
-from cnngraph.jobs.stored import OtherData
 from cnngraph.models.registry import build
 from cnngraph.origin import get_origin, set_origin
 from cnngraph.plan import Plan, Removal
+from cnngraph.sources.stored import OtherData
 from cnngraph.surgery import saved
 from cnngraph.surgery.apply import cut
 

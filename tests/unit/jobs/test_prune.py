@@ -14,12 +14,12 @@ from torch import nn
 
 from cnngraph.errors import ConflictError, PlanError, VerificationError
 from cnngraph.jobs import execute
-from cnngraph.jobs.data_choice import DataChoice
 from cnngraph.jobs.prune import Pruned, Retraining, prune, work_folder
 from cnngraph.jobs.session import Session
-from cnngraph.jobs.subject import ModelChoice, Subject, open_subject
 from cnngraph.plan import Plan, Removal
 from cnngraph.settings import Settings
+from cnngraph.sources.data_choice import DataChoice
+from cnngraph.sources.loaded import LoadedModel, ModelChoice, open_model
 from cnngraph.surgery.verify import Verification
 from cnngraph.training.fit import Recipe
 from cnngraph.training.own_trainer import OwnTrainer
@@ -29,9 +29,9 @@ RETRAINING = Retraining(Recipe(epochs=2, batch_size=20), device="cpu")
 
 
 @pytest.fixture(scope="module")
-def subject() -> Subject:
+def subject() -> LoadedModel:
     choice = ModelChoice(name="cnngraph:vgg11", width=0.125)
-    opened = open_subject(choice, DataChoice(name="digits", images_per_class=6))
+    opened = open_model(choice, DataChoice(name="digits", images_per_class=6))
     return replace(opened, training={"epochs": 9, "epoch_seconds": 77.0})
 
 
@@ -48,7 +48,7 @@ def weights(pruned: Pruned) -> dict[str, torch.Tensor]:
 
 
 def test_a_prune_killed_at_every_stage_does_nothing_twice(
-    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    subject: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = prune(subject, PLAN, RETRAINING, folder=tmp_path / "whole")
     done: Counter[str] = Counter()
@@ -91,7 +91,7 @@ def test_a_prune_killed_at_every_stage_does_nothing_twice(
             assert whole.result[which][figure] == again.result[which][figure]
 
 
-def test_the_old_nets_epoch_is_the_controls(subject: Subject, tmp_path: Path) -> None:
+def test_the_old_nets_epoch_is_the_controls(subject: LoadedModel, tmp_path: Path) -> None:
     pruned = prune(subject, PLAN, RETRAINING, folder=tmp_path / "work")
     before, control = pruned.result["before"], pruned.result["control"]
     assert before["epoch_seconds"] == control["epoch_seconds"] != 77.0
@@ -99,7 +99,7 @@ def test_the_old_nets_epoch_is_the_controls(subject: Subject, tmp_path: Path) ->
     assert pruned.subject.training["epoch_seconds"] == pruned.result["after"]["epoch_seconds"]
 
 
-def test_without_retraining_no_epoch_time_is_inherited(subject: Subject, tmp_path: Path) -> None:
+def test_without_retraining_no_epoch_time_is_inherited(subject: LoadedModel, tmp_path: Path) -> None:
     pruned = prune(subject, PLAN, Retraining(None, device="cpu"), folder=tmp_path / "work")
     assert pruned.result["before"]["epoch_seconds"] == 77.0
     assert pruned.result["after"]["epoch_seconds"] is None
@@ -107,7 +107,7 @@ def test_without_retraining_no_epoch_time_is_inherited(subject: Subject, tmp_pat
     assert pruned.subject.training == {"epochs": 9}
 
 
-def test_readers_of_removed_filters_are_refitted_after_the_proof(subject: Subject, tmp_path: Path) -> None:
+def test_readers_of_removed_filters_are_refitted_after_the_proof(subject: LoadedModel, tmp_path: Path) -> None:
     removes = tuple(Removal(layer=f"features.{at}", kind="filters", filters=(0, 1)) for at in (3, 6))
     plan = Plan(model="me/net", removes=removes)
     plain = prune(subject, plan, Retraining(None, device="cpu"), folder=tmp_path / "plain")
@@ -120,7 +120,7 @@ def test_readers_of_removed_filters_are_refitted_after_the_proof(subject: Subjec
         prune(subject, PLAN, Retraining(None, reconstruct=True), folder=tmp_path / "none")
 
 
-def test_a_failed_proof_keeps_nothing(subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_proof_keeps_nothing(subject: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = Verification(None, False, True, True, ("train: broken",), (), 0.0)
     monkeypatch.setattr("cnngraph.surgery.verify.verify", lambda *_, **__: failed)
     with pytest.raises(VerificationError, match="train: broken"):
@@ -128,7 +128,7 @@ def test_a_failed_proof_keeps_nothing(subject: Subject, tmp_path: Path, monkeypa
     assert not (tmp_path / "work").exists()
 
 
-def test_a_work_folder_belongs_to_one_prune(subject: Subject, tmp_path: Path) -> None:
+def test_a_work_folder_belongs_to_one_prune(subject: LoadedModel, tmp_path: Path) -> None:
     def name(plan: Plan = PLAN, retraining: Retraining = RETRAINING, **changes: Any) -> str:
         return work_folder(tmp_path, replace(subject, **changes), plan, retraining).name
 
@@ -163,7 +163,7 @@ def test_a_typed_name_is_free_or_that_of_this_very_prune(tmp_path: Path, monkeyp
             execute.require_free(session, name, None, work=work)
 
 
-def test_what_a_plan_promises_is_looked_at(subject: Subject, tmp_path: Path) -> None:
+def test_what_a_plan_promises_is_looked_at(subject: LoadedModel, tmp_path: Path) -> None:
     plain = prune(subject, PLAN, Retraining(None, device="cpu"), folder=tmp_path / "plain")
     assert plain.result["drop"] is None
     assert plain.gone == ("features.8",)
@@ -172,7 +172,7 @@ def test_what_a_plan_promises_is_looked_at(subject: Subject, tmp_path: Path) -> 
     assert (found["allowed"], found["held"]) == (100, True)
 
 
-def test_ones_own_trainer_trains_both_nets(subject: Subject, tmp_path: Path) -> None:
+def test_ones_own_trainer_trains_both_nets(subject: LoadedModel, tmp_path: Path) -> None:
     seen: list[int] = []
 
     def fit(model: nn.Module, train_loader: Any, validation_loader: Any, *, epochs: int) -> None:
@@ -194,7 +194,7 @@ def test_ones_own_trainer_trains_both_nets(subject: Subject, tmp_path: Path) -> 
 
 
 def test_what_a_rehearsal_finds_is_said_where_the_net_cannot_be_rebuilt(
-    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    subject: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object, **__: object) -> None:
         raise PlanError("features.8 cannot go: in eval mode the net then fails.", "Remove other layers.")

@@ -15,10 +15,10 @@ from cnngraph.errors import ConflictError, PlanError
 from cnngraph.jobs import execute, prune_job
 from cnngraph.jobs.prune_job import PruneJob, TrainingChoice, prune_to_graph
 from cnngraph.jobs.session import Session
-from cnngraph.jobs.stored import Stored
 from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.choice import choose
 from cnngraph.settings import Settings
+from cnngraph.sources.stored import StoredModel
 
 FASTER = {"method": "filters", "target_speedup": 1.5}
 
@@ -74,7 +74,7 @@ class Desk:
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     made = Desk(tmp_path)
     monkeypatch.setattr(prune_job, "plan_stored", made.decide)
-    monkeypatch.setattr(prune_job, "stored", lambda db, name: Stored(f"ada/{name}", {"sha256": made.weights}))
+    monkeypatch.setattr(prune_job, "stored", lambda db, name: StoredModel(f"ada/{name}", {"sha256": made.weights}))
     monkeypatch.setattr(execute, "require_free", lambda *_, **__: None)
     monkeypatch.setattr(execute, "carry_out", made.carry_out)
     return made

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from cnngraph.errors import ModelError
-from cnngraph.jobs.data_choice import DataChoice
 from cnngraph.jobs.execute import preview
-from cnngraph.jobs.ingest import Mapping
-from cnngraph.jobs.subject import Subject
 from cnngraph.models.outputs import tensors_of
 from cnngraph.origin import Origin, Preprocessing, get_origin
+from cnngraph.sources.data_choice import DataChoice
+from cnngraph.sources.loaded import LoadedModel
+from cnngraph.sources.trace_options import TraceOptions
 from cnngraph.surgery.apply import apply, cut
 from cnngraph.surgery.sample import input_shape_of
 from cnngraph.surgery.saved import load, read_saved, save
@@ -90,10 +90,10 @@ class TestSize:
 
         monkeypatch.setattr("cnngraph.surgery.apply.cut", watched)
         data: Any = SimpleNamespace(classes=list("abcdefghij"))
-        subject = Subject(
+        subject = LoadedModel(
             seeded(Odd), "x", Preprocessing(size=SHAPE[1:]), data, DataChoice(name="x"), True, {}, None
         )  # fmt: skip
-        preview(subject, plan("b"), Mapping(), "new")
+        preview(subject, plan("b"), TraceOptions(), "new")
         assert set(asked) == {SHAPE}
 
     def test_an_origin_from_before_reads_and_writes_as_it_did(self) -> None:

@@ -10,15 +10,15 @@ import pytest
 
 from cnngraph.errors import CnngraphError, ModelError, SpecError
 from cnngraph.jobs.rebuild import _how_to_ingest
-from cnngraph.jobs.stored import OtherData, Stored
+from cnngraph.sources.stored import OtherData, StoredModel
 from cnngraph.validation import read_stage
 
 RECIPE = {"architecture": "cnngraph:vgg16", "options": {"classes": 3}, "plans": [{"removes": [{"layer": "a"}]}]}
 
 
-def model(recipe: str | None) -> Stored:
+def model(recipe: str | None) -> StoredModel:
     properties = {"architecture": "cnngraph:vgg16", "inputShape": [3, 32, 32], "key": "ada/m"}
-    return Stored("ada/m", properties | ({} if recipe is None else {"recipe": recipe}))
+    return StoredModel("ada/m", properties | ({} if recipe is None else {"recipe": recipe}))
 
 
 def test_the_recipe_that_was_written_names_the_structure() -> None:
@@ -48,8 +48,8 @@ def test_a_recipe_that_was_changed_or_is_newer_is_one_line(recipe: str, kind: ty
     assert refused.value.exit_code == 1
 
 
-def mapped(inputs: str) -> Stored:
-    return Stored("ada/m", {"key": "ada/m", "inputShape": [3, 32, 32], "inputs": inputs})
+def mapped(inputs: str) -> StoredModel:
+    return StoredModel("ada/m", {"key": "ada/m", "inputShape": [3, 32, 32], "inputs": inputs})
 
 
 def test_what_was_written_of_mapping_and_data_is_read_back() -> None:
@@ -71,7 +71,7 @@ def test_what_was_written_of_mapping_and_data_is_read_back() -> None:
 )
 @pytest.mark.parametrize("read", [lambda found: found.mapping, lambda found: found.data(OtherData())])
 def test_inputs_that_were_changed_are_one_line(
-    read: Callable[[Stored], object], inputs: str, kind: type[CnngraphError], said: str
+    read: Callable[[StoredModel], object], inputs: str, kind: type[CnngraphError], said: str
 ) -> None:
     with pytest.raises(kind) as refused:
         read(mapped(inputs))
@@ -100,4 +100,4 @@ def test_how_to_ingest_with_kernels_is_said_whatever_the_graph_says(inputs: str,
 def test_a_property_that_was_removed_is_one_line(gone: str) -> None:
     properties = {name: value for name, value in model(None).properties.items() if name != gone}
     with pytest.raises(SpecError, match="The Model node ada/m does not say what it was written with"):
-        _ = Stored("ada/m", properties).recipe
+        _ = StoredModel("ada/m", properties).recipe

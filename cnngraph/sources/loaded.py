@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict
 from cnngraph.console import Progress, say_all, warn
 from cnngraph.datasets.images_from import ImagesFrom, TrainedOn
 from cnngraph.errors import ModelError, UsageError
-from cnngraph.jobs.classifier import Examination, examine
-from cnngraph.jobs.data_choice import DataChoice, list_data, list_data_of
 from cnngraph.origin import Preprocessing, get_origin
+from cnngraph.sources.classifier import Examination, examine
+from cnngraph.sources.data_choice import DataChoice, list_data, list_data_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cnngraph.datasets.registry import Data
     from cnngraph.datasets.split_record import SplitRecord
 
-__all__ = ["ModelChoice", "Subject", "open_subject"]
+__all__ = ["LoadedModel", "ModelChoice", "open_model"]
 
 
 class ModelChoice(BaseModel):
@@ -45,7 +45,7 @@ class ModelChoice(BaseModel):
 
 
 @dataclass(frozen=True)
-class Subject:
+class LoadedModel:
     """A net with its data, ready to be trained, mapped or pruned.
 
     Attributes:
@@ -96,14 +96,14 @@ class Subject:
         return "no" if proven or own else "possibly"
 
 
-def open_subject(
+def open_model(
     model: ModelChoice,
     data: DataChoice,
     progress: Progress | None = None,
     *,
     parts: tuple[str, ...] | None = None,
     required: Examination = "classifier",
-) -> Subject:
+) -> LoadedModel:
     """Open ``data`` as ``model`` wants its images, and ``model`` with as many outputs as the data has classes.
 
     Images are decoded last, since that takes longest: a net or weights that will not do are refused before.
@@ -111,7 +111,7 @@ def open_subject(
     Args:
         parts: of the data that are decoded here, so that a broken image is found before anything long begins; default:
             all.
-        required: what the net must be, see :func:`cnngraph.jobs.classifier.examine`.
+        required: what the net must be, see :func:`cnngraph.sources.classifier.examine`.
 
     Raises:
         NotFoundError, ModelError: the model cannot be had, or is not what it must be.
@@ -138,7 +138,7 @@ def open_subject(
     return subject
 
 
-def _of_saved(model: ModelChoice, data: DataChoice) -> Subject:
+def _of_saved(model: ModelChoice, data: DataChoice) -> LoadedModel:
     """The subject of a saved model; no image is decoded."""
     from cnngraph.models.weights import load_weights
     from cnngraph.surgery.saved import read_saved
@@ -156,7 +156,7 @@ def _of_saved(model: ModelChoice, data: DataChoice) -> Subject:
             "Give the data that it was trained on.",
         )
     origin = get_origin(saved.model)
-    return Subject(
+    return LoadedModel(
         saved.model.eval(),
         origin.architecture if origin else model.name,
         wanted,
@@ -169,7 +169,7 @@ def _of_saved(model: ModelChoice, data: DataChoice) -> Subject:
     )
 
 
-def _of_architecture(model: ModelChoice, data: DataChoice) -> Subject:
+def _of_architecture(model: ModelChoice, data: DataChoice) -> LoadedModel:
     """The subject of a named architecture, with as many outputs as the data has classes; no image is decoded."""
     from cnngraph.models.registry import build, default_preprocessing
 
@@ -198,7 +198,7 @@ def _of_architecture(model: ModelChoice, data: DataChoice) -> Subject:
         opened = opened.prepared(wanted)
     assert opened.record is not None
     proven = _is_new(model, net, len(opened.classes), wanted)
-    return Subject(
+    return LoadedModel(
         net.eval(),
         model.name,
         wanted,
@@ -257,7 +257,7 @@ def _with_range(preprocessing: Preprocessing, model: ModelChoice) -> Preprocessi
     return preprocessing.model_copy(update={"value_range": model.value_range})
 
 
-def _say_whether_trained_on(subject: Subject) -> None:
+def _say_whether_trained_on(subject: LoadedModel) -> None:
     """Loudly, where the net may know the images that it will be judged on."""
     judged = subject.images_from("test")
     if judged.trained_on == "possibly":

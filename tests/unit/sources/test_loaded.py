@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from cnngraph.errors import CnngraphError, DataError, ModelError, NotFoundError, UsageError
-from cnngraph.jobs.data_choice import DataChoice
-from cnngraph.jobs.subject import ModelChoice, open_subject
 from cnngraph.models.registry import build
 from cnngraph.origin import Preprocessing
 from cnngraph.shipping.parcel import pack_saved
 from cnngraph.shipping.writers import FORMATS
+from cnngraph.sources.data_choice import DataChoice
+from cnngraph.sources.loaded import ModelChoice, open_model
 from cnngraph.surgery.saved import save
 
 DIGITS = DataChoice(name="digits", images_per_class=4)
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_saved_model_and_its_single_file_are_opened_alike(folder: Path, tmp_path: Path) -> None:
     FORMATS["safetensors"](pack_saved(folder), tmp_path / "lenet.safetensors")
-    one, two = (open_subject(ModelChoice(name=str(path)), DIGITS) for path in (folder, tmp_path / "lenet.safetensors"))
+    one, two = (open_model(ModelChoice(name=str(path)), DIGITS) for path in (folder, tmp_path / "lenet.safetensors"))
     assert one.sha256 == two.sha256
     assert one.architecture == two.architecture == "cnngraph:lenet5"
     assert one.training == two.training == {"epochs": 3}
@@ -45,18 +45,18 @@ def test_a_saved_model_and_its_single_file_are_opened_alike(folder: Path, tmp_pa
 def test_other_weights_for_a_saved_model(folder: Path, tmp_path: Path) -> None:
     tuned = small(2)
     torch.save({"model": nn.DataParallel(tuned).state_dict()}, tmp_path / "tuned.pt")
-    opened = open_subject(ModelChoice(name=str(folder), weights=str(tmp_path / "tuned.pt")), DIGITS)
+    opened = open_model(ModelChoice(name=str(folder), weights=str(tmp_path / "tuned.pt")), DIGITS)
     assert all(torch.equal(value, opened.model.state_dict()[name]) for name, value in tuned.state_dict().items())
     assert (opened.trained, opened.training) == (True, {})
     torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "other.pt")
     with pytest.raises(ModelError, match=r"other\.pt does not fit the net"):
-        open_subject(ModelChoice(name=str(folder), weights=str(tmp_path / "other.pt")), DIGITS)
+        open_model(ModelChoice(name=str(folder), weights=str(tmp_path / "other.pt")), DIGITS)
 
 
 @pytest.mark.parametrize("other", [{"width": 0.25}, {"size": 28}, {"weights": "pretrained"}])
 def test_a_saved_model_is_what_it_is(folder: Path, other: dict[str, object]) -> None:
     with pytest.raises(UsageError, match="The saved model"):
-        open_subject(ModelChoice.model_validate({"name": str(folder)} | other), DIGITS)
+        open_model(ModelChoice.model_validate({"name": str(folder)} | other), DIGITS)
 
 
 @pytest.fixture
@@ -85,18 +85,18 @@ def test_weights_that_will_not_do_are_refused_before_an_image_is_decoded(
     for file, kind in refusals.items():
         choice = ModelChoice(name=str(folder) if saved else "cnngraph:lenet5", weights=str(tmp_path / file))
         with pytest.raises(kind, match=re.escape(file)):
-            open_subject(choice, broken)
+            open_model(choice, broken)
     with pytest.raises(DataError, match="no readable image"):
-        open_subject(ModelChoice(name=str(folder)), broken)
+        open_model(ModelChoice(name=str(folder)), broken)
 
 
 def test_missing_weights_are_said_before_missing_data(tmp_path: Path) -> None:
     choice = ModelChoice(name="cnngraph:lenet5", weights=str(tmp_path / "gone.pt"))
     with pytest.raises(NotFoundError, match="There is no weights file"):
-        open_subject(choice, DataChoice(name=f"folder:{tmp_path}/nowhere"))
+        open_model(choice, DataChoice(name=f"folder:{tmp_path}/nowhere"))
 
 
 def test_only_the_wanted_parts_are_decoded(folder: Path, broken: DataChoice) -> None:
-    assert open_subject(ModelChoice(name=str(folder)), broken, parts=()).data.classes == [str(n) for n in range(10)]
+    assert open_model(ModelChoice(name=str(folder)), broken, parts=()).data.classes == [str(n) for n in range(10)]
     with pytest.raises(DataError):
-        open_subject(ModelChoice(name=str(folder)), broken, parts=("test",))
+        open_model(ModelChoice(name=str(folder)), broken, parts=("test",))

@@ -14,13 +14,13 @@ from safetensors.torch import save_file
 
 from cnngraph.datasets.former_split import stratified_parts
 from cnngraph.jobs.baseline import evaluate, train, training_recipe
-from cnngraph.jobs.data_choice import DataChoice
 from cnngraph.jobs.ingest import save_subject
 from cnngraph.jobs.prune import Retraining, prune
-from cnngraph.jobs.subject import ModelChoice, Subject, open_subject
 from cnngraph.plan import Plan, Removal
 from cnngraph.shipping.parcel import pack_saved
 from cnngraph.shipping.writers import FORMATS
+from cnngraph.sources.data_choice import DataChoice
+from cnngraph.sources.loaded import LoadedModel, ModelChoice, open_model
 from cnngraph.surgery.saved import read_saved
 
 NET = ModelChoice(name="cnngraph:lenet5", width=0.5)
@@ -48,12 +48,12 @@ def trained(plain: Path) -> Path:
     return plain.parent / "net"
 
 
-def opened(model: Path | ModelChoice, data: Path, **options: str) -> Subject:
+def opened(model: Path | ModelChoice, data: Path, **options: str) -> LoadedModel:
     choice = model if isinstance(model, ModelChoice) else ModelChoice(name=str(model))
-    return open_subject(choice, DataChoice.model_validate({"name": f"folder:{data}"} | options), parts=())
+    return open_model(choice, DataChoice.model_validate({"name": f"folder:{data}"} | options), parts=())
 
 
-def said(subject: Subject, part: str = "test") -> tuple[str, int, str, str]:
+def said(subject: LoadedModel, part: str = "test") -> tuple[str, int, str, str]:
     found = subject.images_from(part)
     return found.part, found.images, found.taken_from, found.trained_on
 
@@ -136,7 +136,7 @@ def test_weights_from_elsewhere_are_judged_on_the_part_that_is_for_it(tmp_path: 
 
 def test_a_prune_says_it_of_all_nets_and_hands_the_split_on(trained: Path, plain: Path, tmp_path: Path) -> None:
     images(plain / "a", 6, 9)
-    subject = open_subject(ModelChoice(name=str(trained)), DataChoice(name=f"folder:{plain}"))
+    subject = open_model(ModelChoice(name=str(trained)), DataChoice(name=f"folder:{plain}"))
     conv = next(name for name, module in subject.model.named_modules() if isinstance(module, torch.nn.Conv2d))
     plan = Plan(model="me/net", removes=(Removal(layer=conv, kind="filters", filters=(0,)),))
     pruned = prune(subject, plan, Retraining(RECIPE, device="cpu"), folder=tmp_path / "work")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from cnngraph.database.saved_models import find_saved, is_saved
 from cnngraph.errors import ModelError
-from cnngraph.jobs.data_choice import DataChoice
-from cnngraph.jobs.ingest import Mapping
+from cnngraph.sources.data_choice import DataChoice
+from cnngraph.sources.trace_options import TraceOptions
 from cnngraph.storage import Storage, default_storage
 from cnngraph.validation import parse_stored
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.origin import Origin, Preprocessing
 
-__all__ = ["OtherData", "Stored", "other_data", "stored"]
+__all__ = ["OtherData", "StoredModel", "other_data", "stored"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def other_data(name: str | None, root: Path | None) -> OtherData:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredModel:
     """A model of the database, as far as a decision needs it."""
 
     key: str
@@ -85,9 +85,9 @@ class Stored:
         return origin.digest if origin else ""
 
     @property
-    def mapping(self) -> Mapping:
+    def mapping(self) -> TraceOptions:
         """How it was mapped: what is made of it is mapped the same way. Raises as :attr:`origin`."""
-        return Mapping.of(self._inputs, self._in_graph("mapping"))
+        return TraceOptions.of(self._inputs, self._in_graph("mapping"))
 
     def data(self, other: OtherData) -> DataChoice:
         """The data that it was ingested with, or what was typed instead.
@@ -111,7 +111,7 @@ class Stored:
         return f"The {what} of {self.key} in the graph"
 
 
-def stored(db: Database, name: str) -> Stored:
+def stored(db: Database, name: str) -> StoredModel:
     """The complete model of that name.
 
     Raises:
@@ -121,4 +121,4 @@ def stored(db: Database, name: str) -> Stored:
 
     key = catalogue.resolve(db, name)
     catalogue.require_complete(db, key)
-    return Stored(key, catalogue.properties(db, key), db.storage)
+    return StoredModel(key, catalogue.properties(db, key), db.storage)

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from cnngraph.errors import ModelError
-from cnngraph.jobs.classifier import examine
-from cnngraph.jobs.data_choice import DataChoice
-from cnngraph.jobs.subject import ModelChoice, open_subject
+from cnngraph.sources.classifier import examine
+from cnngraph.sources.data_choice import DataChoice
+from cnngraph.sources.loaded import ModelChoice, open_model
 from cnngraph.surgery.saved import save
 
 NETS = """
@@ -105,14 +105,14 @@ def broken(tmp_path: Path) -> DataChoice:
 def test_what_is_no_classifier_is_refused_before_an_image_is_decoded(net: str, nets: str, broken: DataChoice) -> None:
     for required in ("classifier", "sound"):
         with pytest.raises(ModelError, match=REFUSED[net]) as caught:
-            open_subject(ModelChoice(name=f"{nets}:{net}", size=32), broken, required=required)
+            open_model(ModelChoice(name=f"{nets}:{net}", size=32), broken, required=required)
         assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("net", REFUSED)
 def test_where_no_logits_are_read_it_is_said(net: str, nets: str, capsys: pytest.CaptureFixture[str]) -> None:
     digits = DataChoice(name="digits", images_per_class=3)
-    open_subject(ModelChoice(name=f"{nets}:{net}", size=32), digits, required="none")
+    open_model(ModelChoice(name=f"{nets}:{net}", size=32), digits, required="none")
     said = capsys.readouterr().err
     assert said.startswith("warning: The net")
     assert "It can be mapped and measured" in said
@@ -123,7 +123,7 @@ def test_the_one_that_can_be_meant_is_taken_and_said(
     net: str, taken: str, nets: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     digits = DataChoice(name="digits", images_per_class=3)
-    open_subject(ModelChoice(name=f"{nets}:{net}", size=32), digits, required="sound")
+    open_model(ModelChoice(name=f"{nets}:{net}", size=32), digits, required="sound")
     assert f"{taken} is taken" in capsys.readouterr().err
 
 
@@ -132,17 +132,17 @@ def test_a_random_net_is_said_and_where_it_is_to_be_proven_refused(
 ) -> None:
     digits = DataChoice(name="digits", images_per_class=3)
     choice = ModelChoice(name=f"{nets}:Always", size=32)
-    opened = open_subject(choice, digits)
+    opened = open_model(choice, digits)
     said = capsys.readouterr().err
     assert "Every figure of it is one draw" in said
     assert "F.dropout(self.features(x), 0.2)" in said
     folder = save(opened.model, tmp_path / "net", preprocessing=opened.preprocessing, classes=opened.data.classes)
     with pytest.raises(ModelError, match=r"other outputs .*random numbers are drawn .*examined_nets\.py:\d+"):
-        open_subject(ModelChoice(name=str(folder)), digits, required="sound")
+        open_model(ModelChoice(name=str(folder)), digits, required="sound")
 
 
 def test_the_net_and_the_random_state_stay(nets: str) -> None:
-    opened = open_subject(ModelChoice(name=f"{nets}:Pair", size=32), DataChoice(name="digits", images_per_class=3))
+    opened = open_model(ModelChoice(name=f"{nets}:Pair", size=32), DataChoice(name="digits", images_per_class=3))
     state = torch.get_rng_state()
     opened.model.train()
     examine(opened.model, (3, 32, 32), 10, "classifier")

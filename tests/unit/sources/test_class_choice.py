@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cnngraph.errors import NotFoundError, UsageError
-from cnngraph.jobs.class_choice import choose_classes
+from cnngraph.sources.class_choice import choose_classes
 
 NAMES = ["-x", "3", "Blast, no lineage spec", 'O\'Reef "big"', "R&D <b>", "mean", "a", "a,b"]
 
