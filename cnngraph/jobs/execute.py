@@ -129,9 +129,9 @@ def preview(subject: LoadedModel, plan: Plan, mapping: TraceOptions, new_name: s
         PlanError: the plan does not fit, or what it leaves fails.
     """
     from cnngraph.surgery.apply import cut
-    from cnngraph.surgery.rehearsal import rehearse
+    from cnngraph.surgery.check_runs import check_runs
 
-    rehearse(subject.model, plan, input_shape=subject.input_shape)
+    check_runs(subject.model, plan, input_shape=subject.input_shape)
     slim = replace(subject, model=cut(subject.model, plan, input_shape=subject.input_shape))
     return {
         "new_model": new_name,

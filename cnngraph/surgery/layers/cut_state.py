@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from torch import fx, nn
 
 from cnngraph.errors import PlanError
-from cnngraph.surgery.layers.anatomy import Body, Gate, Part, Region
+from cnngraph.surgery.layers.net_structure import Gate, NetStructure, Part, Region
 from cnngraph.surgery.layers.residual import Residual
 
-__all__ = ["Extent", "Gap", "Wound", "open_wound"]
+__all__ = ["CutState", "Gap", "RemovalSet", "start_cut"]
 
 
 @dataclass(frozen=True)
-class Extent:
+class RemovalSet:
     """Everything that goes, by name: what was asked for, and what has to go with it.
 
     Attributes:
@@ -44,12 +44,12 @@ class Extent:
         """What was asked for, as messages call it."""
         return ", ".join(self.asked)
 
-    def with_convs(self, convs: Iterable[str], note: str) -> Extent:
+    def with_convs(self, convs: Iterable[str], note: str) -> RemovalSet:
         """That, and ``convs``."""
         more = frozenset(convs)
         return replace(self, convs=self.convs | more, along=self.along | more, notes=(*self.notes, note))
 
-    def with_gates(self, gates: Iterable[str]) -> Extent:
+    def with_gates(self, gates: Iterable[str]) -> RemovalSet:
         """That, and ``gates``."""
         return replace(self, gates=self.gates | frozenset(gates))
 
@@ -75,7 +75,7 @@ class Gap:
 
 
 @dataclass
-class Wound:
+class CutState:
     """An extent in terms of nodes, and the decisions taken so far.
 
     Attributes:
@@ -89,8 +89,8 @@ class Wound:
         widened: by conv: its new width and the removed conv that it stands in for. norms: by norm: its widened conv.
     """
 
-    body: Body
-    extent: Extent
+    structure: NetStructure
+    removals: RemovalSet
     gaps: dict[fx.Node, Gap]
     blocks: tuple[Residual, ...]
     skipped: set[fx.Node]
@@ -98,8 +98,8 @@ class Wound:
     regions: dict[str, tuple[fx.Node, ...]]
     opened: set[str]
     closed: dict[fx.Node, str]
-    silent: set[fx.Node] = field(default_factory=set)
-    silenced: tuple[str, ...] = ()
+    identities: set[fx.Node] = field(default_factory=set)
+    removed_norms_and_activations: tuple[str, ...] = ()
     stays: tuple[str, ...] = ()
     adapters: set[str] = field(default_factory=set)
     widened: dict[fx.Node, tuple[int, fx.Node]] = field(default_factory=dict)
@@ -108,12 +108,12 @@ class Wound:
     @property
     def name(self) -> str:
         """Everything that was asked for, as messages call it."""
-        return self.extent.name
+        return self.removals.name
 
     @property
-    def quiet(self) -> set[fx.Node]:
+    def let_through(self) -> set[fx.Node]:
         """Nodes that let their input pass, or pool it."""
-        return self.silent | set(self.gaps) | set(self.closed)
+        return self.identities | set(self.gaps) | set(self.closed)
 
     def forget(self) -> None:
         """Take back what was decided about widths."""
@@ -122,7 +122,7 @@ class Wound:
         self.norms.clear()
 
 
-def open_wound(body: Body, extent: Extent) -> Wound:
+def start_cut(structure: NetStructure, removals: RemovalSet) -> CutState:
     """The nodes of ``extent``, with the norms and activations that go with its convs; whole branches become blocks.
 
     Raises:
@@ -130,22 +130,22 @@ def open_wound(body: Body, extent: Extent) -> Wound:
     """
     whole = {
         block.name
-        for block in body.blocks.values()
+        for block in structure.blocks.values()
         if (names := {str(node.target) for node in block.branch_convs})
-        and names <= extent.convs
-        and not names & extent.left_out
+        and names <= removals.convs
+        and not names & removals.left_out
         and not block.reason
     }
-    blocks = tuple(block for block in body.blocks.values() if block.name in extent.blocks | whole)
-    regions = [region for name in extent.regions if (region := body.region(name)) is not None]
+    blocks = tuple(block for block in structure.blocks.values() if block.name in removals.blocks | whole)
+    regions = [region for name in removals.regions if (region := structure.region(name)) is not None]
     skipped = {node for block in blocks for node in block.branch}
     skipped |= {node for region in regions for node in region.inside if node is not region.leaving}
     bypassed = {block.total: block.side for block in blocks}
     opened: set[str] = set()
     closed: dict[fx.Node, str] = {}
-    convs = set(extent.convs)
-    for gate in body.gates.values():
-        goes = gate.name in extent.gates or any(str(conv.target) in extent.convs for conv in gate.convs)
+    convs = set(removals.convs)
+    for gate in structure.gates.values():
+        goes = gate.name in removals.gates or any(str(conv.target) in removals.convs for conv in gate.convs)
         if not goes or gate.product in skipped:
             continue
         if gate.module:
@@ -153,68 +153,68 @@ def open_wound(body: Body, extent: Extent) -> Wound:
             bypassed[gate.product] = gate.source
             closed[gate.product] = gate.module
         else:
-            opened.add(_last_conv(body, extent, gate))
+            opened.add(_last_conv(structure, removals, gate))
             convs |= {str(conv.target) for conv in gate.convs}
     inside = {region.name: region.convs for region in regions}
-    wound = Wound(body, extent, {}, blocks, skipped, bypassed, inside, opened, closed)
-    nodes = [node for node in body.convs if str(node.target) in convs and node not in skipped]
+    state = CutState(structure, removals, {}, blocks, skipped, bypassed, inside, opened, closed)
+    nodes = [node for node in structure.convs if str(node.target) in convs and node not in skipped]
     nodes = [node for node in nodes if not any(node is region.leaving for region in regions)]
-    targets = _silence(wound, nodes)
+    targets = _remove_norms_and_activations(state, nodes)
     for node in nodes:
-        conv = body.module(node)
+        conv = structure.module(node)
         assert isinstance(conv, nn.Conv2d)
-        wound.gaps[node] = Gap(str(node.target), node, body.sources(node)[0], conv, targets[node])
+        state.gaps[node] = Gap(str(node.target), node, structure.sources(node)[0], conv, targets[node])
     for region in regions:
         if region.leaving not in skipped:
-            wound.gaps[region.leaving] = _region_gap(region)
-    return wound
+            state.gaps[region.leaving] = _region_gap(region)
+    return state
 
 
 def _region_gap(region: Region) -> Gap:
     return Gap(region.name, region.leaving, region.entry, None, region.name)
 
 
-def _silence(wound: Wound, nodes: list[fx.Node]) -> dict[fx.Node, str]:
+def _remove_norms_and_activations(state: CutState, nodes: list[fx.Node]) -> dict[fx.Node, str]:
     """Silence the convs' own norms and activations; by conv, the last of them that goes, or itself."""
-    body = wound.body
+    structure = state.structure
     parts: dict[fx.Node, list[Part]] = {}
     for node in nodes:
-        unit = body.unit(node)
-        last = None if str(node.target) in wound.opened else unit.activation
+        unit = structure.unit(node)
+        last = None if str(node.target) in state.opened else unit.activation
         parts[node] = [part for part in (unit.norm, last) if part is not None]
     claimed = {node for own in parts.values() for part in own for node in part.nodes}
-    going = {node: [part for part in own if _all_calls(body, part) <= claimed] for node, own in parts.items()}
+    going = {node: [part for part in own if _all_calls(structure, part) <= claimed] for node, own in parts.items()}
     goes = [part for own in going.values() for part in own]
-    wound.silent = {node for part in goes for node in part.nodes}
-    wound.silenced = tuple(dict.fromkeys(part.path for part in goes))
-    wound.stays = tuple(
+    state.identities = {node for part in goes for node in part.nodes}
+    state.removed_norms_and_activations = tuple(dict.fromkeys(part.path for part in goes))
+    state.stays = tuple(
         dict.fromkeys(part.name for node, own in parts.items() for part in own if part not in going[node])
     )
     return {node: own[-1].path if own else str(node.target) for node, own in going.items()}
 
 
-def _all_calls(body: Body, part: Part) -> set[fx.Node]:
+def _all_calls(structure: NetStructure, part: Part) -> set[fx.Node]:
     """All nodes of the part's module; for a function something that is never claimed as a whole."""
     if not part.path:
-        return {body.nodes[0]}
+        return {structure.nodes[0]}
     if part.nodes[0].op == "call_module" and str(part.nodes[0].target) == part.path:
-        return set(body.calls_of[id(body.module(part.nodes[0]))])
-    return set(body.paths[part.path])
+        return set(structure.calls_of[id(structure.module(part.nodes[0]))])
+    return set(structure.paths[part.path])
 
 
-def _last_conv(body: Body, extent: Extent, gate: Gate) -> str:
+def _last_conv(structure: NetStructure, removals: RemovalSet, gate: Gate) -> str:
     """The conv after which a gate has nothing but its norm and its sigmoid."""
     node = next(source for source in gate.product.all_input_nodes if source is not gate.source)
     sigmoids = 0
-    while not body.is_weighted(node) and len(body.sources(node)) == 1:
-        made = body.activation_module(node) if body.is_activation(node) else None
+    while not structure.is_weighted(node) and len(structure.sources(node)) == 1:
+        made = structure.activation_module(node) if structure.is_activation(node) else None
         sigmoids += isinstance(made, nn.Sigmoid | nn.Hardsigmoid)
-        if not (body.is_norm(node) or body.is_passing(node) or isinstance(made, nn.Sigmoid | nn.Hardsigmoid)):
+        if not (structure.is_norm(node) or structure.is_passing(node) or isinstance(made, nn.Sigmoid | nn.Hardsigmoid)):
             break
-        node = body.sources(node)[0]
-    if not body.is_conv(node) or sigmoids != 1:
+        node = structure.sources(node)[0]
+    if not structure.is_conv(node) or sigmoids != 1:
         raise PlanError(
-            f"{extent.name} cannot go: the gate {gate.name} does not end in a conv and a sigmoid.",
+            f"{removals.name} cannot go: the gate {gate.name} does not end in a conv and a sigmoid.",
             "Remove other layers.",
         )
     return str(node.target)

@@ -21,10 +21,10 @@ from cnngraph.models.wrappers import unwrapped
 from cnngraph.network.symbolic import fake_twin
 from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.apply import cut
-from cnngraph.surgery.sample import input_shape_of
+from cnngraph.surgery.calibration import input_shape_of
 from cnngraph.surgery.trial import error_of, failure_on_images
 
-__all__ = ["UnfitError", "rehearse", "sparing"]
+__all__ = ["UnfitError", "check_runs", "retry_without"]
 
 Found = TypeVar("Found")
 
@@ -51,7 +51,7 @@ class UnfitError(PlanError):
         return (*order[:last], *order[last + 1 :])
 
 
-def sparing(
+def retry_without(
     order: Sequence[Removal], search: Callable[[tuple[Removal, ...]], Found], told: Callable[[UnfitError], object]
 ) -> Found:
     """``search(order)``, begun anew without what the user's own code turns out not to do without.
@@ -68,7 +68,7 @@ def sparing(
             told(error)
 
 
-def rehearse(model: nn.Module, plan: Plan, *, input_shape: tuple[int, int, int] | None = None) -> None:
+def check_runs(model: nn.Module, plan: Plan, *, input_shape: tuple[int, int, int] | None = None) -> None:
     """Return if the net that ``plan`` leaves of ``model`` runs and trains as far as ``model`` itself does.
 
     Args:

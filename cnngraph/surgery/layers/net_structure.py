@@ -11,11 +11,11 @@ from torch import fx, nn
 from cnngraph.errors import TraceError
 from cnngraph.network.graph import follow
 from cnngraph.network.symbolic import follow_symbolically
+from cnngraph.surgery.layers.node_queries import NORMS, NodeQueries, is_product
 from cnngraph.surgery.layers.output import output_layers
 from cnngraph.surgery.layers.residual import Residual, residual_blocks
-from cnngraph.surgery.layers.steps import NORMS, Steps, is_product
 
-__all__ = ["Body", "Gate", "Part", "Region", "Unit", "read"]
+__all__ = ["Gate", "NetStructure", "Part", "Region", "Unit", "read_structure"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Region:
     convs: tuple[fx.Node, ...]
 
 
-class Body(Steps):
+class NetStructure(NodeQueries):
     """A followed net, read for surgery."""
 
     @cached_property
@@ -189,7 +189,7 @@ class Body(Steps):
         return max(found, key=len, default="")
 
 
-def read(model: nn.Module, input_shape: tuple[int, int, int]) -> Body:
+def read_structure(model: nn.Module, input_shape: tuple[int, int, int]) -> NetStructure:
     """Follow ``model`` for surgery: in train mode, and with what nothing reads, where that reaches more weights.
 
     An auxiliary head must be cut along, or the net would no longer train; a layer whose value nobody reads is run all
@@ -198,20 +198,22 @@ def read(model: nn.Module, input_shape: tuple[int, int, int]) -> Body:
     Raises:
         ModelError, TraceError: as :func:`cnngraph.network.graph.follow`.
     """
-    body = Body(follow(model, input_shape).graph_module)
-    reached = _used(body)
+    structure = NetStructure(follow(model, input_shape).graph_module)
+    reached = _used(structure)
     if all(id(parameter) in reached for parameter in model.parameters()):
-        return body
+        return structure
     try:
-        trained = Body(follow_symbolically(model, input_shape, training=True, unread=True))
+        trained = NetStructure(follow_symbolically(model, input_shape, training=True, unread=True))
     except TraceError:
-        return body  # what train mode alone does cannot be followed, or not at this size: eval mode is what we have
-    return trained if reached < _used(trained) else body
+        return (
+            structure  # what train mode alone does cannot be followed, or not at this size: eval mode is what we have
+        )
+    return trained if reached < _used(trained) else structure
 
 
-def _used(body: Body) -> set[int]:
+def _used(structure: NetStructure) -> set[int]:
     """Ids of the parameters of the modules that are called."""
-    called = [module for node in body.nodes if (module := body.module(node)) is not None]
+    called = [module for node in structure.nodes if (module := structure.module(node)) is not None]
     return {id(parameter) for module in called for parameter in module.parameters()}
 
 

@@ -11,10 +11,10 @@ __all__ = [
     "Nothing",
     "Open",
     "conv_size",
-    "own_passage",
+    "make_bypass",
+    "make_bypass_of_own_forward",
+    "make_bypass_of_region",
     "padding_before",
-    "passage",
-    "region_passage",
 ]
 
 
@@ -90,7 +90,7 @@ def conv_size(conv: nn.Conv2d, size: tuple[int, int]) -> tuple[int, int]:
     return heights[0], heights[1]
 
 
-def passage(conv: nn.Conv2d, size: tuple[int, int], *, exact: bool, copy: bool) -> nn.Module:
+def make_bypass(conv: nn.Conv2d, size: tuple[int, int], *, exact: bool, copy: bool) -> nn.Module:
     """A weightless module that lets a map of ``size`` (height, width) pass where ``conv`` was.
 
     A stride becomes an average pool of that size (as ResNet-D does in its shortcuts), whose last window may be cut off
@@ -99,19 +99,19 @@ def passage(conv: nn.Conv2d, size: tuple[int, int], *, exact: bool, copy: bool) 
     output size, for sums and stored sizes. ``copy`` asks for a new tensor even where nothing else is to be done.
     """
     pads = [_shift(conv, axis) if conv.stride[axis] == 1 else 0 for axis in (0, 1)]
-    return _passage(size, conv_size(conv, size), (conv.stride[0], conv.stride[1]), pads, exact=exact, copy=copy)
+    return _make_bypass(size, conv_size(conv, size), (conv.stride[0], conv.stride[1]), pads, exact=exact, copy=copy)
 
 
-def own_passage(
+def make_bypass_of_own_forward(
     conv: nn.Conv2d, size: tuple[int, int], wanted: tuple[int, int], *, exact: bool, copy: bool
 ) -> nn.Module:
     """As :func:`passage`, for a conv whose forward is its own: it makes maps of ``wanted`` from maps of ``size``."""
     # How it pads is not known: what it adds or cuts off is taken to be as much on both sides.
     pads = [(then - now) // 2 if step == 1 else 0 for now, then, step in zip(size, wanted, conv.stride, strict=True)]
-    return _passage(size, wanted, (conv.stride[0], conv.stride[1]), pads, exact=exact, copy=copy)
+    return _make_bypass(size, wanted, (conv.stride[0], conv.stride[1]), pads, exact=exact, copy=copy)
 
 
-def region_passage(
+def make_bypass_of_region(
     before: tuple[int, int], after: tuple[int, int], size: tuple[int, int], *, exact: bool, copy: bool
 ) -> nn.Module:
     """What lets a map of ``size`` pass where a region was that made maps of ``after`` from maps of ``before``."""
@@ -120,10 +120,10 @@ def region_passage(
         -(-now // step) - (-(-old // step) - new)
         for now, old, new, step in zip(size, before, after, stride, strict=True)
     )
-    return _passage(size, (height, width), stride, [0, 0], exact=exact, copy=copy)
+    return _make_bypass(size, (height, width), stride, [0, 0], exact=exact, copy=copy)
 
 
-def _passage(
+def _make_bypass(
     size: tuple[int, int],
     wanted: tuple[int, int],
     stride: tuple[int, int],
