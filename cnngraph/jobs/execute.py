@@ -55,7 +55,7 @@ def carry_out(session: Session, job: PruneJob, plan: Plan) -> dict[str, Any]:
         new_name = job.as_name or place(db, _base(model.key), None, sha256="", data=None).name
         return {"model": model.key} | preview(subject, plan, model.mapping, split_key(new_name, settings.owner))
     db.storage.require_writable()
-    with work_lock.held(folder):
+    with work_lock.locked(folder):
         pruned = prune(subject, plan, retraining, folder=folder, progress=progress)
         result = _store(session, model, pruned, job)
         if job.out is not None:
