@@ -1,4 +1,4 @@
-"""The training images that layers are refitted on, and what goes into a net and comes out of it."""
+"""Calibration images, which layers are refitted on, and the shapes of a net's input and output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far two nets that ought to be the same differ, in eval and in train mode, with everything random switched off."""
+"""Measure how far the outputs of two nets that ought to be the same differ, with everything random switched off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a net is what a plan gives, module by module: logits do not tell its sizes, its hooks or dead weights."""
+"""Compare a net with what a plan gives, module by module: outputs alone do not show sizes, hooks or unused weights."""
 
 from __future__ import annotations
 

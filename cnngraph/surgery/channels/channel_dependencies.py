@@ -20,7 +20,10 @@ __all__ = ["Axis", "ChannelDependencies", "Size"]
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """One axis of the tensor ``owner.name`` and the labels along it; ``reads``: of what the layer reads, not gives."""
+    """The axis ``axis`` of the tensor ``owner.name``, and the labels of the channels along it.
+
+    ``reads``: the channels are inputs of the layer, not its outputs.
+    """
 
     owner: str
     name: str
@@ -31,7 +34,9 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class Size:
-    """A whole number that ``labels`` decide: for its new value v, ``function(v)`` is how many of them are left."""
+    """A stored number that follows the channels ``labels``: its new value v is one for which
+    ``function(v)`` is how many of them are left.
+    """
 
     where: StoredSize
     labels: Labels
@@ -40,17 +45,17 @@ class Size:
 
 @dataclass
 class ChannelDependencies:
-    """The findings so far.
+    """Everything that was found so far about which channels depend on each other.
 
     Attributes:
         outputs, inputs: by layer, the labels of the channels that it gives and reads.
-        over_places: dense layers that were seen to run over the places of a map.
+        over_places: dense layers that are applied at each place of a map.
         convs: layers that are convolutions. norms: layers that scale channels.
-        axes: by (tensor, axis). sizes: numbers to keep true.
-        across: weights of norms that reckon over several channels: path of the tensor.
+        axes: by (owner, tensor, axis), the labels along it. sizes: stored numbers that must follow their channels.
+        across: weights of norms that average over several channels, as (path, tensor).
         described: (index in timm's ``feature_info``, labels of the channels that it counts).
         kernels: of layers that make their weights, ``None`` where their filters do not stand apart.
-        measured: sizes that the code read off tensors. reckoned: modules whose parameters it uses as numbers.
+        measured: sizes that the code read off tensors. reckoned: modules whose weights the code itself computes with.
         count: of labels so far, with 0.
     """
 
@@ -81,26 +86,29 @@ class ChannelDependencies:
         return np.arange(self.count - number, self.count, dtype=np.int64)
 
     def outputs_of(self, layer: str, number: int) -> Labels:
-        """The labels of the outputs of ``layer``, the same at every call."""
+        """Return the labels of the outputs of ``layer``: new ones at its first call, the same at every later one."""
         if layer not in self.outputs:
             self.outputs[layer] = self.new_labels(number)
         return self.outputs[layer]
 
     def note_inputs(self, layer: str, labels: Labels) -> None:
-        """What ``layer`` reads; a second call ties what it reads to what the first read."""
+        """Note which channels ``layer`` reads. Those of a second call are coupled with those of the first."""
         if layer in self.inputs:
             self.couple(self.inputs[layer], labels, f"{layer} reads them in another call")
         else:
             self.inputs[layer] = labels
 
     def note_axis(self, owner: str, name: str, axis: int, labels: Labels, *, reads: bool = False) -> None:
-        """The tensor ``owner.name`` loses along ``axis`` what goes of ``labels``."""
+        """Note that the tensor ``owner.name`` has the channels ``labels`` along ``axis``, and loses there what goes."""
         known = self.axes.setdefault((owner, name, axis), Axis(owner, name, axis, labels, reads))
         if known.labels is not labels:
             self.couple(known.labels, labels, f"{owner} has other channels in another call")
 
     def note_size(self, where: StoredSize, labels: Labels, function: Callable[[int], int] | None = None) -> None:
-        """The number at ``where`` follows ``labels``; two uses of one number by as many labels tie them."""
+        """Note that the number stored at ``where`` follows the channels ``labels``.
+
+        Where as many other channels already follow the same number, the two are coupled.
+        """
         known = self.sizes[where]
         same = next((size for size in known if len(size.labels) == len(labels)), None)
         if same is None:
@@ -109,7 +117,10 @@ class ChannelDependencies:
             self.couple(same.labels, labels, f"{where.owner}.{where.attribute} counts others too")
 
     def couple(self, one: Labels, other: Labels, reason: str = "they meet values that belong to no channel") -> None:
-        """Channels that go together. ``reason``: why one fixes the other where that is no channel (label 0)."""
+        """Note that the channels ``one`` and ``other`` only go together, place by place (they are broadcast).
+
+        ``reason``: why a channel stays that would be coupled with a value of no channel (label 0).
+        """
         one, other = (part.reshape(-1) for part in np.broadcast_arrays(one, other))
         different = one != other
         one, other = one[different], other[different]
@@ -120,14 +131,14 @@ class ChannelDependencies:
             self._couplings.append((one[~single], other[~single]))
 
     def pin(self, labels: Labels, reason: str) -> None:
-        """Channels that stay, and why."""
+        """Note that the channels ``labels`` stay, and why."""
         found = np.unique(labels)
         found = found[found > 0]
         if len(found):
             self._pins.append((found, reason))
 
     def pin_used_numbers(self) -> None:
-        """Fix the channels whose number the code reckons with."""
+        """Pin the channels whose number, or whose weights, the code itself computes with."""
         stored = [size.labels for sizes in self.sizes.values() for size in sizes if size.where.used]
         for labels in (*stored, *(read.labels for read in self.measured if read.used)):
             self.pin(labels, "the code reckons with their number")
@@ -136,7 +147,7 @@ class ChannelDependencies:
             self.pin(self.inputs[layer], f"the code reckons with the weights of {layer}")
 
     def classes(self) -> npt.NDArray[np.int64]:
-        """By label, the number of the class of labels that go together; 0 is the class of label 0 alone."""
+        """Return, by label, the number of its class: labels of one class only go together. Class 0 has label 0."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
@@ -146,7 +157,7 @@ class ChannelDependencies:
         return found
 
     def reasons(self, classes: npt.NDArray[np.int64]) -> dict[int, str]:
-        """By class that is fixed, the first reason why."""
+        """Return, for each class that stays, the first reason why."""
         found: dict[int, str] = {}
         for labels, reason in self._pins:
             for number in np.unique(classes[labels]).tolist():

@@ -180,7 +180,7 @@ class ChannelTracer(fx.Interpreter):
         return name in module._parameters or name in module._buffers
 
     def _elementwise(self, n: fx.Node, operands: Sequence[Tensor], arguments: Any = ()) -> Tensor:
-        """Labels that meet are tied; a single channel that is spread over many stays and is tied to none."""
+        """Labels that meet are coupled; a single channel that is spread over many stays and is coupled with none."""
         shape = n.meta["shape"]
         _mark_used(arguments)
         whole = [operand.expand(shape) for operand in operands]

@@ -1,4 +1,4 @@
-"""Takes filters out of a net: a deep copy of the user's own net whose tensors and numbers are those of what is left."""
+"""Remove filters: copy the user's net and slice its tensors and stored numbers down to the channels that are left."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class SlicedNet:
 
 
 def remove_filters(model: nn.Module, plan: Plan, input_shape: tuple[int, int, int]) -> SlicedNet:
-    """Carry out the part of ``plan`` that names filters, for images of ``input_shape`` (channels, height, width).
+    """Remove the filters that ``plan`` names, for images of ``input_shape`` (channels, height, width).
 
     Raises:
         PlanError: as :func:`slice_channels`. TraceError, ModelError: the net cannot be followed or copied.
@@ -60,7 +60,7 @@ def _listed(parts: list[str]) -> str:
 
 
 def slice_channels(model: nn.Module, coupling: Coupling, filters: Mapping[str, Iterable[int]]) -> nn.Module:
-    """A copy of ``model`` without ``filters`` and what is coupled with them; ``model`` stays as it is.
+    """Return a copy of ``model`` without ``filters`` and what is coupled with them; ``model`` stays as it is.
 
     Args:
         coupling: what :func:`cnngraph.surgery.channels.coupling.coupled` found for this net.
@@ -103,7 +103,11 @@ def copy_net(model: nn.Module) -> nn.Module:
 
 
 def _new_size(model: nn.Module, where: StoredSize, uses: list[Size], gone: Gone) -> int | None:
-    """The number at ``where`` with which all its uses are right; ``None`` where it stays."""
+    """Find the new value of a stored size so that every use of it fits; ``None`` if it need not change.
+
+    Raises:
+        PlanError: no value fits all of its uses.
+    """
     wanted = [(use.function, int((~gone[use.labels]).sum()), len(use.labels)) for use in uses]
     if all(left == before for _, left, before in wanted):
         return None

@@ -99,7 +99,7 @@ class LayerLabels:
     def _couple_by_group(
         self, path: str, conv: nn.modules.conv._ConvNd, read: Labels, given: Labels
     ) -> tuple[Labels, Labels]:
-        """Tie whole groups, or the same place in every group; returns what the first group reads, and all outputs."""
+        """Couple whole groups, or one place in every group; returns what the first group reads, and all outputs."""
         ins, outs = read.reshape(conv.groups, -1), given.reshape(conv.groups, -1)
         if takes_whole_groups(conv.groups, ins.shape[1], outs.shape[1]):
             self.dependencies.couple(ins, ins[:, :1])
@@ -208,7 +208,7 @@ class LayerLabels:
         return row
 
     def _guard(self, path: str, module: nn.Module, *rows: Labels) -> None:
-        """Fix the channels of a layer whose weights are not its own."""
+        """Pin the channels of a layer whose weights are not its own."""
         reason = ""
         if any(self._owners[id(parameter)] > 1 for parameter in module.parameters()):
             reason = f"{path} shares a parameter with another module"

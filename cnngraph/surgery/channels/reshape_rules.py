@@ -1,4 +1,8 @@
-"""Labels through the operations that name sizes, places or parts: views, splits, slices, concatenations, sizes."""
+"""What operations that move or cut values do to labels: views, splits, slices, concatenations, sizes.
+
+One function an operation, registered in ``RESHAPE_RULES``. It returns the labels of the result, and notes which
+channels must go together so that the operation still works when some are gone.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +23,15 @@ _MISSING = object()
 
 
 class UnknownError(Exception):
-    """Why labels end at a step."""
+    """Labels cannot be followed through an operation; the message says why."""
 
 
 @dataclass(frozen=True)
 class ReshapeStep:
-    """One such step with the labels that enter it.
+    """One such operation with the labels that enter it.
 
     Attributes:
-        module: the module that is called, ``None`` for functions. run: does the step itself, on the labels.
+        module: the module that is called, ``None`` for functions. run: does the operation itself, on the labels.
     """
 
     dependencies: ChannelDependencies

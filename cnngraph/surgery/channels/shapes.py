@@ -52,9 +52,9 @@ def varies(labels: Tensor, axis: int) -> bool:
 
 
 def apart(dependencies: ChannelDependencies, labels: Tensor, axis: int, parts: int) -> Tensor:
-    """Tie the equal places of ``parts`` equal parts of ``axis``; fix all where it has no such parts.
+    """Couple the equal places of ``parts`` equal parts of ``axis``; pin all where it has no such parts.
 
-    Returns the labels, those of the first part in all parts: what is tied may as well have one label.
+    Returns the labels, those of the first part in all parts: what is coupled may as well have one label.
     """
     size = labels.shape[axis]
     if parts < 1 or size % parts:
@@ -205,7 +205,7 @@ def boundary(dependencies: ChannelDependencies, labels: Tensor, axis: int, edge:
 
 
 def joined(dependencies: ChannelDependencies, parts: Sequence[Tensor], axis: int) -> list[Tensor]:
-    """Tie what a concatenation along places or images demands to be equal; returns the parts to concatenate."""
+    """Couple what a concatenation along places or images demands to be equal; returns the parts to concatenate."""
     axis %= parts[0].dim()
     others = [other for other in range(parts[0].dim()) if other != axis]
     if not any(varies(part, other) for part in parts for other in others):
@@ -218,7 +218,7 @@ def joined(dependencies: ChannelDependencies, parts: Sequence[Tensor], axis: int
 
 
 def stacked(dependencies: ChannelDependencies, parts: Sequence[Tensor]) -> list[Tensor]:
-    """Tie what a stack demands to be equal; returns the parts to stack."""
+    """Couple what a stack demands to be equal; returns the parts to stack."""
     for part in parts[1:]:
         dependencies.couple(compact(parts[0]).numpy(), compact(part).numpy())
     return [parts[0] for _ in parts]

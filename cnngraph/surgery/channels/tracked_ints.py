@@ -1,4 +1,4 @@
-"""Whole numbers that remember where they come from, so that surgery knows which of them follow the number of channels.
+"""Integers that remember where they come from, so that surgery knows which of them follow a number of channels.
 
 A size that ``forward`` reads off a tensor follows by itself. One that a module stored when it was built
 (``self.width``) must be set anew. One that is written in the code cannot change.
@@ -24,7 +24,7 @@ _PLAIN = (nn.Linear.__module__.rpartition(".")[0],)  # torch's own layers: surge
 class StoredSize:
     """An attribute of the module at path ``owner``; ``index`` where it is a tuple or list of numbers.
 
-    ``spent``: the number was also reckoned with, as a scale or the like, and not only as a size.
+    ``used``: the code also computes with the number (divides by it, scales by it), so that it must not change.
     """
 
     owner: str
@@ -42,9 +42,9 @@ class MeasuredSize:
 
 
 class TrackedInt(int):
-    """A whole number with its source; arithmetic with other whole numbers keeps it.
+    """An integer with its source, which arithmetic with other integers keeps: ``width // 2`` still knows ``width``.
 
-    ``function``: what gives the number for another value of the source.
+    ``function``: gives this number for another value of the source.
     """
 
     source: StoredSize | MeasuredSize
@@ -70,7 +70,7 @@ class TrackedInt(int):
         return self.function is _same
 
     def mark_used(self) -> None:
-        """Note that the number itself matters: it may not change."""
+        """Note that the code computes with the number, so that it must not change."""
         self.source.used = True
 
     def __float__(self) -> float:

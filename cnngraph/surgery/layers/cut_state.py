@@ -1,4 +1,4 @@
-"""What goes, as nodes of the followed net, and what was decided so far about what takes its place."""
+"""What a plan removes, as nodes of the followed net, and what was decided so far about what replaces it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ __all__ = ["CutState", "Gap", "RemovalSet", "start_cut"]
 
 @dataclass(frozen=True)
 class RemovalSet:
-    """Everything that goes, by name: what was asked for, and what has to go with it.
+    """Everything that is removed, by name: what was asked for, and what has to go with it.
+
+    The search for a rewrite that fits tries one removal set after another, each larger than the one before.
 
     Attributes:
         asked: the names that were asked for, as messages list them.
         convs: paths of convs. blocks: residual blocks. regions: modules that go as a whole. gates: by name.
-        left_out: convs whose branch is left out of its sum. kept_width: gaps that get an adapter although it is of
-            the size of the conv that was there, since more goes with that conv.
+        left_out: convs whose branch is left out of its sum. kept_width: gaps that get an adapter even though it is as
+            large as the conv that was there, because other layers go with that conv.
         along: those of ``convs`` that were not asked for.
-        norms_follow: whether batch norms behind the gaps take other widths, as convs do.
+        norms_follow: whether batch norms behind the gaps may be resized, as convs are.
         notes: why something goes that nobody asked for, a sentence each.
     """
 
@@ -45,21 +47,21 @@ class RemovalSet:
         return ", ".join(self.asked)
 
     def with_convs(self, convs: Iterable[str], note: str) -> RemovalSet:
-        """That, and ``convs``."""
+        """A larger set: this one and ``convs``; ``note`` says why they go."""
         more = frozenset(convs)
         return replace(self, convs=self.convs | more, along=self.along | more, notes=(*self.notes, note))
 
     def with_gates(self, gates: Iterable[str]) -> RemovalSet:
-        """That, and ``gates``."""
+        """A larger set: this one and ``gates``."""
         return replace(self, gates=self.gates | frozenset(gates))
 
 
 @dataclass(frozen=True)
 class Gap:
-    """One call of something that goes: what stands there instead reads ``source`` and gives the value of ``node``.
+    """One call of a module that is removed: its replacement reads ``source`` and returns the value of ``node``.
 
     ``path``: the module. ``conv``: that module where it is a conv, ``None`` for a region.
-    ``target``: path of the module whose old output an adapter there is to give.
+    ``target``: path of the module whose old output an adapter in this gap is fitted to.
     """
 
     path: str
@@ -70,23 +72,25 @@ class Gap:
 
     @property
     def width(self) -> int:
-        """The channels that were there."""
+        """How many channels the removed module returned."""
         return int(self.node.meta["shape"][1])
 
 
 @dataclass
 class CutState:
-    """An extent in terms of nodes, and the decisions taken so far.
+    """One try: a removal set in terms of nodes, and what was decided so far to make the rest fit.
 
     Attributes:
-        gaps: by the node whose value they give. blocks: residual blocks that go as a whole.
-        regions: the convs of each region, by its path. skipped: nodes inside of what goes, no longer reached.
-        bypassed: sums and products, by what stays of them.
+        gaps: by the node whose value they replace. blocks: residual blocks that go as a whole.
+        regions: the convs of each region, by its path. skipped: nodes inside of what goes, which are no longer run.
+        bypassed: for each sum or product that loses an operand, the operand that is left.
         opened: paths of the convs that are the last of gates without a module of their own.
         closed: modules of gates that become identities, by their products.
-        silent: nodes of norms and activations that go. silenced: their modules. stays: names of those that cannot go.
+        identities: nodes of the norms and activations that go with their convs. removed_norms_and_activations: the
+            paths of their modules. stays: names of those that cannot go, because other layers use them too.
         adapters: paths of gaps that get an adapter.
-        widened: by conv: its new width and the removed conv that it stands in for. norms: by norm: its widened conv.
+        widened: by conv, its new width and the removed conv whose outputs it gives now. norms: by norm, the widened
+            conv before it.
     """
 
     structure: NetStructure
@@ -112,18 +116,20 @@ class CutState:
 
     @property
     def let_through(self) -> set[fx.Node]:
-        """Nodes that let their input pass, or pool it."""
+        """Nodes that only pass their input on, or pool it."""
         return self.identities | set(self.gaps) | set(self.closed)
 
     def forget(self) -> None:
-        """Take back what was decided about widths."""
+        """Take back every decision about widths, before the net is checked anew."""
         self.adapters.clear()
         self.widened.clear()
         self.norms.clear()
 
 
 def start_cut(structure: NetStructure, removals: RemovalSet) -> CutState:
-    """The nodes of ``extent``, with the norms and activations that go with its convs; whole branches become blocks.
+    """Find the nodes of ``removals``, with the norms and activations that go with its convs.
+
+    A residual block all of whose convs go counts as a block that goes.
 
     Raises:
         PlanError: a gate goes that cannot be left open.
@@ -175,7 +181,7 @@ def _region_gap(region: Region) -> Gap:
 
 
 def _remove_norms_and_activations(state: CutState, nodes: list[fx.Node]) -> dict[fx.Node, str]:
-    """Silence the convs' own norms and activations; by conv, the last of them that goes, or itself."""
+    """Note the convs' own norms and activations as removed; return, by conv, the last of them, or the conv itself."""
     structure = state.structure
     parts: dict[fx.Node, list[Part]] = {}
     for node in nodes:
@@ -194,7 +200,7 @@ def _remove_norms_and_activations(state: CutState, nodes: list[fx.Node]) -> dict
 
 
 def _all_calls(structure: NetStructure, part: Part) -> set[fx.Node]:
-    """All nodes of the part's module; for a function something that is never claimed as a whole."""
+    """All nodes of the part's module; of a function, which cannot be replaced, a node that no conv ever claims."""
     if not part.path:
         return {structure.nodes[0]}
     if part.nodes[0].op == "call_module" and str(part.nodes[0].target) == part.path:
@@ -203,7 +209,11 @@ def _all_calls(structure: NetStructure, part: Part) -> set[fx.Node]:
 
 
 def _last_conv(structure: NetStructure, removals: RemovalSet, gate: Gate) -> str:
-    """The conv after which a gate has nothing but its norm and its sigmoid."""
+    """Find the last conv of a gate: behind it are only its norm and its sigmoid.
+
+    Raises:
+        PlanError: the gate ends in something else.
+    """
     node = next(source for source in gate.product.all_input_nodes if source is not gate.source)
     sigmoids = 0
     while not structure.is_weighted(node) and len(structure.sources(node)) == 1:

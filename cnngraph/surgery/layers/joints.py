@@ -20,8 +20,8 @@ class Resize:
 
     ``maps``: (channels, height, width) before and after of what is flattened into a dense layer, else ``None``.
     ``pieces``: (channels before, channels after) of each part that a concatenation made its inputs of, in order; () for
-    one part. ``norm``: path of its norm, where its outputs change; ``norm_of``: path of the removed norm that fits
-    there instead.
+    one part. ``norm``: path of its norm, where its outputs change; ``norm_of``: path of the removed norm that takes
+    its place.
     """
 
     inputs: int
@@ -42,7 +42,7 @@ class ResizeNorm:
 
 @dataclass(frozen=True)
 class AdapterSpec:
-    """An adapter: a 1x1 conv from ``inputs`` to ``outputs`` channels behind the passage of the gap.
+    """An adapter: a 1x1 conv from ``inputs`` to ``outputs`` channels behind the bypass of the gap.
 
     ``layer``: its path. ``nodes``: names of the fx nodes in whose place it stands, one a call.
     """

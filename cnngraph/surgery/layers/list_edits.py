@@ -14,7 +14,7 @@ __all__ = ["list_edits"]
 
 
 def list_edits(rewrite: Rewrite) -> tuple[Edit, ...]:
-    """Everything that changes in the net when what ``rewrite`` removes goes."""
+    """List every change that ``rewrite`` makes to the net, in the order in which they are applied."""
     asked = rewrite.asked
     edits = [edit for path, resize in rewrite.resized.items() for edit in _resize(path, resize, asked)]
     edits += [

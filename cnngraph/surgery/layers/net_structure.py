@@ -1,4 +1,4 @@
-"""What surgery reads off a followed net: the norm and activation that go with a conv, blocks, gates and regions."""
+"""The parts of a followed net that surgery removes: convs with their norm and activation, blocks, gates, regions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Gate", "NetStructure", "Part", "Region", "Unit", "read_structure"]
 
 @dataclass(frozen=True)
 class Part:
-    """Something that can be silenced: the nodes that then hand on what they read.
+    """A norm or an activation that can be removed: its nodes then return what they read.
 
     ``path``: the module that becomes an identity, "" for a function, which cannot.
     """
@@ -30,7 +30,7 @@ class Part:
 
     @property
     def name(self) -> str:
-        """As messages call it."""
+        """What messages call it."""
         return self.path or self.nodes[0].name
 
 
@@ -80,7 +80,7 @@ class Region:
 
 
 class NetStructure(NodeQueries):
-    """A followed net, read for surgery."""
+    """A followed net with the parts that surgery can remove: blocks, gates, regions and units."""
 
     @cached_property
     def blocks(self) -> dict[str, Residual]:

@@ -56,7 +56,10 @@ _IDEMPOTENT = (nn.ReLU, nn.ReLU6, nn.Hardtanh)
 
 
 class NodeQueries:
-    """The nodes of a followed net. ``graph_module`` is one that ``cnngraph.network.symbolic`` made."""
+    """Questions about the nodes of a followed net: is this a conv, what reads it, how often is its module called?
+
+    ``graph_module`` is one that ``cnngraph.network.symbolic`` made.
+    """
 
     def __init__(self, graph_module: fx.GraphModule) -> None:
         graph_module = with_whole_convs(graph_module)

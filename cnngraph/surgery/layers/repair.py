@@ -1,4 +1,4 @@
-"""What can be done where the rest of a net does not fit past its gaps: a wider conv, an adapter, or more that goes."""
+"""Repair a net that does not fit past its gaps: by a wider conv, an adapter, or a larger removal set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["UnrepairableError", "larger_removals", "repair"]
 
 
 class UnrepairableError(Exception):
-    """Nothing fits into ``gap`` but what was there: more must go, or nothing can."""
+    """Only the module that was removed would fit into ``gap``: more must go with it, or it must stay."""
 
     def __init__(self, reason: str, gap: Gap, mismatch: ShapeMismatchError) -> None:
         super().__init__(reason)
@@ -25,7 +25,7 @@ class UnrepairableError(Exception):
 
 
 def repair(check: ShapeCheck, mismatch: ShapeMismatchError) -> None:
-    """Let the conv before a gap give the width that is demanded, or give the nearest gap an adapter.
+    """Repair ``mismatch``: widen the conv before a gap so that it gives the channels needed, or note an adapter.
 
     Raises:
         StuckError: an adapter would be what it replaces. PlanError: no gap is to blame.
@@ -47,7 +47,7 @@ def repair(check: ShapeCheck, mismatch: ShapeMismatchError) -> None:
 
 
 def larger_removals(state: CutState, unrepairable: UnrepairableError) -> Iterator[RemovalSet]:
-    """What could go besides, the best first, so that something else fits."""
+    """Yield larger removal sets that may fit where this one does not, the most promising first."""
     gap, node, removals = unrepairable.gap, unrepairable.mismatch.node, state.removals
     structure = state.structure
     module = structure.module(node)

@@ -1,9 +1,10 @@
-"""What a set of removals does to the rest of a net, found out before anything is changed.
+"""Find how the rest of a net must change when some layers are removed, before anything is changed.
 
-The net is run on fake tensors with the removed layers passed by. Where a width no longer fits, the layer that reads it
-is noted to be resized. Where a step demands the width that was there (a sum, a norm, a depthwise conv, a stored size),
-the conv before the gap is widened or the gap gets an adapter; where an adapter would be what it replaces, more goes
-with it. What is refused is refused with the reason.
+The net is run on fake tensors (shapes without values) that skip the removed layers. Where the number of channels no
+longer fits, the layer that reads them will be resized. Where an operation needs the number that was there (a sum, a
+norm, a depthwise conv, a size stored in the code), the conv before the gap is widened, or a 1x1 conv, the adapter, is
+put into the gap. Where that adapter would be just the conv it replaces, the search goes on with a larger removal set.
+If nothing fits, PlanError says which layer stands against it and why.
 """
 
 from __future__ import annotations
@@ -29,18 +30,19 @@ __all__ = ["AdapterSpec", "Join", "Resize", "ResizeNorm", "Rewrite", "find_rewri
 
 @dataclass(frozen=True)
 class Rewrite:
-    """Everything that changes when ``removed`` goes; paths are those of ``named_modules()``.
+    """Everything that must change in a net when ``removed`` goes; paths are those of ``named_modules()``.
 
     Attributes:
         asked: what was asked for, by name. along: convs that go with it and were not asked for.
         removed: convs that go, also those inside of blocks and gates, in network order.
         blocks: residual blocks that go as a whole. regions: other modules that do. gates: those that go.
-        passages: weightless modules that take the place of convs, regions and gates.
-        adapters: 1x1 convs behind passages, by the same paths. left_out: by path, the channels of zeros that stand
-            for a branch that is left out of its sum. opened: last convs of gates that now always let through.
-        silenced: norms and activations that become identities.
-        rectified: blocks whose last activation is idle, since their input has been through the same one.
-        resized, joins: surviving layers that change. renormed: batch norms that get another width.
+        bypasses: by path of a conv, region or gate that goes, the module without weights that replaces it.
+        adapters: 1x1 convs behind bypasses, by the same paths. left_out: by path, how many channels of zeros replace a
+            branch that is left out of its sum. opened: last convs of gates that pass everything on from now on.
+        removed_norms_and_activations: those that become identities.
+        redundant_relu: blocks whose last activation no longer does anything, since their input has been through the
+            same one (a ReLU of a ReLU).
+        resized, joins: remaining layers that change. resized_norms: batch norms that get another number of channels.
         stays: activations that stay without their conv.
         shapes: of every surviving value for a batch of images, by name of the fx node.
         macs: multiply-accumulates for one image of steps that read other shapes, but for convs, dense layers and norms.
@@ -75,7 +77,7 @@ def find_rewrite(
     regions: Iterable[str] = (),
     branches: Mapping[str, Branch] | None = None,
 ) -> Rewrite:
-    """Find out what removing ``convs`` (paths of Conv2d modules), ``blocks``, ``regions`` and ``branches`` does.
+    """Find what must change when ``convs`` (paths of Conv2d modules), ``blocks``, ``regions`` and ``branches`` go.
 
     A block all of whose branch's convs are named goes as a block.
 
@@ -95,7 +97,10 @@ def find_rewrite(
 
 
 def _search(structure: NetStructure, removals: RemovalSet, tried: set[RemovalSet]) -> Rewrite:
-    """The first extent around ``extent`` that fits."""
+    """Search depth first for a removal set that contains ``removals`` and leaves a net that fits.
+
+    ``tried``: those that did not, so that none is tried twice.
+    """
     tried.add(removals)
     state = start_cut(structure, removals)
     require_output_stays(structure.output_layers, {*state.gaps, *state.skipped}, state.name)
@@ -113,7 +118,10 @@ def _search(structure: NetStructure, removals: RemovalSet, tried: set[RemovalSet
 
 
 def _settle(state: CutState) -> ShapeCheck:
-    """Run the net past the gaps until everything fits: with maps as large as they come, else as large as they were."""
+    """Run the net past the gaps and repair each mismatch, until everything fits.
+
+    First maps may have any height and width; if that fails, each bypass keeps those that were there.
+    """
     for exact in (False, True):
         state.forget()
         while True:
@@ -181,7 +189,7 @@ def _close(state: CutState, check: ShapeCheck) -> Rewrite:
 
 
 def _remove_idle(state: CutState) -> None:
-    """Let norms and activations go on which the net's output no longer depends, as before a branch that is left out.
+    """Remove norms and activations that no longer reach the net's output, as those before a branch that is left out.
 
     Raises:
         PlanError: there is something else with weights on which it no longer depends.

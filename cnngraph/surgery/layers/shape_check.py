@@ -1,4 +1,4 @@
-"""One pass over a net past its gaps, on fake tensors: which shapes, passages and widths come out.
+"""Run a net past its gaps on fake tensors (shapes without values): does every operation still get what it needs?
 
 Only what the gaps change is computed: a step all of whose operands have the shapes that they had gives what it gave.
 """
@@ -35,7 +35,7 @@ _UNCHANGED = object()  # stands for a tensor that is as it was: most are, and fe
 
 
 class ShapeMismatchError(Exception):
-    """A step does not take what the gaps make of its operands.
+    """An operation gets an operand of a shape that it does not take, because of a gap.
 
     ``node``: the step. ``sides``: its operands that are not as they were. ``size``: whether a map's size is wrong, so
     that passages that keep it exactly may help, rather than a width; ``meets``: whether it is a step at which several
@@ -50,7 +50,16 @@ class ShapeMismatchError(Exception):
 
 
 class ShapeCheck(fx.Interpreter):
-    """One pass over fake tensors past the gaps; notes the shapes, passages and widths that come out."""
+    """One run past the gaps. It notes the new shapes, the bypasses in the gaps, and the layers that must be resized.
+
+    Attributes:
+        exact: whether each bypass must return maps of the height and width that were there.
+        shapes: by node, of its value for a batch of images. changed: nodes whose value has another shape than before.
+        bypasses: by path. read: by path of a gap, how many channels come in.
+        widths: by node of a layer to be resized, its new (inputs, outputs).
+        norms: by node of a norm to be resized, its channels (before, now).
+        macs: by node, multiply-accumulates for one image, where the operation was run.
+    """
 
     def __init__(self, state: CutState, *, exact: bool) -> None:
         super().__init__(state.structure.graph_module, garbage_collect_values=False)
