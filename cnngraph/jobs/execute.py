@@ -15,11 +15,11 @@ from cnngraph.jobs.naming import place
 from cnngraph.jobs.prune import Pruned, prune, work_folder
 from cnngraph.jobs.record import record
 from cnngraph.jobs.session import Session
+from cnngraph.network.trace_options import TraceOptions
 from cnngraph.plan import Plan
 from cnngraph.settings import split_key
 from cnngraph.sources.loaded import LoadedModel, ModelChoice, open_model
 from cnngraph.sources.stored import StoredModel, stored
-from cnngraph.sources.trace_options import TraceOptions
 
 if TYPE_CHECKING:
     from cnngraph.jobs.prune_job import PruneJob
@@ -100,11 +100,11 @@ def _store(session: Session, parent: StoredModel, pruned: Pruned, job: PruneJob)
         ConflictError: while the net was trained and mapped somebody has taken the name.
     """
     from cnngraph.database.fingerprint import fingerprint
+    from cnngraph.database.writer import WriteOptions
     from cnngraph.training.execution import pick_device
 
-    db, settings, progress = session.database, session.settings, session.progress
-    slim = pruned.subject
-    mapped = ingesting.map_subject(slim, parent.mapping, progress)
+    db, slim = session.database, pruned.subject
+    mapped = ingesting.map_subject(slim, parent.mapping, session.progress)
     sha256 = slim.sha256
     prepared = ingesting.TracedModel(mapped, pruned.folder / "new", sha256)
     if not prepared.model.exists():
@@ -112,7 +112,7 @@ def _store(session: Session, parent: StoredModel, pruned: Pruned, job: PruneJob)
     data = slim.choice.model_dump(mode="json")
     new = place(db, _base(parent.key), job.as_name, sha256=sha256, data=data, fingerprint=fingerprint(mapped))
     write_text(pruned.folder / _NAME, new.name)
-    new_key = ingesting.store(db, settings, prepared, new.name, yes=True, progress=progress)["model"]
+    new_key = ingesting.store(session, prepared, new.name, WriteOptions(yes=True))["model"]
     of: dict[str, Any] = {"data": data, "seed": slim.choice.seed, "device": str(pick_device(job.choice.device))}
     run = record(db, pruned.plan, new_key, pruned.result, gone=pruned.gone, **of)
     names = {"model": parent.key, "new_model": new_key, "run": run}

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.console import Progress, Quiet
 from cnngraph.datasets.images_from import ImagesFrom
 from cnngraph.errors import ModelError, NotFoundError, UsageError
+from cnngraph.jobs.session import Session
 from cnngraph.network.tables import Network
-from cnngraph.settings import Settings, split_key
+from cnngraph.network.trace_options import TraceOptions
+from cnngraph.settings import split_key
 from cnngraph.sources.class_choice import choose_classes
 from cnngraph.sources.data_choice import DataChoice
 from cnngraph.sources.loaded import LoadedModel, ModelChoice, open_model
-from cnngraph.sources.trace_options import TraceOptions
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
+    from cnngraph.database.writer import WriteOptions
 
 __all__ = [
     "TracedModel",
@@ -149,17 +151,7 @@ def save_subject(subject: LoadedModel, folder: Path) -> None:
     )
 
 
-def store(
-    database: Database,
-    settings: Settings,
-    prepared: TracedModel,
-    name: str,
-    *,
-    replace: bool = False,
-    dry_run: bool = False,
-    yes: bool = False,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
+def store(session: Session, prepared: TracedModel, name: str, how: WriteOptions | None = None) -> dict[str, Any]:
     """Write the Network as ``name`` and keep the saved model in the storage; the counts of what the database holds.
 
     Raises:
@@ -167,26 +159,24 @@ def store(
         CnngraphError: the storage cannot be written, or is full; nothing was written to the database then.
     """
     from cnngraph.database.saved_models import name_saved
-    from cnngraph.database.writer import write_network
+    from cnngraph.database.writer import WriteOptions, write_network
     from cnngraph.network.sizes import estimate
 
-    progress = progress or Quiet()
+    database, progress, how = session.database, session.progress, how or WriteOptions()
     size = estimate(prepared.network)
     progress.note(
         f"{name} has {size['nodes']:,} nodes and {size['relationships']:,} relationships: "
         f"about {size['gigabytes']:.2f} GB and {size['minutes']:.1f} minutes in the database."
     )
-    key = split_key(name, settings.owner)
-    content = None if dry_run else _keep(database, prepared, key)
+    key = split_key(name, session.settings.owner)
+    content = None if how.dry_run else _keep(database, prepared, key)
     counts = write_network(
         database,
         prepared.network,
         name,
+        how,
         saved_sha256=content,
         sha256=prepared.sha256,
-        replace=replace,
-        dry_run=dry_run,
-        yes=yes,
         progress=progress,
     )
     if content is not None:

@@ -6,6 +6,7 @@ a plan by itself: :func:`plan_from_person`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from cnngraph.errors import LimitError, NotFoundError, OptionError, PlanError
 from cnngraph.jobs.drop import within_accuracy_drop
 from cnngraph.jobs.session import Session
 from cnngraph.plan import Plan, Removal, read_plan
-from cnngraph.pruning.choice import Choice
+from cnngraph.pruning.choice import Choice, choose
 from cnngraph.pruning.context import Context, Images
 from cnngraph.pruning.limits.time_budget import TimeBudget
 from cnngraph.pruning.method import Need
@@ -28,7 +29,20 @@ from cnngraph.sources.stored import OtherData, StoredModel, stored
 if TYPE_CHECKING:
     from cnngraph.pruning.limits.cost_meter import CostMeter
 
-__all__ = ["decide", "plan_from_person", "plan_removing", "plan_saved", "plan_stored", "require_no_graph"]
+__all__ = [
+    "choose_plan",
+    "decide",
+    "plan_from_person",
+    "plan_removing",
+    "plan_saved",
+    "plan_stored",
+    "require_no_graph",
+]
+
+
+def choose_plan(said: Mapping[str, Any]) -> Choice:
+    """What goes, as it was said where it is only planned; raises as :func:`cnngraph.pruning.choice.choose`."""
+    return choose(said, ways=("remove_layers", "remove_blocks"))
 
 
 def plan_stored(session: Session, name: str, choice: Choice, data: OtherData, *, costs: bool = True) -> Plan:

@@ -14,7 +14,16 @@ from cnngraph.plan import Plan
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["FIGURES", "figures_table", "judged_on", "verdict", "write_page"]
+__all__ = [
+    "FIGURES",
+    "answers_in_words",
+    "figures_table",
+    "images_in_words",
+    "judged_on",
+    "remarks_on",
+    "verdict",
+    "write_page",
+]
 
 # (key in the JSON, heading, how a value is written)
 FIGURES: tuple[tuple[str, str, str], ...] = (
@@ -54,6 +63,27 @@ def judged_on(result: Mapping[str, Any]) -> str:
     if len(said) == 1:
         return f"Judged on {next(iter(said))}."
     return " ".join(f"{' and '.join(nets).capitalize()}: judged on {words}." for words, nets in said.items())
+
+
+def images_in_words(result: Mapping[str, Any]) -> str:
+    """On which images the figures of one net were found."""
+    return ImagesFrom(**result["images_from"]).words
+
+
+def answers_in_words(found: Mapping[str, Any] | None) -> str:
+    """The ``agreement`` of a prune's JSON as a sentence: how alike old and new net answered before any training."""
+    from cnngraph.training.agreement import Agreement
+
+    if found is None:
+        return "Old and new net were not compared: there are no validation images."
+    figures = Agreement(**{name: found[name] for name in Agreement.__dataclass_fields__})
+    return f"Old and new net before any training, on {images_in_words(found)}: {figures.words}."
+
+
+def remarks_on(result: Mapping[str, Any]) -> list[str]:
+    """Which images the figures of a prune are of, and what the cut did to the answers: sentences."""
+    answers = answers_in_words(result["agreement"]) if result.get("agreement") else ""
+    return [sentence for sentence in (judged_on(result), answers) if sentence]
 
 
 def verdict(result: Mapping[str, Any]) -> str:

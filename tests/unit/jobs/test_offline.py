@@ -16,6 +16,7 @@ from cnngraph.jobs.plan import plan_saved
 from cnngraph.jobs.prune_job import PruneJob, TrainingChoice
 from cnngraph.jobs.session import Session
 from cnngraph.network.trace import weights_sha256
+from cnngraph.network.trace_options import TraceOptions
 from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.choice import Choice
 from cnngraph.settings import Settings
@@ -23,7 +24,6 @@ from cnngraph.sources.data_choice import DataChoice
 from cnngraph.sources.loaded import ModelChoice
 from cnngraph.sources.saved import SavedSource, open_source
 from cnngraph.sources.stored import OtherData
-from cnngraph.sources.trace_options import TraceOptions
 from cnngraph.surgery.saved import load, save
 from cnngraph.surgery.verify import Verification
 
