@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from benchmarks.report import RESULTS
-from cnngraph.datasets.registry import Data, open_data
+from cnngraph.datasets.registry import Data, Subset, open_data
 from cnngraph.models.registry import build
 from cnngraph.origin import Preprocessing
 from cnngraph.surgery import saved
@@ -83,7 +83,9 @@ def settings_of(options: argparse.Namespace, nets: Iterable[str]) -> dict[str, S
 
 def open_images(setting: Setting) -> Data:
     """Train, validation and test images at 32 pixels."""
-    return open_data(setting.data, preprocessing=_PREPROCESSING, images_per_class=setting.images_per_class)
+    return open_data(
+        setting.data, subset=Subset(images_per_class=setting.images_per_class), preprocessing=_PREPROCESSING
+    )
 
 
 def new_net(net: str, width: float, seed: int) -> nn.Module:

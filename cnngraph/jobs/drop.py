@@ -47,7 +47,7 @@ def within_accuracy_drop(
         PlanError: nothing can be removed at all. UnfitError: the user's own
             code fails without a layer or block; the search goes on without it (:meth:`UnfitError.left_of`).
     """
-    from cnngraph.pruning.limits.accuracy_drop import within_drop
+    from cnngraph.pruning.limits.accuracy_drop import Judge, within_drop
     from cnngraph.training.evaluate import evaluate
     from cnngraph.training.execution import pick_device
 
@@ -75,11 +75,13 @@ def within_accuracy_drop(
     return within_drop(
         path,
         points,
-        baseline=whole.accuracy,
-        accuracy_after=lambda plans: _accuracy_after(subject, plans, asdict(recipe), device, progress, tuned=tuned),
-        steps=steps,
-        tuned=tuned,
-        seconds_a_step=tuned * _EPOCHS * float(known) + _OVERHEAD_SECONDS if known else None,
+        Judge(
+            lambda plans: _accuracy_after(subject, plans, asdict(recipe), device, progress, tuned=tuned),
+            baseline=whole.accuracy,
+            steps=steps,
+            tuned=tuned,
+            seconds_a_step=tuned * _EPOCHS * float(known) + _OVERHEAD_SECONDS if known else None,
+        ),
         state=session.work / f"drop-{digest}.json",
         identity=identity,
         progress=progress,

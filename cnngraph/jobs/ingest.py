@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,8 @@ def prepare(
             f"Train it: cnngraph train {model.name} --data {data.name} --out DIR"
         )
     if mapping.only_classes is not None:
-        mapping = replace(mapping, only_classes=choose_classes(mapping.only_classes, subject.data.classes))
+        typed = [str(one) for one in mapping.only_classes]
+        mapping = replace(mapping, only_classes=choose_classes(typed, subject.data.classes))
     if mapping.kernels and not yes:
         _require_small(subject, mapping)
     network = map_subject(subject, mapping, progress)
@@ -111,10 +112,9 @@ def map_subject(subject: LoadedModel, mapping: TraceOptions, progress: Progress)
     from cnngraph.network.trace import trace
     from cnngraph.training.execution import pick_device
 
-    options = asdict(mapping)
-    place = pick_device(options.pop("device"))
+    place = pick_device(mapping.device)
     batches = loader(subject.data.train, batch_size=32)
-    network = trace(subject.model.to(place), batches, classes=subject.data.classes, **options, progress=progress)
+    network = trace(subject.model.to(place), batches, mapping, classes=subject.data.classes, progress=progress)
     network = with_coupling_groups(network, subject.model.cpu(), progress)
     return network.with_details(
         architecture=subject.architecture,

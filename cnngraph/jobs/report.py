@@ -94,12 +94,11 @@ def write_report(db: Database, key: str, out: Path, commands: Sequence[str] = ()
     Raises:
         NotFoundError: there is no such model, or there is nothing to report; see :func:`pruning_of`.
     """
-    from cnngraph.reporting.page import remarks_on, verdict, write_page
+    from cnngraph.reporting.page import PageContent, remarks_on, verdict, write_page
 
     plan, result = pruning_of(db, key)
     sentence = verdict(result)
-    write_page(
-        out,
+    content = PageContent(
         title=f"{key}: {result['model']} without {textwrap.shorten(plan.in_words, 120, placeholder=' ...')}",
         plan=plan,
         result=result,
@@ -109,4 +108,4 @@ def write_report(db: Database, key: str, out: Path, commands: Sequence[str] = ()
         queries=pasteable(key, result["model"]),
         browser=f"{db.http}/browser/" if db.http else None,
     )
-    return sentence, out
+    return sentence, write_page(out, content)

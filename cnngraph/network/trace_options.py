@@ -12,9 +12,20 @@ __all__ = ["TraceOptions"]
 
 @dataclass(frozen=True)
 class TraceOptions:
-    """How a net is mapped; the fields are the options of :func:`cnngraph.network.trace.trace`.
+    """How a net is mapped by :func:`cnngraph.network.trace.trace`.
 
-    ``only_classes`` is what was typed until :func:`cnngraph.jobs.ingest.prepare` knows the classes, then their names.
+    Attributes:
+        source: which map the weight of a position comes from: the conv's ``input``, its ``output``, or ``activation``:
+            the first non-linearity after it with no conv and no sum between, else its norm's output, else its own.
+        patch: the aggregation over the patch and all channels, a key of ``patches.PATCHES``.
+        view: ``channels`` (feature maps and kernels), ``positions`` (class networks) or ``both``.
+        connections: which kernels become connections: ``auto``, ``all``, ``none`` or ``top:K``.
+        correlations: whether maps are compared (the table ``resembles``).
+        kernels: keep every weight: the raw floats of each connection's kernel, and all other parameters and buffers.
+        only_classes: images of other classes are not looked at: names or labels; what was typed until
+            :func:`cnngraph.jobs.ingest.prepare` knows the classes, then their names.
+        seed: of the sample of images that a very wide net's correlations are limited to.
+        device: where a command maps the net.
     """
 
     source: str = "activation"
@@ -23,7 +34,7 @@ class TraceOptions:
     connections: str = "auto"
     correlations: bool = True
     kernels: bool = False
-    only_classes: tuple[str, ...] | None = None
+    only_classes: tuple[str | int, ...] | None = None
     seed: int = 0
     device: str = "auto"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FIGURES",
+    "PageContent",
     "answers_in_words",
     "figures_table",
     "images_in_words",
@@ -109,42 +111,36 @@ def verdict(result: Mapping[str, Any]) -> str:
     return f"{'A gain' if gain > 0 else 'A loss'} in accuracy: {figures}, beyond {bound}."
 
 
-def write_page(
-    path: Path,
-    *,
-    title: str,
-    plan: Plan,
-    result: Mapping[str, Any],
-    sentence: str,
-    remarks: Sequence[str] = (),
-    commands: Sequence[str] = (),
-    queries: Sequence[tuple[str, str]] = (),
-    browser: str | None = None,
-) -> Path:
-    """Write the page, atomically; everything it shows is inside the one file.
+@dataclass(frozen=True)
+class PageContent:
+    """What the page shows.
 
-    Args:
+    Attributes:
         plan: the executed decision, with thetas and reasons.
         result: what ``prune`` returns (before, after, control, verified, new_model).
         sentence: the verdict. remarks: on the figures, which images they are of among them (:func:`judged_on`).
         commands: the commands that lead here. queries: (title, Cypher) to paste. browser: address of Neo4j Browser.
     """
+
+    title: str
+    plan: Plan
+    result: Mapping[str, Any]
+    sentence: str
+    remarks: Sequence[str] = ()
+    commands: Sequence[str] = ()
+    queries: Sequence[tuple[str, str]] = ()
+    browser: str | None = None
+
+
+def write_page(path: Path, content: PageContent) -> Path:
+    """Write the page, atomically; everything it shows is inside the one file."""
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(
         loader=PackageLoader("cnngraph.reporting", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     page = environment.get_template("summary.html").render(
-        title=title,
-        plan=plan,
-        result=result,
-        rows=figures_table(result),
-        sentence=sentence,
-        remarks=remarks,
-        commands=commands,
-        queries=queries,
-        browser=browser,
-        plot=_plot(plan),
+        **vars(content), rows=figures_table(content.result), plot=_plot(content.plan)
     )
     return write_text(path, page)
 

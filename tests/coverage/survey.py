@@ -19,10 +19,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from cnngraph import plan_filters
 from cnngraph.errors import CnngraphError
 from cnngraph.network.graph import follow
 from cnngraph.plan import Plan, Removal
-from cnngraph.pruning.filters import plan_filters
 from cnngraph.surgery import saved
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.channels.coupling import Coupling, coupled

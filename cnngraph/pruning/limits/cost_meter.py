@@ -90,16 +90,15 @@ class Comparison:
 
     def time(self, removals: tuple[Removal, ...], slim: nn.Module) -> Speeds:
         """Both nets in turns, in the runtime, on the device and with the batch that were asked for."""
-        from cnngraph.training.latency import measure_latency
+        from cnngraph.training.latency import Passes, measure_latency
 
         found = (self.measure_latency or measure_latency)(
             {"before": self.model, "after": slim},
             self.input_shape,
+            Passes(self.repeats, tries=_TRIES),
             batch_size=self.timing.batch,
-            repeats=self.repeats,
             device=self.timing.device,
             runtime=self.timing.runtime,
-            tries=_TRIES,
         )
         threads = f", {found.threads} thread{'s' if found.threads > 1 else ''}" if found.device == "cpu" else ""
         how = f"{found.runtime} on {found.device}{threads}, batch {found.batch_size}"

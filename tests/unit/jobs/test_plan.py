@@ -16,6 +16,7 @@ from cnngraph.jobs.session import Session
 from cnngraph.models.registry import build
 from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.choice import choose
+from cnngraph.pruning.multilayer import Ranking
 from cnngraph.settings import Settings
 from cnngraph.sources.stored import OtherData, StoredModel
 from cnngraph.surgery.saved import save
@@ -63,8 +64,8 @@ def test_a_ranking_of_the_net_on_its_own_data_refuses_other_data(
     monkeypatch.setattr("cnngraph.jobs.plan.stored", lambda db, name: model)
     ranked: list[str] = []
 
-    def rank(*_: object, measure: str, **__: object) -> Plan:
-        ranked.append(measure)
+    def rank(_: object, __: object, ranking: Ranking, *___: object) -> Plan:
+        ranked.append(ranking.measure)
         return Plan()
 
     monkeypatch.setattr("cnngraph.pruning.multilayer.plan", rank)

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cnngraph import plan_filters
 from cnngraph.errors import PlanError, UsageError
 from cnngraph.plan import Plan
-from cnngraph.pruning.filters import plan_filters
 
 quick = settings(deadline=None, derandomize=True, max_examples=80)
 Place = tuple[str, int]

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from cnngraph.errors import CnngraphError, ConflictError, ModelError, NotFoundError, UsageError, VerificationError
-from cnngraph.models.registry import build
+from cnngraph.models.registry import WeightsChoice, build
 from cnngraph.origin import Preprocessing, get_origin
 from cnngraph.plan import Plan, Removal
 from cnngraph.shipping import comparison, writers
@@ -375,5 +375,5 @@ def test_a_changed_file_says_what_is_wrong(
 
 
 def test_the_file_is_a_file_of_weights_too(single: Path) -> None:
-    built = build("cnngraph:lenet5", classes=3, in_channels=1, width=0.5, weights=single).eval()
+    built = build("cnngraph:lenet5", weights=WeightsChoice(single), classes=3, in_channels=1, width=0.5).eval()
     assert torch.equal(built(images(2, 1, 32, 32)), load(single)(images(2, 1, 32, 32)))

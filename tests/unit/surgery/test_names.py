@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cnngraph import trace
 from cnngraph.errors import TraceError
 from cnngraph.network.graph import follow
-from cnngraph.network.trace import trace
 from cnngraph.plan import Plan, Removal
 from cnngraph.surgery import saved
 from cnngraph.surgery.apply import apply
