@@ -6,7 +6,6 @@ next run goes on from there.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress
 from cnngraph.errors import CnngraphError
-from cnngraph.files import write_text
 from cnngraph.jobs import baseline, execute, ingest
 from cnngraph.jobs.plan import plan_stored
 from cnngraph.jobs.prune_job import PruneJob
 from cnngraph.jobs.session import Session
+from cnngraph.jobs.workspace import Stage
 from cnngraph.network.trace_options import TraceOptions
 from cnngraph.plan import Plan, read_plan, write_plan
 from cnngraph.pruning.choice import choose
@@ -28,7 +27,6 @@ from cnngraph.settings import Settings
 from cnngraph.sources.data_choice import DataChoice
 from cnngraph.sources.loaded import ModelChoice
 from cnngraph.sources.stored import OtherData
-from cnngraph.validation import read_stage
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
@@ -126,18 +124,18 @@ class Demo:
 
     def prune(self, db: Database) -> tuple[Plan, dict[str, Any]]:
         """Decide by the accuracy that may be lost, rebuild, verify, retrain beside the control, store."""
-        plan_file, result_file = self.folder / "plan.json", self.folder / "result.json"
+        plan_file, done = self.folder / "plan.json", Stage(self.folder / "result.json")
         command = f"cnngraph prune {NAME} --method multilayer --max-accuracy-drop {DROP:g} --as {PRUNED}"
         with self._step("Remove what costs at most one point, prove it, retrain beside the control", command):
-            if result_file.is_file() and self._holds(db, PRUNED):
+            if done.is_done and self._holds(db, PRUNED):
                 self.say("  It is there from an earlier run.")
-                return read_plan(plan_file), read_stage(result_file)
+                return read_plan(plan_file), done.read()
             job = PruneJob(NAME, choose({"method": "multilayer", "max_accuracy_drop": DROP}), as_name=PRUNED)
             session = self._session(db)
             plan = plan_stored(session, NAME, job.choice, job.data, costs=False)
             write_plan(plan, plan_file)
             result = execute.carry_out(session, job, plan)
-            write_text(result_file, json.dumps(result, indent=2))
+            done.write(result)
             return plan, result
 
     def report(self, db: Database, schedule: Plan, plan: Plan, result: dict[str, Any]) -> Outcome:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +68,6 @@ def within_accuracy_drop(
         "tuned": tuned,
         "device": str(pick_device(device)),
     }
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     known = subject.training.get("epoch_seconds")
     return within_drop(
         path,
@@ -82,7 +79,7 @@ def within_accuracy_drop(
             tuned=tuned,
             seconds_a_step=tuned * _EPOCHS * float(known) + _OVERHEAD_SECONDS if known else None,
         ),
-        state=session.work / f"drop-{digest}.json",
+        state=session.workspace.file("drop", identity),
         identity=identity,
         progress=progress,
         budget=budget,

@@ -12,7 +12,6 @@ from cnngraph.jobs import execute, offline
 from cnngraph.jobs.baseline import training_recipe
 from cnngraph.jobs.plan import plan_saved, plan_stored, require_no_graph
 from cnngraph.jobs.prune import Retraining
-from cnngraph.jobs.remembered_plan import remembered
 from cnngraph.jobs.session import Session
 from cnngraph.plan import Plan
 from cnngraph.pruning.choice import Choice, choose
@@ -166,8 +165,8 @@ def prune_to_graph(job: PruneJob, session: Session) -> tuple[Plan, dict[str, Any
     def decide() -> Plan:
         return plan_stored(session, job.source, job.trial, job.data, costs=False)
 
-    with remembered(
-        session.work, _inputs(job, session), decide, forget=not job.dry_run, progress=session.progress
+    with session.workspace.keep_plan(
+        _inputs(job, session), decide, keep=not job.dry_run, progress=session.progress
     ) as plan:
         return plan, execute.carry_out(session, job, plan)
 
