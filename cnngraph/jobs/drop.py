@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cnngraph.pruning.choice import Choice
     from cnngraph.pruning.limits.time_budget import TimeBudget
-    from cnngraph.pruning.path import PruningPath
+    from cnngraph.pruning.path import Levels
 
 __all__ = ["drop_found", "within_accuracy_drop"]
 
@@ -30,7 +30,7 @@ _OVERHEAD_SECONDS = 5.0  # of a step, beside its epoch: cut, refit, two evaluati
 
 def within_accuracy_drop(
     subject: LoadedModel,
-    path: PruningPath,
+    path: Levels,
     choice: Choice,
     session: Session,
     budget: TimeBudget,

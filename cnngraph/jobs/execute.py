@@ -40,8 +40,8 @@ def carry_out(session: Session, job: PruneJob, plan: Plan) -> dict[str, Any]:
     if not plan.removes:
         raise PlanError(
             "The plan removes nothing, so there is no new model to make.",
-            f"See what does: cnngraph plan {job.source} --schedule; or ask for more: a larger --ratio, a smaller "
-            "--at-least.",
+            f"See what does: cnngraph plan {job.source} --schedule; or ask for more: a larger {{ratio}}, a "
+            "smaller {at_least}.",
         )
     removal_rows(db, plan)  # what the graph could not say afterwards is refused before hours of training
     subject = open_model(ModelChoice(name=str(model.folder)), model.data(job.data), progress, required="sound")

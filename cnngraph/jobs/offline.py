@@ -49,7 +49,9 @@ def prune_to_bundle(
     from cnngraph.training.execution import pick_device
 
     if not plan.removes:
-        raise PlanError("The plan removes nothing, so there is no new model to make.", "Name a layer: --remove-layer L")
+        raise PlanError(
+            "The plan removes nothing, so there is no new model to make.", "Name a layer: {remove_layers=L}"
+        )
     progress, device, seed = session.progress, job.choice.device, job.choice.seed
     progress.start("Opening the model and the data")
     subject = open_model(ModelChoice(name=str(source.folder)), source.data(job.data), progress, required="sound")

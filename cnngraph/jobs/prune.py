@@ -110,7 +110,7 @@ def prune(
     if retraining.reconstruct and not plan.filters:
         raise PlanError(
             "The plan removes no filters, so there is nothing to reconstruct.",
-            "Layers at the gap of a removed layer are refitted by --init least-squares.",
+            "Layers at the gap of a removed layer are refitted by {init=least-squares}.",
         )
     if retraining.recipe is not None and retraining.trainer is None:
         require_trainable(subject.model, subject.data.train)  # said before the long work

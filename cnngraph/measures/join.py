@@ -74,7 +74,7 @@ def _database(db: Database, key: str, options: Options, progress: Progress) -> S
 def _oracle(network: Network, options: Options) -> Scores:  # noqa: ARG001
     raise PlanError(
         "join needs the net itself and its images: the graph alone does not hold them.",
-        "Measure a stored model without --engine local, or call surgery.join_errors on the net.",
+        "Measure a stored model without {engine=local}, or call surgery.join_errors on the net.",
     )
 
 

@@ -127,12 +127,12 @@ def plan_filters(
     if widths[widest] <= at_least:
         raise PlanError(
             f"Every layer keeps {at_least} filters at least, and the widest, {widest}, has {widths[widest]}.",
-            "Choose a smaller --at-least.",
+            "Choose a smaller {at_least}.",
         )
     if len(narrow) == len(widths):
         raise PlanError(
             f"No layer has {round_to} filters: the widest, {widest}, has {widths[widest]}.",
-            "Choose a smaller --round-to.",
+            "Choose a smaller {round_to}.",
         )
     units = _spare_units(coupling)
     left = {layer: (1 - ratio) * width for layer, width in widths.items()}

@@ -24,7 +24,7 @@ from cnngraph.plan import Plan
 from cnngraph.pruning.limits.time_budget import TimeBudget
 
 if TYPE_CHECKING:
-    from cnngraph.pruning.path import PruningPath
+    from cnngraph.pruning.path import Levels
 
 __all__ = [
     "Judge",
@@ -129,7 +129,7 @@ class Judge:
 
 
 def within_drop(
-    path: PruningPath,
+    path: Levels,
     points: float,
     judge: Judge,
     *,
@@ -195,7 +195,7 @@ def _expectation(levels: int, judge: Judge) -> str:
     return f"{said}: about {seconds:.0f} s a trial, {number * seconds / 60:.1f} minutes in all."
 
 
-def _trial(path: PruningPath, level: int, judge: Judge, trials: Trials, told: Progress) -> float | None:
+def _trial(path: Levels, level: int, judge: Judge, trials: Trials, told: Progress) -> float | None:
     """The accuracy at ``level``; ``None`` where it cannot be built."""
     try:
         plans = path.levels_to(level, judge.steps)
@@ -222,7 +222,7 @@ def _key(plan: Plan) -> str:
 
 
 def _with_reached(
-    path: PruningPath,
+    path: Levels,
     level: int,
     points: float,
     judge: Judge,

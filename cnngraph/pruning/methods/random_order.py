@@ -72,7 +72,7 @@ def _layer_path(context: Context, unit: str, bounds: Mapping[str, Any]) -> Pruni
     if bounds.get("remove", 0) > len(order):
         raise PlanError(
             f"Only {len(order)} {unit} can go together in the order of seed {context.seed}, not {bounds['remove']}.",
-            "Ask for fewer, or choose another --seed.",
+            "Ask for fewer, or choose another {seed}.",
         )
     if "ratio" in bounds:
         order = order[: math.floor(bounds["ratio"] * len(able) + _EXACT)]

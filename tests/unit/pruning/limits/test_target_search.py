@@ -225,7 +225,7 @@ def test_layers_too_narrow_for_the_rounding_are_said_before_anything_is_measured
             bench(net, Target("speedup", 1.5), timer),
             lambda ratio: plan_filters(coupling, magnitude(net, coupling), ratio=ratio, round_to=4),
         )
-    assert "--round-to" in caught.value.hint
+    assert "round_to" in caught.value.hint
     assert timer.asked == []
 
 
