@@ -61,7 +61,7 @@ def prune_to_bundle(
         )
     retraining = job.training.retraining(subject, device=device, seed=seed)
     folder = session.workspace.job(inputs_of(subject, plan, retraining))
-    with folder.hold():
+    with folder.locked():
         pruned = prune(subject, plan, retraining, folder=folder.path, progress=progress)
         mapped = ingesting.map_subject(pruned.subject, source.mapping, progress)
         prepared = ingesting.TracedModel(mapped, folder.path / "new", pruned.subject.sha256)

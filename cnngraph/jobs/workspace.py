@@ -84,7 +84,7 @@ class JobFolder:
         shutil.rmtree(self.path)
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Hold the folder, which need not be there, against other processes.
 
         The lock is ``FOLDER.lock`` beside it. The kernel takes it back from a holder that dies, however it dies, so

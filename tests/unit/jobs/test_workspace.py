@@ -17,7 +17,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from cnngraph.jobs.workspace import JobFolder
-with JobFolder(Path(sys.argv[1])).hold():
+with JobFolder(Path(sys.argv[1])).locked():
     print("holding", flush=True)
     sys.stdin.read()
 """
@@ -40,11 +40,11 @@ def other(tmp_path: Path) -> subprocess.Popen[str]:
 def test_the_second_is_told_who_holds_it(tmp_path: Path, other: subprocess.Popen[str]) -> None:
     with (
         pytest.raises(ConflictError, match=rf"running now \(process {other.pid} on "),
-        JobFolder(tmp_path / "job").hold(),
+        JobFolder(tmp_path / "job").locked(),
     ):
         pass
     other.communicate()
-    with JobFolder(tmp_path / "job").hold():
+    with JobFolder(tmp_path / "job").locked():
         assert (tmp_path / "job.lock").is_file()
     assert list(tmp_path.iterdir()) == []
 
@@ -53,20 +53,20 @@ def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path, other: subpr
     other.kill()
     other.communicate()
     assert (tmp_path / "job.lock").is_file()
-    with JobFolder(tmp_path / "job").hold():
+    with JobFolder(tmp_path / "job").locked():
         pass
 
 
 def test_other_jobs_do_not_wait(tmp_path: Path, other: subprocess.Popen[str]) -> None:
-    with JobFolder(tmp_path / "another job").hold():
+    with JobFolder(tmp_path / "another job").locked():
         pass
     other.communicate()
 
 
 def test_a_job_that_fails_lets_go(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), JobFolder(tmp_path / "job").hold():
+    with pytest.raises(ZeroDivisionError), JobFolder(tmp_path / "job").locked():
         _ = 1 / 0
-    with JobFolder(tmp_path / "job").hold():
+    with JobFolder(tmp_path / "job").locked():
         pass
 
 

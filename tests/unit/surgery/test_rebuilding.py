@@ -20,7 +20,7 @@ from cnngraph.origin import Origin, Preprocessing, get_origin
 from cnngraph.sources.data_choice import DataChoice
 from cnngraph.sources.loaded import LoadedModel
 from cnngraph.surgery.apply import apply, cut
-from cnngraph.surgery.sample import input_shape_of
+from cnngraph.surgery.calibration import input_shape_of
 from cnngraph.surgery.saved import load, read_saved, save
 from cnngraph.surgery.verify import verify
 
