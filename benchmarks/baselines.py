@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+import cnngraph as cg
 from benchmarks.report import RESULTS
 from cnngraph.datasets.registry import Data, Subset, open_data
 from cnngraph.models.registry import build
@@ -100,7 +101,7 @@ def baseline(net: str, setting: Setting, data: Data, seed: int) -> nn.Module:
         model = new_net(net, setting.width, seed)
         train(model, data, setting.epochs, seed)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        saved.save(model, Path(folder), input_shape=SHAPE, classes=data.classes)
+        cg.save(model, Path(folder), input_shape=SHAPE, classes=data.classes)
     return saved.load(folder)
 
 

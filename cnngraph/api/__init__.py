@@ -27,7 +27,7 @@ from cnngraph.pruning.registry import METHODS
 from cnngraph.settings import load_settings
 
 if TYPE_CHECKING:
-    from cnngraph.api.nets import plan_filters, trace
+    from cnngraph.api.nets import plan_filters, save, trace, verify
     from cnngraph.network.tables import Network
     from cnngraph.origin import Preprocessing, get_preprocessing
     from cnngraph.plan import Plan, Removal, read_plan, write_plan
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from cnngraph.surgery.channels.coupling import coupled
     from cnngraph.surgery.channels.filter_scores import score_filters
     from cnngraph.surgery.reconstruct import reconstruct
-    from cnngraph.surgery.saved import load, save
-    from cnngraph.surgery.verify import Verification, verify
+    from cnngraph.surgery.saved import load
+    from cnngraph.surgery.verify import Verification
 
 __all__ = [
     "METHODS",
@@ -79,10 +79,10 @@ _HOMES = {
     "plan_filters": "cnngraph.api.nets",
     "read_plan": "cnngraph.plan",
     "reconstruct": "cnngraph.surgery.reconstruct",
-    "save": "cnngraph.surgery.saved",
+    "save": "cnngraph.api.nets",
     "score_filters": "cnngraph.surgery.channels.filter_scores",
     "trace": "cnngraph.api.nets",
-    "verify": "cnngraph.surgery.verify",
+    "verify": "cnngraph.api.nets",
     "write_plan": "cnngraph.plan",
 }
 

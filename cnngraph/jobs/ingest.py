@@ -142,12 +142,14 @@ def save_subject(subject: LoadedModel, folder: Path) -> None:
     saved.save(
         subject.model,
         folder,
-        preprocessing=subject.preprocessing,
-        classes=subject.data.classes,
-        dataset=subject.choice.name,
-        training=subject.training,
-        trained=subject.trained,
-        split=subject.split,
+        facts=saved.SavedFacts(
+            preprocessing=subject.preprocessing,
+            classes=subject.data.classes,
+            dataset=subject.choice.name,
+            training=subject.training,
+            trained=subject.trained,
+            split=subject.split,
+        ),
     )
 
 

@@ -157,7 +157,7 @@ def figures(model: nn.Module, subject: LoadedModel, device: str, progress: Progr
         what: the net, in words.
     """
     from cnngraph.network.graph import follow
-    from cnngraph.surgery.cost import count_parameters
+    from cnngraph.network.macs import count_parameters
     from cnngraph.training.chance import near_chance
     from cnngraph.training.evaluate import evaluate
 
@@ -198,7 +198,7 @@ def _rebuilt(
     from cnngraph.surgery import saved
     from cnngraph.surgery.apply import apply_with_report
     from cnngraph.surgery.reloading import new_process
-    from cnngraph.surgery.verify import verify
+    from cnngraph.surgery.verify import ProofOptions, verify
 
     done = Stage(folder / "slim.json")
     if done.is_done:
@@ -223,12 +223,9 @@ def _rebuilt(
                 subject.model,
                 slim,
                 plan,
+                how=ProofOptions(repeatable=True, execution=report.execution, float32=False, process=process),
                 input_shape=subject.input_shape,
                 images=proof_images(subject.data, seed),
-                repeatable=True,
-                execution=report.execution,
-                float32=False,
-                process=process,
             )
     except PlanError:
         _explain(subject, plan, progress)
@@ -342,10 +339,12 @@ def _save(model: nn.Module, subject: LoadedModel, folder: Path, *, trained: bool
     saved.save(
         model,
         folder,
-        preprocessing=subject.preprocessing,
-        classes=subject.data.classes,
-        dataset=subject.choice.name,
-        trained=trained,
+        facts=saved.SavedFacts(
+            preprocessing=subject.preprocessing,
+            classes=subject.data.classes,
+            dataset=subject.choice.name,
+            trained=trained,
+        ),
     )
 
 

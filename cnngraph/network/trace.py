@@ -22,6 +22,7 @@ from cnngraph.network.channels import Maps, Wiring
 from cnngraph.network.connections import Links, connections_of, filters_of
 from cnngraph.network.graph import LayerGraph, follow
 from cnngraph.network.images import LabelledImages
+from cnngraph.network.macs import count_parameters
 from cnngraph.network.observe import Observed, Probe, observe
 from cnngraph.network.patches import LINEAR, PATCHES, Patches, aggregate
 from cnngraph.network.resemblance import Resemblance
@@ -198,7 +199,7 @@ def _details(model: nn.Module, graph: LayerGraph, options: dict[str, Any]) -> De
         patch=options["patch"],
         view=options["view"],
         connections=options["connections"],
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        parameters=count_parameters(model),
         macs=sum(layer.macs for layer in graph.layers),
         inputs=options,
     )

@@ -116,7 +116,7 @@ class Comparison:
 
     def costs_of(self, slim: nn.Module) -> tuple[int, int]:
         """Parameters and multiply-accumulates of a net of this input shape."""
-        from cnngraph.surgery.cost import count_parameters
+        from cnngraph.network.macs import count_parameters
 
         return count_parameters(slim), self._macs_of(slim)
 
@@ -264,7 +264,7 @@ class CostMeter(Comparison):
         return self._wholes[kind]
 
     def _count(self, model: nn.Module, kind: Kind) -> float:
-        from cnngraph.surgery.cost import count_parameters
+        from cnngraph.network.macs import count_parameters
 
         if kind == "macs":
             return self._macs_of(model)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from cnngraph import save
 from cnngraph.api.offline import check_latency
 from cnngraph.errors import UsageError
 from cnngraph.models.registry import build
 from cnngraph.origin import Preprocessing
-from cnngraph.surgery.saved import save
 
 Run = Callable[..., Any]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cnngraph import save
 from cnngraph.errors import ConflictError, ModelError, NotFoundError, PlanError
 from cnngraph.jobs import pruned_bundle
 from cnngraph.jobs.ingest import from_bundle, prepare, write_bundle
@@ -25,7 +26,7 @@ from cnngraph.sources.data_choice import DataChoice
 from cnngraph.sources.loaded import ModelChoice
 from cnngraph.sources.saved import SavedSource, open_source
 from cnngraph.sources.stored import OtherData
-from cnngraph.surgery.saved import load, save
+from cnngraph.surgery.saved import load
 from cnngraph.surgery.verify import Verification
 
 DATA = DataChoice(name="digits", images_per_class=6)

@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 import torch
 
+from cnngraph import save
 from cnngraph.database.connection import Database
 from cnngraph.errors import NotFoundError, UsageError
 from cnngraph.jobs.plan import plan_removing, plan_stored
@@ -19,7 +20,6 @@ from cnngraph.pruning.choice import choose
 from cnngraph.pruning.multilayer import Ranking
 from cnngraph.settings import Settings
 from cnngraph.sources.stored import OtherData, StoredModel
-from cnngraph.surgery.saved import save
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from cnngraph import save
 from cnngraph.errors import ModelError, NotFoundError
 from cnngraph.models.registry import WeightsChoice, build, default_preprocessing
 from cnngraph.network.graph import follow
 from cnngraph.origin import Origin, Preprocessing, get_origin
-from cnngraph.surgery.saved import load, save
+from cnngraph.surgery.saved import load
 
 timm = pytest.importorskip("timm", reason="needs the extra timm")
 

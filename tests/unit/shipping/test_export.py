@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from cnngraph import save
 from cnngraph.errors import CnngraphError, ConflictError, ModelError, NotFoundError, UsageError, VerificationError
 from cnngraph.models.registry import WeightsChoice, build
 from cnngraph.origin import Preprocessing, get_origin
@@ -21,7 +22,7 @@ from cnngraph.shipping import comparison, writers
 from cnngraph.shipping.export import export
 from cnngraph.shipping.parcel import Parcel, pack_saved
 from cnngraph.surgery.apply import apply
-from cnngraph.surgery.saved import is_saved, load, read_saved, save
+from cnngraph.surgery.saved import is_saved, load, read_saved
 
 PREPROCESSING = Preprocessing(size=(32, 32), channels=1, mean=(0.1307,), std=(0.3081,))
 

@@ -16,11 +16,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from cnngraph import save
 from cnngraph.errors import CnngraphError, ModelError, NotFoundError
 from cnngraph.models.registry import WeightsChoice, build
 from cnngraph.origin import Preprocessing, get_origin
 from cnngraph.surgery.apply import apply
-from cnngraph.surgery.saved import describe, is_saved, load, read_saved, save
+from cnngraph.surgery.saved import describe, is_saved, load, read_saved
 
 from .nets import LeNet, images, plan, seeded
 
