@@ -174,7 +174,7 @@ def test_relationships_are_chosen(database: Database, small: str, tmp_path: Path
         assert [entry["edges"] for entry in report["weights"]] == [
             kinds.count(entry["relationship"]) for entry in report["weights"]
         ]
-        assert graph.is_directed() == report["directed"] == (chosen != ["RESEMBLES"])
+        assert graph.is_directed() == report["directed"] == (chosen != ("RESEMBLES",))
     correlations = sorted(weight for _, _, weight, kind in _kinds(graph) if kind == "RESEMBLES")
     assert correlations == sorted(network.resembles["correlation"].to_pylist())
     export(database, small, "parquet", tmp_path / "out", GraphPart(relationships=("CONNECTS",)))
