@@ -83,7 +83,7 @@ def loading(
         outputs, refused = None, None
         try:
             save_file({"images": images.cpu().contiguous()}, folder / "images.safetensors")
-            saved.save(slim, folder / "slim", input_shape=shape)
+            saved.save(slim, folder / "slim", built=saved.HowBuilt(input_shape=shape))
             outputs = (process or stack.enter_context(new_process(slim))).open(folder)
         except Exception as error:  # noqa: BLE001 (it is a finding of the proof, and said there)
             refused = error
