@@ -136,13 +136,14 @@ def load_here(
 
 
 _SCRIPT = """
-import importlib, sys, torch
+import sys, torch
 from safetensors.torch import load_file, save_file
 from cnngraph.models.outputs import tensors_of
+from cnngraph.late_compiler import import_without_compiler
 from cnngraph.surgery.saved import load
 torch.set_num_threads(int(sys.argv[1]))
 for name in sys.argv[2:]:
-    importlib.import_module(name)
+    import_without_compiler(name)
 folder = sys.stdin.readline().rstrip("\\n")
 with torch.no_grad():
     found = tensors_of(load(folder + "/slim")(load_file(folder + "/images.safetensors")["images"]))
