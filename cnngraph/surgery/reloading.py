@@ -201,9 +201,9 @@ def new_process(model: nn.Module) -> Iterator[Elsewhere]:
 def check_export(slim: nn.Module, images: Tensor) -> None:
     with evaluation_mode(slim), torch.no_grad():
         # What a class of the user's own holds, torch.export does not know: its tensors are asked for.
-        plain = isinstance(slim(images), Tensor)
-        shipped = exported(slim if plain else _Tensors(slim).eval(), images).module()
-        wanted, found = (list(tensors_of(net(images)).values()) for net in (slim, shipped))
+        given = slim(images)
+        shipped = exported(slim if isinstance(given, Tensor) else _Tensors(slim).eval(), images).module()
+        wanted, found = tensors_of(given).values(), tensors_of(shipped(images)).values()
     for one, other in zip(wanted, found, strict=True):
         if not (other.double() - one.double()).abs().max() <= _EXPORT_TOLERANCE * one.double().abs().max():
             raise FailedError("the exported net gives other logits")
