@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from cnngraph.network.tensors import kernels_of, regular_places
 __all__ = ["Links", "connections_of", "count_connections", "filters_of"]
 
 Floats = npt.NDArray[np.float64]
+Weights = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
@@ -31,7 +33,7 @@ MOST_BETWEEN_CONVS = 5_000_000
 MOST_OF_A_DENSE_PAIR = 1_000_000
 STRONGEST_OF_A_UNIT = 64
 
-_ROWS = 256  # rows of a dense layer's weights that are squared at once, in float64
+_AT_ONCE = 65_536  # values that are made float64 together: they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -83,25 +85,24 @@ def connections_of(
     limits = _Limits(policy, blocks, maps, graph)
     strength_in, strength_out = np.zeros(maps.total), np.zeros(maps.total)
     left_out: dict[tuple[str, int], list[float]] = {}
-    parts = []
+    rows = _Rows(sum(limits.count(block) for block in blocks), maps)
     seen: dict[str, Flags] = {}
     for block in blocks:
         weights = _weights(block, wiring.weights.get(block.layer))
-        first = maps.first[block.layer]
-        strength_in[first + block.targets] += weights.sum(axis=2)
-        np.add.at(strength_out, block.sources, weights.sum(axis=1))
+        strength_in[maps.first[block.layer] + block.targets] += weights.sum(axis=2, dtype=np.float64)
+        np.add.at(strength_out, block.sources, weights.sum(axis=1, dtype=np.float64))
         keep = limits.keep(block, weights)
-        for port, omitted, weight, whole in _left_out(block, weights, keep, maps.sizes[block.layer]):
+        raw = kernels_of(wiring.weights[block.layer], block.fold) if kernels and block.kind != "Add" else None
+        kept = rows.add(block, weights, keep, raw)
+        for port, omitted, weight, whole in _left_out(block, weights, keep, rows.weight[kept], maps.sizes[block.layer]):
             entry = left_out.setdefault((block.layer, port), [0, 0.0, 0.0])
             entry[:] = entry[0] + omitted, entry[1] + weight, entry[2] + whole
-        raw = kernels_of(wiring.weights[block.layer], block.fold) if kernels and block.kind != "Add" else None
-        parts.append(_rows(block, weights, keep, maps, raw))
         if raw is not None:
             mark = seen.setdefault(block.layer, np.zeros(raw.shape[:2], dtype=np.bool_))
-            mark[parts[-1][0] - first, parts[-1][1] % raw.shape[1]] = True
+            mark[rows.target_channel[kept], rows.channel[kept] % raw.shape[1]] = True
     shares = {key: (int(n), min(1.0, part / whole) if whole else 0.0) for key, (n, part, whole) in left_out.items()}
     held = frozenset(layer for layer, mark in seen.items() if mark.all())
-    return Links(_table(parts, maps, kernels), shares, strength_in, strength_out, held)
+    return Links(rows.table(kernels), shares, strength_in, strength_out, held)
 
 
 def count_connections(graph: LayerGraph, maps: Maps, wiring: Wiring, policy: str) -> int:
@@ -116,10 +117,14 @@ def filters_of(wiring: Wiring, layer: str, size: int) -> tuple[Floats, Floats]:
     weight = wiring.weights.get(layer)
     if weight is None:
         return np.zeros(size), np.zeros(size)
-    rows = weight.flatten(1)
-    norms = [_norms(part) for part in torch.split(rows, _ROWS)]
+    norms = [_norms(part) for part in _split(weight.flatten(1))]
     l1, l2 = (np.concatenate(parts) for parts in zip(*norms, strict=True))
     return l1, l2
+
+
+def _split(rows: Tensor) -> tuple[Tensor, ...]:
+    """``rows`` in parts that stay in the processor's cache as float64."""
+    return torch.split(rows, max(1, _AT_ONCE // max(1, rows[0].numel())))
 
 
 def _norms(rows: Tensor) -> tuple[Floats, Floats]:
@@ -178,19 +183,31 @@ def _dense_block(name: str, pairs: Integers, units: int) -> Iterator[_Block]:
     )
 
 
-def _weights(block: _Block, weight: Tensor | None) -> Floats:
+def _weights(block: _Block, weight: Tensor | None) -> Weights:
     """(groups, targets, entries): the weight of each connection of a block."""
     groups, members = block.targets.shape
     if block.kind == "Add":
         return np.ones((groups, members, block.sources.shape[1]))
     assert weight is not None
     if block.fold is None:
-        norms = torch.linalg.vector_norm(weight.flatten(2).double(), dim=2).cpu().numpy()
+        norms = _kernel_norms(weight)
         local = block.channels % norms.shape[1]
-        found: Floats = norms[block.targets[:, :, None], local[:, None, :]]
+        everything = block.targets.size == len(norms) and local.shape[1] == norms.shape[1]
+        if everything and (local == np.arange(norms.shape[1])).all():
+            return norms.reshape(groups, members, -1)
+        found: Weights = norms[block.targets[:, :, None], local[:, None, :]]
         return found
     features, starts = block.fold
-    return np.concatenate([_folded(rows, features, starts) for rows in torch.split(weight, _ROWS)])[None]
+    return np.concatenate([_folded(rows, features, starts) for rows in _split(weight)])[None]
+
+
+def _kernel_norms(weight: Tensor) -> Weights:
+    """(targets, channels): the L2 norm of each kernel, exact in float32 where a kernel is one value of it."""
+    kernels = weight.flatten(2)
+    if kernels.shape[2] == 1 and kernels.dtype == torch.float32:
+        single: Weights = kernels[:, :, 0].abs().cpu().numpy()
+        return single
+    return np.concatenate([torch.linalg.vector_norm(part.double(), dim=2).cpu().numpy() for part in _split(kernels)])
 
 
 def _folded(rows: Tensor, features: Integers, starts: Integers) -> Floats:
@@ -224,7 +241,7 @@ class _Limits:
             for mine, most in self._parts(block)
         )
 
-    def keep(self, block: _Block, weights: Floats) -> Flags | None:
+    def keep(self, block: _Block, weights: Weights) -> Flags | None:
         """(groups, targets, entries): which are kept; ``None`` where all are."""
         if self._policy == "none":
             return np.zeros(weights.shape, dtype=np.bool_)
@@ -283,72 +300,115 @@ class _Limits:
         return low
 
 
-def _strongest(weights: Floats, most: int) -> Flags:
+def _strongest(weights: Weights, most: int) -> Flags:
     """The ``most`` largest along the last axis; of equal ones the first."""
-    largest = torch.topk(torch.from_numpy(weights), most, dim=-1, sorted=False).values
-    cut = largest.amin(-1, keepdim=True).numpy()
+    place = weights.shape[-1] - most
+    cut = np.partition(weights, place, axis=-1)[..., place : place + 1]
     kept: Flags = weights >= cut
-    tied = kept.sum(axis=-1) > most
-    if tied.any():
+    if np.count_nonzero(kept) > most * (weights.size // weights.shape[-1]):
+        tied = kept.sum(axis=-1) > most
         among, level = weights[tied], weights[tied] == cut[tied]
         room = most - (among > cut[tied]).sum(axis=-1, keepdims=True)
         kept[tied] = (among > cut[tied]) | (level & (np.cumsum(level, axis=-1) <= room))
     return kept
 
 
-def _left_out(block: _Block, weights: Floats, keep: Flags | None, size: int) -> Iterator[tuple[int, int, float, float]]:
-    """For each operand: its port, how many connections were left out, their weight, and the weight of all."""
+def _left_out(
+    block: _Block, weights: Weights, keep: Flags | None, kept: Floats, size: int
+) -> Iterator[tuple[int, int, float, float]]:
+    """For each operand: its port, how many connections were left out, their weight, and the weight of all.
+
+    ``kept`` are the weights of those that ``keep`` keeps.
+    """
     if keep is None:
         return
-    ports = block.channels // size if block.kind == "Add" else np.zeros_like(block.channels)
+    if block.kind != "Add":
+        whole, count = float(weights.sum(dtype=np.float64)), weights.size - len(kept)
+        yield 0, count, max(0.0, whole - float(kept.sum())) if count else 0.0, whole
+        return
+    ports = block.channels // size
     for port in np.unique(ports).tolist():
         mine = (ports == port)[:, None, :]
-        whole, kept = float(weights.sum(where=mine)), float(weights.sum(where=mine & keep))
+        whole, rest = float(weights.sum(where=mine)), float(weights.sum(where=mine & keep))
         count = int(mine.sum()) * weights.shape[1] - int(np.count_nonzero(mine & keep))
-        yield port, count, max(0.0, whole - kept) if count else 0.0, whole
+        yield port, count, max(0.0, whole - rest) if count else 0.0, whole
 
 
-Short = npt.NDArray[np.int32]
-_Rows = tuple[Short, Short, Short, Floats, pa.Array]
+class _Rows:
+    """The connections that are kept, in arrays that are as long from the beginning as all of them need.
+
+    Attributes:
+        target_channel, channel: channel of the target's output, and of its input, of each connection.
+        weight: of each connection.
+    """
+
+    def __init__(self, count: int, maps: Maps) -> None:
+        self._maps = maps
+        self._filled = 0
+        self._layers: list[tuple[int, int]] = []  # place of the target's layer, how many connections
+        self._kernels: list[pa.Array] = []
+        self.target_channel, self.channel, self._source = (np.empty(count, dtype=np.int32) for _ in range(3))
+        self.weight = np.empty(count)
+
+    def add(
+        self, block: _Block, weights: Weights, keep: Flags | None, kernels: npt.NDArray[np.float32] | None
+    ) -> slice:
+        """Append the connections of ``block`` that ``keep`` keeps; return where they are."""
+        if keep is None:
+            shape = weights.shape
+            target, channel, source = (
+                np.broadcast_to(part, shape).reshape(-1)
+                for part in (block.targets[:, :, None], block.channels[:, None], block.sources[:, None])
+            )
+            values = weights.reshape(-1)
+        else:
+            target, channel, source, values = _chosen(block, weights, keep)
+        where = slice(self._filled, self._filled + len(values))
+        self.target_channel[where], self.channel[where], self._source[where] = target, channel, source
+        self.weight[where] = values
+        self._filled = where.stop
+        self._layers.append((int(self._maps.layer_of[self._maps.first[block.layer]]), len(values)))
+        if kernels is None:
+            self._kernels.append(pa.nulls(len(values), KERNEL.type))
+        else:
+            chosen = kernels[target, channel % kernels.shape[1]]
+            offsets = np.arange(len(chosen) + 1, dtype=np.int32) * np.int32(kernels.shape[2])
+            self._kernels.append(pa.ListArray.from_arrays(pa.array(offsets), pa.array(chosen.reshape(-1))))
+        return where
+
+    def table(self, kernels: bool) -> pa.Table:
+        """``SCHEMAS["connects"]``, with the column ``kernel`` where ``kernels`` asks for it."""
+        assert self._filled == len(self.weight)
+        schema = SCHEMAS["connects"].append(KERNEL) if kernels else SCHEMAS["connects"]
+        if not self._filled:
+            return pa.Table.from_batches([], schema=schema)
+        names = pa.array(list(self._maps.sizes))
+
+        def layers(places: npt.NDArray[np.int32]) -> pa.Array:
+            return pa.DictionaryArray.from_arrays(places, names).cast(pa.string())
+
+        places, counts = np.array(self._layers).T
+        columns = [
+            layers(self._maps.layer_of.astype(np.int32)[self._source]),
+            self._maps.channel_of.astype(np.int32)[self._source],
+            layers(np.repeat(places.astype(np.int32), counts)),
+            self.target_channel,
+            self.channel,
+            self.weight,
+        ]
+        if kernels:
+            columns.append(pa.concat_arrays(self._kernels))
+        return pa.table(columns, schema=schema)
 
 
-def _rows(
-    block: _Block, weights: Floats, keep: Flags | None, maps: Maps, kernels: npt.NDArray[np.float32] | None
-) -> _Rows:
-    """(target map, input channel, source map, weight, kernel) of each connection that is kept."""
-    which = np.ones(weights.shape, dtype=np.bool_) if keep is None else keep
-    group, member, entry = np.nonzero(which)
-    targets, channels = block.targets[group, member], block.channels[group, entry]
-    raw = pa.nulls(len(targets), KERNEL.type)
-    if kernels is not None:
-        chosen = kernels[targets, channels % kernels.shape[1]]
-        offsets = np.arange(len(chosen) + 1, dtype=np.int32) * np.int32(kernels.shape[2])
-        raw = pa.ListArray.from_arrays(pa.array(offsets), pa.array(chosen.reshape(-1)))
-    numbers = maps.first[block.layer] + targets, channels, block.sources[group, entry]
-    target, channel, source = (part.astype(np.int32) for part in numbers)
-    return target, channel, source, weights.reshape(-1) if keep is None else weights[which], raw
-
-
-def _table(parts: list[_Rows], maps: Maps, kernels: bool) -> pa.Table:
-    schema = SCHEMAS["connects"].append(KERNEL) if kernels else SCHEMAS["connects"]
-    if not parts:
-        return schema.empty_table()
-    target, channel, source = (np.concatenate([part[i] for part in parts]) for i in (0, 1, 2))
-    names = pa.array(list(maps.sizes))
-
-    layer_of, channel_of = maps.layer_of.astype(np.int32), maps.channel_of.astype(np.int32)
-
-    def layers(numbers: Short) -> pa.Array:
-        return pa.DictionaryArray.from_arrays(layer_of[numbers], names).cast(pa.string())
-
-    columns = [
-        layers(source),
-        channel_of[source],
-        layers(target),
-        channel_of[target],
-        channel,
-        np.concatenate([part[3] for part in parts]),
-    ]
-    if kernels:
-        columns.append(pa.concat_arrays([part[4] for part in parts]))
-    return pa.table(columns, schema=schema)
+def _chosen(block: _Block, weights: Weights, keep: Flags) -> tuple[Integers, Integers, Integers, Weights]:
+    """Target and input channel, source map and weight of each connection that ``keep`` (groups, targets, entries) has."""
+    _, members, entries = weights.shape
+    flat = np.flatnonzero(keep)
+    counts = np.diff(np.searchsorted(flat, np.arange(block.targets.size + 1) * entries))
+    row = np.repeat(np.arange(block.targets.size), counts)
+    entry = flat - row * entries
+    if len(block.targets) > 1:
+        entry += row // members * entries
+    target, channel, source = block.targets.reshape(-1), block.channels.reshape(-1), block.sources.reshape(-1)
+    return target[row], channel[entry], source[entry], weights.reshape(-1)[flat]
