@@ -11,6 +11,8 @@ Kind = Literal[
     "filters",  # outputs of a layer go
     "inputs",  # inputs of a layer go with the filters that gave them
     "norm channels",  # of a norm that scales filters that go
+    "values",  # of a parameter that the code uses itself, one a channel
+    "number",  # that a module stores: how many channels there are
     "resize",  # a conv or dense layer gets other widths
     "new norm",  # a norm behind a layer of another width is made anew
     "resize norm",  # a batch norm gets other widths
@@ -38,3 +40,7 @@ class Edit:
     reason: str
     asked: tuple[str, ...]
     detail: Any = field(default=None, repr=False, compare=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``lineage --json`` says of it: everything but the detail."""
+        return {"module": self.path, "kind": self.kind, "reason": self.reason, "removed": list(self.asked)}
