@@ -90,6 +90,7 @@ def write_page(
     commands: Sequence[str] = (),
     queries: Sequence[tuple[str, str]] = (),
     browser: str | None = None,
+    edits: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
     """Write the page, atomically; everything it shows is inside the one file.
 
@@ -98,6 +99,7 @@ def write_page(
         result: what ``prune`` returns (before, after, control, verified, new_model).
         sentence: the verdict. remarks: on the figures, which images they are of among them (:func:`judged_on`).
         commands: the commands that lead here. queries: (title, Cypher) to paste. browser: address of Neo4j Browser.
+        edits: what changed in the net and why: ``module``, ``kind``, ``reason``.
     """
     from jinja2 import Environment, PackageLoader
 
@@ -114,6 +116,7 @@ def write_page(
         commands=commands,
         queries=queries,
         browser=browser,
+        edits=edits,
         plot=_plot(plan),
     )
     return write_text(path, page)
