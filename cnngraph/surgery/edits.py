@@ -21,7 +21,7 @@ Kind = Literal[
     "open gate",  # it always lets through
     "leave out",  # zeros stand for a branch of a sum
     "remove",  # nothing stands there any more: an identity
-    "bypass",  # a block hands on what it reads
+    "skip block",  # a residual block returns what its shortcut gives
 ]
 
 
@@ -32,7 +32,8 @@ class Edit:
     Attributes:
         kind: what is done. path: to which module, as ``named_modules()`` calls it.
         reason: why, a sentence without its full stop. asked: the names in the plan that it is for.
-        detail: what the change needs besides, for whoever applies it.
+        detail: all that applying the change needs, and counting what it costs: a SliceEdit for channels, else
+            one of :mod:`cnngraph.surgery.layers.replacements`.
     """
 
     kind: Kind

@@ -35,7 +35,7 @@ def test_every_module_that_differs_has_an_edit_and_every_edit_is_applied() -> No
     by_path = {edit.path: edit for edit in edits}
     assert by_path["features.9.conv.1.0"].reason.startswith("the plan removes it")
     assert by_path["features.9.conv.1.0"].asked == ("features.9.conv.1.0",)
-    assert (by_path["features.13"].kind, by_path["features.13"].reason) == ("bypass", "the plan removes the block")
+    assert (by_path["features.13"].kind, by_path["features.13"].reason) == ("skip block", "the plan removes the block")
     filters = {edit.path: edit.reason for edit in edits if edit.kind == "filters"}
     assert filters == {
         "features.6.conv.0.0": "the plan removes 2 of 192 filters",
