@@ -36,7 +36,7 @@ def plan_stored(session: Session, name: str, choice: Choice, data: OtherData, *,
 
     Args:
         data: instead of the data that the model was ingested with.
-        costs: check that it runs, and fill parameters, MACs and latency into its schedule, or say them of the net that
+        costs: rehearse the plan, and fill parameters, MACs and latency into its schedule, or say them of the net that
             is left; ``False`` where it is carried out at once, which proves it.
 
     Raises:
@@ -116,7 +116,7 @@ def decide(
     *,
     costs: bool,
 ) -> Plan:
-    """Follow the path of the chosen method as far as the limits say; check that what comes out runs.
+    """Follow the path of the chosen method as far as the limits say; rehearse what comes out.
 
     Raises:
         PlanError: nothing can go, or not so much. LimitError: limits that cannot all hold.
