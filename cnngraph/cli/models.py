@@ -92,8 +92,11 @@ _LINEAGE = {
     "descendants": ("model", "pruned_from", "relation", "method", "removed", "filters"),
     "measure_runs": ("key", "measure", "reference", "current", "created_at"),
     "pruning_runs": ("key", "method", "created_at", "removed", "filters", "produced"),
+    "edits": ("module", "kind", "reason"),
     "evaluations": ("name", "child", "images", "accuracy", "recall", "epoch_seconds", "latency_ms", "created_at"),
 }
+
+_EDITS_SHOWN = 40  # a cut of filters changes hundreds of modules
 
 
 def lineage(name: ModelName, json: Json = False) -> None:
@@ -117,8 +120,11 @@ def lineage(name: ModelName, json: Json = False) -> None:
                 ]
                 for row in value
             ]
-            table(headers, rows, title=f"\n{key}")
-        else:
+            shown = rows[:_EDITS_SHOWN] if key == "edits" else rows
+            table(headers, shown, title=f"\n{key}")
+            if len(shown) < len(rows):
+                line(f"... and {len(rows) - len(shown)} more changes: see --json, or cnngraph report")
+        elif key != "edits":  # of a model that no prune made, or none that noted them
             line(f"{key}: {_flat(value) if value else '-'}")
 
 

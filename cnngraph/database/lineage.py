@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import neo4j
 
 from cnngraph.database import catalogue, cypher
 from cnngraph.database.connection import Database
+from cnngraph.database.edits import pack_edits, unpack_edits
 from cnngraph.database.records import Ancestor, Descendant, Evaluation, Lineage, MeasureRun, PruningRun
 from cnngraph.database.removals import removal_rows, removals_of
 from cnngraph.errors import ConflictError, NotFoundError, PlanError, nearest
@@ -23,6 +24,7 @@ from cnngraph.settings import check_name
 from cnngraph.validation import parse_as, read_object
 
 __all__ = [
+    "edits_of",
     "evaluations_of",
     "lineage",
     "read_pruning_run",
@@ -109,21 +111,31 @@ def read_pruning_run(db: Database, key: str) -> Plan:
     return parse_as(Plan, values | {"model": model, "run": key, "removes": removes}, fail)
 
 
-def store_produced(db: Database, run: str, child: str, parent: str, surviving: Mapping[str, str]) -> None:
+def store_produced(
+    db: Database,
+    run: str,
+    child: str,
+    parent: str,
+    surviving: Mapping[str, str],
+    edits: Sequence[Mapping[str, Any]] = (),
+) -> None:
     """Store that ``run`` made the model ``child`` out of ``parent``.
 
     Args:
         db: the database. run: key of the PruningRun. child, parent: keys of the models.
         surviving: for each layer of the parent that is left its name in the child.
+        edits: what changed in the net and why, as :meth:`cnngraph.surgery.edits.Edit.as_json` gives it.
 
     Raises:
         NotFoundError: the run or one of the models is not there.
         ConflictError: a surviving layer is not in its model.
     """
     rows = [list(pair) for pair in surviving.items()]
+    packed = pack_edits(edits) if edits else None
 
     def store(tx: neo4j.ManagedTransaction) -> None:
-        found = tx.run(cypher.load("lineage/store_produced"), run=run, child=child, parent=parent, rows=rows).single()
+        names = {"run": run, "child": child, "parent": parent, "rows": rows, "edits": packed}
+        found = tx.run(cypher.load("lineage/store_produced"), names).single()
         if found is None:
             raise NotFoundError(f"The PruningRun {run}, the model {child} or the model {parent} is not there.")
         if found["survivors"] != len(rows):
@@ -181,7 +193,20 @@ def lineage(db: Database, key: str) -> Lineage:
         measure_runs=tuple(MeasureRun(**row) for row in rows("measure_runs")),
         pruning_runs=tuple(PruningRun(**row) for row in rows("pruning_runs")),
         evaluations=tuple(_evaluations(db, key)),
+        edits=tuple(edits_of(db, key)[0]),
     )
+
+
+def edits_of(db: Database, key: str) -> tuple[list[dict[str, Any]], int]:
+    """What the prune that made the model changed, in order, and why; and how many changes were too many to store.
+
+    Nothing of a model that no prune made, or one of an earlier version.
+
+    Raises:
+        SpecError: somebody changed them.
+    """
+    row = next(iter(db.read(cypher.load("lineage/edits"), key=key)), None)
+    return unpack_edits(str(row["edits"]), key) if row else ([], 0)
 
 
 def _evaluations(db: Database, key: str) -> list[Evaluation]:

@@ -194,7 +194,10 @@ class PruningRun:
 
 @dataclass(frozen=True)
 class Lineage:
-    """Where a model comes from (nearest first), what came of it, and what was found out about it."""
+    """Where a model comes from (nearest first), what came of it, and what was found out about it.
+
+    ``edits``: what the prune that made it changed, each with ``module``, ``kind``, ``reason`` and ``removed``.
+    """
 
     model: str
     ancestors: tuple[Ancestor, ...]
@@ -202,9 +205,14 @@ class Lineage:
     measure_runs: tuple[MeasureRun, ...]
     pruning_runs: tuple[PruningRun, ...]
     evaluations: tuple[Evaluation, ...]
+    edits: tuple[Mapping[str, Any], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The JSON of ``lineage``."""
         lists = ("ancestors", "descendants", "measure_runs", "pruning_runs")
         found: dict[str, Any] = {name: [asdict(record) for record in getattr(self, name)] for name in lists}
-        return {"model": self.model, **found, "evaluations": [one.as_json() for one in self.evaluations]}
+        found |= {
+            "evaluations": [one.as_json() for one in self.evaluations],
+            "edits": [dict(edit) for edit in self.edits],
+        }
+        return {"model": self.model, **found}

@@ -110,7 +110,7 @@ def _store(session: Session, parent: StoredModel, pruned: Pruned, job: PruneJob)
     JobFolder(pruned.folder).say_name(new.name)
     new_key = ingesting.store(session, prepared, new.name, WriteOptions(yes=True))["model"]
     of: dict[str, Any] = {"data": data, "seed": slim.choice.seed, "device": str(pick_device(job.choice.device))}
-    run = record(db, pruned.plan, new_key, pruned.result, gone=pruned.gone, **of)
+    run = record(db, pruned.plan, new_key, pruned.result | {"edits": pruned.edits}, gone=pruned.gone, **of)
     names = {"model": parent.key, "new_model": new_key, "run": run}
     return names | pruned.result | {"artifact": str(stored(db, new_key).folder), "joins": pruned.joins}
 

@@ -73,6 +73,7 @@ def prune_to_bundle(
             **{name: pruned.result[name] for name in ("verified", "agreement", "before", "after", "control")},
             joins=pruned.joins,
             gone=pruned.gone,
+            edits=pruned.edits,
             device=str(pick_device(device)),
             seed=subject.choice.seed,
         )

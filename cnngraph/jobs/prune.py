@@ -81,6 +81,7 @@ class Pruned:
         joins: relative error of each layer that was refitted by least squares.
         gone: convs that are out of the new net, by module: those of the plan and of its blocks, and what went along.
         folder: the work folder; remove it when everything is stored.
+        edits: what changed in the net and why, as :meth:`cnngraph.surgery.edits.Edit.as_json` gives it.
     """
 
     subject: LoadedModel
@@ -89,6 +90,7 @@ class Pruned:
     joins: dict[str, float]
     gone: tuple[str, ...]
     folder: Path
+    edits: tuple[dict[str, Any], ...] = ()
 
 
 @remember_structures()
@@ -147,7 +149,8 @@ def prune(
     }
     trained = subject.trained or retraining.recipe is not None
     new = replace(subject, model=slim, training=training, trained=trained)
-    return Pruned(new, plan, result, report["joins"], tuple(report.get("gone", ())), folder)
+    gone, edits = tuple(report.get("gone", ())), tuple(report.get("edits", ()))  # an earlier version noted neither
+    return Pruned(new, plan, result, report["joins"], gone, folder, edits)
 
 
 def figures(model: nn.Module, subject: LoadedModel, device: str, progress: Progress, what: str) -> dict[str, Any]:
@@ -246,6 +249,7 @@ def _rebuilt(
         },
         "joins": report.errors,
         "gone": report.removed,
+        "edits": [edit.as_json() for edit in report.edits],
     }
     notes = list(report.notes)
     if retraining.reconstruct:

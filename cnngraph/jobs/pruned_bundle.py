@@ -2,12 +2,14 @@
 
     BUNDLE/network.json, *.parquet, model/     the new net, see cnngraph.network.bundle
     BUNDLE/pruning.json                        the plan, whose net it was carried out on, the figures
+    BUNDLE/edits.json                          what changed in the net and why; bundles of earlier versions have none
 
 A machine without a database writes it (``prune FILE --to-bundle``), ``ingest BUNDLE`` stores model and lineage.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["PruneRecord", "ingest", "is_pruned_bundle", "open_bundle", "read_card", "store", "write"]
 
 FORMAT, VERSION = "cnngraph-pruning", 3
-_CARD = "pruning.json"
+_CARD, _EDITS = "pruning.json", "edits.json"
 
 
 class PruneRecord(BaseModel):
@@ -43,6 +45,7 @@ class PruneRecord(BaseModel):
         verified, agreement, before, after, control: as in the JSON of ``prune``; before version 3 no agreement.
         joins: relative error by layer. gone: as in :class:`cnngraph.jobs.prune.Pruned`; version 1 had none.
         device, seed: of the evaluations.
+        edits: as in :class:`cnngraph.jobs.prune.Pruned`; they lie in a file of their own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,6 +64,7 @@ class PruneRecord(BaseModel):
     gone: tuple[str, ...] = ()
     device: str
     seed: int
+    edits: tuple[dict[str, Any], ...] = ()
 
 
 def write(prepared: ingesting.TracedModel, card: PruneRecord, folder: Path) -> None:
@@ -68,7 +72,8 @@ def write(prepared: ingesting.TracedModel, card: PruneRecord, folder: Path) -> N
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
         ingesting.write_bundle(prepared, part)
-        write_text(part / _CARD, card.model_dump_json(indent=2) + "\n")
+        write_text(part / _CARD, card.model_dump_json(indent=2, exclude={"edits"}) + "\n")
+        write_text(part / _EDITS, json.dumps({"edits": card.edits}, indent=1) + "\n")
         part.replace(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -100,7 +105,25 @@ def read_card(folder: str | Path, prepared: ingesting.TracedModel) -> PruneRecor
     card = parse_as(PruneRecord, content, fail)
     if card.format != FORMAT or card.sha256 != prepared.sha256:
         raise SpecError(f"{path} is the card of another net.", hint)
-    return card
+    return card.model_copy(update={"edits": _read_edits(Path(folder) / _EDITS, hint)})
+
+
+def _read_edits(path: Path, hint: str) -> tuple[dict[str, Any], ...]:
+    """Raises SpecError where the file is damaged."""
+
+    def fail(why: str) -> SpecError:
+        return SpecError(f"{path} is damaged: {why}.", hint)
+
+    if not path.is_file():
+        return ()
+    edits = read_object(path.read_bytes(), fail).get("edits")
+    wanted = {"module": str, "kind": str, "reason": str, "removed": list}
+    if not isinstance(edits, list) or not all(
+        isinstance(edit, dict) and all(isinstance(edit.get(name), kind) for name, kind in wanted.items())
+        for edit in edits
+    ):
+        raise fail("it is not what a prune writes")
+    return tuple(edits)
 
 
 def open_bundle(folder: str | Path) -> tuple[ingesting.TracedModel, PruneRecord | None]:

@@ -28,7 +28,7 @@ def record(
 
     Args:
         plan: its ``model`` is the key of the parent. child: key of the new model, which is stored already.
-        result: the JSON of ``prune``: verified, agreement, before, after, control.
+        result: the JSON of ``prune``: verified, agreement, before, after, control; and the ``edits``, where known.
         gone: convs that the cut took out, by module: those of the plan and what went along.
         data, seed, device: of the evaluations; the data as a DataChoice in JSON, ``None`` where they are not known.
     """
@@ -36,7 +36,8 @@ def record(
     from cnngraph.database.records import Evaluation
 
     run = lineage.store_pruning_run(db, plan)
-    lineage.store_produced(db, run, child, plan.model, _surviving(db, plan, child, gone))
+    surviving = _surviving(db, plan, child, gone)
+    lineage.store_produced(db, run, child, plan.model, surviving, result.get("edits") or ())
     common = {"split": "test", "seed": seed, "device": device, "run": run, "child": child} | judged_on(data)
     lineage.store_evaluation(db, plan.model, Evaluation.of(result["before"], **common))
     _store_new(db, child, result, common)

@@ -94,6 +94,7 @@ def write_report(db: Database, key: str, out: Path, commands: Sequence[str] = ()
     Raises:
         NotFoundError: there is no such model, or there is nothing to report; see :func:`pruning_of`.
     """
+    from cnngraph.database import lineage
     from cnngraph.reporting.page import PageContent, remarks_on, verdict, write_page
 
     plan, result = pruning_of(db, key)
@@ -107,5 +108,6 @@ def write_report(db: Database, key: str, out: Path, commands: Sequence[str] = ()
         commands=commands,
         queries=pasteable(key, result["model"]),
         browser=f"{db.http}/browser/" if db.http else None,
+        edits=lineage.edits_of(db, key)[0],
     )
     return sentence, write_page(out, content)

@@ -120,6 +120,7 @@ class PageContent:
         result: what ``prune`` returns (before, after, control, verified, new_model).
         sentence: the verdict. remarks: on the figures, which images they are of among them (:func:`judged_on`).
         commands: the commands that lead here. queries: (title, Cypher) to paste. browser: address of Neo4j Browser.
+        edits: what changed in the net and why: ``module``, ``kind``, ``reason``.
     """
 
     title: str
@@ -130,6 +131,7 @@ class PageContent:
     commands: Sequence[str] = ()
     queries: Sequence[tuple[str, str]] = ()
     browser: str | None = None
+    edits: Sequence[Mapping[str, Any]] = ()
 
 
 def write_page(path: Path, content: PageContent) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
@@ -22,7 +22,8 @@ from cnngraph.surgery.execution import Execution, apply_plan
 from cnngraph.surgery.layers.apply_edits import renew, renew_everything
 from cnngraph.surgery.layers.bypass import Copy
 from cnngraph.surgery.layers.refit import Refitted, refit
-from cnngraph.surgery.layers.rewrite import Join, Rewrite
+from cnngraph.surgery.layers.replacements import LeaveOut, PutAdapter, Replace, SkipBlock
+from cnngraph.surgery.layers.rewrite import Join, Resize, Rewrite
 from cnngraph.surgery.trial import failure_on_images
 
 __all__ = ["JoinReport", "Report", "apply", "apply_with_report", "cut"]
@@ -152,8 +153,7 @@ def apply_with_report(
         joins = [JoinReport(join.layer, join.target, "inherit", None, reason) for join in gaps]
     notes += [f"{join.layer} was not refitted but inherits: {join.reason}." for join in joins if join.reason]
     _set_origin(model, slim, plan, shape)
-    report = _report(rewrite, joins, notes, time.perf_counter() - began)
-    return slim, replace(report, filters=sliced.filters, execution=done)
+    return slim, _report(done, joins, notes, time.perf_counter() - began)
 
 
 def cut(model: nn.Module, plan: Plan, *, input_shape: tuple[int, int, int] | None = None) -> nn.Module:
@@ -203,22 +203,36 @@ def _reset(slim: nn.Module, join: Join, seed: int) -> JoinReport:
     return JoinReport(join.layer, join.target, "reset")
 
 
-def _report(rewrite: Rewrite | None, joins: list[JoinReport], notes: list[str], seconds: float) -> Report:
-    if rewrite is None:
-        return Report((), (), (), (), {}, {}, tuple(notes), seconds)
+def _report(done: Execution, joins: list[JoinReport], notes: list[str], seconds: float) -> Report:
+    """What was done: read off the list of edits, but for what a removal means beyond single modules."""
+    details = {edit.path: edit.detail for edit in done.of_layers}
+    placed = {path: _placed(detail) for path, detail in details.items()}
+    rewrite = done.rewrite
     return Report(
-        removed=rewrite.removed,
-        blocks=tuple(block.name for block in rewrite.blocks),
+        removed=rewrite.removed if rewrite else (),
+        blocks=tuple(edit.path for edit in done.of_layers if isinstance(edit.detail, SkipBlock)),
         joins=tuple(joins),
-        stays=rewrite.stays,
-        bypasses={
-            path: str(made) for path, made in rewrite.bypasses.items() if not isinstance(made, nn.Identity | Copy)
-        },
-        resized={path: (resize.inputs, resize.outputs) for path, resize in rewrite.resized.items()},
+        stays=rewrite.stays if rewrite else (),
+        bypasses={path: str(made) for path, made in placed.items() if made is not None},
+        resized={path: (one.inputs, one.outputs) for path, one in details.items() if isinstance(one, Resize)},
         notes=tuple(notes),
         seconds=seconds,
-        adapters={adapter.layer: (adapter.inputs, adapter.outputs) for adapter in rewrite.adapters.values()},
-        regions=rewrite.regions,
-        gates=rewrite.gates,
-        left_out=tuple(rewrite.left_out),
+        filters=done.sliced.filters,
+        adapters={
+            one.spec.layer: (one.spec.inputs, one.spec.outputs)
+            for one in details.values()
+            if isinstance(one, PutAdapter)
+        },
+        regions=rewrite.regions if rewrite else (),
+        gates=rewrite.gates if rewrite else (),
+        left_out=tuple(path for path, one in details.items() if isinstance(one, LeaveOut)),
+        execution=done,
     )
+
+
+def _placed(detail: object) -> nn.Module | None:
+    """The pool or padding that an edit puts into a gap, if any."""
+    match detail:
+        case Replace(module=made) | PutAdapter(bypass=made) | LeaveOut(size=made):
+            return None if isinstance(made, nn.Identity | Copy) else made
+    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -14,8 +14,11 @@ from cnngraph.network.graph import Layer, LayerGraph, handed_on
 from cnngraph.network.macs import count_parameters
 from cnngraph.plan import Plan, Removal, Step
 from cnngraph.surgery.check import resolve
+from cnngraph.surgery.edits import Edit
+from cnngraph.surgery.layers.list_edits import list_edits
 from cnngraph.surgery.layers.net_structure import NetStructure
-from cnngraph.surgery.layers.rewrite import AdapterSpec, Rewrite
+from cnngraph.surgery.layers.replacements import LeaveOut, NewNorm, OpenGate, PutAdapter, Remove, Replace, SkipBlock
+from cnngraph.surgery.layers.rewrite import AdapterSpec, Resize, ResizeNorm, Rewrite
 
 __all__ = ["Cost", "Costs"]
 
@@ -55,7 +58,7 @@ class Costs:
             layer.layer: _macs(layer, rewrite, places.get(layer.node), along[layer.node])
             for layer in self._graph.layers
         }
-        return Cost(self._parameters(rewrite), sum(macs.values()), self._latency(rewrite, macs))
+        return Cost(self._parameters(list_edits(rewrite)), sum(macs.values()), self._latency(rewrite, macs))
 
     def annotate(self, plan: Plan) -> Plan:
         """``plan`` with parameters, MACs and latency in each step of its schedule whose net can be built."""
@@ -76,24 +79,28 @@ class Costs:
         }
         return {node.name: macs for node, macs in handed_on(direct).items()}
 
-    def _parameters(self, rewrite: Rewrite) -> int:
+    def _parameters(self, edits: Sequence[Edit]) -> int:
         module = self._graph.graph_module
-        stays = {id(parameter): parameter for parameter in _stays(module, rewrite)}
+        stays = {id(parameter): parameter for parameter in _stays(module, edits)}
         total = sum(parameter.numel() for parameter in stays.values())
-        for path, resize in rewrite.resized.items():
-            layer = module.get_submodule(path)
-            assert isinstance(layer.weight, torch.Tensor)
-            kernel = math.prod(layer.weight.shape[2:])
-            total += resize.inputs * resize.outputs * kernel
-            total += resize.outputs if getattr(layer, "bias", None) is not None else 0
-            total -= count_parameters(layer)
-            if resize.norm is not None:
-                norm = module.get_submodule(resize.norm)
-                total += sum(p.numel() // len(p) * resize.outputs for p in norm.parameters()) - count_parameters(norm)
-        for path, norm_resize in rewrite.resized_norms.items():
-            norm = module.get_submodule(path)
-            total += sum(norm_resize.channels - len(parameter) for parameter in norm.parameters())
-        return total + sum((adapter.inputs + 1) * adapter.outputs for adapter in rewrite.adapters.values())
+        for edit in edits:
+            match edit.detail:
+                case Resize() as resize:
+                    layer = module.get_submodule(edit.path)
+                    assert isinstance(layer.weight, torch.Tensor)
+                    total += resize.inputs * resize.outputs * math.prod(layer.weight.shape[2:])
+                    total += resize.outputs if getattr(layer, "bias", None) is not None else 0
+                    total -= count_parameters(layer)
+                case NewNorm(resize=resize):
+                    norm = module.get_submodule(edit.path)
+                    total += sum(p.numel() // len(p) * resize.outputs for p in norm.parameters())
+                    total -= count_parameters(norm)
+                case ResizeNorm(channels=channels):
+                    norm = module.get_submodule(edit.path)
+                    total += sum(channels - len(parameter) for parameter in norm.parameters())
+                case PutAdapter(spec=spec):
+                    total += (spec.inputs + 1) * spec.outputs
+        return total
 
     def _latency(self, rewrite: Rewrite, macs: dict[str, int]) -> float | None:
         """The layers' times summed, of resized ones and adapters in proportion to their multiply-accumulates."""
@@ -107,15 +114,19 @@ class Costs:
         return total
 
 
-def _stays(module: nn.Module, rewrite: Rewrite) -> Iterator[nn.Parameter]:
+def _stays(module: nn.Module, edits: Iterable[Edit]) -> Iterator[nn.Parameter]:
     """The parameters of modules that are not replaced."""
-    blocks = {
-        block.name: () if block.name in rewrite.redundant_relu else tuple(part for _, part in block.pieces)
-        for block in rewrite.blocks
-    }
+    replaced: set[str] = set()
+    blocks: dict[str, tuple[str, ...]] = {}
+    for edit in edits:
+        match edit.detail:
+            case Replace() | PutAdapter() | OpenGate() | LeaveOut() | Remove():
+                replaced.add(edit.path)
+            case SkipBlock() as skip:
+                blocks[edit.path] = skip.kept
     for path, part in module.named_modules(remove_duplicate=False):
         around = [path[:end] for end in range(len(path) + 1) if end == len(path) or path[end] == "."]
-        if any(outer in rewrite.bypasses or outer in rewrite.removed_norms_and_activations for outer in around):
+        if not replaced.isdisjoint(around):
             continue
         block = next((outer for outer in around if outer in blocks), None)
         child = path.removeprefix(f"{block}.").split(".")[0]

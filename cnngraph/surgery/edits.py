@@ -11,6 +11,8 @@ Kind = Literal[
     "filters",  # outputs of a layer go
     "inputs",  # inputs of a layer go with the filters that gave them
     "norm channels",  # of a norm that scales filters that go
+    "values",  # of a parameter that the code uses itself, one a channel
+    "number",  # that a module stores: how many channels there are
     "resize",  # a conv or dense layer gets other widths
     "new norm",  # a norm behind a layer of another width is made anew
     "resize norm",  # a batch norm gets other widths
@@ -19,7 +21,7 @@ Kind = Literal[
     "open gate",  # it always lets through
     "leave out",  # zeros stand for a branch of a sum
     "remove",  # nothing stands there any more: an identity
-    "bypass",  # a block hands on what it reads
+    "skip block",  # a residual block returns what its shortcut gives
 ]
 
 
@@ -30,7 +32,8 @@ class Edit:
     Attributes:
         kind: what is done. path: to which module, as ``named_modules()`` calls it.
         reason: why, a sentence without its full stop. asked: the names in the plan that it is for.
-        detail: what the change needs besides, for whoever applies it.
+        detail: all that applying the change needs, and counting what it costs: a SliceEdit for channels, else
+            one of :mod:`cnngraph.surgery.layers.replacements`.
     """
 
     kind: Kind
@@ -38,3 +41,7 @@ class Edit:
     reason: str
     asked: tuple[str, ...]
     detail: Any = field(default=None, repr=False, compare=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``lineage --json`` says of it: everything but the detail."""
+        return {"module": self.path, "kind": self.kind, "reason": self.reason, "removed": list(self.asked)}

@@ -8,7 +8,6 @@ from torch import nn
 
 from cnngraph.plan import Plan
 from cnngraph.surgery.channels.filters import SlicedNet, copy_net, remove_filters
-from cnngraph.surgery.channels.list_edits import list_edits as list_filter_edits
 from cnngraph.surgery.check import resolve
 from cnngraph.surgery.edits import Edit
 from cnngraph.surgery.layers.apply_edits import apply_edits
@@ -47,7 +46,7 @@ class Execution:
     @property
     def edits(self) -> tuple[Edit, ...]:
         """Everything that changed, filters first, with the reason why."""
-        return (*list_filter_edits(self.sliced, self.plan), *self.of_layers)
+        return (*self.sliced.edits, *self.of_layers)
 
     def copy(self) -> nn.Module:
         """The net without what goes, to be changed further."""

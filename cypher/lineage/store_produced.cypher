@@ -1,8 +1,10 @@
-// What came out of a decision. Parameters: $run, $child, $parent, $rows ([layer of the parent, layer of the child]).
+// What came out of a decision. Parameters: $run, $child, $parent, $rows ([layer of the parent, layer of the child]),
+// $edits (JSON, or null where they are not known).
 MATCH (run:PruningRun {key: $run})
 MATCH (child:Model {key: $child})
 MATCH (parent:Model {key: $parent})
-MERGE (run)-[:PRODUCED]->(child)
+MERGE (run)-[made:PRODUCED]->(child)
+SET made.edits = coalesce($edits, made.edits)
 MERGE (child)-[:PRUNED_FROM]->(parent)
 WITH child, parent
 CALL (child, parent) {

@@ -124,6 +124,11 @@ def test_prune_by_ratio_and_its_lineage(command: Run, name: str, database: Datab
     told = command("lineage", "filters-half", "--json").json
     assert told["ancestors"][0]["filters"] == result["filters"]
     assert f" of {len(result['filters'])} layers" in command("lineage", "filters-half").out
+    reasons = {(edit["kind"], edit["module"]): edit["reason"] for edit in told["edits"]}
+    assert reasons["filters", "layer3.0.conv1"] == "the plan removes 8 of 16 filters"
+    assert reasons["inputs", "fc"] == "8 of 16 channels that it reads are gone"
+    assert {edit["module"] for edit in told["edits"] if edit["kind"] == "filters"} == set(result["filters"])
+    assert "the plan removes 8 of 16 filters" in command("lineage", "filters-half").out
     removed = command("query", "removed", "--model", "filters-half", "--json")
     assert removed.code == 0, removed.err
     page = tmp_path / "page.html"
@@ -131,6 +136,8 @@ def test_prune_by_ratio_and_its_lineage(command: Run, name: str, database: Datab
     text = page.read_text(encoding="utf-8")
     assert "layer3.0.conv1: 8 of 16 filters" in text
     assert "ratio 0.5 by layer, rounded to 4" in text
+    assert "What changed in the net, and why" in text
+    assert "8 of 16 channels that it reads are gone" in text
     shown = command("show", "filters-half")
     assert "then without" in shown.out
     assert (
@@ -156,5 +163,12 @@ def test_feature_maps_that_a_person_names_are_removed(command: Run, name: str, d
         "MATCH (l:Layer {model: 'tester/filters-by-hand'}) WHERE l.outChannels = 6 RETURN collect(l.layer) AS layers"
     )
     assert {"layer2.0.conv2", "layer2.1.conv2", "layer2.2.conv2", "layer2.0.downsample.0"} <= set(rows[0]["layers"])
-    ancestor = command("lineage", "filters-by-hand", "--json").json["ancestors"][0]
+    told = command("lineage", "filters-by-hand", "--json").json
+    coupled = [edit["reason"] for edit in told["edits"] if edit["module"] == "layer2.0.conv2"]
+    assert coupled[0] == "2 of 8 filters are coupled with those of layer2.1.conv2 by the sum add_4"
+    database.write("MATCH (:Model {key: 'tester/filters-by-hand'})<-[made:PRODUCED]-() REMOVE made.edits")
+    before = command("lineage", "filters-by-hand", "--json").json  # as a version before wrote it
+    assert before == told | {"edits": []}
+    assert "edits" not in command("lineage", "filters-by-hand").out
+    ancestor = told["ancestors"][0]
     assert (ancestor["run"], ancestor["filters"]) == ("two-maps", {"layer2.1.conv2": [2, 5]})

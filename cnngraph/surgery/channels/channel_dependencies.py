@@ -56,7 +56,7 @@ class ChannelDependencies:
         described: (index in timm's ``feature_info``, labels of the channels that it counts).
         kernels: of layers that make their weights, ``None`` where their filters do not stand apart.
         measured: sizes that the code read off tensors. reckoned: modules whose weights the code itself computes with.
-        count: of labels so far, with 0.
+        count: of labels so far, with 0. at: the operation that is traced now, in words.
     """
 
     outputs: dict[str, Labels] = field(default_factory=dict)
@@ -72,7 +72,8 @@ class ChannelDependencies:
     measured: list[MeasuredSize] = field(default_factory=list)
     reckoned: set[str] = field(default_factory=set)
     count: int = 1
-    _couplings: list[tuple[Labels, Labels]] = field(default_factory=list)
+    at: str = ""
+    _couplings: list[tuple[Labels, Labels, str]] = field(default_factory=list)
     _pins: list[tuple[Labels, str]] = field(default_factory=list)
 
     @property
@@ -128,7 +129,7 @@ class ChannelDependencies:
         if single.any():
             self.pin(np.maximum(one, other)[single], reason)
         if not single.all():
-            self._couplings.append((one[~single], other[~single]))
+            self._couplings.append((one[~single], other[~single], self.at))
 
     def pin(self, labels: Labels, reason: str) -> None:
         """Note that the channels ``labels`` stay, and why."""
@@ -151,9 +152,36 @@ class ChannelDependencies:
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
-        pairs = [np.concatenate(side) for side in zip(*self._couplings, strict=True)] or [np.zeros(0, np.int64)] * 2
+        none = np.zeros(0, np.int64)
+        pairs = [np.concatenate([none, *(coupling[side] for coupling in self._couplings)]) for side in (0, 1)]
         edges = coo_array((np.ones(len(pairs[0]), dtype=bool), (pairs[0], pairs[1])), shape=(self.count, self.count))
         found: npt.NDArray[np.int64] = connected_components(edges, directed=False)[1].astype(np.int64)
+        return found
+
+    def links(self, gone: npt.NDArray[np.bool_]) -> dict[tuple[str, str], str]:
+        """Return the pairs of layers that have channels coupled directly which go, and at which operation, in words.
+
+        Parameters that the code uses itself count as layers, by the paths of their tensors; each pair is there twice.
+
+        Args:
+            gone: by label, whether its channel goes.
+        """
+        rows = dict(self.outputs)
+        rows |= {".".join(filter(None, (axis.owner, axis.name))): axis.labels for axis in self.axes.values()}
+        names = list(rows)
+        owner = np.full(self.count, -1, dtype=np.int64)
+        for number in range(len(names) - 1, -1, -1):  # the layer that gives a channel, not a norm that scales it
+            owner[rows[names[number]]] = number
+        owner[0] = -1
+        found: dict[tuple[str, str], str] = {}
+        for one, other, at in self._couplings:
+            going = gone[one]
+            left, right = owner[one[going]], owner[other[going]]
+            differ = (left != right) & (left >= 0) & (right >= 0)
+            for pair in np.unique(left[differ] * len(names) + right[differ]).tolist():
+                here, there = names[pair // len(names)], names[pair % len(names)]
+                found.setdefault((here, there), at)
+                found.setdefault((there, here), at)
         return found
 
     def reasons(self, classes: npt.NDArray[np.int64]) -> dict[int, str]:

@@ -52,6 +52,7 @@ _REDUCTIONS = {  # at which place their axes are given
 _SOFTMAX = frozenset({"softmax", "logsoftmax", "softmin"})
 _BY_CHANNEL = frozenset({"batchnorm", "instancenorm", "prelu"})
 _KINDS_OF_NUMBERS = (("device",), ("dtype",))  # of a weight, which say nothing of its size
+_NAMES = {"add": "the sum", "mul": "the product", "cat": "the concatenation"}
 _FILLED = frozenset({"zeros", "ones"})
 _WEIGHTED = frozenset({"linear", "conv1d", "conv2d", "conv3d"})
 
@@ -78,6 +79,7 @@ class ChannelTracer(fx.Interpreter):
             return unlabelled(n.meta["shape"])
         if n.op == "get_attr":
             return self._parameter(n)
+        self.dependencies.at = _in_words(n)
         args, kwargs = self.fetch_args_kwargs_from_env(n)
         operands = list(_tensors((args, kwargs)))
         if n.op == "output":
@@ -225,6 +227,12 @@ class ChannelTracer(fx.Interpreter):
         if module is None or not self.layers.knows(module) or path in self.dependencies.known_kernels:
             raise UnknownError(f"{operation_of(n)} reads them by weights that are no layer's own")
         return self.layers(path, module, args[0], n.meta["shape"])
+
+
+def _in_words(n: fx.Node) -> str:
+    """The operation as a reason names it: ``the sum add_3``, ``Conv2d features.4``."""
+    name = str(n.target) if n.op == "call_module" else n.name
+    return f"{_NAMES.get(step_of(n), operation_of(n))} {name}"
 
 
 def _sizes(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:

@@ -6,20 +6,16 @@ import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 from torch import nn
 
-from cnngraph.errors import CnngraphError, ModelError, PlanError, explain
+from cnngraph.errors import CnngraphError, ModelError, explain
 from cnngraph.plan import Plan
-from cnngraph.surgery.channels.channel_dependencies import Size
 from cnngraph.surgery.channels.coupling import Coupling, coupled
-from cnngraph.surgery.channels.selection import select
-from cnngraph.surgery.channels.tracked_ints import StoredSize
+from cnngraph.surgery.channels.list_edits import list_edits
+from cnngraph.surgery.channels.slices import apply_slices
+from cnngraph.surgery.edits import Edit
 
 __all__ = ["SlicedNet", "copy_net", "remove_filters", "slice_channels"]
-
-Gone = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -28,6 +24,7 @@ class SlicedNet:
 
     Attributes:
         filters: those that are gone, with what is coupled to the plan's. coupling: ``None`` where none went.
+        edits: what made ``model`` of the user's net, with a reason each.
         notes: which layers went along unnamed, and what could not be seen.
     """
 
@@ -35,6 +32,7 @@ class SlicedNet:
     filters: dict[str, tuple[int, ...]]
     coupling: Coupling | None
     notes: tuple[str, ...]
+    edits: tuple[Edit, ...] = ()
 
 
 def remove_filters(model: nn.Module, plan: Plan, input_shape: tuple[int, int, int]) -> SlicedNet:
@@ -50,7 +48,8 @@ def remove_filters(model: nn.Module, plan: Plan, input_shape: tuple[int, int, in
     more = {layer: set(gone) - set(plan.filters.get(layer, ())) for layer, gone in filters.items()}
     along = [f"{len(extra)} of {layer}" for layer, extra in more.items() if extra]
     notes = [f"Filters that are coupled with those of the plan went along: {_listed(along)}."] if along else []
-    return SlicedNet(slice_channels(model, coupling, filters), filters, coupling, (*coupling.notes, *notes))
+    edits = list_edits(model, coupling, plan.filters)
+    return SlicedNet(_sliced(model, edits), filters, coupling, (*coupling.notes, *notes), edits)
 
 
 def _listed(parts: list[str]) -> str:
@@ -70,18 +69,12 @@ def slice_channels(model: nn.Module, coupling: Coupling, filters: Mapping[str, I
         PlanError: as ``coupling.closure``, or a number that a module stores cannot follow.
         ModelError: the net cannot be copied.
     """
-    gone = coupling.gone(filters)
-    sizes = {where: _new_size(model, where, uses, gone) for where, uses in coupling.dependencies.sizes.items()}
+    return _sliced(model, list_edits(model, coupling, filters))
+
+
+def _sliced(model: nn.Module, edits: Iterable[Edit]) -> nn.Module:
     slim = copy_net(model)
-    for axis in coupling.dependencies.axes.values():
-        kept = np.flatnonzero(~gone[axis.labels])
-        if len(kept) < len(axis.labels):
-            select(slim.get_submodule(axis.owner), axis.name, axis.axis, kept)
-    for where, value in sizes.items():
-        if value is not None:
-            _set(slim, where, value)
-    for index, labels in coupling.dependencies.described:
-        slim.feature_info[index]["num_chs"] = int((~gone[labels]).sum())  # type: ignore[index]
+    apply_slices(slim, edits)
     return slim
 
 
@@ -100,34 +93,3 @@ def copy_net(model: nn.Module) -> nn.Module:
             f"{type(model).__name__} cannot be copied: {explain(error)}.",
             "Let copy.deepcopy(model) work, then try again.",
         ) from error
-
-
-def _new_size(model: nn.Module, where: StoredSize, uses: list[Size], gone: Gone) -> int | None:
-    """Find the new value of a stored size so that every use of it fits; ``None`` if it need not change.
-
-    Raises:
-        PlanError: no value fits all of its uses.
-    """
-    wanted = [(use.function, int((~gone[use.labels]).sum()), len(use.labels)) for use in uses]
-    if all(left == before for _, left, before in wanted):
-        return None
-    held = getattr(model.get_submodule(where.owner), where.attribute)
-    before = int(held if where.index is None else held[where.index])
-    for value in range(before, -1, -1):
-        if all(function(value) == left for function, left, _ in wanted):
-            return value
-    name = ".".join(part for part in (where.owner, where.attribute) if part)
-    raise PlanError(
-        f"These filters cannot go: no value of {name} gives the sizes that they leave.",
-        "Remove other filters.",
-    )
-
-
-def _set(model: nn.Module, where: StoredSize, value: int) -> None:
-    module = model.get_submodule(where.owner)
-    if where.index is None:
-        setattr(module, where.attribute, value)
-        return
-    held = getattr(module, where.attribute)
-    parts = [value if index == where.index else part for index, part in enumerate(held)]
-    setattr(module, where.attribute, type(held)(parts))

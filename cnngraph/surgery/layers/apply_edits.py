@@ -14,6 +14,7 @@ from cnngraph.randomness import seeded
 from cnngraph.surgery.channels.filters import copy_net
 from cnngraph.surgery.edits import Edit
 from cnngraph.surgery.layers.bypass import Adapter, Copy, Nothing, Open
+from cnngraph.surgery.layers.replacements import LeaveOut, NewNorm, OpenGate, PutAdapter, Remove, Replace, SkipBlock
 from cnngraph.surgery.layers.residual import Residual
 from cnngraph.surgery.layers.rewrite import AdapterSpec, Resize, ResizeNorm
 
@@ -30,32 +31,27 @@ def apply_edits(model: nn.Module, edits: Iterable[Edit], seed: int) -> nn.Module
 
 def _made(model: nn.Module, slim: nn.Module, edit: Edit, seed: int) -> nn.Module:
     """What stands at the edit's path from now on; ``slim`` is the net as far as it is edited."""
-    old, detail = model.get_submodule(edit.path), edit.detail
-    match edit.kind:
-        case "resize":
-            return _resized(slim.get_submodule(edit.path), detail, seed + crc32(edit.path.encode()))
-        case "new norm":
-            return (
-                copy.deepcopy(model.get_submodule(detail.norm_of))
-                if detail.norm_of
-                else _fresh_norm(old, detail.outputs)
-            )
-        case "resize norm":
-            return _norm_resized(old, detail)
-        case "replace":
-            return copy.deepcopy(detail)  # type: ignore[no-any-return]
-        case "adapter":
-            spec, bypass = detail
+    old = model.get_submodule(edit.path)
+    match edit.detail:
+        case Resize() as resize:
+            return _resized(slim.get_submodule(edit.path), resize, seed + crc32(edit.path.encode()))
+        case NewNorm(resize=resize):
+            if resize.norm_of:
+                return copy.deepcopy(model.get_submodule(resize.norm_of))
+            return _fresh_norm(old, resize.outputs)
+        case ResizeNorm() as norm_resize:
+            return _norm_resized(old, norm_resize)
+        case Replace(module=module):
+            return copy.deepcopy(module)
+        case PutAdapter(spec=spec, bypass=bypass):
             return _adapter(old, copy.deepcopy(bypass), spec)
-        case "open gate":
+        case OpenGate():
             return Open()
-        case "leave out":
-            channels, bypass = detail
-            return Nothing(channels, copy.deepcopy(bypass))
-        case "remove":
+        case LeaveOut(channels=channels, size=size):
+            return Nothing(channels, copy.deepcopy(size))
+        case Remove():
             return nn.Identity()
-        case "bypass":
-            block, redundant_relu = detail
+        case SkipBlock(block=block, redundant_relu=redundant_relu):
             return _without_branch(slim, block, redundant_relu=redundant_relu)
     raise AssertionError(f"{edit.kind} is no edit of layers")
 

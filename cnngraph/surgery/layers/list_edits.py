@@ -8,6 +8,15 @@ from torch import nn
 
 from cnngraph.surgery.edits import Edit
 from cnngraph.surgery.layers.bypass import Copy
+from cnngraph.surgery.layers.replacements import (
+    LeaveOut,
+    NewNorm,
+    OpenGate,
+    PutAdapter,
+    Remove,
+    Replace,
+    SkipBlock,
+)
 from cnngraph.surgery.layers.rewrite import Resize, Rewrite
 
 __all__ = ["list_edits"]
@@ -22,8 +31,10 @@ def list_edits(rewrite: Rewrite) -> tuple[Edit, ...]:
         for path, norm_resize in rewrite.resized_norms.items()
     ]
     edits += [_at_gap(rewrite, path, bypass) for path, bypass in rewrite.bypasses.items()]
-    edits += [Edit("remove", path, _why_removed(rewrite), asked) for path in rewrite.removed_norms_and_activations]
-    return (*edits, *_bypasses(rewrite))
+    edits += [
+        Edit("remove", path, _why_removed(rewrite), asked, Remove()) for path in rewrite.removed_norms_and_activations
+    ]
+    return (*edits, *_skipped_blocks(rewrite))
 
 
 def _resize(path: str, resize: Resize, asked: tuple[str, ...]) -> Iterator[Edit]:
@@ -31,23 +42,25 @@ def _resize(path: str, resize: Resize, asked: tuple[str, ...]) -> Iterator[Edit]
     yield Edit("resize", path, reason, asked, resize)
     if resize.norm is not None:
         taken = f"that of {resize.norm_of}, which goes, fits" if resize.norm_of else "no norm that goes fits"
-        yield Edit("new norm", resize.norm, f"{path} gives {resize.outputs} channels now: {taken}", asked, resize)
+        yield Edit(
+            "new norm", resize.norm, f"{path} gives {resize.outputs} channels now: {taken}", asked, NewNorm(resize)
+        )
 
 
 def _at_gap(rewrite: Rewrite, path: str, bypass: nn.Module) -> Edit:
     why = _why_gone(rewrite, path)
     asked = (path,) if path in rewrite.asked else rewrite.asked
     if path in rewrite.opened:
-        return Edit("open gate", path, why, asked)
+        return Edit("open gate", path, why, asked, OpenGate())
     if path in rewrite.left_out:
-        return Edit("leave out", path, why, asked, (rewrite.left_out[path], bypass))
+        return Edit("leave out", path, why, asked, LeaveOut(rewrite.left_out[path], bypass))
     if path in rewrite.adapters:
         spec = rewrite.adapters[path]
         width = f"{why}; what reads it needs {spec.outputs} channels and not {spec.inputs}"
-        return Edit("adapter", path, width, asked, (spec, bypass))
+        return Edit("adapter", path, width, asked, PutAdapter(spec, bypass))
     if isinstance(bypass, nn.Identity | Copy):
-        return Edit("replace", path, why, asked, bypass)
-    return Edit("replace", path, f"{why}; {bypass} gives maps of the size that the rest needs", asked, bypass)
+        return Edit("replace", path, why, asked, Replace(bypass))
+    return Edit("replace", path, f"{why}; {bypass} gives maps of the size that the rest needs", asked, Replace(bypass))
 
 
 def _why_gone(rewrite: Rewrite, path: str) -> str:
@@ -62,10 +75,11 @@ def _why_removed(rewrite: Rewrite) -> str:
     return f"it belongs to what goes with {', '.join(rewrite.asked)}, or nothing but that depends on it"
 
 
-def _bypasses(rewrite: Rewrite) -> Iterator[Edit]:
+def _skipped_blocks(rewrite: Rewrite) -> Iterator[Edit]:
     for block in rewrite.blocks:
         if block.name in rewrite.asked:
             reason, asked = "the plan removes the block", [block.name]
         else:
             reason, asked = "all convs of its branch go", [str(node.target) for node in block.branch_convs]
-        yield Edit("bypass", block.name, reason, tuple(asked), (block, block.name in rewrite.redundant_relu))
+        detail = SkipBlock(block, block.name in rewrite.redundant_relu)
+        yield Edit("skip block", block.name, reason, tuple(asked), detail)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from cnngraph import save
-from cnngraph.errors import ConflictError, ModelError, NotFoundError, PlanError
+from cnngraph.errors import ConflictError, ModelError, NotFoundError, PlanError, SpecError
 from cnngraph.jobs import pruned_bundle
 from cnngraph.jobs.ingest import from_bundle, prepare, write_bundle
 from cnngraph.jobs.offline import prune_to_bundle, require_new
@@ -83,6 +84,15 @@ def test_a_bundle_is_pruned_to_a_bundle_that_is_mapped_alike(bundle: Path, tmp_p
     assert card.parent_sha256 == weights_sha256(load(bundle / "model"))
     assert card.sha256 == weights_sha256(load(tmp_path / "slim" / "model")) != card.parent_sha256
     assert card.after["parameters"] == result["after"]["parameters"]
+    assert {"module": "features.8", "kind": "replace", "reason": "the plan removes it", "removed": ["features.8"]} in (
+        card.edits
+    )
+    assert "edits" not in json.loads((tmp_path / "slim" / "pruning.json").read_text())  # as earlier versions read it
+    (tmp_path / "slim" / "edits.json").write_text('{"edits": [{"module": 3}]}')
+    with pytest.raises(SpecError, match=r"edits.json is damaged"):
+        pruned_bundle.read_card(tmp_path / "slim", prepared)
+    (tmp_path / "slim" / "edits.json").unlink()  # a bundle of an earlier version
+    assert pruned_bundle.read_card(tmp_path / "slim", prepared).edits == ()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["slim", "work"]
     assert list((tmp_path / "work").iterdir()) == []
     with pytest.raises(ConflictError, match="slim exists"):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cnngraph.errors import PlanError
 from cnngraph.network.graph import follow
 from cnngraph.plan import Plan, Removal
-from cnngraph.surgery.apply import apply, apply_with_report
+from cnngraph.surgery.apply import apply_with_report
 from cnngraph.surgery.channels.coupling import coupled
 from cnngraph.surgery.channels.masked import masked
 from cnngraph.surgery.check import removable, removable_blocks
@@ -218,16 +218,26 @@ def _draw_plan(model: nn.Module, data: st.DataObject) -> Plan:
 
 
 def _cut(model: nn.Module, made: Plan) -> nn.Module | None:
-    """The net without what the plan names; ``None`` where that is refused, in a line, and nothing was changed."""
+    """The net without what the plan names; ``None`` where that is refused, in a line, and nothing was changed.
+
+    Where it is not refused, an edit with a reason tells of every tensor that is gone or has another shape.
+    """
     before = state_hash(model)
     try:
-        return apply(model, made, input_shape=random_nets.SHAPE)
+        slim, report = apply_with_report(model, made, input_shape=random_nets.SHAPE)
     except PlanError as error:
         assert "\n" not in error.message
         assert error.message.endswith(".")
         return None
     finally:
         assert state_hash(model) == before
+    old = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    new = {name: tensor.shape for name, tensor in slim.state_dict().items()}
+    changed = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+    told = {edit.path for edit in report.edits}
+    assert all(edit.reason for edit in report.edits)
+    assert not {name for name in changed if not any(name.startswith(f"{path}." if path else "") for path in told)}
+    return slim
 
 
 def _sound(model: nn.Module, slim: nn.Module, made: Plan) -> None:
