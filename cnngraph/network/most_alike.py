@@ -28,7 +28,7 @@ _SAMPLE = 8192  # rows that every row is compared with first: its tenth best the
 _CLOSER = 5e-7  # what float32 cannot tell apart; ties beyond the tenth are not followed
 _WEIGHED = 100_000  # pairs that are weighed together
 _WAITING = 400_000  # candidates that are sorted together
-_PAIRS_AT_ONCE = 50_000  # whose product is computed together
+_VALUES_AT_ONCE = 100_000  # of either side of the pairs whose products are computed together: they stay in the cache
 _MANY = 0.02  # share of a tile whose pairs are weighed one by one; of more the whole tile is weighed
 
 
@@ -178,10 +178,12 @@ class _Search:
 
     def _weigh(self, one: Tensor, other: Tensor) -> Tensor:
         """The absolute product of each pair."""
-        values = torch.empty(len(one))
-        for start in range(0, len(one), _PAIRS_AT_ONCE):
-            part = slice(start, start + _PAIRS_AT_ONCE)
-            torch.linalg.vecdot(self._vectors[one[part]], self._vectors[other[part]], out=values[part])
+        vectors, values = self._vectors, torch.empty(len(one))
+        at_once = max(1, _VALUES_AT_ONCE // vectors.shape[1])
+        for start in range(0, len(one), at_once):
+            part = slice(start, start + at_once)
+            left, right = (vectors.index_select(0, end[part]) for end in (one, other))
+            torch.linalg.vecdot(left, right, out=values[part])
         return values.abs_()
 
 
@@ -249,7 +251,8 @@ class _Best:
 
 def _products(unit: Floats, first: Integers, second: Integers) -> Floats:
     found = np.empty(len(first))
-    for start in range(0, len(first), _PAIRS_AT_ONCE):
-        part = slice(start, start + _PAIRS_AT_ONCE)
-        found[part] = np.einsum("pi,pi->p", unit[first[part]], unit[second[part]])
+    at_once = max(1, _VALUES_AT_ONCE // unit.shape[1])
+    for start in range(0, len(first), at_once):
+        part = slice(start, start + at_once)
+        np.einsum("pi,pi->p", unit[first[part]], unit[second[part]], out=found[part])
     return found
