@@ -131,7 +131,7 @@ class _Search:
     def _hits(self, tile: Tensor, thresholds: Tensor, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
         """Places of ``tile`` above what stands for their row or for their column."""
         of_rows, of_columns = thresholds[rows], thresholds[columns]
-        height, width = tile.shape
+        width = tile.shape[1]
         if width % _ACROSS or columns.start % _ACROSS:
             row, column = torch.nonzero(tile > torch.minimum(of_rows[:, None], of_columns), as_tuple=True)
             return row, column
