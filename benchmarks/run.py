@@ -33,6 +33,15 @@ ROWS: list[tuple[str, str, Callable[[Found], str], Callable[[Found], bool]]] = [
         lambda f: f["mapping"]["reached"],
     ),
     (
+        "mapping as it is by default / its limit, the slowest line",
+        "<= 1, < 3 GB",
+        lambda f: (
+            f"{max(line['share_of_limit'] for line in f['mapping_default']['lines']):.2f}, "
+            f"{max(line['peak_megabytes'] for line in f['mapping_default']['lines']) / 1000:.1f} GB"
+        ),
+        lambda f: f["mapping_default"]["reached"],
+    ),
+    (
         "agreement in a prune / a forward pass of both nets",
         "<= 1.1",
         lambda f: f"{f['agreement']['ratio']:.2f}",
@@ -120,8 +129,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="cnngraph-bench-") as home:
         env = os.environ | {"CNNGRAPH_HOME": home}
         try:
-            names = ("topology", "mapping", "agreement", "ingest", "measures", "gds", "listing", "startup", "server")
-            for name in names:
+            names = ("topology", "mapping", "mapping_default", "agreement", "ingest", "measures", "gds")
+            for name in (*names, "listing", "startup", "server"):
                 say(f"{name} ...")
                 done = subprocess.run(
                     [sys.executable, HERE / f"{name}.py"], env=env, stdout=subprocess.PIPE, text=True, check=True

@@ -45,9 +45,13 @@ class ByteVectors:
         """(rows, others): the absolute value of each product of bytes, as whole numbers."""
         return _multiply(rows, others).abs_()
 
-    def thresholds(self, floors: Tensor, rows: slice) -> Tensor:
-        """What a product of bytes is above wherever the true product with one of ``rows`` is above its floor."""
-        bound = self._lost[rows] + (1 + self._lost[rows]) * self._most_lost + _SLACK
+    def reorder(self, order: Tensor) -> None:
+        """Give the vectors other numbers: ``order[i]`` becomes i."""
+        self.rows, self._lost = self.rows[order], self._lost[order]
+
+    def thresholds(self, floors: Tensor) -> Tensor:
+        """(M,): what a product of bytes is above wherever the true product with that vector is above its floor."""
+        bound = self._lost + (1 + self._lost) * self._most_lost + _SLACK
         least: Tensor = (floors - bound) / self._step**2
         return least.clamp_(-1, _NOTHING_IS_ABOVE).floor_().to(torch.int32)
 

@@ -51,7 +51,7 @@ def connections_of(
     limits = Limits(policy, blocks, maps, graph)
     strength_in, strength_out = np.zeros(maps.total), np.zeros(maps.total)
     left_out: dict[tuple[str, int], list[float]] = {}
-    rows = _Rows(sum(limits.count(block) for block in blocks), maps)
+    rows = _Rows(sum(limits.count(block) for block in blocks), maps, kernels=kernels)
     seen: dict[str, Flags] = {}
     for block in blocks:
         weights = weights_of(block, wiring.weights.get(block.layer))
@@ -68,7 +68,7 @@ def connections_of(
             mark[rows.target_channel[kept], rows.channel[kept] % raw.shape[1]] = True
     shares = {key: (int(n), min(1.0, part / whole) if whole else 0.0) for key, (n, part, whole) in left_out.items()}
     held = frozenset(layer for layer, mark in seen.items() if mark.all())
-    return Links(rows.table(kernels), shares, strength_in, strength_out, held)
+    return Links(rows.table(), shares, strength_in, strength_out, held)
 
 
 def count_connections(graph: LayerGraph, maps: Maps, wiring: Wiring, policy: str) -> int:
@@ -107,8 +107,8 @@ class _Rows:
         weight: of each connection.
     """
 
-    def __init__(self, count: int, maps: Maps) -> None:
-        self._maps = maps
+    def __init__(self, count: int, maps: Maps, *, kernels: bool) -> None:
+        self._maps, self._with_kernels = maps, kernels
         self._filled = 0
         self._targets: list[tuple[int, int]] = []  # place of the target's layer, how many connections
         self._kernels: list[pa.Array] = []
@@ -139,21 +139,22 @@ class _Rows:
             self.weight[where] = weights.reshape(-1)[flat]
         self._filled = where.stop
         self._targets.append((int(self._maps.layer_of[self._maps.first[block.layer]]), count))
-        self._kernels.append(self._lists(kernels, where))
+        if self._with_kernels:
+            self._kernels.append(self._lists(kernels, where))
         return where
 
     def _lists(self, kernels: Kernels | None, where: slice) -> pa.Array:
-        """The kernel of each of these connections; nulls without ``kernels``."""
+        """The kernel of each of these connections; nulls for those into a sum, which have none."""
         if kernels is None:
             return pa.nulls(where.stop - where.start, KERNEL.type)
         chosen = kernels[self.target_channel[where], self.channel[where] % kernels.shape[1]]
         offsets = np.arange(len(chosen) + 1, dtype=np.int32) * np.int32(kernels.shape[2])
         return pa.ListArray.from_arrays(pa.array(offsets), pa.array(chosen.reshape(-1)))
 
-    def table(self, kernels: bool) -> pa.Table:
-        """``SCHEMAS["connects"]``, with the column ``kernel`` where ``kernels`` asks for it."""
+    def table(self) -> pa.Table:
+        """``SCHEMAS["connects"]``, with the column ``kernel`` where it was asked for."""
         assert self._filled == len(self.weight)
-        schema = SCHEMAS["connects"].append(KERNEL) if kernels else SCHEMAS["connects"]
+        schema = SCHEMAS["connects"].append(KERNEL) if self._with_kernels else SCHEMAS["connects"]
         if not self._filled:
             return pa.Table.from_batches([], schema=schema)
         names = list(self._maps.sizes)
@@ -166,7 +167,7 @@ class _Rows:
             self.channel,
             self.weight,
         ]
-        if kernels:
+        if self._with_kernels:
             columns.append(pa.concat_arrays(self._kernels))
         return pa.table(columns, schema=schema)
 

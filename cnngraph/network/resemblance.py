@@ -72,22 +72,41 @@ class _Moments:
 
     def standardised(self) -> tuple[Floats, Flags]:
         """Correlations, and which variables are alive; rows and columns of the others are 0. The sums are used up."""
+        lower, alive = self._lower()
+        whole = lower + lower.T
+        whole.diagonal().copy_(lower.diagonal())
+        return whole.numpy(), alive
+
+    def most_alike(self) -> Pairs:
+        """The :data:`MOST_ALIKE` other variables of each variable. The sums are used up.
+
+        They are found in float32, which is half as much to look through, and told in float64.
+        """
+        lower, alive = self._lower()
+        strength = lower.float().abs_()
+        strength = strength + strength.T
+        strength.fill_diagonal_(-1.0)
+        if not alive.all():
+            dead = torch.from_numpy(~alive)
+            strength[dead], strength[:, dead] = -1.0, -1.0
+        best, columns = torch.topk(strength, min(MOST_ALIKE, len(strength)), dim=1)
+        first, place = torch.nonzero(best >= 0, as_tuple=True)
+        second = columns[first, place]
+        values = lower[torch.maximum(first, second), torch.minimum(first, second)]
+        return first.numpy(), second.numpy(), values.numpy()
+
+    def _lower(self) -> tuple[Tensor, Flags]:
+        """The lower triangle of the correlations, 0 above; and which variables are alive."""
         from scipy.linalg import lapack
 
-        means = self._sums / self._count
-        size = len(means)
-        sums = self._sums.reshape(1, size)
-        upper, _ = lapack.dtfttr(
-            size, lapack.dsfrk(size, 1, -1 / self._count, sums, 1.0, self._products, trans="T", overwrite_c=1)
-        )
+        upper, _ = lapack.dtfttr(len(self._sums), self._products)
         self._products = np.empty(0)
-        products: Floats = np.triu(upper, 1)
-        products += products.T
-        np.fill_diagonal(products, np.diagonal(upper))
-        scale, alive = _scale(np.diagonal(products), means + self._shift.flatten().numpy(), self._count)
-        products *= scale[:, None]
-        products *= scale
-        return products, alive
+        lower, sums = torch.from_numpy(upper.T), torch.from_numpy(self._sums)
+        lower.addr_(sums, sums, alpha=-1 / self._count)
+        means = self._sums / self._count + self._shift.flatten().numpy()
+        scale, alive = _scale(lower.diagonal().numpy(), means, self._count)
+        factors = torch.from_numpy(scale)
+        return lower.mul_(factors[:, None]).mul_(factors).tril_(), alive
 
 
 def _scale(squares: Floats, means: Floats, count: int) -> tuple[Floats, Flags]:
@@ -126,8 +145,7 @@ class Resemblance:
     def _pairs_within(self) -> Pairs:
         found: list[Pairs] = []
         for layer, moments in self._within.items():
-            correlation, alive = moments.standardised()
-            first, second, values = _most_alike(correlation, 0, alive[:, None] & alive)
+            first, second, values = moments.most_alike()
             start = self._maps.first[layer]
             found.append((first + start, second + start, values))
         return _joined(found)

@@ -13,6 +13,7 @@ import torch
 
 from cnngraph import trace
 from cnngraph.errors import SpecError
+from cnngraph.network import spec
 from cnngraph.network.spec import check, is_connections_policy
 from cnngraph.network.tables import SCHEMAS, Network
 from tests.toynets import TOYS, toy, toy_shape
@@ -129,6 +130,26 @@ def test_contradictions_are_named(
     where = rf"table {table}, column {re.escape(column)}, row {'-' if row is None else row}:"
     with pytest.raises(SpecError, match=where):
         check(changed(sound, table, change))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("table", "column", "row", "change"),
+    [one for one in CONTRADICTIONS if one[0] in ("connects", "resembles")],
+    ids=lambda v: str(v)[:20],
+)
+def test_tables_that_are_tested_in_parts_name_the_same_row(
+    sound: Network,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: int,
+    table: str,
+    column: str,
+    row: int | None,
+    change: Callable[[list[dict[str, Any]]], Any],
+) -> None:
+    monkeypatch.setattr(spec, "_ROWS", rows)
+    assert check(sound) is sound
+    test_contradictions_are_named(sound, table, column, row, change)
 
 
 def test_an_arc_over_a_conv_is_refused() -> None:
