@@ -168,7 +168,8 @@ def describe(
     if input_shape is None and preprocessing is not None:
         input_shape = (preprocessing.channels, *preprocessing.size)
     shape = input_shape or input_shape_of(model)
-    origin, joins = origin_for(model, architecture, options, classes, shape)
+    sha256 = weights_sha256(model)
+    origin, joins = origin_for(model, architecture, options, classes, shape, sha256)
     return Description(
         format=FORMAT,
         cnngraph=__version__,
@@ -181,7 +182,7 @@ def describe(
         trained=trained,
         split=split,
         joins=joins,
-        sha256=weights_sha256(model),
+        sha256=sha256,
     )
 
 

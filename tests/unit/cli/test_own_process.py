@@ -28,7 +28,8 @@ main()
 
 @pytest.mark.parametrize(("code", "ends"), [("0", 0), ("3", 3), ("None", 0), ("'words'", 1)])
 def test_streams_threads_and_registered_functions_come_first(code: str, ends: int) -> None:
-    done = subprocess.run([sys.executable, "-c", COMMAND.format(code=code)], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", COMMAND.format(code=code)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == ends
     assert done.stdout.split() == ["command", "thread", "registered"]
     assert ("words" in done.stderr) == (code == "'words'")
