@@ -22,10 +22,10 @@ from cnngraph.files import write_text
 from cnngraph.jobs.agreement import compare_with_old, tell_agreement
 from cnngraph.jobs.baseline import settings_of, train_net
 from cnngraph.jobs.drop import drop_found
+from cnngraph.network.remembered import remember_structures
 from cnngraph.origin import get_origin
 from cnngraph.plan import Plan
 from cnngraph.sources.loaded import LoadedModel
-from cnngraph.surgery.remembered import remember_structures
 from cnngraph.validation import read_stage
 
 if TYPE_CHECKING:

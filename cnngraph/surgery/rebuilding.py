@@ -14,13 +14,13 @@ from cnngraph.errors import CnngraphError, ModelError, explain
 from cnngraph.models import registry
 from cnngraph.models.weights import fit_weights, with_aliases
 from cnngraph.modes import evaluation_mode
+from cnngraph.network.remembered import remembered
 from cnngraph.origin import Origin, get_origin, set_origin
 from cnngraph.randomness import seeded
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.calibration import outputs_of
 from cnngraph.surgery.channels.filters import copy_net
 from cnngraph.surgery.output_diff import list_tensors
-from cnngraph.surgery.remembered import remembered
 from cnngraph.surgery.structure_diff import described, described_as
 
 __all__ = ["Rebuilt", "fill", "origin_for", "rebuild"]
@@ -52,7 +52,7 @@ def rebuild(origin: Origin, input_shape: tuple[int, int, int] | None = None) -> 
     Args:
         input_shape: for the plans of which ``origin`` does not know what they were executed for.
 
-    Within :func:`cnngraph.surgery.remembered.remember_structures` the weights are zeros where it was built before.
+    Within :func:`cnngraph.network.remembered.remember_structures` the weights are zeros where it was built before.
 
     Raises:
         NotFoundError: an unknown architecture. ModelError, PlanError: it cannot be built or cut so.
@@ -123,7 +123,7 @@ def origin_for(
     of classes shows in no tensor.
 
     Args:
-        sha256: of the weights. Within :func:`cnngraph.surgery.remembered.remember_structures` a net of the same origin,
+        sha256: of the weights. Within :func:`cnngraph.network.remembered.remember_structures` a net of the same origin,
             modules, settings and weights is compared once, however often it is saved.
 
     Raises:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cnngraph.surgery.remembered import remember_structures
+from cnngraph.network.remembered import remember_structures
 from cnngraph.surgery.saved import read_description, read_saved, save
 
 MODELS = Path(__file__).with_name("saved_models")
