@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from cnngraph import __version__
-from cnngraph.cli import connection
+from cnngraph.cli import connection, own_process
 from cnngraph.console import be_verbose, say
 from cnngraph.errors import CnngraphError, explain, for_command
 
@@ -138,6 +138,18 @@ def hoist(arguments: list[str]) -> list[str]:
 
 def main() -> None:
     """Entry point of the installed command."""
+    if not own_process.is_own(main):
+        _main()
+        return
+    own_process.collect_rarely()
+    try:
+        _main()
+    except SystemExit as end:
+        own_process.leave(end)
+        raise
+
+
+def _main() -> None:
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to stop
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -11,10 +11,10 @@ from cnngraph.jobs import pruned_bundle
 from cnngraph.jobs.execute import preview
 from cnngraph.jobs.prune import inputs_of, prune
 from cnngraph.jobs.session import Session
+from cnngraph.network.remembered import remember_structures
 from cnngraph.plan import Plan
 from cnngraph.sources.loaded import ModelChoice, open_model
 from cnngraph.sources.saved import SavedSource
-from cnngraph.surgery.remembered import remember_structures
 
 if TYPE_CHECKING:
     from cnngraph.jobs.prune_job import PruneJob

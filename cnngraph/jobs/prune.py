@@ -19,10 +19,10 @@ from cnngraph.jobs.agreement import compare_with_old, tell_agreement
 from cnngraph.jobs.baseline import settings_of, train_net
 from cnngraph.jobs.drop import drop_found
 from cnngraph.jobs.workspace import Stage
+from cnngraph.network.remembered import remember_structures
 from cnngraph.origin import get_origin
 from cnngraph.plan import Plan
 from cnngraph.sources.loaded import LoadedModel
-from cnngraph.surgery.remembered import remember_structures
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -13,12 +13,12 @@ from cnngraph.jobs.baseline import training_recipe
 from cnngraph.jobs.plan import plan_saved, plan_stored, require_no_graph
 from cnngraph.jobs.prune import Retraining
 from cnngraph.jobs.session import Session
+from cnngraph.network.remembered import remember_structures
 from cnngraph.plan import Plan
 from cnngraph.pruning.choice import Choice, choose
 from cnngraph.settings import check_name
 from cnngraph.sources.saved import open_source
 from cnngraph.sources.stored import OtherData, other_data, stored
-from cnngraph.surgery.remembered import remember_structures
 
 if TYPE_CHECKING:
     from cnngraph.sources.loaded import LoadedModel

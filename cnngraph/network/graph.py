@@ -19,6 +19,7 @@ from cnngraph.errors import NotFoundError, TraceError, nearest
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.network.kinds import image_operands, kind_of, module_of, operation_of, window_of
 from cnngraph.network.receptive import Places, locate
+from cnngraph.network.remembered import remembered
 from cnngraph.network.symbolic import follow_symbolically, left_untouched
 
 __all__ = ["Feed", "Layer", "LayerGraph", "Unit", "follow", "handed_on"]
@@ -175,7 +176,8 @@ def follow(model: nn.Module, input_shape: tuple[int, int, int]) -> LayerGraph:
     """Read the layer graph of ``model`` for images of ``input_shape`` (channels, height, width).
 
     The net is followed in eval mode (branches for training alone are not seen) and left as it was: mode, hooks,
-    attributes, buffers. ``DataParallel`` and compiled nets are unwrapped.
+    attributes, buffers. ``DataParallel`` and compiled nets are unwrapped. Within
+    :func:`cnngraph.network.remembered.remember_structures` a net is followed once for each shape.
 
     Raises:
         ModelError: weights that are NaN, infinite or without values.
@@ -183,6 +185,19 @@ def follow(model: nn.Module, input_shape: tuple[int, int, int]) -> LayerGraph:
             shape, or has no convolution.
     """
     model = unwrapped(model)
+    known = remembered()
+    if known is None:
+        return _follow(model, input_shape)
+    parts = tuple((path, id(module)) for path, module in model.named_modules())
+    tensors = tuple((name, id(weight), tuple(weight.shape)) for name, weight in model.named_parameters())
+    key = "followed", id(model), input_shape, parts, tensors  # the graph keeps the net, and with it the number, in use
+    if key not in known:
+        known[key] = _follow(model, input_shape)
+    found: LayerGraph = known[key]
+    return found
+
+
+def _follow(model: nn.Module, input_shape: tuple[int, int, int]) -> LayerGraph:
     module = follow_symbolically(model, input_shape)
     with left_untouched(model, training=False):  # steps of no known kind are run to see what they do
         locate(module)

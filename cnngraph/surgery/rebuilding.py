@@ -14,13 +14,13 @@ from cnngraph.errors import CnngraphError, ModelError, explain
 from cnngraph.models import registry
 from cnngraph.models.weights import fit_weights, with_aliases
 from cnngraph.modes import evaluation_mode
+from cnngraph.network.remembered import remembered
 from cnngraph.origin import Origin, get_origin, set_origin
 from cnngraph.randomness import seeded
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.calibration import outputs_of
 from cnngraph.surgery.channels.filters import copy_net
 from cnngraph.surgery.output_diff import list_tensors
-from cnngraph.surgery.remembered import remembered
 from cnngraph.surgery.structure_diff import described, described_as
 
 __all__ = ["Rebuilt", "fill", "origin_for", "rebuild"]
@@ -52,7 +52,7 @@ def rebuild(origin: Origin, input_shape: tuple[int, int, int] | None = None) -> 
     Args:
         input_shape: for the plans of which ``origin`` does not know what they were executed for.
 
-    Within :func:`cnngraph.surgery.remembered.remember_structures` the weights are zeros where it was built before.
+    Within :func:`cnngraph.network.remembered.remember_structures` the weights are zeros where it was built before.
 
     Raises:
         NotFoundError: an unknown architecture. ModelError, PlanError: it cannot be built or cut so.
@@ -114,12 +114,17 @@ def origin_for(
     options: Mapping[str, Any] | None,
     classes: Sequence[str],
     shape: tuple[int, int, int],
+    sha256: str,
 ) -> tuple[Origin, dict[str, str]]:
     """An origin from which the net really can be built again, and its joins (:attr:`Rebuilt.joins`).
 
     The net is built from it and given the weights. It must then have the same tensors, the same modules with the same
     settings, and give the same outputs for random images of ``shape``: what a constructor was told besides the number
     of classes shows in no tensor.
+
+    Args:
+        sha256: of the weights. Within :func:`cnngraph.network.remembered.remember_structures` a net of the same origin,
+            modules, settings and weights is compared once, however often it is saved.
 
     Raises:
         ModelError: it cannot be built again, or comes out as another net.
@@ -136,6 +141,16 @@ def origin_for(
             f"The net cannot be saved: {kind.__name__} is defined in the script that runs, not in a module.",
             f"Move the class to a module of its own. {_HINT}",
         )
+    known: dict[Any, Any] = {} if (kept := remembered()) is None else kept
+    key = "saved", origin.model_dump_json(), shape, sha256, tuple(described(model).items())
+    if key not in known:
+        known[key] = _proven_joins(model, origin, shape)
+    return origin, dict(known[key])
+
+
+def _proven_joins(model: nn.Module, origin: Origin, shape: tuple[int, int, int]) -> dict[str, str]:
+    """The joins of the net that ``origin`` builds; raises unless, with the same weights, it is ``model``."""
+    chosen = origin.architecture
     try:
         with seeded(0):
             twin = rebuild(origin, shape)
@@ -146,7 +161,7 @@ def origin_for(
     difference = _difference(model, twin.model, shape)
     if difference:
         raise ModelError(f"The net cannot be saved: {chosen} builds another net ({difference}).", _HINT)
-    return origin, twin.joins
+    return twin.joins
 
 
 def _difference(model: nn.Module, twin: nn.Module, shape: tuple[int, int, int]) -> str:

@@ -136,7 +136,9 @@ def load_here(
 
 
 _SCRIPT = """
-import sys, torch
+import gc, os, sys
+gc.disable()  # it ends soon
+import torch
 from safetensors.torch import load_file, save_file
 from cnngraph.models.outputs import tensors_of
 from cnngraph.late_compiler import import_without_compiler
@@ -148,6 +150,7 @@ folder = sys.stdin.readline().rstrip("\\n")
 with torch.no_grad():
     found = tensors_of(load(folder + "/slim")(load_file(folder + "/images.safetensors")["images"]))
 save_file({name: one.clone().contiguous() for name, one in found.items()}, folder + "/outputs.safetensors")
+os._exit(0)  # nothing is left to do, and taking torch apart takes long
 """
 
 

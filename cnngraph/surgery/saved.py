@@ -162,7 +162,8 @@ def describe(model: nn.Module, facts: SavedFacts | None = None, built: HowBuilt 
     if input_shape is None and preprocessing is not None:
         input_shape = (preprocessing.channels, *preprocessing.size)
     shape = input_shape or input_shape_of(model)
-    origin, joins = origin_for(model, built.architecture, built.options, facts.classes, shape)
+    sha256 = weights_sha256(model)
+    origin, joins = origin_for(model, built.architecture, built.options, facts.classes, shape, sha256)
     return Description(
         format=FORMAT,
         cnngraph=__version__,
@@ -175,7 +176,7 @@ def describe(model: nn.Module, facts: SavedFacts | None = None, built: HowBuilt 
         trained=facts.trained,
         split=facts.split,
         joins=joins,
-        sha256=weights_sha256(model),
+        sha256=sha256,
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from cnngraph.surgery.execution import Execution
+if TYPE_CHECKING:
+    from cnngraph.surgery.execution import Execution
 
 __all__ = ["described", "described_as", "hooks_of", "structure_diff"]
 

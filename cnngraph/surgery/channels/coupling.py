@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -12,12 +12,15 @@ from torch import fx, nn
 
 from cnngraph.errors import PlanError, TraceError, nearest
 from cnngraph.models.wrappers import unwrapped
+from cnngraph.network.remembered import remembered
 from cnngraph.network.symbolic import follow_symbolically
+from cnngraph.origin import get_origin
 from cnngraph.surgery.channels.channel_dependencies import ChannelDependencies
 from cnngraph.surgery.channels.channel_tracer import ChannelTracer
 from cnngraph.surgery.channels.kernels import made_kernels
 from cnngraph.surgery.channels.tracked_ints import Labels, remember_sizes
 from cnngraph.surgery.channels.true_sizes import follow_attributes
+from cnngraph.surgery.structure_diff import described
 
 __all__ = ["Coupling", "Group", "coupled"]
 
@@ -135,13 +138,42 @@ def coupled(model: nn.Module, input_shape: tuple[int, int, int]) -> Coupling:
     """Find which filters of ``model`` go together, for images of ``input_shape`` (channels, height, width).
 
     The net is followed in eval mode and, where that leaves weights unused, in train mode too (auxiliary heads). It is
-    left as it was.
+    left as it was. Within :func:`cnngraph.network.remembered.remember_structures` copies of one net are followed once.
 
     Raises:
         ModelError: weights that are NaN, infinite or without values.
         TraceError: the net cannot be followed, or does not take images of this shape.
     """
     model = unwrapped(model)
+    known, key = remembered(), _identify(model, input_shape)
+    if known is None or key is None:
+        return _trace(model, input_shape)
+    if key not in known:
+        known[key] = _trace(model, input_shape)
+    found: Coupling = known[key]
+    return found
+
+
+def _identify(model: nn.Module, input_shape: tuple[int, int, int]) -> Hashable | None:
+    """All of a net with an origin that its coupling hangs on: its modules, its shapes and whole numbers, what is tied.
+
+    The coupling says paths and numbers of channels, no values of weights, so that it holds for every copy.
+    """
+    origin = get_origin(model)
+    if origin is None:
+        return None
+    first: dict[int, str] = {}
+    tensors = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+    shapes = tuple((name, tuple(tensor.shape), first.setdefault(id(tensor), name)) for name, tensor in tensors)
+    numbers = tuple(
+        tuple(tensor.reshape(-1).tolist())
+        for name, tensor in tensors
+        if not (tensor.is_floating_point() or name.endswith("num_batches_tracked"))
+    )
+    return "coupled", origin.model_dump_json(), input_shape, shapes, numbers, tuple(described(model).items())
+
+
+def _trace(model: nn.Module, input_shape: tuple[int, int, int]) -> Coupling:
     dependencies = ChannelDependencies(kernels=made_kernels(model))
     module, prepare = _followed(model, input_shape, dependencies)
     first = ChannelTracer(model, module, dependencies)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from cnngraph import save
-from cnngraph.surgery.remembered import remember_structures
+from cnngraph.network.remembered import remember_structures
 from cnngraph.surgery.saved import read_description, read_saved
 
 MODELS = Path(__file__).with_name("saved_models")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import pytest
 import torch
@@ -73,6 +74,27 @@ def test_a_larger_net_takes_longer() -> None:
     large = nn.Sequential(*(nn.Conv2d(32, 32, 3, padding=1) for _ in range(8)))
     found = latency_ms({"small": nn.Conv2d(32, 32, 1), "large": large}, (32, 32, 32), repeats=7)
     assert found["large"] > found["small"] > 0
+
+
+class Slow(nn.Module):
+    """Takes some milliseconds; counts its calls."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds, self.calls = seconds, 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        time.sleep(self.seconds)
+        return x
+
+
+def test_a_slow_net_is_timed_less_often_than_a_quick_one() -> None:
+    slow, quick = Slow(0.05), Slow(0.0)
+    assert latency_ms({"slow": slow}, (1, 4, 4))["slow"] >= 50
+    assert slow.calls == 2 + 11
+    latency_ms({"quick": quick}, (1, 4, 4))
+    assert quick.calls == 2 + 11 + 5 + 30
 
 
 def test_onnxruntime_runs_the_net_and_leaves_it_as_it_is() -> None:

@@ -1,4 +1,4 @@
-"""What one job builds again and again: the structures of the nets that it saves and opens."""
+"""What one job builds and follows again and again: the structures of the nets that it works on, saves and opens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ def remember_structures() -> Iterator[None]:
     """Let :func:`cnngraph.surgery.rebuilding.rebuild` build and cut each structure once inside, and copy it after that.
 
     For one job: within it an architecture is taken to be built the same each time, as loading takes for granted anyway.
-    A copy has zeros for weights, which whoever saves or opens a net sets.
+    A copy has zeros for weights, which whoever saves or opens a net sets. A net is followed once too
+    (:func:`cnngraph.network.graph.follow`), and its coupled channels are found once for all copies
+    (:func:`cnngraph.surgery.channels.coupling.coupled`).
     """
     token = _structures.set({} if _structures.get() is None else _structures.get())
     try:
