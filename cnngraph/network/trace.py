@@ -19,9 +19,11 @@ from cnngraph.modes import evaluation_mode
 from cnngraph.network import spec
 from cnngraph.network.blocks import find_blocks
 from cnngraph.network.channels import Maps, Wiring
-from cnngraph.network.connections import Links, connections_of, filters_of
+from cnngraph.network.connection_blocks import filters_of
+from cnngraph.network.connections import Links, connections_of
 from cnngraph.network.graph import LayerGraph, follow
 from cnngraph.network.images import LabelledImages
+from cnngraph.network.layer_names import names_column
 from cnngraph.network.macs import count_parameters
 from cnngraph.network.observe import Observed, Probe, observe
 from cnngraph.network.patches import LINEAR, PATCHES, Patches, aggregate
@@ -256,11 +258,11 @@ def _positions_table(topology: Topology, observed: Observed) -> pa.Table:
         known.append(np.full(grid.count, weights is not None))
         names.append(np.full(grid.count, len(names), dtype=np.int32))
     values, filled = np.concatenate(blocks), np.concatenate(known)
-    layers = pa.DictionaryArray.from_arrays(np.concatenate(names), [grid.layer for grid in topology.grids])
+    layers = names_column(np.concatenate(names), [grid.layer for grid in topology.grids])
     return pa.table(
         [
             np.concatenate([grid.numbers for grid in topology.grids]),
-            layers.cast(pa.string()),
+            layers,
             np.concatenate([grid.x for grid in topology.grids]),
             np.concatenate([grid.y for grid in topology.grids]),
             _per_class(values[:, :-1], filled),
@@ -271,17 +273,15 @@ def _positions_table(topology: Topology, observed: Observed) -> pa.Table:
 
 
 def _feature_maps_table(maps: Maps, wiring: Wiring, observed: Observed, links: Links) -> pa.Table:
-    layers = [name for name, size in maps.sizes.items() for _ in range(size)]
     norms = [filters_of(wiring, name, size) for name, size in maps.sizes.items()]
-    is_image = np.array([next(iter(maps.sizes)) == name for name in layers])
     return pa.table(
         [
-            layers,
+            names_column(maps.layer_of, list(maps.sizes)),
             np.concatenate([np.arange(size, dtype=np.int32) for size in maps.sizes.values()]),
             np.concatenate([l1 for l1, _ in norms]),
             np.concatenate([l2 for _, l2 in norms]),
             _per_class(np.concatenate([observed.activation[name].T for name in maps.sizes])),
-            pa.array(np.concatenate([observed.zeros[name] for name in maps.sizes]), mask=is_image),
+            pa.array(np.concatenate([observed.zeros[name] for name in maps.sizes]), mask=maps.layer_of == 0),
             links.strength_in,
             links.strength_out,
         ],

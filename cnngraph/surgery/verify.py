@@ -32,6 +32,7 @@ from cnngraph.training.repeatability import repeatability
 __all__ = ["ProofOptions", "Verification", "state_hash", "train_failure", "verify"]
 
 _FEW = 4  # images on which two runs of the user's own net are compared
+_PAIR = 2  # images, with which a norm of a 1 x 1 map runs in train mode
 _BATCH = 8  # with fewer, the norms of a 1 x 1 map would see too little in train mode
 _TOLERANCE = 1e-9  # of the largest output, in float64
 _LARGER = (224, 299)  # where train mode takes no images of the given size (an auxiliary head), one of these may do
@@ -190,8 +191,7 @@ class _Subject:
 
     def grown(self, images: Tensor) -> Tensor:
         """``images`` of the size that train mode takes."""
-        size = self.for_training.shape[2:]
-        return images if images.shape[2:] == size else nn.functional.interpolate(images, tuple(size))
+        return _resized(images, self.for_training.shape[2:])
 
 
 def _check_filters(subject: _Subject, batches: Sequence[Tensor], notes: list[str], float32: bool) -> Difference:
@@ -203,7 +203,8 @@ def _check_filters(subject: _Subject, batches: Sequence[Tensor], notes: list[str
     if norms:
         named = f"{norms[0]} and {len(norms) - 1} more see" if norms[1:] else f"{norms[0]} sees"
         notes.append(f"In the masked net {named} the surviving channels only, as a norm across channels must.")
-    for_training = [subject.grown(batch) for batch in batches]
+    share = -(-_BATCH // len(batches))  # train mode sees some of each batch, and as many images as its norms need
+    for_training = [subject.grown(torch.cat([batch[:share] for batch in batches]))]
     if plan.init == "scratch":
         notes.append("The filters were checked before all weights were renewed.")
     if trained:
@@ -215,15 +216,19 @@ def _check_filters(subject: _Subject, batches: Sequence[Tensor], notes: list[str
 def _for_training(model: nn.Module, images: Tensor) -> Tensor:
     """``images``, larger where the net takes them in eval mode alone."""
     twin = copy.deepcopy(model).train()
-    sizes = [size for size in _LARGER if size > max(images.shape[2:])]
-    for batch in (images, *(nn.functional.interpolate(images, (size, size)) for size in sizes)):
+    sizes = [images.shape[2:], *((size, size) for size in _LARGER if size > max(images.shape[2:]))]
+    for size in sizes:
         with torch.no_grad():
             try:
-                twin(batch)
+                twin(_resized(images[:_PAIR], size))
             except RuntimeError:
                 continue
-        return batch
+        return _resized(images, size)
     return images
+
+
+def _resized(images: Tensor, size: Sequence[int]) -> Tensor:
+    return images if tuple(images.shape[2:]) == tuple(size) else nn.functional.interpolate(images, tuple(size))
 
 
 def train_failure(model: nn.Module, slim: nn.Module, input_shape: tuple[int, int, int], seed: int = 0) -> str:
