@@ -12,7 +12,8 @@ import torch
 from cnngraph import save
 from cnngraph.database.connection import Database
 from cnngraph.errors import NotFoundError, UsageError
-from cnngraph.jobs.plan import Opened, plan_removing, plan_stored
+from cnngraph.jobs.plan import Opened, plan_stored
+from cnngraph.jobs.plan_by_hand import plan_removing
 from cnngraph.jobs.session import Session
 from cnngraph.models.registry import build
 from cnngraph.plan import Plan, Removal
