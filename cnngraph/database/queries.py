@@ -17,7 +17,7 @@ from typing import Any
 
 from cnngraph.database import cypher, failures
 from cnngraph.database.connection import Database
-from cnngraph.errors import DatabaseError, NotFoundError, UsageError, nearest
+from cnngraph.errors import DatabaseError, NotFoundError, OptionError, UsageError, nearest
 
 __all__ = ["SavedQuery", "find", "query_text", "run_cypher", "run_query", "saved"]
 
@@ -122,7 +122,7 @@ def ask(
     if cypher:
         return run_cypher(db, query, ({"model": key} if key else {}) | dict(parameters), write=write)
     if key is None:
-        raise UsageError("A saved query asks about one model.", "Name it: --model NAME")
+        raise OptionError("A saved query asks about one model.", "Name it: {model=NAME}.")
     return run_query(db, query, key, parameters)
 
 

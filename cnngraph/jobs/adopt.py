@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress, say_all
-from cnngraph.errors import ModelError, UsageError
+from cnngraph.errors import ModelError, OptionError
 from cnngraph.jobs import ingest as ingesting
 from cnngraph.jobs.naming import Place, place
 from cnngraph.jobs.prune import FIGURES, figures
@@ -107,7 +107,7 @@ def _found(source: Path, key: str | None) -> _Weights:
         require_kind(file)
         return _Weights(None, file.name, file_sha256(file), {})
     if key is not None:
-        raise UsageError(f"{source} is a saved model, with one set of weights.", "Leave out --weights-key.")
+        raise OptionError(f"{source} is a saved model, with one set of weights.", "Leave out {weights_key}.")
     saved = read_saved(source)
     return _Weights(saved.model.state_dict(), source.name, saved.sha256, dict(saved.training), saved.split)
 

@@ -19,7 +19,7 @@ from cnngraph.jobs import baseline, execute, ingest
 from cnngraph.jobs.plan import plan_stored
 from cnngraph.jobs.prune_job import PruneJob
 from cnngraph.jobs.session import Session
-from cnngraph.jobs.workspace import Stage
+from cnngraph.jobs.workspace import JobFolder
 from cnngraph.network.trace_options import TraceOptions
 from cnngraph.plan import Plan, read_plan, write_plan
 from cnngraph.pruning.choice import choose
@@ -124,7 +124,7 @@ class Demo:
 
     def prune(self, db: Database) -> tuple[Plan, dict[str, Any]]:
         """Decide by the accuracy that may be lost, rebuild, verify, retrain beside the control, store."""
-        plan_file, done = self.folder / "plan.json", Stage(self.folder / "result.json")
+        plan_file, done = self.folder / "plan.json", JobFolder(self.folder).stage("result")
         command = f"cnngraph prune {NAME} --method multilayer --max-accuracy-drop {DROP:g} --as {PRUNED}"
         with self._step("Remove what costs at most one point, prove it, retrain beside the control", command):
             if done.is_done and self._holds(db, PRUNED):

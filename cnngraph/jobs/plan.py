@@ -1,7 +1,7 @@
 """A model and a choice -> the plan: what goes, and why; nothing is changed.
 
 The method gives a path of plans, the limits say how far it is followed: :func:`decide`. What a person names outright is
-a plan by itself: :func:`plan_from_person`.
+a plan by itself: :mod:`cnngraph.jobs.plan_by_hand`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress
-from cnngraph.errors import LimitError, NotFoundError, OptionError, PlanError
+from cnngraph.errors import LimitError, OptionError, PlanError
 from cnngraph.jobs.drop import within_accuracy_drop
+from cnngraph.jobs.plan_by_hand import open_plan, plan_from_person, plan_removing
 from cnngraph.jobs.session import Session
-from cnngraph.plan import Plan, Removal, read_plan
+from cnngraph.plan import Plan
 from cnngraph.pruning.choice import Choice, choose
 from cnngraph.pruning.context import Context, Images
 from cnngraph.pruning.limits.time_budget import TimeBudget
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 __all__ = [
     "choose_plan",
     "decide",
-    "plan_from_person",
-    "plan_removing",
     "plan_saved",
     "plan_stored",
     "require_no_graph",
@@ -86,7 +85,7 @@ def plan_saved(session: Session, source: SavedSource, choice: Choice, data: Othe
     architecture = read_description(source.folder).origin.architecture
     if choice.method is None:
         made = (
-            _read_plan(choice.plan)
+            open_plan(choice.plan)
             if choice.plan is not None
             else plan_removing(source.folder, choice.layers, choice.blocks)
         )
@@ -270,61 +269,3 @@ def _with_costs(context: Context, choice: Choice, made: Plan) -> Plan:
     context.progress.start("Measuring the net that the plan leaves")
     words = Comparison(saved.model, saved.input_shape).in_words(made.removes)
     return made.model_copy(update={"notes": (*made.notes, *words)})
-
-
-def plan_from_person(session: Session, name: str, choice: Choice) -> Plan:
-    """The plan for a model of the database that a person made: layers and blocks by name, a plan or its file, or a
-    PruningRun of the graph.
-
-    Raises:
-        NotFoundError: a layer, block, file or run that is not there; the hint has the nearest names.
-        PlanError: the plan is another model's.
-    """
-    from cnngraph.database import lineage
-
-    model = stored(session.database, name)
-    if choice.plan is not None:
-        made = _read_plan(choice.plan)
-    elif choice.run is not None:
-        made = lineage.read_pruning_run(session.database, choice.run)
-    else:
-        made = plan_removing(model.folder, choice.layers, choice.blocks)
-    if made.model and made.model != model.key:
-        raise PlanError(
-            f"This plan is for {made.model}, not for {model.key}.", "Plan this model, or empty the plan's field model."
-        )
-    changes: dict[str, Any] = {
-        "model": model.key,
-        "architecture": made.architecture or model.properties.get("architecture") or "",
-    }
-    return made.model_copy(update=changes | ({"init": choice.init} if choice.init is not None else {}))
-
-
-def _read_plan(plan: Plan | str | Path) -> Plan:
-    return plan if isinstance(plan, Plan) else read_plan(plan)
-
-
-def plan_removing(folder: Path, layers: tuple[str, ...], blocks: tuple[str, ...]) -> Plan:
-    """The plan that layers and blocks of a saved model go, which a person named.
-
-    Layers that go along, since half of a unit makes no sense, are in it too, with that reason.
-
-    Raises:
-        NotFoundError: one is not there; the hint has the nearest names. PlanError: one cannot go.
-    """
-    from cnngraph.network.graph import follow
-    from cnngraph.surgery.check import check, units
-
-    saved = _read(folder)
-    graph = follow(saved.model.eval(), saved.input_shape)
-    removes = [Removal(layer=layer, reason="named by hand") for layer in dict.fromkeys(layers)]
-    removes += [Removal(layer=block, kind="block", reason="named by hand") for block in dict.fromkeys(blocks)]
-    check(graph, Plan(removes=tuple(removes)), unknown=NotFoundError)
-    along = {
-        other: layer for layer, others in units(graph, list(layers)).items() for other in others if other not in layers
-    }
-    removes += [
-        Removal(layer=other, reason=f"goes with {layer}: half of what they do together makes no sense")
-        for other, layer in along.items()
-    ]
-    return Plan(removes=tuple(removes))

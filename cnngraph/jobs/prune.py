@@ -18,7 +18,7 @@ from cnngraph.errors import PlanError, VerificationError
 from cnngraph.jobs.agreement import compare_with_old, tell_agreement
 from cnngraph.jobs.baseline import settings_of, train_net
 from cnngraph.jobs.drop import drop_found
-from cnngraph.jobs.workspace import Stage
+from cnngraph.jobs.workspace import JobFolder
 from cnngraph.network.remembered import remember_structures
 from cnngraph.origin import get_origin
 from cnngraph.plan import Plan
@@ -203,7 +203,7 @@ def _rebuilt(
     from cnngraph.surgery.reloading import new_process
     from cnngraph.surgery.verify import ProofOptions, verify
 
-    done = Stage(folder / "slim.json")
+    done = JobFolder(folder).stage("slim")
     if done.is_done:
         progress.note("An earlier run got as far as a verified net: going on from there.")
         slim, known = saved.read_saved(folder / "slim").model, done.read()
@@ -297,7 +297,7 @@ def _trained(
     """``model`` trained (a copy: the net that came in stays as it is) and its mean seconds an epoch."""
     from cnngraph.surgery import saved
 
-    done = Stage(folder / "done.json")
+    done = JobFolder(folder).stage("done")
     if not done.is_done:
         assert retraining.recipe is not None
         tuned = copy.deepcopy(model)

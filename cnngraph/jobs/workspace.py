@@ -72,7 +72,7 @@ class JobFolder:
     path: Path
 
     def stage(self, name: str) -> Stage:
-        """The stage of that name, which may be ``FOLDER/NAME``."""
+        """The stage that leaves ``NAME.json``; a name may be ``FOLDER/NAME``."""
         return Stage(self.path / f"{name}.json")
 
     def say_name(self, name: str) -> None:

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress, Quiet
-from cnngraph.errors import DatabaseError, UsageError, nearest
+from cnngraph.errors import DatabaseError, OptionError, UsageError, nearest
 from cnngraph.measures.calls import Calls, calls
 from cnngraph.measures.measure import Measure, MeasureResult, Options
 from cnngraph.measures.runs import begin_run, find_run, finish_run, run_key
@@ -56,7 +56,7 @@ def find_measure(name: str, *, aggregate: str = "mean", seed: int = 0) -> tuple[
     found = MEASURES[name]
     if aggregate != "mean" and "aggregate" not in found.reads:
         able = ", ".join(other.name for other in MEASURES.values() if "aggregate" in other.reads)
-        raise UsageError(f"The measure {name} does not aggregate over classes.", f"--aggregate goes with: {able}.")
+        raise OptionError(f"The measure {name} does not aggregate over classes.", f"{{aggregate}} goes with: {able}.")
     return found, Options(aggregate=aggregate, seed=seed)
 
 

@@ -106,7 +106,7 @@ def _conv(structure: NetStructure, layer: str, unknown: type[PlanError] | type[N
         if layer in structure.blocks or structure.region(layer) is not None:
             raise PlanError(
                 f"{layer} is a block, no layer.",
-                "Remove it with --remove-block, or with kind block in the plan.",
+                "Remove it with {remove_blocks}, or with kind block in the plan.",
             )
         raise unknown(f"The net has no conv layer {layer!r}.", nearest(layer, convs))
     if not structure.is_conv(node):
@@ -143,7 +143,7 @@ def _branch(structure: NetStructure, name: str, unknown: type[PlanError] | type[
         return branch
     if node is not None and structure.is_weighted(node):
         raise PlanError(
-            f"{name} is a layer, no block.", "Remove it with --remove-layer, or with kind layer in the plan."
+            f"{name} is a layer, no block.", "Remove it with {remove_layers}, or with kind layer in the plan."
         )
     home = _module_of(structure, name)
     several = structure.calls_within(home) > 1

@@ -50,7 +50,7 @@ def test_the_golden_schedule_comes_out_of_the_database(database: Database, autho
 
 
 def test_a_negative_reference_is_refused_by_its_value(database: Database, authors: str) -> None:
-    with pytest.raises(PlanError, match=r"-37\.8195.*--reference mean\|median-positive"):
+    with pytest.raises(PlanError, match=r"-37\.8195.*reference=mean\|median-positive"):
         plan(database, authors, ranking=Ranking(aggregate="median"))
 
 

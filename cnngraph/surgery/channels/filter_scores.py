@@ -98,7 +98,7 @@ def norm_scale(model: nn.Module, coupling: Coupling) -> FilterScores:
         if isinstance(weight := getattr(model.get_submodule(name), "weight", None), Tensor)
     }
     if not gammas:
-        raise PlanError("The net has no norm with a scale, so there is no score bn.", "Use --score magnitude.")
+        raise PlanError("The net has no norm with a scale, so there is no score bn.", "Use {score=magnitude}.")
     relative = {name: (gamma / gamma.mean() if gamma.mean() > 0 else gamma).tolist() for name, gamma in gammas.items()}
     scores = {layer: [math.nan] * width for layer, width in coupling.layers.items()}
     for group in coupling.groups:

@@ -12,13 +12,17 @@ import torch
 from cnngraph import save
 from cnngraph.database.connection import Database
 from cnngraph.errors import NotFoundError, UsageError
-from cnngraph.jobs.plan import plan_removing, plan_stored
+from cnngraph.jobs.plan import Opened, plan_stored
+from cnngraph.jobs.plan_by_hand import plan_removing
 from cnngraph.jobs.session import Session
 from cnngraph.models.registry import build
 from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.choice import choose
 from cnngraph.pruning.multilayer import Ranking
 from cnngraph.settings import Settings
+from cnngraph.sources.data_choice import DataChoice
+from cnngraph.sources.loaded import LoadedModel, ModelChoice, open_model
+from cnngraph.sources.saved import SavedSource
 from cnngraph.sources.stored import OtherData, StoredModel
 
 
@@ -82,3 +86,20 @@ def test_a_ranking_of_the_net_on_its_own_data_refuses_other_data(
         plan("join", same)
     plan("degree", OtherData("mnist"))
     assert ranked == ["join", "join", "join", "degree"]
+
+
+def test_a_decision_opens_model_and_images_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores that read images, and each beginning of a search, have the same ones."""
+    save(build("cnngraph:lenet5", classes=10, in_channels=1, width=0.25, size=32), tmp_path / "net")
+    opened: list[str] = []
+
+    def count(choice: ModelChoice, data: DataChoice) -> LoadedModel:
+        opened.append(choice.name)
+        return open_model(choice, data)
+
+    monkeypatch.setattr("cnngraph.jobs.plan.open_model", count)
+    source = SavedSource("net", tmp_path / "net", {"data": {"name": "digits", "images_per_class": 2}})
+    found = Opened(source, OtherData())
+    assert found.model is found.model
+    assert found.images(seed=0).classes == 10
+    assert opened == [str(tmp_path / "net")]

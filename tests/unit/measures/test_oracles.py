@@ -252,7 +252,7 @@ def test_wrong_options_are_refused_with_the_right_spelling() -> None:
         find_measure("degre")
     with pytest.raises(UsageError, match="Did you mean median"):
         find_measure("degree", aggregate="medan")
-    with pytest.raises(UsageError, match="--aggregate goes with: degree"):
+    with pytest.raises(UsageError, match="aggregate goes with: degree"):
         find_measure("entropy", aggregate="sum")
     with pytest.raises(UsageError, match="Did you mean median"):
         measure_network(toy_4x4(), "degree", reference="medain")

@@ -183,8 +183,8 @@ def test_the_classifier_of_a_fully_convolutional_net_stays() -> None:
         (plan("layer1.0.conv3"), PlanError, "The net has no conv layer 'layer1.0.conv3'.", "layer1.0.conv1"),
         (plan(blocks=["layer9"]), PlanError, "The net has no block 'layer9'.", "layer1.0"),
         (plan("fc"), PlanError, "fc is no conv layer.", "Only conv layers and blocks"),
-        (plan("layer1.0"), PlanError, "layer1.0 is a block, no layer.", "--remove-block"),
-        (plan(blocks=["layer1.0.conv1"]), PlanError, "layer1.0.conv1 is a layer, no block.", "--remove-layer"),
+        (plan("layer1.0"), PlanError, "layer1.0 is a block, no layer.", "remove_blocks"),
+        (plan(blocks=["layer1.0.conv1"]), PlanError, "layer1.0.conv1 is a layer, no block.", "remove_layers"),
         (plan("stem.0", architecture="cnngraph:vgg16"), PlanError, "The plan is for cnngraph:vgg16", "from this net"),
     ],
 )
