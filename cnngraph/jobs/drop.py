@@ -134,7 +134,7 @@ def _accuracy_after(
     from cnngraph.datasets.registry import loader
     from cnngraph.pruning.steps import in_steps
     from cnngraph.surgery.apply import apply
-    from cnngraph.surgery.rehearsal import UnfitError, rehearse
+    from cnngraph.surgery.check_runs import UnfitError, check_runs
     from cnngraph.surgery.verify import train_failure
     from cnngraph.training.evaluate import evaluate
     from cnngraph.training.fit import fit
@@ -144,7 +144,7 @@ def _accuracy_after(
     for step in in_steps(plans):
         before = slim
         try:
-            rehearse(before, step, input_shape=subject.input_shape)
+            check_runs(before, step, input_shape=subject.input_shape)
             slim = apply(before, step, loader=loader(data.train, shuffle=True, seed=seed), seed=seed)
         except PlanError as error:
             progress.note(f"This cannot be built: {error.message}")

@@ -55,7 +55,7 @@ def carry_out(session: Session, job: PruneJob, plan: Plan) -> dict[str, Any]:
         new_name = job.as_name or place(db, _base(model.key), None, sha256="", data=None).name
         return {"model": model.key} | preview(subject, plan, model.mapping, split_key(new_name, settings.owner))
     db.storage.require_writable()
-    with work_lock.held(folder):
+    with work_lock.locked(folder):
         pruned = prune(subject, plan, retraining, folder=folder, progress=progress)
         result = _store(session, model, pruned, job)
         if job.out is not None:
@@ -129,9 +129,9 @@ def preview(subject: LoadedModel, plan: Plan, mapping: TraceOptions, new_name: s
         PlanError: the plan does not fit, or what it leaves fails.
     """
     from cnngraph.surgery.apply import cut
-    from cnngraph.surgery.rehearsal import rehearse
+    from cnngraph.surgery.check_runs import check_runs
 
-    rehearse(subject.model, plan, input_shape=subject.input_shape)
+    check_runs(subject.model, plan, input_shape=subject.input_shape)
     slim = replace(subject, model=cut(subject.model, plan, input_shape=subject.input_shape))
     return {
         "new_model": new_name,

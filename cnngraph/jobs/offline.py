@@ -60,7 +60,7 @@ def prune_to_bundle(
         )
     retraining = job.training.retraining(subject, device=device, seed=seed)
     folder = work_folder(session.work, subject, plan, retraining)
-    with work_lock.held(folder):
+    with work_lock.locked(folder):
         pruned = prune(subject, plan, retraining, folder=folder, progress=progress)
         mapped = ingesting.map_subject(pruned.subject, source.mapping, progress)
         prepared = ingesting.TracedModel(mapped, folder / "new", pruned.subject.sha256)

@@ -138,10 +138,10 @@ def decide(
     if costs and context.has_net:
         made = _with_costs(context, choice, made)
     if made.removes and context.has_net and costs:  # what is carried out at once is proven then
-        from cnngraph.surgery.rehearsal import rehearse
+        from cnngraph.surgery.check_runs import check_runs
 
         session.progress.start("Rehearsing the plan")
-        rehearse(context.saved.model, made, input_shape=context.saved.input_shape)
+        check_runs(context.saved.model, made, input_shape=context.saved.input_shape)
     return made
 
 

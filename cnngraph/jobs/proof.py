@@ -73,9 +73,9 @@ def _proven(
     required: Path | None = None,
 ) -> dict[str, Any]:
     """``required``: the candidate that it must have been cut from, said before the long work."""
-    from cnngraph.surgery.execution import execute
-    from cnngraph.surgery.likeness import unlikeness
+    from cnngraph.surgery.execution import apply_plan
     from cnngraph.surgery.saved import read_saved
+    from cnngraph.surgery.structure_diff import structure_diff
     from cnngraph.surgery.verify import verify
 
     progress.start("Opening the model")
@@ -93,8 +93,8 @@ def _proven(
     progress.start("Carrying the plan out anew")
     shape = slim.origin.input_shape or slim.input_shape
     require_repeatable(parent, shape)
-    done = execute(parent, plan, shape)
-    trained = found is None or bool(unlikeness(slim.model, done))
+    done = apply_plan(parent, plan, shape)
+    trained = found is None or bool(structure_diff(slim.model, done))
     images = proof_images(list_data_of(slim, name, data())[1], seed) if data is not None and plan.filters else None
     progress.start("Verifying")
     proof = verify(

@@ -281,10 +281,10 @@ def _explain(subject: LoadedModel, plan: Plan, progress: Progress) -> None:
     Raises:
         PlanError: so it is.
     """
-    from cnngraph.surgery.rehearsal import rehearse
+    from cnngraph.surgery.check_runs import check_runs
 
     progress.start("Looking for what cannot go")
-    rehearse(subject.model, plan, input_shape=subject.input_shape)
+    check_runs(subject.model, plan, input_shape=subject.input_shape)
 
 
 def _reconstructed(

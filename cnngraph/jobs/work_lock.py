@@ -11,11 +11,11 @@ from pathlib import Path
 
 from cnngraph.errors import ConflictError
 
-__all__ = ["held"]
+__all__ = ["locked"]
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold ``folder``, which need not be there, against other processes.
 
     The lock is ``FOLDER.lock`` beside it. The kernel takes it back from a holder that dies, however it dies, so that a

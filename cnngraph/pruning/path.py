@@ -143,7 +143,7 @@ class LayerPath(PruningPath):
 
     def search(self, search: Callable[[PruningPath], Found], told: Callable[[str], object]) -> Found:
         """Begun anew without what the user's own code cannot do without: every level above it would fail."""
-        from cnngraph.surgery.rehearsal import UnfitError, sparing
+        from cnngraph.surgery.check_runs import UnfitError, retry_without
 
         stays = dict(self.stays)
 
@@ -151,7 +151,7 @@ class LayerPath(PruningPath):
             told(error.message)
             stays.update({removal.layer: error.message for removal in error.blamed})
 
-        return sparing(self.order, lambda left: search(replace(self, order=left, stays=stays)), remember)
+        return retry_without(self.order, lambda left: search(replace(self, order=left, stays=stays)), remember)
 
 
 @dataclass

@@ -16,8 +16,8 @@ from cnngraph.models.weights import require_finite, require_values
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.network.trace import weights_sha256
 from cnngraph.origin import Preprocessing, get_origin
+from cnngraph.surgery.calibration import input_shape_of
 from cnngraph.surgery.description import FORMAT, Description
-from cnngraph.surgery.sample import input_shape_of
 from cnngraph.surgery.saved import Saved, describe, own_preprocessing, read_saved
 
 __all__ = ["Parcel", "pack", "pack_saved"]

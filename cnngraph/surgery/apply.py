@@ -1,4 +1,4 @@
-"""Plan -> smaller net: a deep copy of the user's own net, filters carved out first, then layers replaced and joined."""
+"""Plan -> smaller net: a deep copy of the user's own net, filters sliced off first, then layers replaced and joined."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from cnngraph.errors import PlanError
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.origin import Origin, get_origin, set_origin
 from cnngraph.plan import Plan
+from cnngraph.surgery.calibration import IMAGES, fitting_images, input_shape_of
 from cnngraph.surgery.check import architectures_of
 from cnngraph.surgery.edits import Edit
-from cnngraph.surgery.execution import Execution, execute
+from cnngraph.surgery.execution import Execution, apply_plan
 from cnngraph.surgery.layers.apply_edits import renew, renew_everything
-from cnngraph.surgery.layers.incision import Incision, Join
-from cnngraph.surgery.layers.passage import Copy
+from cnngraph.surgery.layers.bypass import Copy
 from cnngraph.surgery.layers.refit import Refitted, refit
-from cnngraph.surgery.sample import IMAGES, fitting_images, input_shape_of
+from cnngraph.surgery.layers.rewrite import Join, Rewrite
 from cnngraph.surgery.trial import failure_on_images
 
 __all__ = ["JoinReport", "Report", "apply", "apply_with_report", "cut"]
@@ -63,7 +63,7 @@ class Report:
     blocks: tuple[str, ...]
     joins: tuple[JoinReport, ...]
     stays: tuple[str, ...]
-    passages: dict[str, str]
+    bypasses: dict[str, str]
     resized: dict[str, tuple[int, int]]
     notes: tuple[str, ...]
     seconds: float
@@ -129,18 +129,18 @@ def apply_with_report(
     model = unwrapped(model)
     shape = input_shape or input_shape_of(model, loader)
     _require_meant(model, plan)
-    done = execute(model, plan, shape, seed)
-    carved, incision, slim = done.carved, done.incision, done.copy()
+    done = apply_plan(model, plan, shape, seed)
+    sliced, rewrite, slim = done.sliced, done.rewrite, done.copy()
     failure = failure_on_images(model, slim, shape)
     if failure:
         names = ", ".join(dict.fromkeys(removal.layer for removal in plan.removes))
         raise PlanError(f"{names} cannot go: on images the net then fails {failure}.", "Remove other layers.")
-    gaps = incision.joins if incision else ()
-    notes = [*carved.notes, *_notes(incision)]
+    gaps = rewrite.joins if rewrite else ()
+    notes = [*sliced.notes, *_notes(rewrite)]
     joins: list[JoinReport]
     if plan.init == "least-squares" and loader is not None and gaps:
         batches = fitting_images(loader, images=images, seed=seed)
-        joins = [_refitted(found) for found in refit(carved.model, slim, gaps, batches, seed, progress)]
+        joins = [_refitted(found) for found in refit(sliced.model, slim, gaps, batches, seed, progress)]
     elif plan.init == "scratch":
         left = renew_everything(slim, seed)
         notes += [f"{name} keeps its weights: its module cannot renew them." for name in left]
@@ -152,8 +152,8 @@ def apply_with_report(
         joins = [JoinReport(join.layer, join.target, "inherit", None, reason) for join in gaps]
     notes += [f"{join.layer} was not refitted but inherits: {join.reason}." for join in joins if join.reason]
     _set_origin(model, slim, plan, shape)
-    report = _report(incision, joins, notes, time.perf_counter() - began)
-    return slim, replace(report, filters=carved.filters, execution=done)
+    report = _report(rewrite, joins, notes, time.perf_counter() - began)
+    return slim, replace(report, filters=sliced.filters, execution=done)
 
 
 def cut(model: nn.Module, plan: Plan, *, input_shape: tuple[int, int, int] | None = None) -> nn.Module:
@@ -161,7 +161,7 @@ def cut(model: nn.Module, plan: Plan, *, input_shape: tuple[int, int, int] | Non
     model = unwrapped(model)
     shape = input_shape or input_shape_of(model)
     _require_meant(model, plan)
-    slim = execute(model, plan, shape).model
+    slim = apply_plan(model, plan, shape).model
     _set_origin(model, slim, plan, shape)
     return slim
 
@@ -180,11 +180,11 @@ def _require_meant(model: nn.Module, plan: Plan) -> None:
         )
 
 
-def _notes(incision: Incision | None) -> list[str]:
-    if incision is None:
+def _notes(rewrite: Rewrite | None) -> list[str]:
+    if rewrite is None:
         return []
-    stays = [f"{name} stays without its conv: it is a function or serves other layers too." for name in incision.stays]
-    return [*incision.notes, *stays]
+    stays = [f"{name} stays without its conv: it is a function or serves other layers too." for name in rewrite.stays]
+    return [*rewrite.notes, *stays]
 
 
 def _set_origin(model: nn.Module, slim: nn.Module, plan: Plan, shape: tuple[int, int, int]) -> None:
@@ -203,22 +203,22 @@ def _reset(slim: nn.Module, join: Join, seed: int) -> JoinReport:
     return JoinReport(join.layer, join.target, "reset")
 
 
-def _report(incision: Incision | None, joins: list[JoinReport], notes: list[str], seconds: float) -> Report:
-    if incision is None:
+def _report(rewrite: Rewrite | None, joins: list[JoinReport], notes: list[str], seconds: float) -> Report:
+    if rewrite is None:
         return Report((), (), (), (), {}, {}, tuple(notes), seconds)
     return Report(
-        removed=incision.removed,
-        blocks=tuple(block.name for block in incision.blocks),
+        removed=rewrite.removed,
+        blocks=tuple(block.name for block in rewrite.blocks),
         joins=tuple(joins),
-        stays=incision.stays,
-        passages={
-            path: str(made) for path, made in incision.passages.items() if not isinstance(made, nn.Identity | Copy)
+        stays=rewrite.stays,
+        bypasses={
+            path: str(made) for path, made in rewrite.bypasses.items() if not isinstance(made, nn.Identity | Copy)
         },
-        resized={path: (resize.inputs, resize.outputs) for path, resize in incision.resized.items()},
+        resized={path: (resize.inputs, resize.outputs) for path, resize in rewrite.resized.items()},
         notes=tuple(notes),
         seconds=seconds,
-        adapters={adapter.layer: (adapter.inputs, adapter.outputs) for adapter in incision.adapters.values()},
-        regions=incision.regions,
-        gates=incision.gates,
-        left_out=tuple(incision.left_out),
+        adapters={adapter.layer: (adapter.inputs, adapter.outputs) for adapter in rewrite.adapters.values()},
+        regions=rewrite.regions,
+        gates=rewrite.gates,
+        left_out=tuple(rewrite.left_out),
     )

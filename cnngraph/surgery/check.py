@@ -9,10 +9,10 @@ from cnngraph.network.blocks import find_blocks
 from cnngraph.network.graph import LayerGraph
 from cnngraph.origin import get_origin
 from cnngraph.plan import Plan, Removal
-from cnngraph.surgery.layers.anatomy import Body
-from cnngraph.surgery.layers.incision import Incision, incise
+from cnngraph.surgery.layers.net_structure import NetStructure
+from cnngraph.surgery.layers.node_queries import is_sum
 from cnngraph.surgery.layers.residual import Branch, branch_of
-from cnngraph.surgery.layers.steps import is_sum
+from cnngraph.surgery.layers.rewrite import Rewrite, find_rewrite
 
 __all__ = ["architectures_of", "check", "removable", "removable_blocks", "resolve", "units"]
 
@@ -28,20 +28,20 @@ def check(graph: LayerGraph, plan: Plan, *, unknown: type[PlanError] | type[NotF
         PlanError: it removes every conv, the classifier or something that is no conv or block, or the rest cannot work.
         NotFoundError: with ``unknown=NotFoundError``, a layer is not there.
     """
-    resolve(Body(graph.graph_module), plan.removes, unknown=unknown)
+    resolve(NetStructure(graph.graph_module), plan.removes, unknown=unknown)
 
 
 def removable(graph: LayerGraph) -> dict[str, str | None]:
     """For each conv, in network order, ``None`` or the reason why it cannot go by itself."""
-    body = Body(graph.graph_module)
-    return {conv.layer: _reason(body, Removal(layer=conv.layer)) for conv in graph.convs}
+    structure = NetStructure(graph.graph_module)
+    return {conv.layer: _reason(structure, Removal(layer=conv.layer)) for conv in graph.convs}
 
 
 def removable_blocks(graph: LayerGraph) -> dict[str, str | None]:
     """For each block of whatever kind, in network order, ``None`` or the reason why it cannot go as a whole."""
-    body = Body(graph.graph_module)
-    names = dict.fromkeys([block.name for block in find_blocks(graph)] + list(body.blocks))
-    return {name: _reason(body, Removal(layer=name, kind="block")) for name in names}
+    structure = NetStructure(graph.graph_module)
+    names = dict.fromkeys([block.name for block in find_blocks(graph)] + list(structure.blocks))
+    return {name: _reason(structure, Removal(layer=name, kind="block")) for name in names}
 
 
 def units(graph: LayerGraph, layers: Collection[str] | None = None) -> dict[str, tuple[str, ...]]:
@@ -49,30 +49,30 @@ def units(graph: LayerGraph, layers: Collection[str] | None = None) -> dict[str,
 
     ``layers``: look at these convs alone.
     """
-    body = Body(graph.graph_module)
+    structure = NetStructure(graph.graph_module)
     found: dict[str, tuple[str, ...]] = {}
     for conv in graph.convs:
         if layers is not None and conv.layer not in layers:
             continue
         try:
-            incision = resolve(body, (Removal(layer=conv.layer),))
+            rewrite = resolve(structure, (Removal(layer=conv.layer),))
         except PlanError:
             continue
-        found[conv.layer] = tuple(layer for layer in incision.removed if layer not in (conv.layer, conv.module))
+        found[conv.layer] = tuple(layer for layer in rewrite.removed if layer not in (conv.layer, conv.module))
     return found
 
 
-def _reason(body: Body, removal: Removal) -> str | None:
+def _reason(structure: NetStructure, removal: Removal) -> str | None:
     try:
-        resolve(body, (removal,))
+        resolve(structure, (removal,))
     except PlanError as error:
         return error.message
     return None
 
 
 def resolve(
-    body: Body, removes: tuple[Removal, ...], *, unknown: type[PlanError] | type[NotFoundError] = PlanError
-) -> Incision:
+    structure: NetStructure, removes: tuple[Removal, ...], *, unknown: type[PlanError] | type[NotFoundError] = PlanError
+) -> Rewrite:
     """What removing all of ``removes`` does; raises as :func:`check`."""
     convs: set[str] = set()
     blocks: set[str] = set()
@@ -82,35 +82,35 @@ def resolve(
         if removal.kind == "filters":
             continue  # these went before: cnngraph.surgery.channels.filters
         if removal.kind != "block":
-            convs.add(_conv(body, removal.layer, unknown))
-        elif removal.layer in body.blocks and not body.blocks[removal.layer].reason:
+            convs.add(_conv(structure, removal.layer, unknown))
+        elif removal.layer in structure.blocks and not structure.blocks[removal.layer].reason:
             blocks.add(removal.layer)
-        elif removal.layer in body.gates:
-            convs.add(_gate_conv(body, removal.layer))
-        elif body.region(removal.layer) is not None:
+        elif removal.layer in structure.gates:
+            convs.add(_gate_conv(structure, removal.layer))
+        elif structure.region(removal.layer) is not None:
             regions.add(removal.layer)
         else:
-            branches[removal.layer] = _branch(body, removal.layer, unknown)
-    gone = convs | {str(node.target) for name in blocks for node in body.blocks[name].branch_convs}
-    everything = {str(node.target) for node in body.convs} | {node.name for node in body.functional_convs}
+            branches[removal.layer] = _branch(structure, removal.layer, unknown)
+    gone = convs | {str(node.target) for name in blocks for node in structure.blocks[name].branch_convs}
+    everything = {str(node.target) for node in structure.convs} | {node.name for node in structure.functional_convs}
     if gone and gone >= everything:
         raise PlanError(f"The plan removes all {len(everything)} conv layers.", "Leave one at least.")
-    return incise(body, convs, blocks, regions, branches)
+    return find_rewrite(structure, convs, blocks, regions, branches)
 
 
-def _conv(body: Body, layer: str, unknown: type[PlanError] | type[NotFoundError]) -> str:
-    name = _module_of(body, layer)
-    node = next((node for node in body.nodes if name in (node.target, node.name)), None)
-    convs = [str(conv.target) for conv in body.convs]
+def _conv(structure: NetStructure, layer: str, unknown: type[PlanError] | type[NotFoundError]) -> str:
+    name = _module_of(structure, layer)
+    node = next((node for node in structure.nodes if name in (node.target, node.name)), None)
+    convs = [str(conv.target) for conv in structure.convs]
     if node is None:
-        if layer in body.blocks or body.region(layer) is not None:
+        if layer in structure.blocks or structure.region(layer) is not None:
             raise PlanError(
                 f"{layer} is a block, no layer.",
                 "Remove it with --remove-block, or with kind block in the plan.",
             )
         raise unknown(f"The net has no conv layer {layer!r}.", nearest(layer, convs))
-    if not body.is_conv(node):
-        if body.is_weighted(node) and node.op == "call_function":
+    if not structure.is_conv(node):
+        if structure.is_weighted(node) and node.op == "call_function":
             raise PlanError(f"{layer} cannot go: it is a function call without a module to replace.", "Use nn.Conv2d.")
         raise PlanError(
             f"{layer} is no conv layer.", f"Only conv layers and blocks can be removed. {nearest(layer, convs)}"
@@ -118,43 +118,47 @@ def _conv(body: Body, layer: str, unknown: type[PlanError] | type[NotFoundError]
     return str(node.target)
 
 
-def _module_of(body: Body, name: str) -> str:
+def _module_of(structure: NetStructure, name: str) -> str:
     """The module of the call ``name``: ``path#2`` is the second one of ``path``, unless a module is called that."""
     path, _, call = name.rpartition("#")
-    own = name in body.paths or any(name in (node.target, node.name) for node in body.nodes)
+    own = name in structure.paths or any(name in (node.target, node.name) for node in structure.nodes)
     return name if own or not call.isdigit() else path
 
 
-def _gate_conv(body: Body, name: str) -> str:
+def _gate_conv(structure: NetStructure, name: str) -> str:
     """A conv of a gate, with which all of it goes."""
-    gate = body.gates[name]
+    gate = structure.gates[name]
     if not gate.convs:
         raise PlanError(f"The gate {name} cannot go: it has no conv layer.", "Remove other layers.")
     return str(gate.convs[-1].target)
 
 
-def _branch(body: Body, name: str, unknown: type[PlanError] | type[NotFoundError]) -> Branch:
+def _branch(structure: NetStructure, name: str, unknown: type[PlanError] | type[NotFoundError]) -> Branch:
     """The branch of the sum ``name``, which has no module of its own."""
-    node = next((node for node in body.nodes if node in body.of_image and name in (node.target, node.name)), None)
-    branch = branch_of(body, node) if node is not None and is_sum(node) else None
+    node = next(
+        (node for node in structure.nodes if node in structure.of_image and name in (node.target, node.name)), None
+    )
+    branch = branch_of(structure, node) if node is not None and is_sum(node) else None
     if branch is not None:
         return branch
-    if node is not None and body.is_weighted(node):
+    if node is not None and structure.is_weighted(node):
         raise PlanError(
             f"{name} is a layer, no block.", "Remove it with --remove-layer, or with kind layer in the plan."
         )
-    home = _module_of(body, name)
-    several = body.calls_within(home) > 1
-    if several or (home in body.paths and not body.takes_one_map(home)):
+    home = _module_of(structure, name)
+    several = structure.calls_within(home) > 1
+    if several or (home in structure.paths and not structure.takes_one_map(home)):
         how = "more than once" if several else "with other arguments than one map"
         raise PlanError(f"The block {name} cannot go: its module {home} is called {how}.", "Remove layers inside it.")
-    if node is not None or name in body.paths:
+    if node is not None or name in structure.paths:
         raise PlanError(
             f"The block {name} cannot go: it has no module of its own that could be replaced, "
             "and no side of a sum with fewer convs than the other that could stay.",
             "Remove layers inside it.",
         )
-    known = [*body.blocks, *body.gates] or [path for path in body.paths if body.region(path) is not None]
+    known = [*structure.blocks, *structure.gates] or [
+        path for path in structure.paths if structure.region(path) is not None
+    ]
     raise unknown(f"The net has no block {name!r}.", nearest(name, known))
 
 

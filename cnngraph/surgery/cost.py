@@ -13,8 +13,8 @@ from cnngraph.errors import PlanError
 from cnngraph.network.graph import Layer, LayerGraph, handed_on
 from cnngraph.plan import Plan, Removal, Step
 from cnngraph.surgery.check import resolve
-from cnngraph.surgery.layers.anatomy import Body
-from cnngraph.surgery.layers.incision import Filling, Incision
+from cnngraph.surgery.layers.net_structure import NetStructure
+from cnngraph.surgery.layers.rewrite import AdapterSpec, Rewrite
 
 __all__ = ["Cost", "Costs", "count_parameters"]
 
@@ -37,7 +37,7 @@ class Costs:
 
     def __init__(self, graph: LayerGraph, latencies: dict[str, float] | None = None) -> None:
         self._graph = graph
-        self._body = Body(graph.graph_module)
+        self._structure = NetStructure(graph.graph_module)
         self._latencies = latencies
 
     def without(self, removes: Iterable[str | Removal]) -> Cost:
@@ -47,14 +47,14 @@ class Costs:
             PlanError: it cannot be cut so.
         """
         removals = tuple(item if isinstance(item, Removal) else Removal(layer=item) for item in removes)
-        incision = resolve(self._body, removals)
-        places = {node: adapter for adapter in incision.adapters.values() for node in adapter.nodes}
-        along = self._along(incision)
+        rewrite = resolve(self._structure, removals)
+        places = {node: adapter for adapter in rewrite.adapters.values() for node in adapter.nodes}
+        along = self._along(rewrite)
         macs = {
-            layer.layer: _macs(layer, incision, places.get(layer.node), along[layer.node])
+            layer.layer: _macs(layer, rewrite, places.get(layer.node), along[layer.node])
             for layer in self._graph.layers
         }
-        return Cost(self._parameters(incision), sum(macs.values()), self._latency(incision, macs))
+        return Cost(self._parameters(rewrite), sum(macs.values()), self._latency(rewrite, macs))
 
     def annotate(self, plan: Plan) -> Plan:
         """``plan`` with parameters, MACs and latency in each step of its schedule whose net can be built."""
@@ -67,19 +67,19 @@ class Costs:
             return step
         return step.model_copy(update=asdict(found))
 
-    def _along(self, incision: Incision) -> dict[str, int]:
+    def _along(self, rewrite: Rewrite) -> dict[str, int]:
         """Multiply-accumulates of what is no layer, by the step that reads it."""
         nodes = self._graph.graph_module.graph.nodes
         direct = {
-            node: 0 if node.meta["of_image"] else incision.macs.get(node.name, node.meta["macs"]) for node in nodes
+            node: 0 if node.meta["of_image"] else rewrite.macs.get(node.name, node.meta["macs"]) for node in nodes
         }
         return {node.name: macs for node, macs in handed_on(direct).items()}
 
-    def _parameters(self, incision: Incision) -> int:
+    def _parameters(self, rewrite: Rewrite) -> int:
         module = self._graph.graph_module
-        stays = {id(parameter): parameter for parameter in _stays(module, incision)}
+        stays = {id(parameter): parameter for parameter in _stays(module, rewrite)}
         total = sum(parameter.numel() for parameter in stays.values())
-        for path, resize in incision.resized.items():
+        for path, resize in rewrite.resized.items():
             layer = module.get_submodule(path)
             assert isinstance(layer.weight, torch.Tensor)
             kernel = math.prod(layer.weight.shape[2:])
@@ -89,18 +89,18 @@ class Costs:
             if resize.norm is not None:
                 norm = module.get_submodule(resize.norm)
                 total += sum(p.numel() // len(p) * resize.outputs for p in norm.parameters()) - count_parameters(norm)
-        for path, renorm in incision.renormed.items():
+        for path, norm_resize in rewrite.resized_norms.items():
             norm = module.get_submodule(path)
-            total += sum(renorm.channels - len(parameter) for parameter in norm.parameters())
-        return total + sum((adapter.inputs + 1) * adapter.outputs for adapter in incision.adapters.values())
+            total += sum(norm_resize.channels - len(parameter) for parameter in norm.parameters())
+        return total + sum((adapter.inputs + 1) * adapter.outputs for adapter in rewrite.adapters.values())
 
-    def _latency(self, incision: Incision, macs: dict[str, int]) -> float | None:
+    def _latency(self, rewrite: Rewrite, macs: dict[str, int]) -> float | None:
         """The layers' times summed, of resized ones and adapters in proportion to their multiply-accumulates."""
         if self._latencies is None:
             return None
         total = 0.0
         for layer in self._graph.layers:
-            if layer.node in incision.shapes or macs[layer.layer]:
+            if layer.node in rewrite.shapes or macs[layer.layer]:
                 share = macs[layer.layer] / layer.macs if layer.macs else 1.0
                 total += self._latencies.get(layer.layer, 0.0) * share
         return total
@@ -111,15 +111,15 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _stays(module: nn.Module, incision: Incision) -> Iterator[nn.Parameter]:
+def _stays(module: nn.Module, rewrite: Rewrite) -> Iterator[nn.Parameter]:
     """The parameters of modules that are not replaced."""
     blocks = {
-        block.name: () if block.name in incision.rectified else tuple(part for _, part in block.pieces)
-        for block in incision.blocks
+        block.name: () if block.name in rewrite.redundant_relu else tuple(part for _, part in block.pieces)
+        for block in rewrite.blocks
     }
     for path, part in module.named_modules(remove_duplicate=False):
         around = [path[:end] for end in range(len(path) + 1) if end == len(path) or path[end] == "."]
-        if any(outer in incision.passages or outer in incision.silenced for outer in around):
+        if any(outer in rewrite.bypasses or outer in rewrite.removed_norms_and_activations for outer in around):
             continue
         block = next((outer for outer in around if outer in blocks), None)
         child = path.removeprefix(f"{block}.").split(".")[0]
@@ -127,20 +127,20 @@ def _stays(module: nn.Module, incision: Incision) -> Iterator[nn.Parameter]:
             yield from part.parameters(recurse=False)
 
 
-def _macs(layer: Layer, incision: Incision, adapter: Filling | None, along: int) -> int:
+def _macs(layer: Layer, rewrite: Rewrite, adapter: AdapterSpec | None, along: int) -> int:
     if adapter is not None:
         assert layer.out_height is not None and layer.out_width is not None
         return adapter.inputs * adapter.outputs * layer.out_height * layer.out_width
-    shape = incision.shapes.get(layer.node)
+    shape = rewrite.shapes.get(layer.node)
     if shape is None or layer.macs == 0:
         return 0
-    if layer.node in incision.macs:
-        return incision.macs[layer.node] + along
+    if layer.node in rewrite.macs:
+        return rewrite.macs[layer.node] + along
     if layer.kind not in ("Conv", "Linear", "Norm"):
         return layer.macs  # it reads what it read
     elements = math.prod(shape[1:])
     if layer.kind == "Norm":
         return elements + along
-    resize = incision.resized.get(layer.module or layer.caller)
+    resize = rewrite.resized.get(layer.module or layer.caller)
     inputs = resize.inputs if resize else (layer.in_channels or 0)
     return elements * inputs * math.prod(layer.kernel or (1,)) // (layer.groups or 1) + along

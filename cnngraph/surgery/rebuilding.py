@@ -17,11 +17,11 @@ from cnngraph.modes import evaluation_mode
 from cnngraph.origin import Origin, get_origin, set_origin
 from cnngraph.randomness import seeded
 from cnngraph.surgery.apply import cut
-from cnngraph.surgery.channels.filters import copied
-from cnngraph.surgery.likeness import described, described_as
+from cnngraph.surgery.calibration import outputs_of
+from cnngraph.surgery.channels.filters import copy_net
+from cnngraph.surgery.output_diff import list_tensors
 from cnngraph.surgery.remembered import remembered
-from cnngraph.surgery.sameness import list_tensors
-from cnngraph.surgery.sample import outputs_of
+from cnngraph.surgery.structure_diff import described, described_as
 
 __all__ = ["Rebuilt", "fill", "origin_for", "rebuild"]
 
@@ -64,7 +64,7 @@ def rebuild(origin: Origin, input_shape: tuple[int, int, int] | None = None) -> 
     if key not in known:
         known[key] = _without_values(_built(origin, input_shape))
     found: Rebuilt = known[key]
-    return replace(found, model=copied(found.model))
+    return replace(found, model=copy_net(found.model))
 
 
 def _built(origin: Origin, input_shape: tuple[int, int, int] | None) -> Rebuilt:

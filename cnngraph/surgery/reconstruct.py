@@ -17,11 +17,11 @@ from torch import nn
 from cnngraph.console import Progress, Quiet
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.plan import Plan
+from cnngraph.surgery.calibration import IMAGES, fitting_images, input_shape_of
 from cnngraph.surgery.channels.coupling import Coupling, coupled
-from cnngraph.surgery.layers.anatomy import Body, read
 from cnngraph.surgery.layers.joints import Join, obstacle_to_refit
+from cnngraph.surgery.layers.net_structure import NetStructure, read_structure
 from cnngraph.surgery.layers.refit import Refitted, refit
-from cnngraph.surgery.sample import IMAGES, fitting_images, input_shape_of
 
 __all__ = ["reconstruct"]
 
@@ -54,25 +54,29 @@ def reconstruct(
     """
     model, slim = unwrapped(model), unwrapped(slim)
     shape = input_shape or input_shape_of(model, loader)
-    joins = list(_readers(coupled(model, shape), plan, read(slim, shape)))
+    joins = list(_readers(coupled(model, shape), plan, read_structure(slim, shape)))
     batches = fitting_images(loader, images=images, seed=seed)
     return tuple(refit(model, slim, joins, batches, seed, progress or Quiet()))
 
 
-def _readers(coupling: Coupling, plan: Plan, body: Body) -> Iterator[Join]:
+def _readers(coupling: Coupling, plan: Plan, structure: NetStructure) -> Iterator[Join]:
     """The layers of the slim net that read fewer channels than before, as wide as the plan's filters leave them.
 
     A layer that is resized at the gap of a removed layer too was refitted there.
     """
     gone = coupling.gone(coupling.closure(plan.filters))
-    for node in {body.path(node): node for node in body.nodes if body.is_weighted(node)}.values():
-        path, layer = body.path(node), body.module(node)
-        if path not in coupling.ledger.inputs or not isinstance(layer, nn.Conv2d | nn.Linear) or _depthwise(layer):
+    for node in {structure.path(node): node for node in structure.nodes if structure.is_weighted(node)}.values():
+        path, layer = structure.path(node), structure.module(node)
+        if (
+            path not in coupling.dependencies.inputs
+            or not isinstance(layer, nn.Conv2d | nn.Linear)
+            or _depthwise(layer)
+        ):
             continue
-        lost = gone[coupling.ledger.inputs[path]]
-        kept = np.flatnonzero(~gone[coupling.ledger.outputs[path]])
+        lost = gone[coupling.dependencies.inputs[path]]
+        kept = np.flatnonzero(~gone[coupling.dependencies.outputs[path]])
         if lost.any() and _widths(layer) == (int((~lost).sum()), len(kept)):
-            obstacle = obstacle_to_refit(body, node)
+            obstacle = obstacle_to_refit(structure, node)
             yield Join(path, path, first=True, obstacle=obstacle, kept=tuple(kept.tolist()))
 
 

@@ -30,9 +30,9 @@ from cnngraph.models.wrappers import unwrapped
 from cnngraph.network.trace import weights_sha256
 from cnngraph.origin import Origin, Preprocessing, get_preprocessing, set_preprocessing
 from cnngraph.surgery import single_file
+from cnngraph.surgery.calibration import input_shape_of
 from cnngraph.surgery.description import FORMAT, JOINS_SINCE, SPLIT_SINCE, Description, parse
 from cnngraph.surgery.rebuilding import fill, origin_for, rebuild
-from cnngraph.surgery.sample import input_shape_of
 from cnngraph.surgery.split_keys import SPLIT_FILE, read_keys, write_keys
 
 __all__ = ["Saved", "describe", "is_saved", "load", "own_preprocessing", "read_description", "read_saved", "save"]

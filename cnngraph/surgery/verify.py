@@ -20,13 +20,13 @@ from cnngraph.modes import evaluation_mode
 from cnngraph.origin import get_origin
 from cnngraph.plan import Plan
 from cnngraph.randomness import seeded
+from cnngraph.surgery.calibration import input_shape_of
 from cnngraph.surgery.channels.masked import masked, norms_across
-from cnngraph.surgery.execution import Execution, execute
-from cnngraph.surgery.layers.passage import Adapter
-from cnngraph.surgery.likeness import hooks_of, unlikeness
+from cnngraph.surgery.execution import Execution, apply_plan
+from cnngraph.surgery.layers.bypass import Adapter
+from cnngraph.surgery.output_diff import Difference, output_diff
 from cnngraph.surgery.reloading import Elsewhere, FailedError, check_export, check_saved, loading, name_tensors
-from cnngraph.surgery.sameness import Difference, difference
-from cnngraph.surgery.sample import input_shape_of
+from cnngraph.surgery.structure_diff import hooks_of, structure_diff
 from cnngraph.training.repeatability import repeatability
 
 __all__ = ["Verification", "state_hash", "train_failure", "verify"]
@@ -125,7 +125,7 @@ def verify(
             _attempt(failures, "filters", lambda: found.append(_check_filters(subject, given, notes, float32)))
             if found and not found[0].relative <= _TOLERANCE:
                 failures.append(f"filters: the logits differ from the masked net's by {found[0].relative:.3g} of them")
-        _attempt(failures, "structure", lambda: _check_likeness(subject))
+        _attempt(failures, "structure", lambda: _check_structure(subject))
         forward = _attempt(failures, "eval forward", lambda: _check_eval(model, slim, plan, random))
         forward &= _attempt(
             failures, "train forward and backward", lambda: _check_train(model, slim, subject.for_training)
@@ -169,7 +169,7 @@ class _Subject:
     @cached_property
     def execution(self) -> Execution:
         """The plan carried out on the user's net."""
-        return self.given or execute(self.model, self.plan, self.shape)
+        return self.given or apply_plan(self.model, self.plan, self.shape)
 
     @cached_property
     def for_training(self) -> Tensor:
@@ -184,7 +184,7 @@ class _Subject:
 
 def _check_filters(subject: _Subject, batches: Sequence[Tensor], notes: list[str], float32: bool) -> Difference:
     """Compare the net without the plan's filters with the masked one."""
-    plan, trained, done = subject.plan, subject.trained, subject.execution.carved
+    plan, trained, done = subject.plan, subject.trained, subject.execution.sliced
     assert done.coupling is not None
     reference = masked(subject.model, done.coupling, done.filters)
     norms = norms_across(done.coupling, done.filters)
@@ -196,8 +196,8 @@ def _check_filters(subject: _Subject, batches: Sequence[Tensor], notes: list[str
         notes.append("The filters were checked before all weights were renewed.")
     if trained:
         notes.append("The filters were checked on the plan carried out anew: the net was trained or refitted since.")
-    carved = done.model if plan.removed or plan.init == "scratch" or trained else subject.slim
-    return difference(carved, reference, batches, for_training, float32=float32)
+    sliced = done.model if plan.removed or plan.init == "scratch" or trained else subject.slim
+    return output_diff(sliced, reference, batches, for_training, float32=float32)
 
 
 def _for_training(model: nn.Module, images: Tensor) -> Tensor:
@@ -254,8 +254,8 @@ def _attempt(failures: list[str], what: str, check: Any) -> bool:
     return True
 
 
-def _check_likeness(subject: _Subject) -> None:
-    different = unlikeness(subject.slim, subject.execution, trained=subject.trained)
+def _check_structure(subject: _Subject) -> None:
+    different = structure_diff(subject.slim, subject.execution, trained=subject.trained)
     if different:
         raise FailedError(different)
 

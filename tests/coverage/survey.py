@@ -29,10 +29,10 @@ from cnngraph.surgery.channels.coupling import Coupling, coupled
 from cnngraph.surgery.channels.filter_scores import magnitude
 from cnngraph.surgery.channels.masked import masked
 from cnngraph.surgery.check import removable, removable_blocks, resolve
-from cnngraph.surgery.layers.anatomy import read
 from cnngraph.surgery.layers.apply_edits import apply_edits
 from cnngraph.surgery.layers.list_edits import list_edits
-from cnngraph.surgery.sameness import difference
+from cnngraph.surgery.layers.net_structure import read_structure
+from cnngraph.surgery.output_diff import output_diff
 from cnngraph.surgery.verify import state_hash
 from tests.coverage.nets import CLASSES, build_net, input_shape
 
@@ -131,7 +131,7 @@ class _Survey:
         self._require_awake()
         before = state_hash(self.model)
         graph = follow(self.model, self.row.input_shape)
-        self.body = read(self.model, self.row.input_shape)
+        self.structure = read_structure(self.model, self.row.input_shape)
         convs = {name: reason for name, reason in removable(graph).items() if "#" not in name}
         blocks = removable_blocks(graph)
         with TemporaryDirectory() as folder, _Elsewhere(Path(folder)) as elsewhere:
@@ -172,7 +172,7 @@ class _Survey:
             if elsewhere is not None:
                 slim = cut(self.model, plan, input_shape=self.row.input_shape)
             else:  # the same, on the net that was followed once: following it takes most of the time
-                slim = apply_edits(self.model, list_edits(resolve(self.body, plan.removes)), seed=0)
+                slim = apply_edits(self.model, list_edits(resolve(self.structure, plan.removes)), seed=0)
         except CnngraphError as error:
             for check in ("eval", "train"):
                 self.row.cells[kind, check].count(name, f"promised, but refused: {error.message}")
@@ -206,7 +206,7 @@ class _Survey:
         slim = cut(self.model, plan, input_shape=self.row.input_shape)
         self.row.surgery_seconds = max(self.row.surgery_seconds, time.perf_counter() - began)
         images = torch.randn(_PROOF_BATCH, *self.row.input_shape, generator=torch.Generator().manual_seed(1))
-        found = difference(slim, masked(self.model, coupling, plan.filters), [images], [images])
+        found = output_diff(slim, masked(self.model, coupling, plan.filters), [images], [images])
         self.row.difference = max(self.row.difference or 0.0, found.relative)
         unequal = "" if found.relative <= 1e-9 else f"{found.relative:.3g} from the masked net"
         names = dict(slim.named_modules())

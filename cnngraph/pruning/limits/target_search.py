@@ -23,7 +23,7 @@ def reach(meter: CostMeter, path: PruningPath, budget: TimeBudget | None = None)
     Raises:
         PlanError: nothing can go, or not so much.
     """
-    from cnngraph.surgery.rehearsal import rehearse
+    from cnngraph.surgery.check_runs import check_runs
 
     budget = budget or TimeBudget()
     known: dict[Removals, float | None] = {}
@@ -41,7 +41,7 @@ def reach(meter: CostMeter, path: PruningPath, budget: TimeBudget | None = None)
 
     @cache  # each net is measured twice and rehearsed once
     def rehearsed(removals: Removals) -> None:
-        rehearse(meter.model, Plan(removes=removals, init="inherit"), input_shape=meter.input_shape)
+        check_runs(meter.model, Plan(removes=removals, init="inherit"), input_shape=meter.input_shape)
 
     def measure(removals: Removals) -> float:
         if path.reckoned:

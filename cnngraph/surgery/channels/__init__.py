@@ -1,1 +1,1 @@
-"""Filters: which channels go together (a label pass), carving them out, and the masked net that is the reference."""
+"""Filters: which channels depend on each other, slicing them off, and the masked net that is the reference."""

@@ -13,10 +13,10 @@ from torch import fx, nn
 from cnngraph.errors import PlanError, TraceError, nearest
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.network.symbolic import follow_symbolically
-from cnngraph.surgery.channels.counts import Labels, remember_sizes
+from cnngraph.surgery.channels.channel_dependencies import ChannelDependencies
+from cnngraph.surgery.channels.channel_tracer import ChannelTracer
 from cnngraph.surgery.channels.kernels import made_kernels
-from cnngraph.surgery.channels.labels import LabelPass
-from cnngraph.surgery.channels.ledger import Ledger
+from cnngraph.surgery.channels.tracked_ints import Labels, remember_sizes
 from cnngraph.surgery.channels.true_sizes import follow_attributes
 
 __all__ = ["Coupling", "Group", "coupled"]
@@ -53,13 +53,13 @@ class Coupling:
     Attributes:
         layers: layers with filters, in network order, and how many each has.
         notes: what could not be seen, a sentence each.
-        ledger: labels of all axes and sizes. classes: by label, the class of labels that go together.
+        dependencies: labels of all axes and sizes. classes: by label, the class of labels that go together.
         reasons: by class that is fixed, why.
     """
 
     layers: dict[str, int]
     notes: tuple[str, ...]
-    ledger: Ledger = field(repr=False)
+    dependencies: ChannelDependencies = field(repr=False)
     classes: npt.NDArray[np.int64] = field(repr=False)
     reasons: dict[int, str] = field(repr=False)
 
@@ -67,18 +67,18 @@ class Coupling:
         """The same where no filter of these layers can go, nor what is coupled with one; the reason by layer."""
         reasons = dict(self.reasons)
         for layer, reason in keep.items():
-            for label in self.ledger.outputs.get(layer, ()):
+            for label in self.dependencies.outputs.get(layer, ()):
                 reasons.setdefault(int(self.classes[label]), reason)
         return replace(self, reasons=reasons)
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
         """All groups with a filter or a unit, in network order of their first."""
-        filters = _by_class({name: self.ledger.outputs[name] for name in self.layers}, self.classes)
-        dense = {name: row for name, row in self.ledger.outputs.items() if name not in self.layers}
+        filters = _by_class({name: self.dependencies.outputs[name] for name in self.layers}, self.classes)
+        dense = {name: row for name, row in self.dependencies.outputs.items() if name not in self.layers}
         units = _by_class(dense, self.classes)
-        readers = _by_class(self.ledger.inputs, self.classes)
-        norms = _by_class(self.ledger.norms, self.classes)
+        readers = _by_class(self.dependencies.inputs, self.classes)
+        norms = _by_class(self.dependencies.norms, self.classes)
         order = dict.fromkeys((*filters, *units))
         return tuple(
             Group(
@@ -99,7 +99,7 @@ class Coupling:
             PlanError: a layer that is not there, a filter out of range or fixed, or all that a layer has.
         """
         gone = self.gone(filters)
-        found = {name: np.flatnonzero(gone[self.ledger.outputs[name]]) for name in self.layers}
+        found = {name: np.flatnonzero(gone[self.dependencies.outputs[name]]) for name in self.layers}
         return {name: tuple(numbers.tolist()) for name, numbers in found.items() if len(numbers)}
 
     def gone(self, filters: Mapping[str, Iterable[int]]) -> npt.NDArray[np.bool_]:
@@ -109,11 +109,11 @@ class Coupling:
             for number in numbers:
                 chosen[self._class_of(name, number)] = True
         gone: npt.NDArray[np.bool_] = chosen[self.classes]
-        for name, row in self.ledger.outputs.items():
+        for name, row in self.dependencies.outputs.items():
             if gone[row].all():
                 named = " with what is coupled to them" if name not in filters else ""
                 raise PlanError(f"The plan removes all {len(row)} filters of {name}{named}.", "Leave one at least.")
-        for name, row in self.ledger.inputs.items():
+        for name, row in self.dependencies.inputs.items():
             if gone[row].all():
                 raise PlanError(f"The plan removes all that {name} reads.", "Leave one at least.")
         return gone
@@ -125,7 +125,7 @@ class Coupling:
             raise PlanError(
                 f"{name} has no filter {number}.", f"Its filters are numbered from 0 to {self.layers[name] - 1}."
             )
-        found = int(self.classes[self.ledger.outputs[name][number]])
+        found = int(self.classes[self.dependencies.outputs[name][number]])
         if found in self.reasons:
             raise PlanError(f"Filter {number} of {name} cannot go: {self.reasons[found]}.", "Remove other filters.")
         return found
@@ -142,36 +142,43 @@ def coupled(model: nn.Module, input_shape: tuple[int, int, int]) -> Coupling:
         TraceError: the net cannot be followed, or does not take images of this shape.
     """
     model = unwrapped(model)
-    ledger = Ledger(kernels=made_kernels(model))
-    module, prepare = _followed(model, input_shape, ledger)
-    first = LabelPass(model, module, ledger)
+    dependencies = ChannelDependencies(kernels=made_kernels(model))
+    module, prepare = _followed(model, input_shape, dependencies)
+    first = ChannelTracer(model, module, dependencies)
     first.run(None)
-    follow_attributes(model, module, first, ledger)
+    follow_attributes(model, module, first, dependencies)
     notes: tuple[str, ...] = ()
     if any(id(parameter) not in first.reached for parameter in model.parameters()):
-        notes = _train_branches(model, input_shape, ledger, prepare)
-    ledger.close()
-    classes = ledger.classes()
-    reasons = ledger.reasons(classes)
+        notes = _train_branches(model, input_shape, dependencies, prepare)
+    dependencies.pin_used_numbers()
+    classes = dependencies.classes()
+    reasons = dependencies.reasons(classes)
     layers = {
-        name: len(row) for name, row in ledger.outputs.items() if name in ledger.convs or name in ledger.over_places
+        name: len(row)
+        for name, row in dependencies.outputs.items()
+        if name in dependencies.convs or name in dependencies.over_places
     }
-    notes += _in_one(layers, ledger, classes, reasons)
-    for verb, rows in (("has", ledger.outputs), ("reads", ledger.inputs)):
+    notes += _in_one(layers, dependencies, classes, reasons)
+    for verb, rows in (("has", dependencies.outputs), ("reads", dependencies.inputs)):
         for name, row in rows.items():
             if len(set(classes[row].tolist())) == 1:
                 reasons.setdefault(int(classes[row[0]]), f"they are all that {name} {verb}")
-    return Coupling(layers, notes, ledger, classes, reasons)
+    return Coupling(layers, notes, dependencies, classes, reasons)
 
 
 def _in_one(
-    layers: Mapping[str, int], ledger: Ledger, classes: npt.NDArray[np.int64], reasons: Mapping[int, str]
+    layers: Mapping[str, int],
+    dependencies: ChannelDependencies,
+    classes: npt.NDArray[np.int64],
+    reasons: Mapping[int, str],
 ) -> tuple[str, ...]:
     """Say where all filters of a layer are one group, as where splits and shuffles follow each other (ShuffleNet)."""
     whole = [
         name
         for name, width in layers.items()
-        if width > 1 and len(found := set(classes[ledger.outputs[name]].tolist())) == 1 and not found & reasons.keys()
+        if width > 1
+        and len(found := set(classes[dependencies.outputs[name]].tolist())) == 1
+        and not found & reasons.keys()
     ]
     if not whole:
         return ()
@@ -183,10 +190,10 @@ def _few(names: list[str]) -> str:
 
 
 def _followed(
-    model: nn.Module, input_shape: tuple[int, int, int], ledger: Ledger
+    model: nn.Module, input_shape: tuple[int, int, int], dependencies: ChannelDependencies
 ) -> tuple[fx.GraphModule, Prepare | None]:
     """The net followed in eval mode, its stored sizes remembered where its code bears that, and how it was prepared."""
-    leaves = ledger.known_kernels
+    leaves = dependencies.known_kernels
     try:
         return follow_symbolically(
             model, input_shape, unread=True, prepare=remember_sizes, leaves=leaves
@@ -196,19 +203,19 @@ def _followed(
 
 
 def _train_branches(
-    model: nn.Module, input_shape: tuple[int, int, int], ledger: Ledger, prepare: Prepare | None
+    model: nn.Module, input_shape: tuple[int, int, int], dependencies: ChannelDependencies, prepare: Prepare | None
 ) -> tuple[str, ...]:
-    """The label pass over what train mode does; auxiliary heads may need larger images than the net itself."""
+    """Trace channels through what train mode does besides; auxiliary heads may need larger images than the net."""
     sizes = [input_shape, *((input_shape[0], size, size) for size in _LARGER if size > max(input_shape[1:]))]
     for size in sizes:
         try:
             module = follow_symbolically(
-                model, size, training=True, unread=True, prepare=prepare, leaves=ledger.known_kernels
+                model, size, training=True, unread=True, prepare=prepare, leaves=dependencies.known_kernels
             )
         except TraceError as error:
             refused = error.message
         else:
-            LabelPass(model, module, ledger).run(None)
+            ChannelTracer(model, module, dependencies).run(None)
             return ()
     return (f"Branches for training alone were not followed: {refused}",)
 

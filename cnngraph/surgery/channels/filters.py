@@ -1,4 +1,4 @@
-"""Takes filters out of a net: a deep copy of the user's own net whose tensors and numbers are those of what is left."""
+"""Remove filters: copy the user's net and slice its tensors and stored numbers down to the channels that are left."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch import nn
 
 from cnngraph.errors import CnngraphError, ModelError, PlanError, explain
 from cnngraph.plan import Plan
-from cnngraph.surgery.channels.counts import Stored
+from cnngraph.surgery.channels.channel_dependencies import Size
 from cnngraph.surgery.channels.coupling import Coupling, coupled
-from cnngraph.surgery.channels.ledger import Size
 from cnngraph.surgery.channels.selection import select
+from cnngraph.surgery.channels.tracked_ints import StoredSize
 
-__all__ = ["Carved", "carve", "carved_by", "copied"]
+__all__ = ["SlicedNet", "copy_net", "remove_filters", "slice_channels"]
 
 Gone = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Carved:
+class SlicedNet:
     """A net after the filters of a plan went, or the net itself where the plan names none.
 
     Attributes:
@@ -37,20 +37,20 @@ class Carved:
     notes: tuple[str, ...]
 
 
-def carved_by(model: nn.Module, plan: Plan, input_shape: tuple[int, int, int]) -> Carved:
-    """Carry out the part of ``plan`` that names filters, for images of ``input_shape`` (channels, height, width).
+def remove_filters(model: nn.Module, plan: Plan, input_shape: tuple[int, int, int]) -> SlicedNet:
+    """Remove the filters that ``plan`` names, for images of ``input_shape`` (channels, height, width).
 
     Raises:
-        PlanError: as :func:`carve`. TraceError, ModelError: the net cannot be followed or copied.
+        PlanError: as :func:`slice_channels`. TraceError, ModelError: the net cannot be followed or copied.
     """
     if not plan.filters:
-        return Carved(model, {}, None, ())
+        return SlicedNet(model, {}, None, ())
     coupling = coupled(model, input_shape)
     filters = coupling.closure(plan.filters)
     more = {layer: set(gone) - set(plan.filters.get(layer, ())) for layer, gone in filters.items()}
     along = [f"{len(extra)} of {layer}" for layer, extra in more.items() if extra]
     notes = [f"Filters that are coupled with those of the plan went along: {_listed(along)}."] if along else []
-    return Carved(carve(model, coupling, filters), filters, coupling, (*coupling.notes, *notes))
+    return SlicedNet(slice_channels(model, coupling, filters), filters, coupling, (*coupling.notes, *notes))
 
 
 def _listed(parts: list[str]) -> str:
@@ -59,8 +59,8 @@ def _listed(parts: list[str]) -> str:
     return ", ".join(parts[:shown]) + rest
 
 
-def carve(model: nn.Module, coupling: Coupling, filters: Mapping[str, Iterable[int]]) -> nn.Module:
-    """A copy of ``model`` without ``filters`` and what is coupled with them; ``model`` stays as it is.
+def slice_channels(model: nn.Module, coupling: Coupling, filters: Mapping[str, Iterable[int]]) -> nn.Module:
+    """Return a copy of ``model`` without ``filters`` and what is coupled with them; ``model`` stays as it is.
 
     Args:
         coupling: what :func:`cnngraph.surgery.channels.coupling.coupled` found for this net.
@@ -71,21 +71,21 @@ def carve(model: nn.Module, coupling: Coupling, filters: Mapping[str, Iterable[i
         ModelError: the net cannot be copied.
     """
     gone = coupling.gone(filters)
-    sizes = {where: _new_size(model, where, uses, gone) for where, uses in coupling.ledger.sizes.items()}
-    slim = copied(model)
-    for axis in coupling.ledger.axes.values():
+    sizes = {where: _new_size(model, where, uses, gone) for where, uses in coupling.dependencies.sizes.items()}
+    slim = copy_net(model)
+    for axis in coupling.dependencies.axes.values():
         kept = np.flatnonzero(~gone[axis.labels])
         if len(kept) < len(axis.labels):
             select(slim.get_submodule(axis.owner), axis.name, axis.axis, kept)
     for where, value in sizes.items():
         if value is not None:
             _set(slim, where, value)
-    for index, labels in coupling.ledger.described:
+    for index, labels in coupling.dependencies.described:
         slim.feature_info[index]["num_chs"] = int((~gone[labels]).sum())  # type: ignore[index]
     return slim
 
 
-def copied(model: nn.Module) -> nn.Module:
+def copy_net(model: nn.Module) -> nn.Module:
     """A deep copy.
 
     Raises:
@@ -102,8 +102,12 @@ def copied(model: nn.Module) -> nn.Module:
         ) from error
 
 
-def _new_size(model: nn.Module, where: Stored, uses: list[Size], gone: Gone) -> int | None:
-    """The number at ``where`` with which all its uses are right; ``None`` where it stays."""
+def _new_size(model: nn.Module, where: StoredSize, uses: list[Size], gone: Gone) -> int | None:
+    """Find the new value of a stored size so that every use of it fits; ``None`` if it need not change.
+
+    Raises:
+        PlanError: no value fits all of its uses.
+    """
     wanted = [(use.function, int((~gone[use.labels]).sum()), len(use.labels)) for use in uses]
     if all(left == before for _, left, before in wanted):
         return None
@@ -119,7 +123,7 @@ def _new_size(model: nn.Module, where: Stored, uses: list[Size], gone: Gone) -> 
     )
 
 
-def _set(model: nn.Module, where: Stored, value: int) -> None:
+def _set(model: nn.Module, where: StoredSize, value: int) -> None:
     module = model.get_submodule(where.owner)
     if where.index is None:
         setattr(module, where.attribute, value)

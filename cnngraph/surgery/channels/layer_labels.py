@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from cnngraph.models.torchvision_nets import layer_classes
 from cnngraph.surgery.channels import shapes
-from cnngraph.surgery.channels.counts import Labels, Stored
+from cnngraph.surgery.channels.channel_dependencies import ChannelDependencies
 from cnngraph.surgery.channels.kernels import CONV, TRANSPOSED, Kernel, takes_whole_groups
-from cnngraph.surgery.channels.ledger import Ledger
+from cnngraph.surgery.channels.tracked_ints import Labels, StoredSize
 
 __all__ = ["LayerLabels"]
 
@@ -23,8 +23,8 @@ _KNOWN = (CONV, nn.Linear, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.PReLU)
 class LayerLabels:
     """The layers of one net. Calling it with a layer and the labels that it reads gives the labels of its outputs."""
 
-    def __init__(self, net: nn.Module, ledger: Ledger) -> None:
-        self.ledger = ledger
+    def __init__(self, net: nn.Module, dependencies: ChannelDependencies) -> None:
+        self.dependencies = dependencies
         frozen = layer_classes("FrozenBatchNorm2d")
         self._by_channel: tuple[type[nn.Module], ...] = (nn.modules.batchnorm._NormBase, *frozen)
         self._owners = Counter(
@@ -52,89 +52,89 @@ class LayerLabels:
     def called(self, path: str, module: nn.Module, labels: Tensor, shape: tuple[int, ...]) -> Tensor:
         """As calling it, for a layer that is called itself, not by a function with its weights as they are."""
         found = self(path, module, labels, shape)
-        if path in self.ledger.kernels and self.ledger.kernels[path] is None:
-            for row in (self.ledger.outputs[path], self.ledger.inputs[path]):
-                self.ledger.fix(row, f"{path} makes its weights of all of its filters")
+        if path in self.dependencies.kernels and self.dependencies.kernels[path] is None:
+            for row in (self.dependencies.outputs[path], self.dependencies.inputs[path]):
+                self.dependencies.pin(row, f"{path} makes its weights of all of its filters")
         return found
 
     def own(self, owner: str, name: str, axis: int, tensor: Tensor) -> Labels:
         """The labels of a parameter's own elements along ``axis``, the same at every use."""
-        if (owner, name, axis) not in self.ledger.axes:
-            self.ledger.carved(owner, name, axis, self.ledger.fresh(tensor.shape[axis]))
-        labels = self.ledger.axes[owner, name, axis].labels
+        if (owner, name, axis) not in self.dependencies.axes:
+            self.dependencies.note_axis(owner, name, axis, self.dependencies.new_labels(tensor.shape[axis]))
+        labels = self.dependencies.axes[owner, name, axis].labels
         if self._owners[id(tensor)] > 1:
-            self.ledger.fix(labels, f"{owner} shares a parameter with another module")
+            self.dependencies.pin(labels, f"{owner} shares a parameter with another module")
         return labels
 
     def _conv(self, path: str, conv: nn.modules.conv._ConvNd, labels: Tensor, shape: tuple[int, ...]) -> Tensor:
         read = self._row(labels, 1, path)
-        given = self.ledger.given_by(path, conv.out_channels)
-        self.ledger.convs.add(path)
-        self.ledger.read_by(path, read)
-        self.ledger.sized(Stored(path, "in_channels"), read)
-        self.ledger.sized(Stored(path, "out_channels"), given)
+        given = self.dependencies.outputs_of(path, conv.out_channels)
+        self.dependencies.convs.add(path)
+        self.dependencies.note_inputs(path, read)
+        self.dependencies.note_size(StoredSize(path, "in_channels"), read)
+        self.dependencies.note_size(StoredSize(path, "out_channels"), given)
         into, out = (0, 1) if isinstance(conv, TRANSPOSED) else (1, 0)
-        kernel = self.ledger.kernels.get(path)
+        kernel = self.dependencies.kernels.get(path)
         if kernel is not None:
-            self._made(path, kernel, *self._tied_by_group(path, conv, read, given))
+            self._made(path, kernel, *self._couple_by_group(path, conv, read, given))
         elif conv.groups == 1:
-            self.ledger.carved(path, "weight", into, read, reads=True)
-            self.ledger.carved(path, "weight", out, given)
+            self.dependencies.note_axis(path, "weight", into, read, reads=True)
+            self.dependencies.note_axis(path, "weight", out, given)
         else:
             self._grouped(path, conv, read, given)
         if conv.bias is not None and kernel is None:
-            self.ledger.carved(path, "bias", 0, given)
+            self.dependencies.note_axis(path, "bias", 0, given)
         self._guard(path, conv, read, given)
         return _row_of(given, 1, shape)
 
     def _grouped(self, path: str, conv: nn.modules.conv._ConvNd, read: Labels, given: Labels) -> None:
         transposed = isinstance(conv, TRANSPOSED)
-        self.ledger.carved(path, "weight", 0, read if transposed else given, reads=transposed)
-        ins, outs = self._tied_by_group(path, conv, read, given)
+        self.dependencies.note_axis(path, "weight", 0, read if transposed else given, reads=transposed)
+        ins, outs = self._couple_by_group(path, conv, read, given)
         if not takes_whole_groups(conv.groups, len(ins), len(outs) // conv.groups):
-            self.ledger.carved(
+            self.dependencies.note_axis(
                 path, "weight", 1, outs[: len(outs) // conv.groups] if transposed else ins, reads=not transposed
             )
 
-    def _tied_by_group(
+    def _couple_by_group(
         self, path: str, conv: nn.modules.conv._ConvNd, read: Labels, given: Labels
     ) -> tuple[Labels, Labels]:
-        """Tie whole groups, or the same place in every group; returns what the first group reads, and all outputs."""
+        """Couple whole groups, or one place in every group; returns what the first group reads, and all outputs."""
         ins, outs = read.reshape(conv.groups, -1), given.reshape(conv.groups, -1)
         if takes_whole_groups(conv.groups, ins.shape[1], outs.shape[1]):
-            self.ledger.tie(ins, ins[:, :1])
-            self.ledger.tie(outs, ins[:, :1])
-            self.ledger.sized(Stored(path, "groups"), outs[:, 0])
+            self.dependencies.couple(ins, ins[:, :1])
+            self.dependencies.couple(outs, ins[:, :1])
+            self.dependencies.note_size(StoredSize(path, "groups"), outs[:, 0])
         else:
-            self.ledger.tie(ins, ins[:1])
-            self.ledger.tie(outs, outs[:1])
+            self.dependencies.couple(ins, ins[:1])
+            self.dependencies.couple(outs, outs[:1])
         return ins[0], given
 
     def _made(self, path: str, kernel: Kernel, read: Labels, given: Labels) -> None:
         """Everything that the weights of a layer are made of."""
         for labels, parts in ((given, kernel.outputs), (read, kernel.inputs)):
             for part in parts:
-                self.ledger.carved(".".join(filter(None, (path, part.owner))), part.name, part.axis, labels)
+                self.dependencies.note_axis(".".join(filter(None, (path, part.owner))), part.name, part.axis, labels)
 
     def _dense(self, path: str, dense: nn.Linear, labels: Tensor, shape: tuple[int, ...]) -> Tensor:
         axis = labels.dim() - 1
         if not shapes.varies(labels, axis) and any(shapes.varies(labels, other) for other in range(1, axis)):
             return labels.narrow(axis, 0, 1).expand(shape)  # it mixes the places of each channel
         read = self._row(labels, axis, path)
-        given = self.ledger.given_by(path, dense.out_features)
+        given = self.dependencies.outputs_of(path, dense.out_features)
         if labels.dim() > 3:  # images, rows, columns, channels
-            self.ledger.over_places.add(path)
-        self.ledger.read_by(path, read)
-        self.ledger.sized(Stored(path, "in_features"), read)
-        self.ledger.sized(Stored(path, "out_features"), given)
-        kernel = self.ledger.kernels.get(path)
+            self.dependencies.over_places.add(path)
+        self.dependencies.note_inputs(path, read)
+        self.dependencies.note_size(StoredSize(path, "in_features"), read)
+        self.dependencies.note_size(StoredSize(path, "out_features"), given)
+        kernel = self.dependencies.kernels.get(path)
         if kernel is not None:
             self._made(path, kernel, read, given)
         else:
-            self.ledger.carved(path, "weight", 1, read, reads=True)
-            self.ledger.carved(path, "weight", 0, given)
+            self.dependencies.note_axis(path, "weight", 1, read, reads=True)
+            self.dependencies.note_axis(path, "weight", 0, given)
             if dense.bias is not None:
-                self.ledger.carved(path, "bias", 0, given)
+                self.dependencies.note_axis(path, "bias", 0, given)
         self._guard(path, dense, read, given)
         return _row_of(given, axis, shape)
 
@@ -142,15 +142,15 @@ class LayerLabels:
         row = self._row(labels, 1, path)
         self._scale(path, norm, row)
         if hasattr(norm, "num_features"):
-            self.ledger.sized(Stored(path, "num_features"), row)
+            self.dependencies.note_size(StoredSize(path, "num_features"), row)
         return labels
 
     def _slopes(self, path: str, prelu: nn.PReLU, labels: Tensor) -> Tensor:
         """One slope a channel, or one for all."""
         if prelu.num_parameters > 1:
             row = self._row(labels, 1, path)
-            self.ledger.carved(path, "weight", 0, row)
-            self.ledger.sized(Stored(path, "num_parameters"), row)
+            self.dependencies.note_axis(path, "weight", 0, row)
+            self.dependencies.note_size(StoredSize(path, "num_parameters"), row)
             self._guard(path, prelu, row)
         return labels
 
@@ -159,14 +159,16 @@ class LayerLabels:
         row = self._row(labels, 1, path)
         groups = row.reshape(norm.num_groups, -1)
         self._scale(path, norm, row)
-        self.ledger.sized(Stored(path, "num_channels"), row)
+        self.dependencies.note_size(StoredSize(path, "num_channels"), row)
         if groups.shape[1] > norm.num_groups:
-            self.ledger.tie(groups, groups[:1])
-            self.ledger.carved(path, "weight", 0, row)  # also where it has none: the reference norm is known by it
-            self.ledger.across.add((path, "weight"))
+            self.dependencies.couple(groups, groups[:1])
+            self.dependencies.note_axis(
+                path, "weight", 0, row
+            )  # also where it has none: the reference norm is known by it
+            self.dependencies.across.add((path, "weight"))
         else:
-            self.ledger.tie(groups, groups[:, :1])
-            self.ledger.sized(Stored(path, "num_groups"), groups[:, 0])
+            self.dependencies.couple(groups, groups[:, :1])
+            self.dependencies.note_size(StoredSize(path, "num_groups"), groups[:, 0])
         return labels
 
     def _layer_norm(self, path: str, norm: nn.LayerNorm | nn.RMSNorm, labels: Tensor) -> Tensor:
@@ -176,16 +178,16 @@ class LayerLabels:
         varying = [i for i in range(len(sizes)) if shapes.varies(labels, first + i)]
         outside = [axis for axis in range(labels.dim()) if not first <= axis < first + len(sizes)]
         if len(varying) > 1 or any(shapes.varies(labels, axis) for axis in outside):
-            self.ledger.fix(shapes.flat(labels), f"{path} runs over them and over places")
+            self.dependencies.pin(shapes.flat(labels), f"{path} runs over them and over places")
             return labels
         for place in varying:
             row = self._row(labels, first + place, path)
             for name in ("weight", "bias"):
                 if name == "weight" or getattr(norm, name, None) is not None:
-                    self.ledger.carved(path, name, place, row)
-            self.ledger.sized(Stored(path, "normalized_shape", place), row)
-            self.ledger.norms.setdefault(path, row)
-            self.ledger.across.add((path, "weight"))
+                    self.dependencies.note_axis(path, name, place, row)
+            self.dependencies.note_size(StoredSize(path, "normalized_shape", place), row)
+            self.dependencies.norms.setdefault(path, row)
+            self.dependencies.across.add((path, "weight"))
             self._guard(path, norm, row)
         return labels
 
@@ -193,30 +195,30 @@ class LayerLabels:
         """Everything of ``norm`` that has one number a channel."""
         for name, tensor in (*norm.named_parameters(recurse=False), *norm.named_buffers(recurse=False)):
             if tensor.dim() == 1:
-                self.ledger.carved(path, name, 0, row)
-        self.ledger.norms.setdefault(path, row)
+                self.dependencies.note_axis(path, name, 0, row)
+        self.dependencies.norms.setdefault(path, row)
         self._guard(path, norm, row)
 
     def _row(self, labels: Tensor, axis: int, path: str) -> Labels:
         """The labels along the axis that a layer reads; where they differ from place to place, they stay."""
         row = shapes.along(labels, axis)
         if row is None:
-            self.ledger.fix(shapes.flat(labels), f"{path} reads them mixed with places")
+            self.dependencies.pin(shapes.flat(labels), f"{path} reads them mixed with places")
             return np.zeros(labels.shape[axis], np.int64)
         return row
 
     def _guard(self, path: str, module: nn.Module, *rows: Labels) -> None:
-        """Fix the channels of a layer whose weights are not its own."""
+        """Pin the channels of a layer whose weights are not its own."""
         reason = ""
         if any(self._owners[id(parameter)] > 1 for parameter in module.parameters()):
             reason = f"{path} shares a parameter with another module"
-        elif path not in self.ledger.kernels and (
+        elif path not in self.dependencies.kernels and (
             hasattr(module, "parametrizations") or (hasattr(module, "weight") and "weight" not in _held(module))
         ):
             reason = f"{path} makes its weights from other parameters"
         if reason:
             for row in rows:
-                self.ledger.fix(row, reason)
+                self.dependencies.pin(row, reason)
 
 
 def _held(module: nn.Module) -> dict[str, Any]:

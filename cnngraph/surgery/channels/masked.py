@@ -1,4 +1,4 @@
-"""The reference that carved nets are proven against: the user's net, in which what is left reads zeros for what goes.
+"""The reference that sliced nets are proven against: the user's net, in which what is left reads zeros for what goes.
 
 Nothing is taken out of it, so that it owes nothing to the surgery: the weights by which layers read a channel that goes
 are set to zero. Where a norm reckons over several channels (LayerNorm, some GroupNorms) zeros would change what it
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from cnngraph.surgery.channels.coupling import Coupling
-from cnngraph.surgery.channels.filters import copied
+from cnngraph.surgery.channels.filters import copy_net
 from cnngraph.surgery.channels.kernels import Kernel, resize
 from cnngraph.surgery.channels.selection import select
 
@@ -34,19 +34,19 @@ def masked(model: nn.Module, coupling: Coupling, filters: Mapping[str, Iterable[
         PlanError: as ``coupling.closure``. ModelError: the net cannot be copied.
     """
     gone = coupling.gone(filters)
-    twin = copied(model)
+    twin = copy_net(model)
     with torch.no_grad():
-        for axis in coupling.ledger.axes.values():
+        for axis in coupling.dependencies.axes.values():
             zeros = np.flatnonzero(gone[axis.labels])
             if axis.reads and len(zeros):
                 weight = getattr(twin.get_submodule(axis.owner), axis.name)
                 weight.index_fill_(axis.axis, torch.from_numpy(zeros).to(weight.device), 0)
-    for path, kernel in coupling.ledger.kernels.items():
-        if kernel is not None and path in coupling.ledger.inputs:
-            _let_read(twin.get_submodule(path), kernel, ~gone[coupling.ledger.inputs[path]])
+    for path, kernel in coupling.dependencies.kernels.items():
+        if kernel is not None and path in coupling.dependencies.inputs:
+            _let_read(twin.get_submodule(path), kernel, ~gone[coupling.dependencies.inputs[path]])
     kept: dict[str, dict[int, Kept]] = {}
-    for owner, name in sorted(coupling.ledger.across):
-        axes = [axis for axis in coupling.ledger.axes.values() if (axis.owner, axis.name) == (owner, name)]
+    for owner, name in sorted(coupling.dependencies.across):
+        axes = [axis for axis in coupling.dependencies.axes.values() if (axis.owner, axis.name) == (owner, name)]
         if any(gone[axis.labels].any() for axis in axes):
             _give_weight(twin.get_submodule(owner), name)
             path = f"{owner}.{name}" if owner else name
@@ -59,12 +59,12 @@ def norms_across(coupling: Coupling, filters: Mapping[str, Iterable[int]]) -> tu
     gone = coupling.gone(filters)
     touched = {
         axis.owner
-        for axis in coupling.ledger.axes.values()
-        if (axis.owner, axis.name) in coupling.ledger.across and gone[axis.labels].any()
+        for axis in coupling.dependencies.axes.values()
+        if (axis.owner, axis.name) in coupling.dependencies.across and gone[axis.labels].any()
     }
-    ledger = coupling.ledger
-    mixing = {path for path, kernel in ledger.kernels.items() if kernel is not None and kernel.mixes}
-    touched |= {path for path in mixing & ledger.inputs.keys() if gone[ledger.inputs[path]].any()}
+    dependencies = coupling.dependencies
+    mixing = {path for path, kernel in dependencies.kernels.items() if kernel is not None and kernel.mixes}
+    touched |= {path for path in mixing & dependencies.inputs.keys() if gone[dependencies.inputs[path]].any()}
     return tuple(sorted(touched))
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cnngraph.surgery.channels.counts import Count, Labels, Measured, Stored
-from cnngraph.surgery.channels.ledger import Ledger
+from cnngraph.surgery.channels.channel_dependencies import ChannelDependencies
+from cnngraph.surgery.channels.tracked_ints import Labels, MeasuredSize, StoredSize, TrackedInt
 
 __all__ = ["along", "apart", "boundary", "compact", "flat", "joined", "pieces", "reshaped", "stacked", "varies"]
 
@@ -51,22 +51,22 @@ def varies(labels: Tensor, axis: int) -> bool:
     return not bool((labels == labels.narrow(axis, 0, 1)).all())
 
 
-def apart(ledger: Ledger, labels: Tensor, axis: int, parts: int) -> Tensor:
-    """Tie the equal places of ``parts`` equal parts of ``axis``; fix all where it has no such parts.
+def apart(dependencies: ChannelDependencies, labels: Tensor, axis: int, parts: int) -> Tensor:
+    """Couple the equal places of ``parts`` equal parts of ``axis``; pin all where it has no such parts.
 
-    Returns the labels, those of the first part in all parts: what is tied may as well have one label.
+    Returns the labels, those of the first part in all parts: what is coupled may as well have one label.
     """
     size = labels.shape[axis]
     if parts < 1 or size % parts:
-        ledger.fix(flat(labels), _UNEVEN)
+        dependencies.pin(flat(labels), _UNEVEN)
         return labels
     cut = torch.unflatten(compact(labels, (axis,)), axis, (parts, size // parts))
     first = cut.narrow(axis, 0, 1)
-    ledger.tie(cut.numpy(), first.numpy(), _UNEVEN)
+    dependencies.couple(cut.numpy(), first.numpy(), _UNEVEN)
     return first.expand(cut.shape).flatten(axis, axis + 1).expand(labels.shape)
 
 
-def reshaped(ledger: Ledger, before: Tensor, after: Tensor, sizes: Sequence[int]) -> Tensor:
+def reshaped(dependencies: ChannelDependencies, before: Tensor, after: Tensor, sizes: Sequence[int]) -> Tensor:
     """See that a view of ``before`` as ``sizes`` gives what is left of ``after`` once channels are gone.
 
     Returns the labels after it.
@@ -78,37 +78,37 @@ def reshaped(ledger: Ledger, before: Tensor, after: Tensor, sizes: Sequence[int]
             continue
         moving = _moving(axes, sizes)
         if moving is None:
-            ledger.fix(flat(after), _WRITTEN)
+            dependencies.pin(flat(after), _WRITTEN)
             continue
         for axis in axes:
             if axis != moving:
                 cut = compact(found, (axis, moving))
-                ledger.tie(cut.numpy(), cut.narrow(axis, 0, 1).numpy(), _UNEVEN)
+                dependencies.couple(cut.numpy(), cut.narrow(axis, 0, 1).numpy(), _UNEVEN)
                 found = cut.narrow(axis, 0, 1).expand(found.shape)
         size = sizes[moving]
-        if isinstance(size, Count) and isinstance(size.source, Stored):
-            _follow(ledger, found, moving, size)
+        if isinstance(size, TrackedInt) and isinstance(size.source, StoredSize):
+            _follow(dependencies, found, moving, size)
     for axis, size in enumerate(sizes):
-        if isinstance(size, Count):
-            _agree(ledger, found, axis, size)
+        if isinstance(size, TrackedInt):
+            _agree(dependencies, found, axis, size)
     return found
 
 
-def _agree(ledger: Ledger, labels: Tensor, axis: int, size: Count) -> None:
+def _agree(dependencies: ChannelDependencies, labels: Tensor, axis: int, size: TrackedInt) -> None:
     """See that the labels along ``axis`` stay as many as those whose number ``size`` is."""
     if not varies(labels, axis):
-        size.spend()
-    elif isinstance(size.source, Measured) and not np.isin(flat(labels), size.source.labels).any():
+        size.mark_used()
+    elif isinstance(size.source, MeasuredSize) and not np.isin(flat(labels), size.source.labels).any():
         if size.is_source:
-            _tie_rows(ledger, labels, axis, size.source.labels)
+            _couple_rows(dependencies, labels, axis, size.source.labels)
         else:
-            size.spend()
+            size.mark_used()
 
 
 def _moving(axes: list[int], sizes: Sequence[int]) -> int | None:
     """The one axis that can shrink: its size is left to torch or read off a tensor, else the largest stored one."""
     free = [axis for axis in axes if int(sizes[axis]) == -1 or _is_measured(sizes[axis])]
-    stored = [axis for axis in axes if isinstance(sizes[axis], Count) and axis not in free]
+    stored = [axis for axis in axes if isinstance(sizes[axis], TrackedInt) and axis not in free]
     if free:
         return free[0] if len(free) == 1 else None
     return max(stored, key=lambda axis: int(sizes[axis]), default=None)
@@ -116,14 +116,18 @@ def _moving(axes: list[int], sizes: Sequence[int]) -> int | None:
 
 def _is_measured(size: int) -> bool:
     """Whether a size was read off an axis whose channels can go."""
-    return isinstance(size, Count) and isinstance(size.source, Measured) and len(np.unique(size.source.labels)) > 1
+    return (
+        isinstance(size, TrackedInt)
+        and isinstance(size.source, MeasuredSize)
+        and len(np.unique(size.source.labels)) > 1
+    )
 
 
-def _follow(ledger: Ledger, labels: Tensor, axis: int, size: Count) -> None:
+def _follow(dependencies: ChannelDependencies, labels: Tensor, axis: int, size: TrackedInt) -> None:
     """Let the stored number behind ``size`` follow the labels along ``axis``."""
-    assert isinstance(size.source, Stored)
+    assert isinstance(size.source, StoredSize)
     row = compact(labels, (axis,)).movedim(axis, 0).flatten(1)[:, 0].numpy().copy()
-    ledger.sized(size.source, row, size.function)
+    dependencies.note_size(size.source, row, size.function)
 
 
 def _factors(before: tuple[int, ...], after: tuple[int, ...]) -> Iterator[list[int]]:
@@ -145,40 +149,40 @@ def _factors(before: tuple[int, ...], after: tuple[int, ...]) -> Iterator[list[i
     assert prod(before) == prod(after)
 
 
-def pieces(ledger: Ledger, labels: Tensor, axis: int, size: Any) -> Tensor:
+def pieces(dependencies: ChannelDependencies, labels: Tensor, axis: int, size: Any) -> Tensor:
     """See to a split of ``axis`` into parts of one size (a number) or of given sizes; returns the labels to split."""
     total = labels.shape[axis]
     if not varies(labels, axis) or (isinstance(size, int) and size >= total):
         return labels
     if isinstance(size, int):
-        if not isinstance(size, Count):
-            ledger.fix(flat(labels), _WRITTEN)
+        if not isinstance(size, TrackedInt):
+            dependencies.pin(flat(labels), _WRITTEN)
             return labels
-        labels = apart(ledger, labels, axis, total // size if total % size == 0 else 0)
-        if isinstance(size.source, Stored) and total % size == 0:
-            _follow(ledger, labels.narrow(axis, 0, int(size)), axis, size)
+        labels = apart(dependencies, labels, axis, total // size if total % size == 0 else 0)
+        if isinstance(size.source, StoredSize) and total % size == 0:
+            _follow(dependencies, labels.narrow(axis, 0, int(size)), axis, size)
         return labels
     start = 0
     for part in size:
         piece = labels.narrow(axis, start, int(part))
         start += int(part)
-        if not isinstance(part, Count):
-            ledger.fix(flat(piece), _WRITTEN)
-        elif isinstance(part.source, Stored):
-            _follow(ledger, piece, axis, part)
+        if not isinstance(part, TrackedInt):
+            dependencies.pin(flat(piece), _WRITTEN)
+        elif isinstance(part.source, StoredSize):
+            _follow(dependencies, piece, axis, part)
         elif part.is_source and len(part.source.labels) == int(part):
-            _tie_rows(ledger, piece, axis, part.source.labels)
+            _couple_rows(dependencies, piece, axis, part.source.labels)
         else:
-            apart(ledger, labels, axis, total // gcd(total, *(int(each) for each in size)))
+            apart(dependencies, labels, axis, total // gcd(total, *(int(each) for each in size)))
     return labels
 
 
-def _tie_rows(ledger: Ledger, labels: Tensor, axis: int, other: Labels) -> None:
+def _couple_rows(dependencies: ChannelDependencies, labels: Tensor, axis: int, other: Labels) -> None:
     rows = compact(labels, (axis,)).movedim(axis, 0).flatten(1).numpy()
-    ledger.tie(rows, other[:, None])
+    dependencies.couple(rows, other[:, None])
 
 
-def boundary(ledger: Ledger, labels: Tensor, axis: int, edge: Any) -> None:
+def boundary(dependencies: ChannelDependencies, labels: Tensor, axis: int, edge: Any) -> None:
     """See to a slice that begins or ends at ``edge`` of ``axis``."""
     total = labels.shape[axis]
     if edge is None or int(edge) == 0 or int(edge) > total or not varies(labels, axis):
@@ -186,22 +190,22 @@ def boundary(ledger: Ledger, labels: Tensor, axis: int, edge: Any) -> None:
     value = int(edge)
     first = labels.narrow(axis, 0, value if value > 0 else max(total + value, 0))
     if value < 0:
-        ledger.fix(flat(labels.narrow(axis, first.shape[axis], total - first.shape[axis])), _WRITTEN)
-    elif not isinstance(edge, Count):
+        dependencies.pin(flat(labels.narrow(axis, first.shape[axis], total - first.shape[axis])), _WRITTEN)
+    elif not isinstance(edge, TrackedInt):
         if value < total:
-            ledger.fix(flat(first), _WRITTEN)
-    elif isinstance(edge.source, Stored):
-        _follow(ledger, first, axis, edge)
+            dependencies.pin(flat(first), _WRITTEN)
+    elif isinstance(edge.source, StoredSize):
+        _follow(dependencies, first, axis, edge)
     elif not _is_measured(edge):
-        ledger.fix(flat(first), _WRITTEN)
+        dependencies.pin(flat(first), _WRITTEN)
     elif edge.is_source and len(edge.source.labels) == value:
-        _tie_rows(ledger, first, axis, edge.source.labels)
+        _couple_rows(dependencies, first, axis, edge.source.labels)
     else:
-        apart(ledger, labels, axis, total // gcd(total, value))
+        apart(dependencies, labels, axis, total // gcd(total, value))
 
 
-def joined(ledger: Ledger, parts: Sequence[Tensor], axis: int) -> list[Tensor]:
-    """Tie what a concatenation along places or images demands to be equal; returns the parts to concatenate."""
+def joined(dependencies: ChannelDependencies, parts: Sequence[Tensor], axis: int) -> list[Tensor]:
+    """Couple what a concatenation along places or images demands to be equal; returns the parts to concatenate."""
     axis %= parts[0].dim()
     others = [other for other in range(parts[0].dim()) if other != axis]
     if not any(varies(part, other) for part in parts for other in others):
@@ -209,12 +213,12 @@ def joined(ledger: Ledger, parts: Sequence[Tensor], axis: int) -> list[Tensor]:
     first = compact(parts[0].narrow(axis, 0, 1))
     for part in parts:
         cut = compact(part)
-        ledger.tie(cut.numpy(), first.numpy())
+        dependencies.couple(cut.numpy(), first.numpy())
     return [first.expand(part.shape) for part in parts]
 
 
-def stacked(ledger: Ledger, parts: Sequence[Tensor]) -> list[Tensor]:
-    """Tie what a stack demands to be equal; returns the parts to stack."""
+def stacked(dependencies: ChannelDependencies, parts: Sequence[Tensor]) -> list[Tensor]:
+    """Couple what a stack demands to be equal; returns the parts to stack."""
     for part in parts[1:]:
-        ledger.tie(compact(parts[0]).numpy(), compact(part).numpy())
+        dependencies.couple(compact(parts[0]).numpy(), compact(part).numpy())
     return [parts[0] for _ in parts]

@@ -7,9 +7,9 @@ from typing import Any
 from torch import fx, nn
 
 from cnngraph.surgery.channels import shapes
-from cnngraph.surgery.channels.counts import Labels, Stored
-from cnngraph.surgery.channels.labels import LabelPass
-from cnngraph.surgery.channels.ledger import Ledger
+from cnngraph.surgery.channels.channel_dependencies import ChannelDependencies
+from cnngraph.surgery.channels.channel_tracer import ChannelTracer
+from cnngraph.surgery.channels.tracked_ints import Labels, StoredSize
 
 __all__ = ["follow_attributes"]
 
@@ -17,34 +17,36 @@ _OF_NORMS = ("num_features", "num_channels")
 _OF_NETS = ("num_features", "head_hidden_size")
 
 
-def follow_attributes(model: nn.Module, module: fx.GraphModule, done: LabelPass, ledger: Ledger) -> None:
-    """Enter the descriptive numbers of ``model`` into ``ledger``."""
-    for found in list(ledger.axes.values()):
-        if not found.owner or found.owner in ledger.outputs or found.owner in ledger.norms:
+def follow_attributes(
+    model: nn.Module, module: fx.GraphModule, done: ChannelTracer, dependencies: ChannelDependencies
+) -> None:
+    """Enter the descriptive numbers of ``model`` into ``dependencies``."""
+    for found in list(dependencies.axes.values()):
+        if not found.owner or found.owner in dependencies.outputs or found.owner in dependencies.norms:
             continue  # the net itself, and layers whose numbers are known
         for attribute in _OF_NORMS:
             if getattr(model.get_submodule(found.owner), attribute, None) == len(found.labels):
-                ledger.sized(Stored(found.owner, attribute), found.labels)
-    _feature_info(model, done, ledger)
-    head = _classifier_inputs(module, ledger)
+                dependencies.note_size(StoredSize(found.owner, attribute), found.labels)
+    _feature_info(model, done, dependencies)
+    head = _classifier_inputs(module, dependencies)
     for attribute in _OF_NETS:
         if head is not None and getattr(model, attribute, None) == len(head):
-            ledger.sized(Stored("", attribute), head)
+            dependencies.note_size(StoredSize("", attribute), head)
 
 
-def _feature_info(model: nn.Module, done: LabelPass, ledger: Ledger) -> None:
+def _feature_info(model: nn.Module, done: ChannelTracer, dependencies: ChannelDependencies) -> None:
     """timm says for some modules how many channels they give."""
     entries: Any = getattr(model, "feature_info", None)
     for index, entry in enumerate(entries if isinstance(entries, list) else []):
-        labels = done.given.get(str(entry.get("module")) if isinstance(entry, dict) else "")
+        labels = done.last_outputs.get(str(entry.get("module")) if isinstance(entry, dict) else "")
         if labels is None or labels.dim() != 4:
             continue
         row = shapes.along(labels, 1)
         if row is not None and entry.get("num_chs") == len(row):
-            ledger.described.append((index, row))
+            dependencies.described.append((index, row))
 
 
-def _classifier_inputs(module: fx.GraphModule, ledger: Ledger) -> Labels | None:
+def _classifier_inputs(module: fx.GraphModule, dependencies: ChannelDependencies) -> Labels | None:
     called = [str(node.target) for node in module.graph.nodes if node.op == "call_module"]
-    last = next((path for path in reversed(called) if path in ledger.outputs), None)
-    return ledger.inputs.get(last) if last is not None else None
+    last = next((path for path in reversed(called) if path in dependencies.outputs), None)
+    return dependencies.inputs.get(last) if last is not None else None

@@ -11,18 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from cnngraph.randomness import seeded
-from cnngraph.surgery.channels.filters import copied
+from cnngraph.surgery.channels.filters import copy_net
 from cnngraph.surgery.edits import Edit
-from cnngraph.surgery.layers.incision import Filling, Renorm, Resize
-from cnngraph.surgery.layers.passage import Adapter, Copy, Nothing, Open
+from cnngraph.surgery.layers.bypass import Adapter, Copy, Nothing, Open
 from cnngraph.surgery.layers.residual import Residual
+from cnngraph.surgery.layers.rewrite import AdapterSpec, Resize, ResizeNorm
 
 __all__ = ["apply_edits", "renew", "renew_everything"]
 
 
 def apply_edits(model: nn.Module, edits: Iterable[Edit], seed: int) -> nn.Module:
     """A copy of ``model`` after ``edits``, in their order; resized layers keep the slices of their weights that fit."""
-    slim = copied(model)
+    slim = copy_net(model)
     for edit in edits:
         _put(slim, edit.path, _made(model, slim, edit, seed))
     return slim
@@ -41,33 +41,33 @@ def _made(model: nn.Module, slim: nn.Module, edit: Edit, seed: int) -> nn.Module
                 else _fresh_norm(old, detail.outputs)
             )
         case "resize norm":
-            return _renormed(old, detail)
+            return _norm_resized(old, detail)
         case "replace":
             return copy.deepcopy(detail)  # type: ignore[no-any-return]
         case "adapter":
-            filling, passage = detail
-            return _adapter(old, copy.deepcopy(passage), filling)
+            spec, bypass = detail
+            return _adapter(old, copy.deepcopy(bypass), spec)
         case "open gate":
             return Open()
         case "leave out":
-            channels, passage = detail
-            return Nothing(channels, copy.deepcopy(passage))
+            channels, bypass = detail
+            return Nothing(channels, copy.deepcopy(bypass))
         case "remove":
             return nn.Identity()
         case "bypass":
-            block, rectified = detail
-            return _without_branch(slim, block, rectified=rectified)
+            block, redundant_relu = detail
+            return _without_branch(slim, block, redundant_relu=redundant_relu)
     raise AssertionError(f"{edit.kind} is no edit of layers")
 
 
-def _adapter(old: nn.Module, passage: nn.Module, filling: Filling) -> nn.Module:
+def _adapter(old: nn.Module, bypass: nn.Module, spec: AdapterSpec) -> nn.Module:
     with seeded(0):  # a conv draws weights when it is made
-        adapter: nn.Module = Adapter(filling.inputs, filling.outputs)
+        adapter: nn.Module = Adapter(spec.inputs, spec.outputs)
     weight = next(old.parameters())
     adapter = adapter.to(weight.device, weight.dtype).requires_grad_(weight.requires_grad)
-    if isinstance(passage, nn.Identity | Copy):
+    if isinstance(bypass, nn.Identity | Copy):
         return adapter
-    return nn.Sequential(OrderedDict(passage=passage, adapter=adapter))
+    return nn.Sequential(OrderedDict(passage=bypass, adapter=adapter))
 
 
 def renew(module: nn.Module, seed: int) -> None:
@@ -165,9 +165,9 @@ def _fresh_norm(norm: nn.Module, width: int) -> nn.Module:
     return twin
 
 
-def _renormed(norm: nn.Module, renorm: Renorm) -> nn.Module:
+def _norm_resized(norm: nn.Module, norm_resize: ResizeNorm) -> nn.Module:
     """``norm`` for other channels: those of each piece that are still there keep theirs, new ones start fresh."""
-    twin = _fresh_norm(norm, renorm.channels)
+    twin = _fresh_norm(norm, norm_resize.channels)
     old = dict((*norm.named_parameters(recurse=False), *norm.named_buffers(recurse=False)))
     new = dict((*twin.named_parameters(recurse=False), *twin.named_buffers(recurse=False)))
     with torch.no_grad():
@@ -176,14 +176,14 @@ def _renormed(norm: nn.Module, renorm: Renorm) -> nn.Module:
                 tensor.copy_(old[name])
                 continue
             before = after = 0
-            for was, now in renorm.pieces:
+            for was, now in norm_resize.pieces:
                 kept = min(was, now)
                 tensor[after : after + kept] = old[name][before : before + kept]
                 before, after = before + was, after + now
     return twin
 
 
-def _without_branch(model: nn.Module, block: Residual, *, rectified: bool) -> nn.Module:
+def _without_branch(model: nn.Module, block: Residual, *, redundant_relu: bool) -> nn.Module:
     """What stays of a block: its shortcut and what follows its sum, under their old names."""
     home = model.get_submodule(block.name)
     kept: OrderedDict[str, nn.Module] = OrderedDict()
@@ -192,6 +192,6 @@ def _without_branch(model: nn.Module, block: Residual, *, rectified: bool) -> nn
         if not block.shortcut and hasattr(module, "inplace"):
             setattr(module, "inplace", False)  # noqa: B010 (mypy sees no such attribute); the identity's tensor belongs to the layer before
         kept[name] = module
-    if rectified or not kept:
+    if redundant_relu or not kept:
         return nn.Identity()
     return nn.Sequential(kept)

@@ -11,12 +11,12 @@ from cnngraph.console import Progress, Quiet
 from cnngraph.errors import PlanError
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.plan import Removal
+from cnngraph.surgery.calibration import fitting_images, input_shape_of
 from cnngraph.surgery.check import resolve
-from cnngraph.surgery.layers.anatomy import read
 from cnngraph.surgery.layers.apply_edits import apply_edits
 from cnngraph.surgery.layers.list_edits import list_edits
+from cnngraph.surgery.layers.net_structure import read_structure
 from cnngraph.surgery.layers.refit import refit
-from cnngraph.surgery.sample import fitting_images, input_shape_of
 
 __all__ = ["IMAGES", "join_errors"]
 
@@ -50,17 +50,17 @@ def join_errors(
     told = progress or Quiet()
     net = unwrapped(model)
     batches = fitting_images(loader, images=images, seed=seed)
-    body = read(net, input_shape or input_shape_of(net, loader))
-    convs = list(dict.fromkeys(str(conv.target) for conv in body.convs))
+    structure = read_structure(net, input_shape or input_shape_of(net, loader))
+    convs = list(dict.fromkeys(str(conv.target) for conv in structure.convs))
     errors: dict[str, float] = {}
     for number, conv in enumerate(convs, 1):
         told.start(f"Joining the ends of {conv} ({number} of {len(convs)})")
         try:
-            incision = resolve(body, (Removal(layer=conv),))
+            rewrite = resolve(structure, (Removal(layer=conv),))
         except PlanError:
             continue
-        slim = apply_edits(net, list_edits(incision), seed)
-        found = [join.relative_error for join in refit(net, slim, incision.joins, batches, seed, Quiet())]
+        slim = apply_edits(net, list_edits(rewrite), seed)
+        found = [join.relative_error for join in refit(net, slim, rewrite.joins, batches, seed, Quiet())]
         known = [error for error in found if error is not None]
         if known:
             errors[conv] = max(known)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from torch import fx, nn
 from torch.nn.utils import parametrize
 
-from cnngraph.surgery.layers.anatomy import Body
-from cnngraph.surgery.layers.wound import Gap, Wound
+from cnngraph.surgery.layers.cut_state import CutState, Gap
+from cnngraph.surgery.layers.net_structure import NetStructure
 
-__all__ = ["Filling", "Join", "Renorm", "Resize", "find_joins", "obstacle_to_refit"]
+__all__ = ["AdapterSpec", "Join", "Resize", "ResizeNorm", "find_joins", "obstacle_to_refit"]
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Resize:
 
     ``maps``: (channels, height, width) before and after of what is flattened into a dense layer, else ``None``.
     ``pieces``: (channels before, channels after) of each part that a concatenation made its inputs of, in order; () for
-    one part. ``norm``: path of its norm, where its outputs change; ``norm_of``: path of the removed norm that fits
-    there instead.
+    one part. ``norm``: path of its norm, where its outputs change; ``norm_of``: path of the removed norm that takes
+    its place.
     """
 
     inputs: int
@@ -33,7 +33,7 @@ class Resize:
 
 
 @dataclass(frozen=True)
-class Renorm:
+class ResizeNorm:
     """New width of a surviving batch norm; ``pieces`` as in :class:`Resize`, at least one."""
 
     channels: int
@@ -41,8 +41,8 @@ class Renorm:
 
 
 @dataclass(frozen=True)
-class Filling:
-    """An adapter: a 1x1 conv from ``inputs`` to ``outputs`` channels behind the passage of the gap.
+class AdapterSpec:
+    """An adapter: a 1x1 conv from ``inputs`` to ``outputs`` channels behind the bypass of the gap.
 
     ``layer``: its path. ``nodes``: names of the fx nodes in whose place it stands, one a call.
     """
@@ -70,86 +70,90 @@ class Join:
     kept: tuple[int, ...] | None = None
 
 
-def find_joins(wound: Wound, resized: Mapping[str, Resize], adapters: Mapping[str, Filling]) -> tuple[Join, ...]:
+def find_joins(state: CutState, resized: Mapping[str, Resize], adapters: Mapping[str, AdapterSpec]) -> tuple[Join, ...]:
     """The joins in network order."""
-    body = wound.body
+    structure = state.structure
     reached: set[fx.Node] = set()
     first: set[fx.Node] = set()
-    for start in _starts(wound):
-        found = _readers(wound, start)
+    for start in _starts(state):
+        found = _readers(state, start)
         reached |= found
-        first |= {min(found, key=body.order.__getitem__)} if found else set()
-    reached |= set(wound.widened)
+        first |= {min(found, key=structure.order.__getitem__)} if found else set()
+    reached |= set(state.widened)
     joins: dict[str, Join] = {}
-    filled = {node: gap for node, gap in wound.gaps.items() if gap.path in wound.adapters}
-    for node in sorted(reached | set(filled), key=body.order.__getitem__):
+    filled = {node: gap for node, gap in state.gaps.items() if gap.path in state.adapters}
+    for node in sorted(reached | set(filled), key=structure.order.__getitem__):
         if node in filled:
-            join = _adapter(body, filled[node], adapters[filled[node].path])
+            join = _adapter(structure, filled[node], adapters[filled[node].path])
         else:
-            join = _survivor(wound, node, resized, first=node in first)
+            join = _survivor(state, node, resized, first=node in first)
         joins.setdefault(join.layer, join)
     return tuple(joins.values())
 
 
-def _starts(wound: Wound) -> list[fx.Node]:
+def _starts(state: CutState) -> list[fx.Node]:
     """The nodes whose values are others than before, and that no adapter makes."""
-    return [node for node, gap in wound.gaps.items() if gap.path not in wound.adapters] + list(wound.bypassed)
+    return [node for node, gap in state.gaps.items() if gap.path not in state.adapters] + list(state.bypassed)
 
 
-def _adapter(body: Body, gap: Gap, filling: Filling) -> Join:
-    calls = [node for node in body.nodes if node.op == "call_module" and node.target == gap.path]
+def _adapter(structure: NetStructure, gap: Gap, spec: AdapterSpec) -> Join:
+    calls = [node for node in structure.nodes if node.op == "call_module" and node.target == gap.path]
     obstacle = "it is called more than once" if len(calls) > 1 else ""
-    return Join(filling.layer, gap.target, first=True, obstacle=obstacle)
+    return Join(spec.layer, gap.target, first=True, obstacle=obstacle)
 
 
-def _survivor(wound: Wound, node: fx.Node, resized: Mapping[str, Resize], *, first: bool) -> Join:
-    body = wound.body
-    name = body.path(node)
-    target, obstacle = name, obstacle_to_refit(body, node)
-    if node in wound.widened:
-        stood_in = wound.widened[node][1]
+def _survivor(state: CutState, node: fx.Node, resized: Mapping[str, Resize], *, first: bool) -> Join:
+    structure = state.structure
+    name = structure.path(node)
+    target, obstacle = name, obstacle_to_refit(structure, node)
+    if node in state.widened:
+        stood_in = state.widened[node][1]
         target = str(stood_in.target)
-        old, new = body.module(stood_in), resized[name]
+        old, new = structure.module(stood_in), resized[name]
         assert isinstance(old, nn.Conv2d)
         if max(old.stride) > 1:
             obstacle = f"it stands in for {target}, whose stride is a pool now"
-        elif (new.norm_of is None) != (body.unit(stood_in).norm is None) or (new.norm is None) != (new.norm_of is None):
+        elif (new.norm_of is None) != (structure.unit(stood_in).norm is None) or (new.norm is None) != (
+            new.norm_of is None
+        ):
             obstacle = f"it stands in for {target}, and only one of the two has a norm"
     return Join(name, target, first or name in resized, obstacle)
 
 
-def _readers(wound: Wound, start: fx.Node) -> set[fx.Node]:
+def _readers(state: CutState, start: fx.Node) -> set[fx.Node]:
     """Surviving conv and dense layers that the value of ``start`` reaches with none between."""
     found: set[fx.Node] = set()
     seen: set[fx.Node] = set()
     waiting = list(start.users)
     while waiting:
         node = waiting.pop()
-        gap = wound.gaps.get(node)
-        passed = node in wound.skipped or wound.body.is_size(node) or (gap is not None and gap.path in wound.adapters)
+        gap = state.gaps.get(node)
+        passed = (
+            node in state.skipped or state.structure.is_size(node) or (gap is not None and gap.path in state.adapters)
+        )
         if node in seen or passed:
             continue
         seen.add(node)
-        if wound.body.is_weighted(node) and gap is None:
+        if state.structure.is_weighted(node) and gap is None:
             found.add(node)
         else:
             waiting.extend(node.users)
     return found
 
 
-def obstacle_to_refit(body: Body, node: fx.Node) -> str:
+def obstacle_to_refit(structure: NetStructure, node: fx.Node) -> str:
     """Why the weights of a layer cannot be refitted, or ""."""
-    module = body.module(node)
+    module = structure.module(node)
     if not isinstance(module, nn.Conv2d | nn.Linear):
         return "it is no plain conv or dense layer"
     if isinstance(module, nn.Conv2d) and module.groups != 1:
         return "it is a grouped conv"
-    if body.has_own_forward(node):
+    if structure.has_own_forward(node):
         return "it has a forward of its own"
-    if body.calls(node) > 1:
+    if structure.calls(node) > 1:
         return "it is called more than once"
     if parametrize.is_parametrized(module):
         return "it is parametrized"
-    if body.shares_weights(node):
+    if structure.shares_weights(node):
         return "it shares its weights with another layer"
     return ""

@@ -7,23 +7,23 @@ from collections.abc import Iterator
 from torch import nn
 
 from cnngraph.surgery.edits import Edit
-from cnngraph.surgery.layers.incision import Incision, Resize
-from cnngraph.surgery.layers.passage import Copy
+from cnngraph.surgery.layers.bypass import Copy
+from cnngraph.surgery.layers.rewrite import Resize, Rewrite
 
 __all__ = ["list_edits"]
 
 
-def list_edits(incision: Incision) -> tuple[Edit, ...]:
-    """Everything that changes in the net when what ``incision`` removes goes."""
-    asked = incision.asked
-    edits = [edit for path, resize in incision.resized.items() for edit in _resize(path, resize, asked)]
+def list_edits(rewrite: Rewrite) -> tuple[Edit, ...]:
+    """List every change that ``rewrite`` makes to the net, in the order in which they are applied."""
+    asked = rewrite.asked
+    edits = [edit for path, resize in rewrite.resized.items() for edit in _resize(path, resize, asked)]
     edits += [
-        Edit("resize norm", path, f"what it scales has {renorm.channels} channels now", asked, renorm)
-        for path, renorm in incision.renormed.items()
+        Edit("resize norm", path, f"what it scales has {norm_resize.channels} channels now", asked, norm_resize)
+        for path, norm_resize in rewrite.resized_norms.items()
     ]
-    edits += [_at_gap(incision, path, passage) for path, passage in incision.passages.items()]
-    edits += [Edit("remove", path, _why_removed(incision), asked) for path in incision.silenced]
-    return (*edits, *_bypasses(incision))
+    edits += [_at_gap(rewrite, path, bypass) for path, bypass in rewrite.bypasses.items()]
+    edits += [Edit("remove", path, _why_removed(rewrite), asked) for path in rewrite.removed_norms_and_activations]
+    return (*edits, *_bypasses(rewrite))
 
 
 def _resize(path: str, resize: Resize, asked: tuple[str, ...]) -> Iterator[Edit]:
@@ -34,38 +34,38 @@ def _resize(path: str, resize: Resize, asked: tuple[str, ...]) -> Iterator[Edit]
         yield Edit("new norm", resize.norm, f"{path} gives {resize.outputs} channels now: {taken}", asked, resize)
 
 
-def _at_gap(incision: Incision, path: str, passage: nn.Module) -> Edit:
-    why = _why_gone(incision, path)
-    asked = (path,) if path in incision.asked else incision.asked
-    if path in incision.opened:
+def _at_gap(rewrite: Rewrite, path: str, bypass: nn.Module) -> Edit:
+    why = _why_gone(rewrite, path)
+    asked = (path,) if path in rewrite.asked else rewrite.asked
+    if path in rewrite.opened:
         return Edit("open gate", path, why, asked)
-    if path in incision.left_out:
-        return Edit("leave out", path, why, asked, (incision.left_out[path], passage))
-    if path in incision.adapters:
-        filling = incision.adapters[path]
-        width = f"{why}; what reads it needs {filling.outputs} channels and not {filling.inputs}"
-        return Edit("adapter", path, width, asked, (filling, passage))
-    if isinstance(passage, nn.Identity | Copy):
-        return Edit("replace", path, why, asked, passage)
-    return Edit("replace", path, f"{why}; {passage} gives maps of the size that the rest needs", asked, passage)
+    if path in rewrite.left_out:
+        return Edit("leave out", path, why, asked, (rewrite.left_out[path], bypass))
+    if path in rewrite.adapters:
+        spec = rewrite.adapters[path]
+        width = f"{why}; what reads it needs {spec.outputs} channels and not {spec.inputs}"
+        return Edit("adapter", path, width, asked, (spec, bypass))
+    if isinstance(bypass, nn.Identity | Copy):
+        return Edit("replace", path, why, asked, bypass)
+    return Edit("replace", path, f"{why}; {bypass} gives maps of the size that the rest needs", asked, bypass)
 
 
-def _why_gone(incision: Incision, path: str) -> str:
-    if path in incision.asked:
+def _why_gone(rewrite: Rewrite, path: str) -> str:
+    if path in rewrite.asked:
         return "the plan removes it"
-    if path in incision.along:
-        return f"it goes with {', '.join(incision.asked)}: half of what they do together makes no sense"
-    return f"it is part of what goes with {', '.join(incision.asked)}"
+    if path in rewrite.along:
+        return f"it goes with {', '.join(rewrite.asked)}: half of what they do together makes no sense"
+    return f"it is part of what goes with {', '.join(rewrite.asked)}"
 
 
-def _why_removed(incision: Incision) -> str:
-    return f"it belongs to what goes with {', '.join(incision.asked)}, or nothing but that depends on it"
+def _why_removed(rewrite: Rewrite) -> str:
+    return f"it belongs to what goes with {', '.join(rewrite.asked)}, or nothing but that depends on it"
 
 
-def _bypasses(incision: Incision) -> Iterator[Edit]:
-    for block in incision.blocks:
-        if block.name in incision.asked:
+def _bypasses(rewrite: Rewrite) -> Iterator[Edit]:
+    for block in rewrite.blocks:
+        if block.name in rewrite.asked:
             reason, asked = "the plan removes the block", [block.name]
         else:
             reason, asked = "all convs of its branch go", [str(node.target) for node in block.branch_convs]
-        yield Edit("bypass", block.name, reason, tuple(asked), (block, block.name in incision.rectified))
+        yield Edit("bypass", block.name, reason, tuple(asked), (block, block.name in rewrite.redundant_relu))

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from cnngraph.errors import PlanError
 from cnngraph.network.kinds import step_of
-from cnngraph.surgery.layers.steps import Steps, step_name
+from cnngraph.surgery.layers.node_queries import NodeQueries, step_name
 
 __all__ = ["output_layers", "require_output_stays"]
 
@@ -24,7 +24,7 @@ _TURNS = frozenset("permute transpose swapaxes swapdims movedim moveaxis t einsu
 _ATTENTIONS = (nn.MultiheadAttention, nn.RNNBase)
 
 
-def output_layers(steps: Steps) -> tuple[fx.Node, ...]:
+def output_layers(queries: NodeQueries) -> tuple[fx.Node, ...]:
     """The layers that give what the net returns, of one output or of several, in network order.
 
     A layer behind which channels stay apart (a depthwise conv, an upsampling from as many channels to as many, fixed
@@ -32,17 +32,17 @@ def output_layers(steps: Steps) -> tuple[fx.Node, ...]:
     """
     found: set[fx.Node] = set()
     seen: set[fx.Node] = set()
-    waiting = [steps.nodes[-1]]
+    waiting = [queries.nodes[-1]]
     while waiting:
         node = waiting.pop()
-        if node in seen or steps.is_size(node):
+        if node in seen or queries.is_size(node):
             continue
         seen.add(node)
-        if _has_weights(steps, node):
+        if _has_weights(queries, node):
             found.add(node)
-        if not _mixes_channels(steps, node):
+        if not _mixes_channels(queries, node):
             waiting.extend(node.all_input_nodes)
-    return tuple(sorted(found, key=steps.order.__getitem__))
+    return tuple(sorted(found, key=queries.order.__getitem__))
 
 
 def require_output_stays(output: Collection[fx.Node], gone: Collection[fx.Node], asked: str) -> None:
@@ -59,37 +59,37 @@ def require_output_stays(output: Collection[fx.Node], gone: Collection[fx.Node],
         raise PlanError(f"{asked} cannot go: {what} gives the net's output.", "The classifier stays.")
 
 
-def _has_weights(steps: Steps, node: fx.Node) -> bool:
-    module = steps.module(node)
+def _has_weights(queries: NodeQueries, node: fx.Node) -> bool:
+    module = queries.module(node)
     matrix = module is not None and any(parameter.dim() > 1 for parameter in module.parameters())
-    return matrix or steps.is_weighted(node) or _is_product_with_weights(node)
+    return matrix or queries.is_weighted(node) or _is_product_with_weights(node)
 
 
-def _mixes_channels(steps: Steps, node: fx.Node) -> bool:
+def _mixes_channels(queries: NodeQueries, node: fx.Node) -> bool:
     """Whether each channel that the layer gives is made from several that it reads, by weights of its own."""
-    module = steps.module(node)
+    module = queries.module(node)
     if isinstance(module, nn.Linear):
-        return not _runs_over_places(steps, node)
+        return not _runs_over_places(queries, node)
     if node.target is F.linear or _is_product_with_weights(node):
-        return not _has_fixed_weights(steps, node) and not _runs_over_places(steps, node)
-    if module is not None and _is_fixed(steps, module):
+        return not _has_fixed_weights(queries, node) and not _runs_over_places(queries, node)
+    if module is not None and _is_fixed(queries, module):
         return False
     if isinstance(module, nn.modules.conv._ConvNd):
         upsampling = module.transposed and module.in_channels == module.out_channels
         return not upsampling and (module.groups == 1 or module.groups != module.in_channels)
     if isinstance(module, _ATTENTIONS):
         return True
-    return steps.is_weighted(node)
+    return queries.is_weighted(node)
 
 
-def _is_fixed(steps: Steps, module: nn.Module) -> bool:
+def _is_fixed(queries: NodeQueries, module: nn.Module) -> bool:
     """Whether nobody trains the module, though the rest of the net is trained: a fixed filter, no classifier."""
     own = [parameter.requires_grad for parameter in module.parameters()]
-    trained = any(parameter.requires_grad for parameter in steps.graph_module.parameters())
+    trained = any(parameter.requires_grad for parameter in queries.graph_module.parameters())
     return bool(own) and not any(own) and trained
 
 
-def _has_fixed_weights(steps: Steps, node: fx.Node) -> bool:
+def _has_fixed_weights(queries: NodeQueries, node: fx.Node) -> bool:
     """Whether what a product reads beside the image are buffers and constants alone: it joins classes that are there.
 
     So do the matrix of a hierarchy of classes, and one that corrects for their shares.
@@ -97,7 +97,7 @@ def _has_fixed_weights(steps: Steps, node: fx.Node) -> bool:
     waiting = [source for source in node.all_input_nodes if _is_weight(source)]
     while waiting:
         here = waiting.pop()
-        if here.op == "get_attr" and here.target in steps.parameters:
+        if here.op == "get_attr" and here.target in queries.parameters:
             return False
         waiting.extend(here.all_input_nodes)
     return True
@@ -148,17 +148,17 @@ def _is_weight(node: fx.Node) -> bool:
     return owned
 
 
-def _runs_over_places(steps: Steps, node: fx.Node) -> bool:
+def _runs_over_places(queries: NodeQueries, node: fx.Node) -> bool:
     """Whether a dense layer reads the places of each channel, as a learned pool does, and no channels.
 
     Its operand has its channels in front then, and nothing between the map and it has turned that around.
     """
     if (_is_einsum(node) and (_summed_axis(node) or 0) < 2) or _is_weight(node.all_input_nodes[0]):
         return False
-    source = next((source for source in steps.sources(node) if not _is_weight(source)), None)
-    while source is not None and not steps.is_weighted(source):
+    source = next((source for source in queries.sources(node) if not _is_weight(source)), None)
+    while source is not None and not queries.is_weighted(source):
         shape = source.meta.get("shape")
         if not isinstance(shape, tuple) or len(shape) < 3 or step_of(source) in _TURNS:
             return False
-        source = next(iter(steps.sources(source)), None)
-    return source is not None and steps.is_conv(source)
+        source = next(iter(queries.sources(source)), None)
+    return source is not None and queries.is_conv(source)

@@ -22,9 +22,9 @@ from cnngraph.console import Progress
 from cnngraph.errors import CnngraphError, PlanError, explain
 from cnngraph.modes import evaluation_mode
 from cnngraph.network.symbolic import line_of_traceback
-from cnngraph.surgery.layers.incision import Join
+from cnngraph.surgery.layers.bypass import padding_before
 from cnngraph.surgery.layers.least_squares import Fit, RankError, Ridge, memory_needed
-from cnngraph.surgery.layers.passage import padding_before
+from cnngraph.surgery.layers.rewrite import Join
 
 __all__ = ["Refitted", "refit"]
 

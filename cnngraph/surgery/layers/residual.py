@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import fx, nn
 
-from cnngraph.surgery.layers.steps import Steps, is_sum, module_path, within
+from cnngraph.surgery.layers.node_queries import NodeQueries, is_sum, module_path, within
 
 __all__ = ["Branch", "Residual", "branch_of", "residual_blocks"]
 
@@ -48,76 +48,76 @@ class Branch:
     last: tuple[fx.Node, ...]
 
 
-def branch_of(steps: Steps, total: fx.Node) -> Branch | None:
+def branch_of(queries: NodeQueries, total: fx.Node) -> Branch | None:
     """The side of the sum ``total`` with more convs, in whatever module; ``None`` where the sides meet nowhere before.
 
     Nobody else may read what is inside of it.
     """
-    for fork in reversed(steps.nodes[: steps.order[total]]):
-        sides = [steps.upstream(side, fork) for side in total.all_input_nodes]
-        if fork not in steps.of_image or sides[0] is None or sides[1] is None:
+    for fork in reversed(queries.nodes[: queries.order[total]]):
+        sides = [queries.upstream(side, fork) for side in total.all_input_nodes]
+        if fork not in queries.of_image or sides[0] is None or sides[1] is None:
             continue
-        counts = [sum(steps.is_conv(node) for node in side) for side in sides if side is not None]
+        counts = [sum(queries.is_conv(node) for node in side) for side in sides if side is not None]
         # What is not made from the image (a learned scale of all branches) may be read by whomever.
-        inside = {total, *sides[counts.index(max(counts))]} & steps.of_image  # type: ignore[misc]
+        inside = {total, *sides[counts.index(max(counts))]} & queries.of_image  # type: ignore[misc]
         if counts[0] == counts[1] or any(not inside.issuperset(node.users) for node in inside - {total}):
             return None
-        convs = tuple(node for node in steps.nodes if node in inside and steps.is_conv(node))
-        return Branch(convs, tuple(node for node in convs if _leads_to(steps, node, total)))
+        convs = tuple(node for node in queries.nodes if node in inside and queries.is_conv(node))
+        return Branch(convs, tuple(node for node in convs if _leads_to(queries, node, total)))
     return None
 
 
-def _leads_to(steps: Steps, conv: fx.Node, total: fx.Node) -> bool:
+def _leads_to(queries: NodeQueries, conv: fx.Node, total: fx.Node) -> bool:
     """Whether ``conv`` gives its value to ``total`` alone, through nothing but sums and steps without weights."""
     node = conv
     while node is not total:
-        readers = steps.readers(node)
-        if len(readers) != 1 or steps.is_weighted(readers[0]):
+        readers = queries.readers(node)
+        if len(readers) != 1 or queries.is_weighted(readers[0]):
             return False
         node = readers[0]
-        if len(steps.sources(node)) > 1 and not is_sum(node):
+        if len(queries.sources(node)) > 1 and not is_sum(node):
             return False
     return True
 
 
-def residual_blocks(steps: Steps) -> Iterator[Residual]:
+def residual_blocks(queries: NodeQueries) -> Iterator[Residual]:
     """Every residual block of the net that is the call of a module."""
     homes: dict[str, list[fx.Node]] = {}
-    for node in steps.nodes:
+    for node in queries.nodes:
         if is_sum(node) and module_path(node):
             homes.setdefault(module_path(node), []).append(node)
     for home, sums in homes.items():
-        inside = [node for node in steps.nodes if node in steps.of_image and within(node, home)]
+        inside = [node for node in queries.nodes if node in queries.of_image and within(node, home)]
         if any(is_sum(node) and node not in sums for node in inside):
             continue  # a module around blocks is no block itself
-        block = _read_block(steps, home, sums, inside)
+        block = _read_block(queries, home, sums, inside)
         if block is not None:
             yield block
 
 
-def _read_block(steps: Steps, name: str, sums: list[fx.Node], inside: list[fx.Node]) -> Residual | None:
+def _read_block(queries: NodeQueries, name: str, sums: list[fx.Node], inside: list[fx.Node]) -> Residual | None:
     members = set(inside)
-    entries = {source for node in inside for source in steps.sources(node) if source not in members}
-    leaving = [node for node in inside if any(user not in members for user in steps.readers(node))]
+    entries = {source for node in inside for source in queries.sources(node) if source not in members}
+    leaving = [node for node in inside if any(user not in members for user in queries.readers(node))]
     if len(sums) != 1 or len(entries) != 1 or len(leaving) != 1:
         return None
     (total,), (entry,) = sums, entries
-    sides = [_upstream(steps, operand, members) for operand in total.all_input_nodes]
+    sides = [_upstream(queries, operand, members) for operand in total.all_input_nodes]
     if len(sides) != 2:
         return None
-    convs = [[node for node in side if steps.is_conv(node)] for side in sides]
+    convs = [[node for node in side if queries.is_conv(node)] for side in sides]
     if not convs[0] and not convs[1]:
         return None
     short = 0 if len(convs[0]) < len(convs[1]) else 1
     shortcut = [node for node in inside if node in sides[short]]
-    tail = _downstream(steps, total, leaving[0])
+    tail = _downstream(queries, total, leaving[0])
     kept = {*shortcut, total, *(tail or ())}
     branch = [node for node in inside if node not in kept]
-    pieces = None if tail is None else _pieces(steps, name, [*shortcut, *tail], branch)
+    pieces = None if tail is None else _pieces(queries, name, [*shortcut, *tail], branch)
     reason = ""
     if len(convs[0]) == len(convs[1]):
         reason = "both ways to its sum have as many convs, so that none is the shortcut"
-    elif not steps.takes_one_map(name):
+    elif not queries.takes_one_map(name):
         reason = "it is called with other arguments than one map"
     elif pieces is None:
         reason = "its shortcut, or what follows its sum, is no chain of modules"
@@ -130,24 +130,24 @@ def _read_block(steps: Steps, name: str, sums: list[fx.Node], inside: list[fx.No
         shortcut=tuple(shortcut),
         tail=tuple(tail or ()),
         branch=tuple(branch),
-        branch_convs=tuple(node for node in branch if steps.is_conv(node)),
+        branch_convs=tuple(node for node in branch if queries.is_conv(node)),
         pieces=tuple(pieces or ()),
         reason=reason,
     )
 
 
 def _pieces(
-    steps: Steps, name: str, chain: list[fx.Node], branch: list[fx.Node]
+    queries: NodeQueries, name: str, chain: list[fx.Node], branch: list[fx.Node]
 ) -> list[tuple[str, str | nn.Module]] | None:
     """The modules that do what ``chain`` does, the block's children as they are; ``None`` where a step has none."""
     pieces: list[tuple[str, str | nn.Module]] = []
     for node in chain:
-        if len(steps.sources(node)) != 1:
+        if len(queries.sources(node)) != 1:
             return None
         path = str(node.target) if node.op == "call_module" else module_path(node)
         child = path.removeprefix(name).removeprefix(".").split(".")[0]
         if not child:
-            made = steps.activation_module(node)
+            made = queries.activation_module(node)
             if made is None:
                 return None
             pieces.append((node.name, made))
@@ -161,27 +161,27 @@ def _pieces(
     return None if torn or len(set(names)) != len(names) else pieces
 
 
-def _upstream(steps: Steps, node: fx.Node, members: set[fx.Node]) -> set[fx.Node]:
+def _upstream(queries: NodeQueries, node: fx.Node, members: set[fx.Node]) -> set[fx.Node]:
     found: set[fx.Node] = set()
     waiting = [node]
     while waiting:
         here = waiting.pop()
         if here in members and here not in found:
             found.add(here)
-            waiting.extend(steps.sources(here))
+            waiting.extend(queries.sources(here))
     return found
 
 
-def _downstream(steps: Steps, start: fx.Node, end: fx.Node) -> list[fx.Node] | None:
+def _downstream(queries: NodeQueries, start: fx.Node, end: fx.Node) -> list[fx.Node] | None:
     """The nodes after ``start`` up to ``end`` where they are a chain, else ``None``."""
     chain: list[fx.Node] = []
     node = start
     while node is not end:
-        readers = steps.readers(node)
+        readers = queries.readers(node)
         if len(readers) != 1:
             return None
         node = readers[0]
-        if len(steps.sources(node)) != 1:
+        if len(queries.sources(node)) != 1:
             return None
         chain.append(node)
     return chain

@@ -90,7 +90,7 @@ def test_a_bundle_is_pruned_to_a_bundle_that_is_mapped_alike(bundle: Path, tmp_p
 def test_the_second_of_two_identical_prunes_is_told(bundle: Path, tmp_path: Path, monkeypatch: Any) -> None:
     source = open_source(str(bundle))
     monkeypatch.setattr(offline, "work_folder", lambda *_: tmp_path / "job")
-    with work_lock.held(tmp_path / "job"), pytest.raises(ConflictError, match="The same job is running now"):
+    with work_lock.locked(tmp_path / "job"), pytest.raises(ConflictError, match="The same job is running now"):
         run(source, PLAN, tmp_path / "slim")
 
 

@@ -199,7 +199,7 @@ def test_what_a_rehearsal_finds_is_said_where_the_net_cannot_be_rebuilt(
     def refused(*_: object, **__: object) -> None:
         raise PlanError("features.8 cannot go: in eval mode the net then fails.", "Remove other layers.")
 
-    monkeypatch.setattr("cnngraph.surgery.rehearsal.rehearse", refused)
+    monkeypatch.setattr("cnngraph.surgery.check_runs.check_runs", refused)
 
     def failed(*_: object, **__: object) -> None:
         raise PlanError("Something in the net fails.")

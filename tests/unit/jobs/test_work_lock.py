@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from cnngraph.errors import ConflictError
-from cnngraph.jobs.work_lock import held
+from cnngraph.jobs.work_lock import locked
 
 HOLDER = """
 import sys
 from pathlib import Path
-from cnngraph.jobs.work_lock import held
-with held(Path(sys.argv[1])):
+from cnngraph.jobs.work_lock import locked
+with locked(Path(sys.argv[1])):
     print("holding", flush=True)
     sys.stdin.read()
 """
@@ -36,10 +36,10 @@ def other(tmp_path: Path) -> subprocess.Popen[str]:
 
 
 def test_the_second_is_told_who_holds_it(tmp_path: Path, other: subprocess.Popen[str]) -> None:
-    with pytest.raises(ConflictError, match=rf"running now \(process {other.pid} on "), held(tmp_path / "job"):
+    with pytest.raises(ConflictError, match=rf"running now \(process {other.pid} on "), locked(tmp_path / "job"):
         pass
     other.communicate()
-    with held(tmp_path / "job"):
+    with locked(tmp_path / "job"):
         assert (tmp_path / "job.lock").is_file()
     assert list(tmp_path.iterdir()) == []
 
@@ -48,18 +48,18 @@ def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path, other: subpr
     other.kill()
     other.communicate()
     assert (tmp_path / "job.lock").is_file()
-    with held(tmp_path / "job"):
+    with locked(tmp_path / "job"):
         pass
 
 
 def test_other_jobs_do_not_wait(tmp_path: Path, other: subprocess.Popen[str]) -> None:
-    with held(tmp_path / "another job"):
+    with locked(tmp_path / "another job"):
         pass
     other.communicate()
 
 
 def test_a_job_that_fails_lets_go(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), held(tmp_path / "job"):
+    with pytest.raises(ZeroDivisionError), locked(tmp_path / "job"):
         _ = 1 / 0
-    with held(tmp_path / "job"):
+    with locked(tmp_path / "job"):
         pass

@@ -11,7 +11,7 @@ from cnngraph.errors import NotFoundError, PlanError
 from cnngraph.network.graph import follow
 from cnngraph.surgery.apply import apply_with_report, cut
 from cnngraph.surgery.check import check, removable, removable_blocks
-from cnngraph.surgery.layers.passage import Adapter, Copy
+from cnngraph.surgery.layers.bypass import Adapter, Copy
 from tests.toynets import toy, toy_shape
 
 from .nets import LeNet, OptionA, Pointwise, StoredSize, images, plan, seeded
@@ -89,7 +89,7 @@ def test_a_stored_size_keeps_the_map_exactly_and_its_width_by_an_adapter() -> No
 
 def test_the_first_conv_of_a_block_hands_its_input_to_the_second() -> None:
     _, report = apply_with_report(toy("residual"), plan("layer2.0.conv1"), input_shape=(3, 8, 8))
-    assert report.passages == {"layer2.0.conv1": "AvgPool2d(kernel_size=(2, 2), stride=(2, 2), padding=0)"}
+    assert report.bypasses == {"layer2.0.conv1": "AvgPool2d(kernel_size=(2, 2), stride=(2, 2), padding=0)"}
     assert report.resized == {"layer2.0.conv2": (4, 8)}
     assert [join.layer for join in report.joins] == ["layer2.0.conv2"]
     assert report.stays == ("layer2.0.relu",)  # called again behind the sum

@@ -8,7 +8,7 @@ from cnngraph.models.registry import build
 from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.apply import apply_with_report
 from cnngraph.surgery.edits import Edit
-from cnngraph.surgery.likeness import described_as
+from cnngraph.surgery.structure_diff import described_as
 
 
 def edits_of(net: nn.Module, *removes: Removal, shape: tuple[int, int, int]) -> tuple[nn.Module, list[Edit]]:

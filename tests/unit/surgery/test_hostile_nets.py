@@ -16,9 +16,9 @@ from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.apply import apply
 from cnngraph.surgery.channels.coupling import coupled
 from cnngraph.surgery.channels.filter_scores import magnitude, taylor
-from cnngraph.surgery.channels.filters import carve
+from cnngraph.surgery.channels.filters import slice_channels
 from cnngraph.surgery.channels.masked import masked
-from cnngraph.surgery.sameness import difference
+from cnngraph.surgery.output_diff import output_diff
 from cnngraph.surgery.verify import state_hash, verify
 
 from .in_process import replace_process
@@ -110,13 +110,13 @@ def test_tensors_that_no_module_keeps_hold_their_channels() -> None:
     coupling = coupled(seeded(_Constants), SHAPE)
     fixed = {layer: group.fixed for group in coupling.groups for layer, _ in group.filters}
     assert fixed == {"a.0": "", "b.0": "they meet values that belong to no channel"}  # a buffer is cut along, mask not
-    assert carve(seeded(_Constants), coupling, {"a.0": [1]}).get_buffer("shift").shape == (5,)
+    assert slice_channels(seeded(_Constants), coupling, {"a.0": [1]}).get_buffer("shift").shape == (5,)
 
 
 def test_a_norm_over_channels_without_weights_sees_the_survivors() -> None:
     net = seeded(_PlainNorm)
     coupling, gone, batch = coupled(net, SHAPE), {"a.0": [1, 4]}, [images(8, *SHAPE)]
-    assert difference(carve(net, coupling, gone), masked(net, coupling, gone), batch, batch).relative < 1e-9
+    assert output_diff(slice_channels(net, coupling, gone), masked(net, coupling, gone), batch, batch).relative < 1e-9
 
 
 def test_the_filters_of_a_transposed_conv_lie_along_its_second_axis() -> None:
@@ -199,7 +199,7 @@ class _MakesConstants(_Body):
 def test_constants_that_the_code_makes_are_compared_in_double_too() -> None:
     net = seeded(_MakesConstants)
     coupling, gone, batch = coupled(net, SHAPE), {"b.0": [1]}, [images(8, *SHAPE)]
-    assert difference(carve(net, coupling, gone), masked(net, coupling, gone), batch, batch).relative < 1e-9
+    assert output_diff(slice_channels(net, coupling, gone), masked(net, coupling, gone), batch, batch).relative < 1e-9
     assert torch.get_default_dtype() == torch.float32
 
 
@@ -267,9 +267,9 @@ class _MixedPlaces(_Body):
 def test_buffers_states_and_mixed_places_follow_their_channels(made: Callable[[], nn.Module]) -> None:
     net = seeded(made)
     coupling, gone, batch = coupled(net, SHAPE), {"a.0": [1, 4]}, [images(8, *SHAPE)]
-    slim = carve(net, coupling, gone)
+    slim = slice_channels(net, coupling, gone)
     assert slim.get_parameter("b.0.weight").shape[1] == 4
-    assert difference(slim, masked(net, coupling, gone), batch, batch).relative < 1e-9
+    assert output_diff(slim, masked(net, coupling, gone), batch, batch).relative < 1e-9
     if made is _OwnNorms:
         assert slim.get_buffer("norm.mean").shape == (4,)
     if made is _States:

@@ -19,7 +19,7 @@ from cnngraph.surgery.channels.coupling import coupled
 from cnngraph.surgery.channels.masked import masked
 from cnngraph.surgery.check import removable, removable_blocks
 from cnngraph.surgery.cost import Costs
-from cnngraph.surgery.sameness import difference
+from cnngraph.surgery.output_diff import output_diff
 from cnngraph.surgery.verify import state_hash, verify
 
 from . import random_nets
@@ -243,7 +243,7 @@ def _sound(model: nn.Module, slim: nn.Module, made: Plan) -> None:
     assert {name for name, _ in slim.named_parameters()} - got <= unused
     if made.filters and not made.removed:
         reference = masked(model, coupled(model, random_nets.SHAPE), made.filters)
-        assert difference(slim, reference, [x], [x]).relative <= 1e-9
+        assert output_diff(slim, reference, [x], [x]).relative <= 1e-9
 
 
 _ANY_NET = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

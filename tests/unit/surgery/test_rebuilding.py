@@ -20,7 +20,7 @@ from cnngraph.sources.data_choice import DataChoice
 from cnngraph.sources.loaded import LoadedModel
 from cnngraph.sources.trace_options import TraceOptions
 from cnngraph.surgery.apply import apply, cut
-from cnngraph.surgery.sample import input_shape_of
+from cnngraph.surgery.calibration import input_shape_of
 from cnngraph.surgery.saved import load, read_saved, save
 from cnngraph.surgery.verify import verify
 

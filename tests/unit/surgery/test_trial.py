@@ -14,7 +14,7 @@ from cnngraph.errors import PlanError
 from cnngraph.network.graph import follow
 from cnngraph.surgery.apply import apply
 from cnngraph.surgery.check import removable
-from cnngraph.surgery.rehearsal import UnfitError, rehearse
+from cnngraph.surgery.check_runs import UnfitError, check_runs
 from cnngraph.surgery.trial import failure_on_images
 from cnngraph.surgery.verify import state_hash
 from tests.unit.surgery.nets import images, plan, seeded
@@ -91,7 +91,7 @@ def test_what_can_go_leaves_a_net_that_runs(made: Callable[[], nn.Module]) -> No
     assert set(found.values()) == {None}
     x = images(2, *SHAPE)
     for layer in found:
-        rehearse(net, plan(layer), input_shape=SHAPE)
+        check_runs(net, plan(layer), input_shape=SHAPE)
         slim = apply(net, plan(layer), input_shape=SHAPE)
         assert slim(x).shape == (2, 2)
         slim.train()(x).sum().backward()
@@ -114,11 +114,11 @@ def test_what_the_operator_then_refuses_is_said_in_one_line() -> None:
     before = state_hash(net)
     reason = r"^b cannot go: on images the net then fails at .*test_trial.py:\d+: scaled wants 0 channels and got \d"
     with pytest.raises(UnfitError, match=reason) as caught:
-        rehearse(net, plan("c", "b"), input_shape=SHAPE)
+        check_runs(net, plan("c", "b"), input_shape=SHAPE)
     assert [removal.layer for removal in caught.value.blamed] == ["b"]
     with pytest.raises(PlanError, match=reason):
         apply(net, plan("b"), input_shape=SHAPE)
-    rehearse(net, plan("a"), input_shape=SHAPE)
+    check_runs(net, plan("a"), input_shape=SHAPE)
     assert state_hash(net) == before
 
 

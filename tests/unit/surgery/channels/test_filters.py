@@ -14,9 +14,9 @@ from cnngraph.errors import ModelError, PlanError
 from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.apply import apply, apply_with_report, cut
 from cnngraph.surgery.channels.coupling import coupled
-from cnngraph.surgery.channels.filters import carve
+from cnngraph.surgery.channels.filters import slice_channels
 from cnngraph.surgery.channels.masked import masked
-from cnngraph.surgery.sameness import difference
+from cnngraph.surgery.output_diff import output_diff
 from tests.toynets import TOYS, toy
 from tests.unit.surgery.nets import images, seeded
 
@@ -24,12 +24,12 @@ from . import coupled_nets as nets
 from .coupled_nets import SHAPE, chain, conv
 
 
-def carved(net: nn.Module, filters: Mapping[str, Iterable[int]], shape: tuple[int, int, int] = SHAPE) -> nn.Module:
+def sliced(net: nn.Module, filters: Mapping[str, Iterable[int]], shape: tuple[int, int, int] = SHAPE) -> nn.Module:
     """The net without ``filters``, proven against the masked net in both modes."""
     coupling = coupled(net, shape)
-    slim = carve(net, coupling, filters)
+    slim = slice_channels(net, coupling, filters)
     batch = [images(8, *shape)]
-    assert difference(slim, masked(net, coupling, filters), batch, batch).relative < 1e-12
+    assert output_diff(slim, masked(net, coupling, filters), batch, batch).relative < 1e-12
     return slim
 
 
@@ -49,7 +49,7 @@ def test_the_weights_that_stay_are_those_of_the_old_net() -> None:
         net.a.bias.copy_(torch.tensor([10.0, 20.0, 30.0]))
         net.n.running_mean.copy_(torch.tensor([0.1, 0.2, 0.3]))
         net.b.weight.copy_(torch.arange(6.0).reshape(2, 3, 1, 1))
-    slim = carve(net, coupled(net, SHAPE), {"a": [1]})
+    slim = slice_channels(net, coupled(net, SHAPE), {"a": [1]})
     assert slim.a.weight.flatten().tolist() == [1.0, 3.0]
     assert slim.a.bias.tolist() == [10.0, 30.0]
     assert torch.equal(slim.n.running_mean, torch.tensor([0.1, 0.3]))
@@ -118,27 +118,27 @@ def test_the_weights_that_stay_are_those_of_the_old_net() -> None:
 def test_each_kind_of_coupling(
     build: Callable[[], nn.Module], filters: dict[str, list[int]], expected: dict[str, tuple[int, ...]]
 ) -> None:
-    slim = carved(seeded(build), filters)
+    slim = sliced(seeded(build), filters)
     found = shapes(slim)
     assert {name: found[name] for name in expected} == expected
 
 
 def test_numbers_stay_true() -> None:
-    groups = carved(seeded(lambda: chain(a=conv(1, 4), g=conv(4, 4, groups=2), n=nn.GroupNorm(2, 4))), {"a": [0]})
+    groups = sliced(seeded(lambda: chain(a=conv(1, 4), g=conv(4, 4, groups=2), n=nn.GroupNorm(2, 4))), {"a": [0]})
     assert (groups.g.groups, groups.g.in_channels, groups.n.num_groups, groups.n.num_channels) == (1, 2, 1, 2)
-    places = carved(seeded(lambda: chain(a=conv(1, 6), g=conv(6, 6, groups=2), n=nn.GroupNorm(1, 6))), {"g": [0]})
+    places = sliced(seeded(lambda: chain(a=conv(1, 6), g=conv(6, 6, groups=2), n=nn.GroupNorm(1, 6))), {"g": [0]})
     assert (places.g.groups, places.g.out_channels, places.n.num_groups, places.n.num_channels) == (2, 4, 1, 4)
-    last = carved(seeded(nets.channels_last), {"a": [0], "up": [0]})
+    last = sliced(seeded(nets.channels_last), {"a": [0], "up": [0]})
     assert (last.norm.normalized_shape, last.up.in_features, last.up.out_features) == ((3,), 3, 2)
-    stored = carved(seeded(nets.Stored), {"a": [1], "c": [3]})
+    stored = sliced(seeded(nets.Stored), {"a": [1], "c": [3]})
     assert (stored.width, stored.parts) == (2, (2, 0))
-    functional = carved(seeded(lambda: chain(a=conv(1, 3), n=nets.FunctionalNorm(3))), {"a": [0]})
+    functional = sliced(seeded(lambda: chain(a=conv(1, 3), n=nets.FunctionalNorm(3))), {"a": [0]})
     assert functional.n.num_features == 2
-    assert carved(seeded(lambda: chain(a=conv(1, 3), n=nn.PReLU(3))), {"a": [0]}).n.num_parameters == 2
+    assert sliced(seeded(lambda: chain(a=conv(1, 3), n=nn.PReLU(3))), {"a": [0]}).n.num_parameters == 2
 
 
 def test_flattened_places_go_with_their_channel() -> None:
-    slim = carved(seeded(lambda: toy("pooled")), {"features.4": [1]}, (1, 8, 8))
+    slim = sliced(seeded(lambda: toy("pooled")), {"features.4": [1]}, (1, 8, 8))
     old = seeded(lambda: toy("pooled")).classifier.weight
     assert slim.classifier.in_features == 48
     assert torch.equal(slim.classifier.weight, torch.cat([old[:, :16], old[:, 32:]], 1))
@@ -149,7 +149,7 @@ def test_kind_mode_gradient_flag_and_memory_format_stay() -> None:
     net = net.to(memory_format=torch.channels_last)
     net.b.weight.requires_grad_(False)
     net.a.train()
-    slim = carved(net, {"a": [0], "b": [0]})
+    slim = sliced(net, {"a": [0], "b": [0]})
     assert slim.b.weight.is_contiguous(memory_format=torch.channels_last)
     assert (slim.b.weight.requires_grad, slim.a.weight.requires_grad) == (False, True)
     assert slim.b.weight.dtype == torch.float64
@@ -165,15 +165,15 @@ def test_every_free_group_of_every_toy(name: str) -> None:
     for group in coupling.groups:
         if group.filters and not group.fixed:
             filters = {layer: [c for other, c in group.filters if other == layer] for layer, _ in group.filters}
-            slim = carve(net, coupling, filters)
-            assert difference(slim, masked(net, coupling, filters), batch, batch).relative < 1e-12
+            slim = slice_channels(net, coupling, filters)
+            assert output_diff(slim, masked(net, coupling, filters), batch, batch).relative < 1e-12
 
 
 def test_timm_says_what_is_true() -> None:
     timm = pytest.importorskip("timm")
     net = seeded(lambda: timm.create_model("resnet18d", num_classes=3)).eval()
     coupling = coupled(net, (3, 32, 32))
-    slim = carve(net, coupling, {"layer1.0.conv2": range(16), "layer4.1.conv2": [0]})
+    slim = slice_channels(net, coupling, {"layer1.0.conv2": range(16), "layer4.1.conv2": [0]})
     assert [entry["num_chs"] for entry in slim.feature_info] == [48, 48, 128, 256, 511]
     assert [entry["num_chs"] for entry in net.feature_info] == [64, 64, 128, 256, 512]
     assert (slim.num_features, slim.head_hidden_size, slim.fc.in_features) == (511, 511, 511)
@@ -188,7 +188,7 @@ def test_a_net_that_cannot_be_copied() -> None:
 
     net = chain(a=Locked(1, 2, 1), b=conv(2, 2))
     with pytest.raises(ModelError, match="Sequential cannot be copied: no copies"):
-        carve(net, coupled(net, SHAPE), {"a": [0]})
+        slice_channels(net, coupled(net, SHAPE), {"a": [0]})
 
 
 def test_a_number_that_cannot_follow() -> None:
@@ -206,7 +206,7 @@ def test_a_number_that_cannot_follow() -> None:
 
     net = Halves()
     with pytest.raises(PlanError, match="no value of width gives the sizes"):
-        carve(net, coupled(net, SHAPE), {"b": [0]})
+        slice_channels(net, coupled(net, SHAPE), {"b": [0]})
 
 
 class TestPlans:

@@ -12,10 +12,10 @@ from torch.nn.utils import parametrizations, parametrize, prune
 
 from cnngraph.surgery.channels.coupling import coupled
 from cnngraph.surgery.channels.filter_scores import taylor
-from cnngraph.surgery.channels.filters import carve
+from cnngraph.surgery.channels.filters import slice_channels
 from cnngraph.surgery.channels.kernels import made_kernels
 from cnngraph.surgery.channels.masked import masked, norms_across
-from cnngraph.surgery.sameness import difference
+from cnngraph.surgery.output_diff import output_diff
 from tests.unit.surgery.nets import images, seeded
 
 from .coupled_nets import SHAPE, chain
@@ -97,9 +97,9 @@ def test_filters_that_stand_apart_go(name: str) -> None:
     coupling = coupled(net, SHAPE)
     assert not any(group.fixed for group in coupling.groups if group.filters)
     for gone in ({"a": [1]}, {"b": [0]}, {"a": [0], "b": [2]}):
-        slim = carve(net, coupling, gone)
+        slim = slice_channels(net, coupling, gone)
         batch = [images(8, *SHAPE)]
-        assert difference(slim, masked(net, coupling, gone), batch, batch).relative < 1e-12
+        assert output_diff(slim, masked(net, coupling, gone), batch, batch).relative < 1e-12
         widths = coupling.closure(gone)
         assert slim.a.weight.shape[0] == net.a.weight.shape[0] - len(widths.get("a", ()))
         assert slim.b.weight.shape[0] == net.b.weight.shape[0] - len(widths.get("b", ()))

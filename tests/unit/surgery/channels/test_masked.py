@@ -17,9 +17,9 @@ from torchvision.ops.misc import Permute
 from cnngraph.models.registry import build
 from cnngraph.surgery.apply import apply
 from cnngraph.surgery.channels.coupling import coupled
-from cnngraph.surgery.channels.filters import carve
+from cnngraph.surgery.channels.filters import slice_channels
 from cnngraph.surgery.channels.masked import masked, norms_across
-from cnngraph.surgery.sameness import difference
+from cnngraph.surgery.output_diff import output_diff
 from cnngraph.surgery.saved import load, save
 from cnngraph.surgery.verify import verify
 from tests.unit.surgery.nets import images, seeded
@@ -49,7 +49,7 @@ def test_the_bias_of_what_goes_does_not_leak() -> None:
     scale = 1 / sqrt(1 + 1e-5)
     # a: 1 + 1 = 2, its norm 2 scale + 1; b reads one channel of two and adds 1
     expected = 2 * scale + 2
-    for made in (carve, masked):
+    for made in (slice_channels, masked):
         assert made(net, coupled(net, SHAPE), {"a": [0]})(one)[0].tolist() == pytest.approx([expected, expected])
 
 
@@ -80,8 +80,8 @@ def test_a_layer_norm_with_and_without_weights(affine: bool) -> None:
         )
     )
     coupling, batch = coupled(net, SHAPE), [images(8, *SHAPE)]
-    slim = carve(net, coupling, {"a": [1, 2]})
-    assert difference(slim, masked(net, coupling, {"a": [1, 2]}), batch, batch).relative < 1e-12
+    slim = slice_channels(net, coupling, {"a": [1, 2]})
+    assert output_diff(slim, masked(net, coupling, {"a": [1, 2]}), batch, batch).relative < 1e-12
     assert net.n.weight is None or len(net.n.weight) == 4
 
 
@@ -103,7 +103,7 @@ class Random(nn.Module):
 def test_nothing_random_is_compared() -> None:
     net = seeded(Random)
     coupling, batch = coupled(net, SHAPE), [images(8, *SHAPE)]
-    found = difference(carve(net, coupling, {"a": [0]}), masked(net, coupling, {"a": [0]}), batch, batch)
+    found = output_diff(slice_channels(net, coupling, {"a": [0]}), masked(net, coupling, {"a": [0]}), batch, batch)
     assert found.relative < 1e-12
     assert (net.drop.p, net.depth.p) == (0.5, 0.5)
 
@@ -111,16 +111,16 @@ def test_nothing_random_is_compared() -> None:
 def test_a_difference_is_measured_against_the_largest_output() -> None:
     one, other = nn.Flatten(), nn.Sequential(nn.Flatten(), nn.Dropout(0.1))
     batch = [torch.tensor([[[[1.0, 4.0]]]])]
-    assert difference(one, other, batch, batch).absolute == 0
+    assert output_diff(one, other, batch, batch).absolute == 0
     shifted = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
     with torch.no_grad():
         shifted[1].weight.copy_(torch.eye(2))
         shifted[1].bias.copy_(torch.tensor([1.0, 0.0]))
-    found = difference(shifted, one, batch, batch)
+    found = output_diff(shifted, one, batch, batch)
     assert (found.absolute, found.relative, found.relative_float32) == (1.0, 0.25, 0.25)
     with torch.no_grad():
         shifted[1].bias.fill_(float("nan"))
-    assert difference(shifted, one, batch, batch).relative == inf
+    assert output_diff(shifted, one, batch, batch).relative == inf
 
 
 @pytest.fixture
@@ -160,12 +160,12 @@ class TestVerify:
         assert verify(net, slim, made, input_shape=SHAPE).ok
 
         def careless(*arguments: Any) -> nn.Module:
-            twin = carve(*arguments)
+            twin = slice_channels(*arguments)
             with torch.no_grad():
                 twin.c.weight.mul_(2)
             return twin
 
-        monkeypatch.setattr("cnngraph.surgery.channels.filters.carve", careless)
+        monkeypatch.setattr("cnngraph.surgery.channels.filters.slice_channels", careless)
         assert not verify(net, slim, made, input_shape=SHAPE).ok
 
     def test_a_norm_across_channels_is_named(self) -> None:

@@ -9,9 +9,9 @@ from torch import nn
 
 from cnngraph.errors import PlanError
 from cnngraph.surgery.channels.coupling import coupled
-from cnngraph.surgery.channels.filters import carve
+from cnngraph.surgery.channels.filters import slice_channels
 from cnngraph.surgery.channels.masked import masked
-from cnngraph.surgery.sameness import difference
+from cnngraph.surgery.output_diff import output_diff
 from tests.unit.surgery import random_nets
 from tests.unit.surgery.nets import images
 
@@ -32,10 +32,10 @@ def _slim_is_masked(net: nn.Module, data: st.DataObject) -> None:
     assert closed == {layer: tuple(sorted(gone[layer])) for layer in coupling.layers if layer in gone}
     reference, batch = masked(net, coupling, gone), [images(8, *random_nets.SHAPE)]
     try:
-        difference(reference, reference, batch, batch)
+        output_diff(reference, reference, batch, batch)
     except (RuntimeError, ValueError):
         assume(False)  # a norm whose map has one place cannot be trained, with or without its neighbours
-    assert difference(carve(net, coupling, gone), reference, batch, batch).relative < 1e-9
+    assert output_diff(slice_channels(net, coupling, gone), reference, batch, batch).relative < 1e-9
 
 
 _ANY_NET = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnngraph.surgery.channels.coupling import coupled
-from cnngraph.surgery.channels.filters import carve
+from cnngraph.surgery.channels.filters import slice_channels
 from cnngraph.surgery.channels.masked import masked
-from cnngraph.surgery.sameness import difference
+from cnngraph.surgery.output_diff import output_diff
 from tests.unit.surgery.nets import images, seeded
 
 from .coupled_nets import SHAPE, Net, conv
@@ -32,8 +32,8 @@ def free(net: nn.Module, layer: str = "a") -> int:
     for group in mine:
         gone = {layer: [channel for name, channel in group.filters if name == layer]}
         if len(gone[layer]) < coupling.layers[layer]:
-            slim = carve(net, coupling, gone)
-            assert difference(slim, masked(net, coupling, gone), batch, batch).relative < 1e-12
+            slim = slice_channels(net, coupling, gone)
+            assert output_diff(slim, masked(net, coupling, gone), batch, batch).relative < 1e-12
     return sum(name == layer for group in mine for name, _ in group.filters)
 
 

@@ -14,7 +14,7 @@ from cnngraph.network.graph import follow
 from cnngraph.plan import Plan
 from cnngraph.surgery.apply import apply, cut
 from cnngraph.surgery.check import removable, removable_blocks
-from cnngraph.surgery.layers.passage import Adapter
+from cnngraph.surgery.layers.bypass import Adapter
 from cnngraph.surgery.verify import train_failure, verify
 from tests.unit.surgery.nets import batches, images, plan, seeded
 

@@ -11,7 +11,7 @@ from cnngraph.network.graph import follow
 from cnngraph.surgery.apply import Report, apply_with_report, cut
 from cnngraph.surgery.check import removable, removable_blocks
 from cnngraph.surgery.cost import Costs
-from cnngraph.surgery.layers.passage import Adapter, Nothing
+from cnngraph.surgery.layers.bypass import Adapter, Nothing
 from tests.unit.surgery.nets import plan
 
 from .joint_nets import Auxiliary, Composite, Dense, DenseHead, Joined, Pooled, Squeeze, Sum, Twice, conv, image
@@ -60,7 +60,7 @@ def test_a_projection_is_left_out_of_its_sum() -> None:
     assert logits(slim) == torch.tensor([[36.0]])  # wide's (6, 12, 18) alone
     assert report.left_out == ("shortcut",)
     assert report.notes == ("What shortcut gave is left out of the sum add_1.",)
-    assert report.passages == {"shortcut": "AvgPool2d(kernel_size=(2, 2), stride=(2, 2), padding=0)"}
+    assert report.bypasses == {"shortcut": "AvgPool2d(kernel_size=(2, 2), stride=(2, 2), padding=0)"}
     again = cut(slim, plan("branch"), input_shape=SHAPE)  # what stands for nothing can be followed
     assert logits(again) == torch.tensor([[36.0]])
 

@@ -9,8 +9,8 @@ from torch import nn
 from cnngraph.network.graph import follow
 from cnngraph.surgery.apply import apply_with_report, cut
 from cnngraph.surgery.check import removable, removable_blocks
-from cnngraph.surgery.layers.passage import Adapter
-from cnngraph.surgery.rehearsal import rehearse
+from cnngraph.surgery.check_runs import check_runs
+from cnngraph.surgery.layers.bypass import Adapter
 from cnngraph.surgery.verify import train_failure
 from tests.unit.surgery.nets import batches, images, plan, seeded
 
@@ -73,7 +73,7 @@ def test_a_branch_goes_although_all_branches_read_one_parameter() -> None:
 @pytest.mark.parametrize("layer", ["first", "middle"])
 def test_what_stands_for_a_conv_is_called_by_keyword_too(layer: str) -> None:
     model = ByKeyword().eval()
-    rehearse(model, plan(layer), input_shape=(1, 4, 4))
+    check_runs(model, plan(layer), input_shape=(1, 4, 4))
     assert cut(model, plan(layer), input_shape=(1, 4, 4))(images(1, 1, 4, 4)).shape == (1, 1)
 
 

@@ -9,7 +9,7 @@ from cnngraph.errors import PlanError
 from cnngraph.network.graph import follow
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.check import removable, removable_blocks, units
-from cnngraph.surgery.layers.passage import Copy, Open
+from cnngraph.surgery.layers.bypass import Copy, Open
 from tests.unit.surgery.nets import plan
 
 from .joint_nets import Gated, Mobile

@@ -1,4 +1,4 @@
-"""What takes the place of a conv that goes: the identity, a pool for its stride, a padding; an adapter, or nothing."""
+"""The modules that replace a removed conv: an identity, a pool for its stride, a padding, an adapter, zeros."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = [
     "Nothing",
     "Open",
     "conv_size",
-    "own_passage",
+    "make_bypass",
+    "make_bypass_of_own_forward",
+    "make_bypass_of_region",
     "padding_before",
-    "passage",
-    "region_passage",
 ]
 
 
@@ -90,40 +90,42 @@ def conv_size(conv: nn.Conv2d, size: tuple[int, int]) -> tuple[int, int]:
     return heights[0], heights[1]
 
 
-def passage(conv: nn.Conv2d, size: tuple[int, int], *, exact: bool, copy: bool) -> nn.Module:
-    """A weightless module that lets a map of ``size`` (height, width) pass where ``conv`` was.
+def make_bypass(conv: nn.Conv2d, size: tuple[int, int], *, exact: bool, copy: bool) -> nn.Module:
+    """Make the module without weights that replaces ``conv`` for maps of ``size`` (height, width).
 
     A stride becomes an average pool of that size (as ResNet-D does in its shortcuts), whose last window may be cut off
-    by the border. A padding by which the conv enlarged the map is kept. An unpadded conv shrinks the map: the passage
+    by the border. A padding by which the conv enlarged the map is kept. An unpadded conv shrinks the map: the bypass
     leaves it as large as it is (the dense layer behind is resized) unless ``exact``, which crops it to the conv's own
     output size, for sums and stored sizes. ``copy`` asks for a new tensor even where nothing else is to be done.
+
+    Example: a 3x3 conv with stride 2 becomes ``AvgPool2d(2)``; a 3x3 conv with padding 1 becomes ``Identity``.
     """
     pads = [_shift(conv, axis) if conv.stride[axis] == 1 else 0 for axis in (0, 1)]
-    return _passage(size, conv_size(conv, size), (conv.stride[0], conv.stride[1]), pads, exact=exact, copy=copy)
+    return _make_bypass(size, conv_size(conv, size), (conv.stride[0], conv.stride[1]), pads, exact=exact, copy=copy)
 
 
-def own_passage(
+def make_bypass_of_own_forward(
     conv: nn.Conv2d, size: tuple[int, int], wanted: tuple[int, int], *, exact: bool, copy: bool
 ) -> nn.Module:
-    """As :func:`passage`, for a conv whose forward is its own: it makes maps of ``wanted`` from maps of ``size``."""
+    """As :func:`make_bypass`, for a conv with a forward of its own: it makes ``wanted`` from maps of ``size``."""
     # How it pads is not known: what it adds or cuts off is taken to be as much on both sides.
     pads = [(then - now) // 2 if step == 1 else 0 for now, then, step in zip(size, wanted, conv.stride, strict=True)]
-    return _passage(size, wanted, (conv.stride[0], conv.stride[1]), pads, exact=exact, copy=copy)
+    return _make_bypass(size, wanted, (conv.stride[0], conv.stride[1]), pads, exact=exact, copy=copy)
 
 
-def region_passage(
+def make_bypass_of_region(
     before: tuple[int, int], after: tuple[int, int], size: tuple[int, int], *, exact: bool, copy: bool
 ) -> nn.Module:
-    """What lets a map of ``size`` pass where a region was that made maps of ``after`` from maps of ``before``."""
+    """Make the module that replaces a region for maps of ``size``; it made ``after`` from ``before``."""
     stride = (max(round(before[0] / after[0]), 1), max(round(before[1] / after[1]), 1))
     height, width = (
         -(-now // step) - (-(-old // step) - new)
         for now, old, new, step in zip(size, before, after, stride, strict=True)
     )
-    return _passage(size, (height, width), stride, [0, 0], exact=exact, copy=copy)
+    return _make_bypass(size, (height, width), stride, [0, 0], exact=exact, copy=copy)
 
 
-def _passage(
+def _make_bypass(
     size: tuple[int, int],
     wanted: tuple[int, int],
     stride: tuple[int, int],

@@ -1,9 +1,9 @@
-"""The label pass: a followed net is run on labels of its channels instead of numbers.
+"""Trace channels: a followed net is run on labels of its channels instead of numbers.
 
 Every value of an image is a tensor of its real shape that holds, for each element, the label of the channel it belongs
 to. Operations that only move values (flatten, concat, split, shuffle) are run as they are. Layers with weights read
-the labels along their input axis and give new ones; element-wise operations tie labels; what is not known to keep
-channels apart fixes those that enter it, with the reason.
+the labels along their input axis and give new ones; element-wise operations couple labels; what is not known to keep
+channels apart pins those that enter it, with the reason.
 """
 
 from __future__ import annotations
@@ -17,12 +17,19 @@ from torch import Tensor, fx, nn
 from cnngraph.network.kinds import module_of, operation_of, step_of
 from cnngraph.network.known_sizes import DECIDES
 from cnngraph.surgery.channels import shapes
-from cnngraph.surgery.channels.counts import Count
+from cnngraph.surgery.channels.channel_dependencies import ChannelDependencies
 from cnngraph.surgery.channels.layer_labels import LayerLabels
-from cnngraph.surgery.channels.ledger import Ledger
-from cnngraph.surgery.channels.moves import MOVES, Move, UnknownError, filled, over_places, unlabelled
+from cnngraph.surgery.channels.reshape_rules import (
+    RESHAPE_RULES,
+    ReshapeStep,
+    UnknownError,
+    filled,
+    over_places,
+    unlabelled,
+)
+from cnngraph.surgery.channels.tracked_ints import TrackedInt
 
-__all__ = ["LabelPass"]
+__all__ = ["ChannelTracer"]
 
 _ELEMENTWISE = frozenset(
     "relu relu6 gelu silu hardswish hardsigmoid sigmoid tanh elu celu selu leakyrelu mish softplus hardtanh "  # noqa: SIM905
@@ -49,21 +56,21 @@ _FILLED = frozenset({"zeros", "ones"})
 _WEIGHTED = frozenset({"linear", "conv1d", "conv2d", "conv3d"})
 
 
-class LabelPass(fx.Interpreter):
-    """One run over a followed net; findings go into ``ledger``.
+class ChannelTracer(fx.Interpreter):
+    """One run over a followed net; findings go into ``dependencies``.
 
     Attributes:
         reached: identities of the parameters that the net uses.
-        given: by module path, the labels of the channels of what its call last gave.
+        last_outputs: by module path, the labels of the channels that its last call returned.
     """
 
-    def __init__(self, model: nn.Module, module: fx.GraphModule, ledger: Ledger) -> None:
+    def __init__(self, model: nn.Module, module: fx.GraphModule, dependencies: ChannelDependencies) -> None:
         super().__init__(module, garbage_collect_values=True)
         self.model = model
-        self.ledger = ledger
-        self.layers = LayerLabels(model, ledger)
+        self.dependencies = dependencies
+        self.layers = LayerLabels(model, dependencies)
         self.reached: set[int] = set()
-        self.given: dict[str, Tensor] = {}
+        self.last_outputs: dict[str, Tensor] = {}
 
     def run_node(self, n: fx.Node) -> Any:
         """The labels of one step's value."""
@@ -74,68 +81,70 @@ class LabelPass(fx.Interpreter):
         args, kwargs = self.fetch_args_kwargs_from_env(n)
         operands = list(_tensors((args, kwargs)))
         if n.op == "output":
-            self._fix(operands, "they are what the net gives")
+            self._pin(operands, "they are what the net gives")
             return None
         try:
             value = self._through(n, args, kwargs, operands)
         except UnknownError as error:
-            _spend((args, kwargs))
+            _mark_used((args, kwargs))
             value = self._stop(n, operands, str(error))
         except Exception as error:  # noqa: BLE001 (whatever labels cannot go through is only no place to cut)
             value = self._stop(n, operands, f"{operation_of(n)} cannot be read ({type(error).__name__})")
         if n.meta.get(DECIDES):  # with another number of channels the code would go another way
-            _spend((args, kwargs) if isinstance(value, bool) else () if isinstance(value, tuple) else value)
+            _mark_used((args, kwargs) if isinstance(value, bool) else () if isinstance(value, tuple) else value)
         if _shape(value) != n.meta["shape"]:
             value = self._stop(n, operands, f"{operation_of(n)} does not keep them apart")
         for path, _ in n.meta.get("nn_module_stack", {}).values():
             if isinstance(value, Tensor):
-                self.given[path] = value
+                self.last_outputs[path] = value
         return value
 
     def _through(self, n: fx.Node, args: Any, kwargs: Any, operands: list[Tensor]) -> Any:
-        step, module = step_of(n), module_of(n)
+        operation, module = step_of(n), module_of(n)
         if module is not None:
             self.reached.update(id(parameter) for parameter in module.parameters())
-        if step in _FILLED:
-            return filled(self.ledger, _sizes(args, kwargs))
+        if operation in _FILLED:
+            return filled(self.dependencies, _sizes(args, kwargs))
         if not operands:
             value = getattr(self, n.op)(n.target, args, kwargs)
             if isinstance(value, Tensor):  # of a size that may be a number of channels
-                _spend((args, kwargs))
+                _mark_used((args, kwargs))
             return _without_labels(value)
         if module is not None and self.layers.knows(module):
             return self.layers.called(str(n.target), module, (*args, *kwargs.values())[0], n.meta["shape"])
-        if step in MOVES:
-            return MOVES[step](
-                Move(self.ledger, n, module, args, kwargs, lambda: getattr(self, n.op)(n.target, args, kwargs))
+        if operation in RESHAPE_RULES:
+            return RESHAPE_RULES[operation](
+                ReshapeStep(
+                    self.dependencies, n, module, args, kwargs, lambda: getattr(self, n.op)(n.target, args, kwargs)
+                )
             )
-        if step in _ELEMENTWISE or (step in _REDUCTIONS and len(operands) > 1):
+        if operation in _ELEMENTWISE or (operation in _REDUCTIONS and len(operands) > 1):
             return self._elementwise(n, operands, (args, kwargs))
-        if step in _PLACEWISE:
-            self._fix(operands[1:], f"{operation_of(n)} goes by them")  # a grid of places, say
+        if operation in _PLACEWISE:
+            self._pin(operands[1:], f"{operation_of(n)} goes by them")  # a grid of places, say
             return over_places(args[0], n.meta["shape"])
-        if step in _REDUCTIONS:
+        if operation in _REDUCTIONS:
             return _reduced(n, args, kwargs)
-        if step in _SOFTMAX:
+        if operation in _SOFTMAX:
             return _softmax(n, module, args[0])
-        if step in _BY_CHANNEL:
+        if operation in _BY_CHANNEL:
             columns = [part.reshape(1, -1, *[1] * (args[0].dim() - 2)) for part in operands[1:]]
             return self._elementwise(n, [args[0], *columns])
-        if step == "layernorm":
+        if operation == "layernorm":
             return self._layer_norm(n, args, kwargs, operands)
-        if step in _WEIGHTED:
+        if operation in _WEIGHTED:
             return self._weighted(n, args)
-        if step == "groupnorm":
+        if operation == "groupnorm":
             return self._group_norm(n, args, kwargs)
         raise UnknownError(f"{operation_of(n)} may mix them")
 
-    def _fix(self, operands: Sequence[Tensor], reason: str) -> None:
+    def _pin(self, operands: Sequence[Tensor], reason: str) -> None:
         for operand in operands:
-            self.ledger.fix(shapes.flat(operand), reason)
+            self.dependencies.pin(shapes.flat(operand), reason)
 
     def _stop(self, n: fx.Node, operands: Sequence[Tensor], reason: str) -> Any:
         """What enters stays; what comes out belongs to no channel."""
-        self._fix(operands, reason)
+        self._pin(operands, reason)
         shape = n.meta["shape"]
         if isinstance(shape, list):
             return [unlabelled(each) for each in shape]
@@ -155,7 +164,7 @@ class LabelPass(fx.Interpreter):
         long = [axis for axis, size in enumerate(value.shape) if size > 1]
         owner, _, name = path.rpartition(".")
         if any(step_of(user) not in _WEIGHTED and user.args[1:] not in _KINDS_OF_NUMBERS for user in n.users):
-            self.ledger.reckoned.add(owner)
+            self.dependencies.reckoned.add(owner)
         if len(long) != 1 or not self._holds(owner, name):
             return unlabelled(value.shape)
         labels = self.layers.own(owner, name, long[0], value)
@@ -171,17 +180,17 @@ class LabelPass(fx.Interpreter):
         return name in module._parameters or name in module._buffers
 
     def _elementwise(self, n: fx.Node, operands: Sequence[Tensor], arguments: Any = ()) -> Tensor:
-        """Labels that meet are tied; a single channel that is spread over many stays and is tied to none."""
+        """Labels that meet are coupled; a single channel that is spread over many stays and is coupled with none."""
         shape = n.meta["shape"]
-        _spend(arguments)
+        _mark_used(arguments)
         whole = [operand.expand(shape) for operand in operands]
         alone = [_is_spread(operand, whole, shape) for operand in operands]
-        self._fix([labels for labels, single in zip(whole, alone, strict=True) if single], "they scale whole maps")
+        self._pin([labels for labels, single in zip(whole, alone, strict=True) if single], "they scale whole maps")
         meeting = [labels for labels, single in zip(whole, alone, strict=True) if not single]
         result = meeting[0]
         for labels in meeting[1:]:
             one, other = shapes.compact(result), shapes.compact(labels)
-            self.ledger.tie(one.numpy(), other.numpy())
+            self.dependencies.couple(one.numpy(), other.numpy())
             result = torch.where(one == 0, other, one).expand(shape)
         return result
 
@@ -190,9 +199,9 @@ class LabelPass(fx.Interpreter):
         sizes = kwargs.get("normalized_shape", (*args, ())[1])
         if not isinstance(weight, fx.Node) or weight.op != "get_attr" or len(sizes) != 1:
             raise UnknownError("a norm without weights runs over them")
-        shapes.reshaped(self.ledger, args[0], args[0], [-1] * (args[0].dim() - 1) + list(sizes))
+        shapes.reshaped(self.dependencies, args[0], args[0], [-1] * (args[0].dim() - 1) + list(sizes))
         owner, _, name = str(weight.target).rpartition(".")
-        self.ledger.across.add((owner, name))
+        self.dependencies.across.add((owner, name))
         return self._elementwise(n, operands)
 
     def _group_norm(self, n: fx.Node, args: Any, kwargs: Any) -> Tensor:
@@ -213,7 +222,7 @@ class LabelPass(fx.Interpreter):
     def _weighted(self, n: fx.Node, args: Any) -> Tensor:
         """A layer whose own ``forward`` calls the function with its weight."""
         path, module = self._owner(n, 1)
-        if module is None or not self.layers.knows(module) or path in self.ledger.known_kernels:
+        if module is None or not self.layers.knows(module) or path in self.dependencies.known_kernels:
             raise UnknownError(f"{operation_of(n)} reads them by weights that are no layer's own")
         return self.layers(path, module, args[0], n.meta["shape"])
 
@@ -276,11 +285,11 @@ def _parts(argument: Any) -> Iterator[Any]:
         yield argument
 
 
-def _spend(arguments: Any) -> None:
+def _mark_used(arguments: Any) -> None:
     """The numbers of channels among ``arguments`` matter themselves: they may not change."""
     for number in _parts(arguments):
-        if isinstance(number, Count):
-            number.spend()
+        if isinstance(number, TrackedInt):
+            number.mark_used()
 
 
 def _shape(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Whether a net is what a plan gives, module by module: logits do not tell its sizes, its hooks or dead weights."""
+"""Compare a net with what a plan gives, module by module: outputs alone do not show sizes, hooks or unused weights."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from cnngraph.surgery.execution import Execution
 
-__all__ = ["described", "described_as", "hooks_of", "unlikeness"]
+__all__ = ["described", "described_as", "hooks_of", "structure_diff"]
 
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")
 
 
-def unlikeness(net: nn.Module, wanted: Execution, *, trained: bool = False) -> str:
+def structure_diff(net: nn.Module, wanted: Execution, *, trained: bool = False) -> str:
     """The first thing in which ``net`` is not what was ``wanted``, in words, or "".
 
     Args:

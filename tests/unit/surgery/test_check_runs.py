@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from cnngraph.errors import PlanError
 from cnngraph.plan import Plan, Removal
-from cnngraph.surgery.rehearsal import UnfitError, rehearse, sparing
+from cnngraph.surgery.check_runs import UnfitError, check_runs, retry_without
 from cnngraph.surgery.verify import state_hash
 
 from .nets import plan, seeded
@@ -67,10 +67,10 @@ def test_a_search_goes_on_without_what_the_code_cannot_do_without() -> None:
 
     def search(order: tuple[Removal, ...]) -> str:
         tried.append("".join(removal.layer for removal in order))
-        rehearse(seeded(_ReadsASize), Plan(removes=order), input_shape=SHAPE)
+        check_runs(seeded(_ReadsASize), Plan(removes=order), input_shape=SHAPE)
         return tried[-1]
 
-    assert sparing(plan("b", "a").removes, search, told.append) == "a"
+    assert retry_without(plan("b", "a").removes, search, told.append) == "a"
     assert tried == ["ba", "a"]
     assert [[removal.layer for removal in error.blamed] for error in told] == [["b"]]
 
@@ -85,7 +85,7 @@ def test_of_several_that_are_to_blame_together_the_last_stays() -> None:
 def test_a_plan_that_works_is_let_pass_and_the_net_is_left_alone() -> None:
     model = seeded(_Three).train()
     before = state_hash(model)
-    rehearse(model, plan("a", "b"), input_shape=SHAPE)
+    check_runs(model, plan("a", "b"), input_shape=SHAPE)
     assert state_hash(model) == before
     assert all(parameter.grad is None for parameter in model.parameters())
 
@@ -93,19 +93,19 @@ def test_a_plan_that_works_is_let_pass_and_the_net_is_left_alone() -> None:
 def test_code_that_reads_a_conv_that_goes_is_named_with_its_line() -> None:
     with pytest.raises(
         PlanError,
-        match=r"^b cannot go: in eval mode the net then fails at .*test_rehearsal.py:\d+: .* 'out_channels'",
+        match=r"^b cannot go: in eval mode the net then fails at .*test_check_runs.py:\d+: .* 'out_channels'",
     ):
-        rehearse(seeded(_ReadsSizes), plan("b"), input_shape=SHAPE)
+        check_runs(seeded(_ReadsSizes), plan("b"), input_shape=SHAPE)
 
 
 def test_what_fails_in_train_mode_alone_is_found() -> None:
     with pytest.raises(PlanError, match=r"^b cannot go: in train mode the net then fails at .* 'weight'"):
-        rehearse(seeded(_TrainsOtherwise), plan("b"), input_shape=SHAPE)
+        check_runs(seeded(_TrainsOtherwise), plan("b"), input_shape=SHAPE)
 
 
 def test_of_several_the_layer_that_is_to_blame_is_named() -> None:
     with pytest.raises(PlanError, match=r"^b cannot go: "):
-        rehearse(seeded(_TrainsOtherwise), plan("a", "b"), input_shape=SHAPE)
+        check_runs(seeded(_TrainsOtherwise), plan("a", "b"), input_shape=SHAPE)
 
 
 def test_what_the_net_cannot_do_itself_is_not_held_against_a_plan() -> None:
@@ -115,9 +115,9 @@ def test_what_the_net_cannot_do_itself_is_not_held_against_a_plan() -> None:
                 raise RuntimeError("never trained")
             return super().forward(x)
 
-    rehearse(seeded(Untrainable), plan("b"), input_shape=SHAPE)
+    check_runs(seeded(Untrainable), plan("b"), input_shape=SHAPE)
 
 
 def test_a_tensor_that_train_mode_alone_overwrites_is_found_in_the_backward_pass() -> None:
     with pytest.raises(PlanError, match=r"^b cannot go: in train mode the net then fails with: .* inplace operation"):
-        rehearse(seeded(_OverwritesInTrainMode), plan("b"), input_shape=SHAPE)
+        check_runs(seeded(_OverwritesInTrainMode), plan("b"), input_shape=SHAPE)

@@ -1,4 +1,4 @@
-"""The training images that layers are refitted on, and what goes into a net and comes out of it."""
+"""Calibration images, which layers are refitted on, and the shapes of a net's input and output."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Subset
 from cnngraph.errors import DataError, PlanError
 from cnngraph.origin import get_origin
 from cnngraph.randomness import seeded
-from cnngraph.surgery.sameness import list_tensors
+from cnngraph.surgery.output_diff import list_tensors
 
 __all__ = ["IMAGES", "fitting_images", "input_shape_of", "outputs_of"]
 

@@ -1,10 +1,11 @@
-"""A plan carried out once on a copy and run without values, so that the plan itself says what would fail.
+"""Check that the net a plan leaves runs and trains, before the plan is given to anybody.
 
-That everything fits is found out on the followed net; what the user's own code does besides (it reads ``out_channels``
-of a conv that goes, calls a block with arguments of its own, is torn by a value that is overwritten in place) shows
-when the new net runs. On fake tensors that takes neither weights nor images: a forward pass in eval mode, a forward
-and backward pass in train mode. Operators that are not torch's own, and some of torch's, take on fake tensors what they
-refuse on real ones, so that the new net also runs once on two images of zeros, in eval mode.
+Shapes are checked on the followed net; what the user's own code does besides (it reads ``out_channels`` of a conv that
+goes, calls a block with arguments of its own, overwrites in place a value that the backward pass needs) only shows
+when the new net runs. So it is made once on a copy and run on fake tensors, which takes neither weights nor images: a
+forward pass in eval mode, a forward and backward pass in train mode. Operators that are not torch's own, and some of
+torch's, take on fake tensors what they refuse on real ones, so that the new net also runs once on two images of zeros,
+in eval mode.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from cnngraph.models.wrappers import unwrapped
 from cnngraph.network.symbolic import fake_twin
 from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.apply import cut
-from cnngraph.surgery.sample import input_shape_of
+from cnngraph.surgery.calibration import input_shape_of
 from cnngraph.surgery.trial import error_of, failure_on_images
 
-__all__ = ["UnfitError", "rehearse", "sparing"]
+__all__ = ["UnfitError", "check_runs", "retry_without"]
 
 Found = TypeVar("Found")
 
@@ -51,10 +52,10 @@ class UnfitError(PlanError):
         return (*order[:last], *order[last + 1 :])
 
 
-def sparing(
+def retry_without(
     order: Sequence[Removal], search: Callable[[tuple[Removal, ...]], Found], told: Callable[[UnfitError], object]
 ) -> Found:
-    """``search(order)``, begun anew without what the user's own code turns out not to do without.
+    """Run ``search(order)``; where the user's own code needs something that would go, search again without that.
 
     Args:
         order: what may go, lowest score first. search: raises UnfitError. told: what stays, and why, one at a time.
@@ -68,7 +69,7 @@ def sparing(
             told(error)
 
 
-def rehearse(model: nn.Module, plan: Plan, *, input_shape: tuple[int, int, int] | None = None) -> None:
+def check_runs(model: nn.Module, plan: Plan, *, input_shape: tuple[int, int, int] | None = None) -> None:
     """Return if the net that ``plan`` leaves of ``model`` runs and trains as far as ``model`` itself does.
 
     Args:

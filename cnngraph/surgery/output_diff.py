@@ -1,4 +1,4 @@
-"""How far two nets that ought to be the same differ, in eval and in train mode, with everything random switched off."""
+"""Measure how far the outputs of two nets that ought to be the same differ, with everything random switched off."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cnngraph.models import outputs
 from cnngraph.models.torchvision_nets import layer_classes
 from cnngraph.randomness import seeded
 
-__all__ = ["Difference", "difference", "list_tensors"]
+__all__ = ["Difference", "list_tensors", "output_diff"]
 
 _CHANCES = ("drop_prob", "drop_path_rate", "drop_rate")  # what timm and others call the chance to drop a path or a unit
 _DROPOUTS = frozenset(
@@ -40,7 +40,7 @@ class Difference:
     relative_float32: float | None
 
 
-def difference(
+def output_diff(
     net: nn.Module,
     reference: nn.Module,
     batches: Sequence[Tensor],

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from cnngraph.network.known_sizes import OTHERWISE
 from cnngraph.surgery.layers.whole_convs import OWN_FORWARD, with_whole_convs
 
-__all__ = ["NORMS", "Steps", "is_product", "is_sum", "module_path", "step_name", "within"]
+__all__ = ["NORMS", "NodeQueries", "is_product", "is_sum", "module_path", "step_name", "within"]
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
 _NO_ACTIVATIONS = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmax2d, nn.Softmin, nn.GLU)
@@ -55,8 +55,11 @@ _PRODUCTS = {operator.mul, operator.imul, torch.mul}
 _IDEMPOTENT = (nn.ReLU, nn.ReLU6, nn.Hardtanh)
 
 
-class Steps:
-    """The nodes of a followed net. ``graph_module`` is one that ``cnngraph.network.symbolic`` made."""
+class NodeQueries:
+    """Questions about the nodes of a followed net: is this a conv, what reads it, how often is its module called?
+
+    ``graph_module`` is one that ``cnngraph.network.symbolic`` made.
+    """
 
     def __init__(self, graph_module: fx.GraphModule) -> None:
         graph_module = with_whole_convs(graph_module)
@@ -177,10 +180,10 @@ class Steps:
         plain = len(node.args) == 1 and set(node.kwargs) <= {"inplace"}
         return made() if made is not None and plain else None
 
-    def is_rectified(self, node: fx.Node, like: fx.Node, silent: Iterable[fx.Node]) -> bool:
+    def is_already_activated(self, node: fx.Node, like: fx.Node, identities: Iterable[fx.Node]) -> bool:
         """Whether the value of ``node`` has already been through the idempotent activation of ``like``."""
         wanted = self.activation_module(like)
-        passed = set(silent)
+        passed = set(identities)
         while self.is_passing(node) or node in passed:
             node = node.all_input_nodes[0]
         there = self.activation_module(node) if self.is_activation(node) else None

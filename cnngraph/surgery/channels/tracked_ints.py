@@ -1,4 +1,4 @@
-"""Whole numbers that remember where they come from, so that surgery knows which of them follow the number of channels.
+"""Integers that remember where they come from, so that surgery knows which of them follow a number of channels.
 
 A size that ``forward`` reads off a tensor follows by itself. One that a module stored when it was built
 (``self.width``) must be set anew. One that is written in the code cannot change.
@@ -14,43 +14,45 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-__all__ = ["Count", "Labels", "Measured", "Stored", "remember_sizes"]
+__all__ = ["Labels", "MeasuredSize", "StoredSize", "TrackedInt", "remember_sizes"]
 
 Labels = npt.NDArray[np.int64]
 _PLAIN = (nn.Linear.__module__.rpartition(".")[0],)  # torch's own layers: surgery knows their sizes by name
 
 
 @dataclass(unsafe_hash=True)
-class Stored:
+class StoredSize:
     """An attribute of the module at path ``owner``; ``index`` where it is a tuple or list of numbers.
 
-    ``spent``: the number was also reckoned with, as a scale or the like, and not only as a size.
+    ``used``: the code also computes with the number (divides by it, scales by it), so that it must not change.
     """
 
     owner: str
     attribute: str
     index: int | None = None
-    spent: bool = field(default=False, compare=False)
+    used: bool = field(default=False, compare=False)
 
 
 @dataclass(eq=False)
-class Measured:
+class MeasuredSize:
     """A size read off a tensor while the net runs; ``labels`` of the channels along that axis (0: no channel)."""
 
     labels: Labels
-    spent: bool = False
+    used: bool = False
 
 
-class Count(int):
-    """A whole number with its source; arithmetic with other whole numbers keeps it.
+class TrackedInt(int):
+    """An integer with its source, which arithmetic with other integers keeps: ``width // 2`` still knows ``width``.
 
-    ``function``: what gives the number for another value of the source.
+    ``function``: gives this number for another value of the source.
     """
 
-    source: Stored | Measured
+    source: StoredSize | MeasuredSize
     function: Callable[[int], int]
 
-    def __new__(cls, value: int, source: Stored | Measured, function: Callable[[int], int] | None = None) -> Count:
+    def __new__(
+        cls, value: int, source: StoredSize | MeasuredSize, function: Callable[[int], int] | None = None
+    ) -> TrackedInt:
         made = super().__new__(cls, value)
         made.source = source
         made.function = function or _same
@@ -67,55 +69,63 @@ class Count(int):
         """Whether it is the source's own number, not one reckoned from it."""
         return self.function is _same
 
-    def spend(self) -> None:
-        """Note that the number itself matters: it may not change."""
-        self.source.spent = True
+    def mark_used(self) -> None:
+        """Note that the code computes with the number, so that it must not change."""
+        self.source.used = True
 
     def __float__(self) -> float:
-        self.spend()
+        self.mark_used()
         return super().__float__()
 
     def __truediv__(self, other: Any) -> Any:
-        self.spend()
+        self.mark_used()
         return super().__truediv__(other)
 
     def __rtruediv__(self, other: Any) -> Any:
-        self.spend()
+        self.mark_used()
         return super().__rtruediv__(other)
 
     def __pow__(self, other: Any, modulo: Any = None) -> Any:
-        self.spend()
+        self.mark_used()
         return super().__pow__(other, modulo)
 
     def __rpow__(self, other: Any, modulo: Any = None) -> Any:
-        self.spend()
+        self.mark_used()
         return super().__rpow__(other, modulo)
 
     def __neg__(self) -> Any:
-        self.spend()
+        self.mark_used()
         return super().__neg__()
 
     def _combined(self, other: object, result: Any, act: Callable[[int, int], Any]) -> Any:
         if type(result) is not int:
-            self.spend()
+            self.mark_used()
             return result
         mine = self.function
-        if isinstance(other, Count) and other.source is self.source:
+        if isinstance(other, TrackedInt) and other.source is self.source:
             theirs = other.function
-            return Count(result, self.source, lambda value: act(mine(value), theirs(value)))
-        if isinstance(other, Count) and isinstance(other.source, Measured) and not isinstance(self.source, Measured):
+            return TrackedInt(result, self.source, lambda value: act(mine(value), theirs(value)))
+        if (
+            isinstance(other, TrackedInt)
+            and isinstance(other.source, MeasuredSize)
+            and not isinstance(self.source, MeasuredSize)
+        ):
             theirs, constant = other.function, int(self)
-            return Count(result, other.source, lambda value: act(constant, theirs(value)))
-        if isinstance(other, Count) and isinstance(other.source, Stored) and isinstance(self.source, Stored):
-            other.spend()  # one of two stored numbers may change, not both
+            return TrackedInt(result, other.source, lambda value: act(constant, theirs(value)))
+        if (
+            isinstance(other, TrackedInt)
+            and isinstance(other.source, StoredSize)
+            and isinstance(self.source, StoredSize)
+        ):
+            other.mark_used()  # one of two stored numbers may change, not both
         fixed = int(other)  # type: ignore[call-overload]
-        return Count(result, self.source, lambda value: act(mine(value), fixed))
+        return TrackedInt(result, self.source, lambda value: act(mine(value), fixed))
 
     def __add__(self, other: Any) -> Any:
-        if isinstance(other, Count) and self.is_source and other.is_source:
+        if isinstance(other, TrackedInt) and self.is_source and other.is_source:
             mine, theirs = self.source, other.source
-            if isinstance(mine, Measured) and isinstance(theirs, Measured):
-                return Count(int(self) + int(other), Measured(np.concatenate([mine.labels, theirs.labels])))
+            if isinstance(mine, MeasuredSize) and isinstance(theirs, MeasuredSize):
+                return TrackedInt(int(self) + int(other), MeasuredSize(np.concatenate([mine.labels, theirs.labels])))
         return self._combined(other, super().__add__(other), lambda a, b: a + b)
 
     def __radd__(self, other: Any) -> Any:
@@ -157,7 +167,7 @@ def remember_sizes(model: nn.Module) -> None:
             continue
         for name, value in list(module.__dict__.items()):
             if type(value) is int and value > 1:
-                module.__dict__[name] = Count(value, Stored(path, name))
+                module.__dict__[name] = TrackedInt(value, StoredSize(path, name))
             elif type(value) in (tuple, list) and value and all(type(part) is int for part in value):
-                counts = [Count(part, Stored(path, name, index)) for index, part in enumerate(value)]
+                counts = [TrackedInt(part, StoredSize(path, name, index)) for index, part in enumerate(value)]
                 module.__dict__[name] = type(value)(counts)

@@ -1,4 +1,4 @@
-"""One pass over a net past its gaps, on fake tensors: which shapes, passages and widths come out.
+"""Run a net past its gaps on fake tensors (shapes without values): does every operation still get what it needs?
 
 Only what the gaps change is computed: a step all of whose operands have the shapes that they had gives what it gave.
 """
@@ -16,11 +16,17 @@ from cnngraph.errors import explain
 from cnngraph.network.known_sizes import ASKED
 from cnngraph.network.macs import counting
 from cnngraph.network.symbolic import BATCH, fake_tensors
-from cnngraph.surgery.layers.passage import Copy, conv_size, own_passage, passage, region_passage
-from cnngraph.surgery.layers.steps import is_product, step_name
-from cnngraph.surgery.layers.wound import Gap, Wound
+from cnngraph.surgery.layers.bypass import (
+    Copy,
+    conv_size,
+    make_bypass,
+    make_bypass_of_own_forward,
+    make_bypass_of_region,
+)
+from cnngraph.surgery.layers.cut_state import CutState, Gap
+from cnngraph.surgery.layers.node_queries import is_product, step_name
 
-__all__ = ["Fitter", "MisfitError", "can_follow"]
+__all__ = ["ShapeCheck", "ShapeMismatchError", "can_follow"]
 
 _CONCATS = {"cat", "concat", "concatenate"}
 _ELEMENTWISE = {"add", "iadd", "add_", "sub", "isub", "mul", "imul", "mul_", "truediv", "div", "maximum", "minimum"}
@@ -28,8 +34,8 @@ _VIEWS = {"view", "reshape", torch.reshape}
 _UNCHANGED = object()  # stands for a tensor that is as it was: most are, and few of them are ever read
 
 
-class MisfitError(Exception):
-    """A step does not take what the gaps make of its operands.
+class ShapeMismatchError(Exception):
+    """An operation gets an operand of a shape that it does not take, because of a gap.
 
     ``node``: the step. ``sides``: its operands that are not as they were. ``size``: whether a map's size is wrong, so
     that passages that keep it exactly may help, rather than a width; ``meets``: whether it is a step at which several
@@ -43,17 +49,26 @@ class MisfitError(Exception):
         self.node, self.sides, self.size, self.meets = node, sides, size, meets
 
 
-class Fitter(fx.Interpreter):
-    """One pass over fake tensors past the gaps; notes the shapes, passages and widths that come out."""
+class ShapeCheck(fx.Interpreter):
+    """One run past the gaps. It notes the new shapes, the bypasses in the gaps, and the layers that must be resized.
 
-    def __init__(self, wound: Wound, *, exact: bool) -> None:
-        super().__init__(wound.body.graph_module, garbage_collect_values=False)
-        self.wound = wound
+    Attributes:
+        exact: whether each bypass must return maps of the height and width that were there.
+        shapes: by node, of its value for a batch of images. changed: nodes whose value has another shape than before.
+        bypasses: by path. read: by path of a gap, how many channels come in.
+        widths: by node of a layer to be resized, its new (inputs, outputs).
+        norms: by node of a norm to be resized, its channels (before, now).
+        macs: by node, multiply-accumulates for one image, where the operation was run.
+    """
+
+    def __init__(self, state: CutState, *, exact: bool) -> None:
+        super().__init__(state.structure.graph_module, garbage_collect_values=False)
+        self.state = state
         self.extra_traceback = False
         self.exact = exact
         self.shapes: dict[fx.Node, tuple[int, ...]] = {}
         self.changed: set[fx.Node] = set()
-        self.passages: dict[str, nn.Module] = {}
+        self.bypasses: dict[str, nn.Module] = {}
         self.read: dict[str, int] = {}
         self.widths: dict[fx.Node, tuple[int, int]] = {}
         self.norms: dict[fx.Node, tuple[int, int]] = {}
@@ -66,24 +81,24 @@ class Fitter(fx.Interpreter):
         Raises:
             MisfitError: something does not fit.
         """
-        source = self.wound.body.nodes[0]
-        weight = next(iter(self.wound.body.graph_module.parameters()))
+        source = self.state.structure.nodes[0]
+        weight = next(iter(self.state.structure.graph_module.parameters()))
         with torch.no_grad(), fake_tensors():
             self.run(torch.zeros(source.meta["shape"], device=weight.device, dtype=weight.dtype))
 
     def run_node(self, n: fx.Node) -> Any:
-        wound = self.wound
-        if n in wound.skipped:
+        state = self.state
+        if n in state.skipped:
             return None
-        if n in wound.bypassed:
-            value = self._value(wound.bypassed[n])
-            if n in wound.closed:
-                self.passages[wound.closed[n]] = Copy() if self._needs_copy(n) else nn.Identity()
-        elif n in wound.gaps:
-            value = self._past(wound.gaps[n])
-        elif n in wound.silent:
-            value = self._value(wound.body.sources(n)[0])
-        elif self.changed.isdisjoint(n.all_input_nodes) and n not in wound.widened:
+        if n in state.bypassed:
+            value = self._value(state.bypassed[n])
+            if n in state.closed:
+                self.bypasses[state.closed[n]] = Copy() if self._needs_copy(n) else nn.Identity()
+        elif n in state.gaps:
+            value = self._past(state.gaps[n])
+        elif n in state.identities:
+            value = self._value(state.structure.sources(n)[0])
+        elif self.changed.isdisjoint(n.all_input_nodes) and n not in state.widened:
             value = self._as_before(n)
         else:
             self._compare_operands(n)
@@ -117,7 +132,7 @@ class Fitter(fx.Interpreter):
         return self.env[node]
 
     def _note_unchanged(self, node: fx.Node) -> None:
-        module = self.wound.body.module(node)
+        module = self.state.structure.module(node)
         if isinstance(module, nn.Conv2d):
             self._note_width(node, module, (module.in_channels, module.out_channels), None)
         elif isinstance(module, nn.Linear):
@@ -136,7 +151,7 @@ class Fitter(fx.Interpreter):
             if [tuple(part.shape) for part in value] != before:
                 self.changed.add(node)
                 if isinstance(before, list) and len(value) != len(before):
-                    raise self._misfit(f"{step_name(node)} would give {len(value)} parts and not {len(before)}", node)
+                    raise self._mismatch(f"{step_name(node)} would give {len(value)} parts and not {len(before)}", node)
         elif before is None and node.op != "output":
             known = node.meta.get("value")
             same = isinstance(known, int | float | str | bool | torch.Size) and known == value
@@ -145,7 +160,7 @@ class Fitter(fx.Interpreter):
                 self._check_answers(node, known, value)
 
     def _step(self, node: fx.Node) -> Any:
-        if self.wound.body.module(node) is not None:
+        if self.state.structure.module(node) is not None:
             args, kwargs = self.fetch_args_kwargs_from_env(node)
             x = next(iter((*args, *kwargs.values())), None)
             if isinstance(x, Tensor):
@@ -161,8 +176,10 @@ class Fitter(fx.Interpreter):
             return value
         except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
             if node.target in _VIEWS:
-                raise self._misfit(_stored_size(node), node) from error
-            raise self._misfit(f"{step_name(node)} does not take what it then gets ({explain(error)})", node) from error
+                raise self._mismatch(_stored_size(node), node) from error
+            raise self._mismatch(
+                f"{step_name(node)} does not take what it then gets ({explain(error)})", node
+            ) from error
 
     def _run_really(self, node: fx.Node) -> None:
         """Run a step on tensors with values too, since operators that are not torch's check more of them.
@@ -174,50 +191,52 @@ class Fitter(fx.Interpreter):
             args, kwargs = fx.node.map_aggregate(self.fetch_args_kwargs_from_env(node), _with_values)
             getattr(self, node.op)(node.target, args, kwargs)
 
-    def _misfit(self, reason: str, node: fx.Node) -> MisfitError:
+    def _mismatch(self, reason: str, node: fx.Node) -> ShapeMismatchError:
         """That ``node`` does not take its operands: for the size of a map, if one of them has another."""
         sides = [source for source in node.all_input_nodes if source in self.changed]
         size = any(_size(source.meta["shape"]) != _size(self.shapes.get(source)) for source in sides)
-        return MisfitError(reason, node, sides, size=size)
+        return ShapeMismatchError(reason, node, sides, size=size)
 
     def _past(self, gap: Gap) -> Tensor:
         """The value of what takes the place of a gap."""
         x: Tensor = self._value(gap.source)
-        extent = self.wound.extent
+        removals = self.state.removals
         if self.read.setdefault(gap.path, x.shape[1]) != x.shape[1]:
-            raise MisfitError(f"{gap.path} is called more than once and would get other widths", gap.node, [gap.source])
-        if gap.path in self.wound.opened:
-            self.passages[gap.path] = nn.Identity()
+            raise ShapeMismatchError(
+                f"{gap.path} is called more than once and would get other widths", gap.node, [gap.source]
+            )
+        if gap.path in self.state.opened:
+            self.bypasses[gap.path] = nn.Identity()
             return x.new_empty((x.shape[0], 1, 1, 1))
-        kept = gap.path in self.wound.adapters or gap.path in extent.left_out
-        made = self._passage(gap, (x.shape[2], x.shape[3]), exact=self.exact or kept)
+        kept = gap.path in self.state.adapters or gap.path in removals.left_out
+        made = self._bypass(gap, (x.shape[2], x.shape[3]), exact=self.exact or kept)
         passed = made(x)
         assert isinstance(passed, Tensor)
         return passed.new_empty((x.shape[0], gap.width, *passed.shape[2:])) if kept else passed
 
-    def _passage(self, gap: Gap, size: tuple[int, int], *, exact: bool) -> nn.Module:
+    def _bypass(self, gap: Gap, size: tuple[int, int], *, exact: bool) -> nn.Module:
         copy = self._needs_copy(gap.node)
-        if gap.conv is not None and self.wound.body.has_own_forward(gap.node):
+        if gap.conv is not None and self.state.structure.has_own_forward(gap.node):
             wanted = self._size_behind(gap.node, gap.conv, size)
-            made = own_passage(gap.conv, size, wanted, exact=exact, copy=copy)
+            made = make_bypass_of_own_forward(gap.conv, size, wanted, exact=exact, copy=copy)
         elif gap.conv is not None:
-            made = passage(gap.conv, size, exact=exact, copy=copy)
+            made = make_bypass(gap.conv, size, exact=exact, copy=copy)
         else:
             before, after = gap.source.meta["shape"][2:], gap.node.meta["shape"][2:]
-            made = region_passage(before, after, size, exact=exact, copy=copy)
-        known = self.passages.get(gap.path, made)
+            made = make_bypass_of_region(before, after, size, exact=exact, copy=copy)
+        known = self.bypasses.get(gap.path, made)
         if str(known) != str(made):
             if not {type(known), type(made)} <= {nn.Identity, Copy}:
-                raise MisfitError(
+                raise ShapeMismatchError(
                     f"{gap.path} is called more than once and would have to pool otherwise", gap.node, [gap.source]
                 )
             made = Copy()
-        self.passages[gap.path] = made
+        self.bypasses[gap.path] = made
         return made
 
     def _call(self, node: fx.Node, x: Tensor) -> Tensor | None:
         """The value of a module whose output is known without running it; ``None`` leaves it to the interpreter."""
-        module = self.wound.body.module(node)
+        module = self.state.structure.module(node)
         if isinstance(module, nn.Conv2d):
             return self._conv(node, module, x)
         if isinstance(module, nn.Linear):
@@ -226,27 +245,29 @@ class Fitter(fx.Interpreter):
             )
             return x.new_empty((*x.shape[:-1], module.out_features))
         width = getattr(module, "num_features", None) or getattr(module, "num_channels", None)
-        if self.wound.body.is_norm(node) and isinstance(width, int):
-            follows = self.wound.extent.norms_follow and can_follow(module, self.wound.body.calls(node))
+        if self.state.structure.is_norm(node) and isinstance(width, int):
+            follows = self.state.removals.norms_follow and can_follow(module, self.state.structure.calls(node))
             if width != x.shape[1] and follows:
                 self.norms[node] = (width, x.shape[1])
-            elif width != x.shape[1] and node not in self.wound.norms:
+            elif width != x.shape[1] and node not in self.state.norms:
                 reason = f"the norm {node.target} would get {x.shape[1]} channels instead of {width}"
-                raise MisfitError(reason, node, [node.all_input_nodes[0]])
+                raise ShapeMismatchError(reason, node, [node.all_input_nodes[0]])
             return x.clone()
         return None
 
     def _conv(self, node: fx.Node, conv: nn.Conv2d, x: Tensor) -> Tensor:
-        outputs = self.wound.widened[node][0] if node in self.wound.widened else conv.out_channels
+        outputs = self.state.widened[node][0] if node in self.state.widened else conv.out_channels
         self._note_width(node, conv, (conv.in_channels, conv.out_channels), (x.shape[1], outputs))
         height, width = self._size_behind(node, conv, (x.shape[2], x.shape[3]))
         if min(height, width) < 1:
-            raise MisfitError(f"the map is too small for {node.target}", node, [node.all_input_nodes[0]], size=True)
+            raise ShapeMismatchError(
+                f"the map is too small for {node.target}", node, [node.all_input_nodes[0]], size=True
+            )
         return x.new_empty((x.shape[0], outputs, height, width))
 
     def _size_behind(self, node: fx.Node, conv: nn.Conv2d, size: tuple[int, int]) -> tuple[int, int]:
         """Height and width of what ``conv`` makes of a map of ``size``."""
-        if not self.wound.body.has_own_forward(node):
+        if not self.state.structure.has_own_forward(node):
             return conv_size(conv, size)
         if size == tuple(node.all_input_nodes[0].meta["shape"][2:]):
             return (node.meta["shape"][2], node.meta["shape"][3])
@@ -255,7 +276,7 @@ class Fitter(fx.Interpreter):
             made = conv.forward(torch.empty((1, conv.in_channels, *size), dtype=conv.weight.dtype))
         except (RuntimeError, ValueError, TypeError) as error:
             reason = f"the map is too small for {node.target}"
-            raise MisfitError(reason, node, [node.all_input_nodes[0]], size=True) from error
+            raise ShapeMismatchError(reason, node, [node.all_input_nodes[0]], size=True) from error
         finally:
             vars(conv).clear()
             vars(conv).update(kept)
@@ -267,23 +288,23 @@ class Fitter(fx.Interpreter):
         """Note the (input, output) widths of a conv or dense layer; ``after`` is ``None`` where they are as before."""
         sides = [source for source in node.all_input_nodes if source in self.changed] or node.all_input_nodes[:1]
         after = after or before
-        name = self.wound.body.path(node)
+        name = self.state.structure.path(node)
         if self._called.setdefault(name, after) != after:
-            others = [other for other in self.widths if self.wound.body.path(other) == name]
+            others = [other for other in self.widths if self.state.structure.path(other) == name]
             sides = [*sides, *(other.all_input_nodes[0] for other in others)]
-            raise MisfitError(f"{name} is called more than once and would get other widths", node, sides)
+            raise ShapeMismatchError(f"{name} is called more than once and would get other widths", node, sides)
         if after == before:
             return
         if isinstance(module, nn.Conv2d) and module.groups != 1:
             reason = f"{name} is a grouped conv and would get {after[0]} channels instead of {before[0]}"
-            raise MisfitError(reason, node, sides)
-        if self.wound.body.shares_weights(node):
+            raise ShapeMismatchError(reason, node, sides)
+        if self.state.structure.shares_weights(node):
             reason = f"{name} shares its weights with another layer and would get other widths"
-            raise MisfitError(reason, node, sides)
-        if self.wound.body.has_own_forward(node) and set(module.state_dict()) - {"weight", "bias"}:
-            raise MisfitError(f"{name} has other weights than a plain conv and cannot be resized", node, sides)
+            raise ShapeMismatchError(reason, node, sides)
+        if self.state.structure.has_own_forward(node) and set(module.state_dict()) - {"weight", "bias"}:
+            raise ShapeMismatchError(f"{name} has other weights than a plain conv and cannot be resized", node, sides)
         if parametrize.is_parametrized(module):
-            raise MisfitError(f"{name} is parametrized and cannot be resized", node, sides)
+            raise ShapeMismatchError(f"{name} is parametrized and cannot be resized", node, sides)
         self.widths[node] = after
 
     def _needs_copy(self, gap: fx.Node) -> bool:
@@ -291,11 +312,13 @@ class Fitter(fx.Interpreter):
         waiting = list(gap.users)
         while waiting:
             node = waiting.pop()
-            if node in self.wound.silent or isinstance(
-                self.wound.body.module(node), nn.Identity | nn.Dropout | nn.Dropout2d
+            if node in self.state.identities or isinstance(
+                self.state.structure.module(node), nn.Identity | nn.Dropout | nn.Dropout2d
             ):
                 waiting.extend(node.users)
-            elif node.op in {"call_function", "call_method"} or getattr(self.wound.body.module(node), "inplace", False):
+            elif node.op in {"call_function", "call_method"} or getattr(
+                self.state.structure.module(node), "inplace", False
+            ):
                 return True
         return False
 
@@ -303,11 +326,11 @@ class Fitter(fx.Interpreter):
         """Operands that had one shape must still have one; broadcasting must not hide a gap."""
         operands = [source for source in node.all_input_nodes if source in self.shapes]
         name = getattr(node.target, "__name__", node.target)
-        gate = self.wound.body.gate_of.get(node)
+        gate = self.state.structure.gate_of.get(node)
         opened = (
             gate is not None
             and gate.product is node
-            and any(str(conv.target) in self.wound.opened for conv in gate.convs)
+            and any(str(conv.target) in self.state.opened for conv in gate.convs)
         )
         if len(operands) < 2 or name in _CONCATS or opened:
             return
@@ -323,24 +346,26 @@ class Fitter(fx.Interpreter):
             sides = [side for side in sides if self.shapes[side][1] != side.meta["shape"][1]]
             what = "product" if is_product(node) else "sum"
             reason = f"the {what} {step_name(node)} needs {sides[0].meta['shape'][1]} channels on both sides"
-            raise MisfitError(reason, node, sides[:1], meets=True)
-        raise MisfitError(f"the maps that meet in {step_name(node)} would have other sizes", node, sides, size=True)
+            raise ShapeMismatchError(reason, node, sides[:1], meets=True)
+        raise ShapeMismatchError(
+            f"the maps that meet in {step_name(node)} would have other sizes", node, sides, size=True
+        )
 
     def _check_answers(self, node: fx.Node, known: Any, value: Any) -> None:
         """What the code asked of a number while it was followed must have the answer that it had."""
         if all(kind(value) == kind(known) for kind in node.meta.get(ASKED, ())):
             return
-        sized = [source for source in self.wound.body.upstream_maps(node) if source in self.changed]
+        sized = [source for source in self.state.structure.upstream_maps(node) if source in self.changed]
         size = any(_size(source.meta["shape"]) != _size(self.shapes.get(source)) for source in sized)
         where = f" at {node.meta['line']}" if node.meta.get("line") else ""
         reason = f"the code goes by a size that would be {value} instead of {known}{where}"
-        raise MisfitError(reason, node, sized, size=size)
+        raise ShapeMismatchError(reason, node, sized, size=size)
 
     def _check_batch(self, node: fx.Node, value: Tensor) -> None:
         before = node.meta.get("shape")
-        batch = self.wound.body.nodes[0].meta["shape"][:1]
+        batch = self.state.structure.nodes[0].meta["shape"][:1]
         if isinstance(before, tuple) and before[:1] == batch and tuple(value.shape[:1]) != batch:
-            raise self._misfit(_stored_size(node), node)
+            raise self._mismatch(_stored_size(node), node)
 
 
 def _with_values(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What surgery reads off a followed net: the norm and activation that go with a conv, blocks, gates and regions."""
+"""The parts of a followed net that surgery removes: convs with their norm and activation, blocks, gates, regions."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import fx, nn
 from cnngraph.errors import TraceError
 from cnngraph.network.graph import follow
 from cnngraph.network.symbolic import follow_symbolically
+from cnngraph.surgery.layers.node_queries import NORMS, NodeQueries, is_product
 from cnngraph.surgery.layers.output import output_layers
 from cnngraph.surgery.layers.residual import Residual, residual_blocks
-from cnngraph.surgery.layers.steps import NORMS, Steps, is_product
 
-__all__ = ["Body", "Gate", "Part", "Region", "Unit", "read"]
+__all__ = ["Gate", "NetStructure", "Part", "Region", "Unit", "read_structure"]
 
 
 @dataclass(frozen=True)
 class Part:
-    """Something that can be silenced: the nodes that then hand on what they read.
+    """A norm or an activation that can be removed: its nodes then return what they read.
 
     ``path``: the module that becomes an identity, "" for a function, which cannot.
     """
@@ -30,7 +30,7 @@ class Part:
 
     @property
     def name(self) -> str:
-        """As messages call it."""
+        """What messages call it."""
         return self.path or self.nodes[0].name
 
 
@@ -79,8 +79,8 @@ class Region:
     convs: tuple[fx.Node, ...]
 
 
-class Body(Steps):
-    """A followed net, read for surgery."""
+class NetStructure(NodeQueries):
+    """A followed net with the parts that surgery can remove: blocks, gates, regions and units."""
 
     @cached_property
     def blocks(self) -> dict[str, Residual]:
@@ -189,7 +189,7 @@ class Body(Steps):
         return max(found, key=len, default="")
 
 
-def read(model: nn.Module, input_shape: tuple[int, int, int]) -> Body:
+def read_structure(model: nn.Module, input_shape: tuple[int, int, int]) -> NetStructure:
     """Follow ``model`` for surgery: in train mode, and with what nothing reads, where that reaches more weights.
 
     An auxiliary head must be cut along, or the net would no longer train; a layer whose value nobody reads is run all
@@ -198,20 +198,22 @@ def read(model: nn.Module, input_shape: tuple[int, int, int]) -> Body:
     Raises:
         ModelError, TraceError: as :func:`cnngraph.network.graph.follow`.
     """
-    body = Body(follow(model, input_shape).graph_module)
-    reached = _used(body)
+    structure = NetStructure(follow(model, input_shape).graph_module)
+    reached = _used(structure)
     if all(id(parameter) in reached for parameter in model.parameters()):
-        return body
+        return structure
     try:
-        trained = Body(follow_symbolically(model, input_shape, training=True, unread=True))
+        trained = NetStructure(follow_symbolically(model, input_shape, training=True, unread=True))
     except TraceError:
-        return body  # what train mode alone does cannot be followed, or not at this size: eval mode is what we have
-    return trained if reached < _used(trained) else body
+        return (
+            structure  # what train mode alone does cannot be followed, or not at this size: eval mode is what we have
+        )
+    return trained if reached < _used(trained) else structure
 
 
-def _used(body: Body) -> set[int]:
+def _used(structure: NetStructure) -> set[int]:
     """Ids of the parameters of the modules that are called."""
-    called = [module for node in body.nodes if (module := body.module(node)) is not None]
+    called = [module for node in structure.nodes if (module := structure.module(node)) is not None]
     return {id(parameter) for module in called for parameter in module.parameters()}
 
 
