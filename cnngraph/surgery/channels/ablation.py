@@ -270,11 +270,11 @@ class Ablation:
 
     def _read_weights(self, group: Group) -> list[tuple[Tensor, int, Tensor]]:
         """The weights by which layers read the group: (tensor, axis, numbers along it)."""
-        classes, outputs = self._coupling.classes, self._coupling.ledger.outputs
+        classes, outputs = self._coupling.classes, self._coupling.dependencies.outputs
         layer, channel = group.filters[0]
         mine = classes[outputs[layer][channel]]
         found = []
-        for axis in self._coupling.ledger.axes.values():
+        for axis in self._coupling.dependencies.axes.values():
             rows = np.flatnonzero(classes[axis.labels] == mine) if axis.reads else ()
             if len(rows):
                 weight = getattr(self._net.get_submodule(axis.owner), axis.name)

@@ -83,7 +83,8 @@ class Tail:
     @cached_property
     def module(self) -> fx.GraphModule:
         """The net, followed in eval mode."""
-        return follow_symbolically(self.net, self.input_shape, unread=True, leaves=self.coupling.ledger.known_kernels)
+        leaves = self.coupling.dependencies.known_kernels
+        return follow_symbolically(self.net, self.input_shape, unread=True, leaves=leaves)
 
     @cached_property
     def readers(self) -> dict[fx.Node, str]:
@@ -181,7 +182,7 @@ class Tail:
     @cached_property
     def _classes(self) -> set[int]:
         """The classes of labels of the groups."""
-        outputs, classes = self.coupling.ledger.outputs, self.coupling.classes
+        outputs, classes = self.coupling.dependencies.outputs, self.coupling.classes
         return {int(classes[outputs[group.filters[0][0]][group.filters[0][1]]]) for group in self.groups}
 
     def refresh(self, head: Head, logits: npt.NDArray[np.float64]) -> Head:
@@ -201,16 +202,16 @@ class Tail:
         return self._channels.get((group.index, layer))
 
     def _require_plain(self) -> None:
-        ledger, classes = self.coupling.ledger, self.coupling.classes
+        dependencies, classes = self.coupling.dependencies, self.coupling.classes
         for layer in {layer for group in self.groups for layer, _ in group.readers}:
             module = self.net.get_submodule(layer)
-            if layer in ledger.kernels or not isinstance(module, nn.Conv2d | nn.Linear):
+            if layer in dependencies.kernels or not isinstance(module, nn.Conv2d | nn.Linear):
                 raise CannotSplitError(f"{layer} is a {type(module).__name__}")
             width = module.in_channels if isinstance(module, nn.Conv2d) else module.in_features
-            if len(ledger.inputs[layer]) != width:
+            if len(dependencies.inputs[layer]) != width:
                 raise CannotSplitError(f"{layer} reads groups of channels")
-        for axis in ledger.axes.values():
-            if (axis.owner, axis.name) in ledger.across and self._classes & set(classes[axis.labels].tolist()):
+        for axis in dependencies.axes.values():
+            if (axis.owner, axis.name) in dependencies.across and self._classes & set(classes[axis.labels].tolist()):
                 raise CannotSplitError(f"{axis.owner} reckons over several channels")
         for node in self.changed & self.of_image:
             for source in node.all_input_nodes:
@@ -309,11 +310,12 @@ class _Rest(fx.Interpreter):
         if layer is None:
             return self.run_node(node)
         module = self.tail.net.get_submodule(layer)
+        assert isinstance(module, nn.Conv2d | nn.Linear)
         if node in self.tail.first:
             return self._reduced(self.env[node], self.head.values[node.all_input_nodes[0]], layer, module)
         return module(self._silenced(_input_of(self, node), layer, module))
 
-    def _reduced(self, response: Tensor, given: Tensor, layer: str, module: nn.Module) -> Tensor:
+    def _reduced(self, response: Tensor, given: Tensor, layer: str, module: nn.Conv2d | nn.Linear) -> Tensor:
         """``response`` less what the ablated channels alone gave to it."""
         for group, numbers, place in self._slices():
             channels = self.tail.channels_of(group, layer)
@@ -323,7 +325,7 @@ class _Rest(fx.Interpreter):
                 response[place] -= _contribution(module, part, channels)
         return response
 
-    def _silenced(self, given: Tensor, layer: str, module: nn.Module) -> Tensor:
+    def _silenced(self, given: Tensor, layer: str, module: nn.Conv2d | nn.Linear) -> Tensor:
         """``given`` with zeros in the ablated channels."""
         given = given.clone().movedim(_axis(module), 1)
         for group, _, place in self._slices():
@@ -339,10 +341,11 @@ class _Rest(fx.Interpreter):
             start += len(numbers)
 
 
-def _contribution(module: nn.Module, part: Tensor, channels: Tensor) -> Tensor:
+def _contribution(module: nn.Conv2d | nn.Linear, part: Tensor, channels: Tensor) -> Tensor:
     """What a conv or dense layer makes of ``channels`` alone, without its bias."""
-    weight: Tensor = module.weight.index_select(1, channels.to(module.weight.device))  # type: ignore[union-attr,arg-type,operator]
+    weight: Tensor = module.weight.index_select(1, channels.to(part.device))
     if isinstance(module, nn.Linear):
         return nn.functional.linear(part, weight)
     assert isinstance(module, nn.Conv2d)
-    return module._conv_forward(part, weight, None)
+    response: Tensor = module._conv_forward(part, weight, None)
+    return response
