@@ -98,7 +98,7 @@ class Ablation:
         batch: int = 256,
     ) -> None:
         self.groups = tuple(groups)
-        self._net, self._coupling, self._batches = net, coupling, batches
+        self.net, self._coupling, self._batches = net, coupling, batches
         self._classes, self._batch = classes, batch
         self._device = next(net.parameters())
         self._gone: dict[str, set[int]] = {}
@@ -108,6 +108,11 @@ class Ablation:
         parts = list(self._summaries())
         self.labels: Numbers = np.concatenate([labels for labels, _ in parts])
         self.right: Right = np.concatenate([_right(logits, labels) for labels, logits in parts])
+
+    @property
+    def splits(self) -> bool:
+        """Whether the net has a tail that runs apart; else every answer takes a whole run."""
+        return self._tail is not None
 
     def right_without(self, groups: Sequence[Group]) -> list[Right]:
         """For each group, whether the net without it gives the class of each image: bool (images,)."""
@@ -170,7 +175,7 @@ class Ablation:
 
     def _split(self, input_shape: tuple[int, int, int]) -> Tail | None:
         try:
-            return Tail(self._net, self._coupling, self.groups, input_shape, self._batch, self._classes)
+            return Tail(self.net, self._coupling, self.groups, input_shape, self._batch, self._classes)
         except CannotSplitError:
             return None
 
@@ -199,7 +204,7 @@ class Ablation:
     def _part(self, images: Tensor, labels: Numbers) -> _Part:
         images = images.to(self._device.device, self._device.dtype)
         if self._tail is None:
-            net = masked(self._net, self._coupling, self._gone) if self._gone else self._net
+            net = masked(self.net, self._coupling, self._gone) if self._gone else self.net
             return _Part(images, labels, self._run_whole(net, images), None)
         head = self._tail.head(images)
         return _Part(images, labels, head.logits, head)
@@ -246,11 +251,11 @@ class Ablation:
             return np.empty((0, 1))
         if self._tail is not None:
             with self._without(group):
-                return self._run_whole(self._net, images)
+                return self._run_whole(self.net, images)
         gone: dict[str, set[int]] = {layer: set(channels) for layer, channels in self._gone.items()}
         for layer, channel in group.filters:
             gone.setdefault(layer, set()).add(channel)
-        return self._run_whole(masked(self._net, self._coupling, gone), images)
+        return self._run_whole(masked(self.net, self._coupling, gone), images)
 
     @contextmanager
     def _without(self, group: Group) -> Iterator[None]:
@@ -277,7 +282,7 @@ class Ablation:
         for axis in self._coupling.dependencies.axes.values():
             rows = np.flatnonzero(classes[axis.labels] == mine) if axis.reads else ()
             if len(rows):
-                weight = getattr(self._net.get_submodule(axis.owner), axis.name)
+                weight = getattr(self.net.get_submodule(axis.owner), axis.name)
                 found.append((weight.detach(), axis.axis, torch.from_numpy(rows).to(weight.device)))
         return found
 

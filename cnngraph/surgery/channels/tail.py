@@ -72,13 +72,18 @@ class Tail:
     batch: int
     classes: int | None = None
     _channels: dict[tuple[int, str], Tensor] = field(default_factory=dict, init=False, repr=False)
+    _readers: dict[int, list[str]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._require_plain()
         for group in self.groups:
-            for layer in {layer for layer, _ in group.readers}:
-                channels = [channel for reader, channel in group.readers if reader == layer]
-                self._channels[group.index, layer] = torch.tensor(channels)
+            for layer in dict.fromkeys(layer for layer, _ in group.readers):
+                if not _is_depthwise(self.net.get_submodule(layer)):
+                    channels = [channel for reader, channel in group.readers if reader == layer]
+                    self._channels[group.index, layer] = torch.tensor(channels)
+                    self._readers.setdefault(group.index, []).append(layer)
+            if group.index not in self._readers:
+                raise CannotSplitError(f"nothing reads {group.filters[0][0]}")
+        self._require_plain()
 
     @cached_property
     def module(self) -> fx.GraphModule:
@@ -89,7 +94,7 @@ class Tail:
     @cached_property
     def readers(self) -> dict[fx.Node, str]:
         """The calls of layers that read a channel of the groups."""
-        names = {layer for group in self.groups for layer, _ in group.readers}
+        names = {layer for _, layer in self._channels}
         calls = {
             node: str(node.target)
             for node in self.module.graph.nodes
@@ -152,7 +157,9 @@ class Tail:
             answer = run.run(images)
         logits = _logits(answer, self.batch, self.classes)[:count]
         active = {
-            group.index: np.logical_or.reduce([run.active[layer, group.index] for layer in _layers(group)])[:count]
+            group.index: np.logical_or.reduce([run.active[layer, group.index] for layer in self._readers[group.index]])[
+                :count
+            ]
             for group in self.groups
         }
         return Head({node: run.values[node] for node in self.kept}, logits, active, count, self.of_image)
@@ -203,7 +210,7 @@ class Tail:
 
     def _require_plain(self) -> None:
         dependencies, classes = self.coupling.dependencies, self.coupling.classes
-        for layer in {layer for group in self.groups for layer, _ in group.readers}:
+        for layer in {layer for _, layer in self._channels}:
             module = self.net.get_submodule(layer)
             if layer in dependencies.kernels or not isinstance(module, nn.Conv2d | nn.Linear):
                 raise CannotSplitError(f"{layer} is a {type(module).__name__}")
@@ -226,10 +233,6 @@ class Tail:
         if shape is None and isinstance(source.meta.get("value"), int):
             return  # a size; the batch has the same number of images in every run
         raise CannotSplitError(f"{source.name} has no axis of images in front")
-
-
-def _layers(group: Group) -> list[str]:
-    return list(dict.fromkeys(layer for layer, _ in group.readers))
 
 
 def _logits(answer: object, images: int, classes: int | None) -> npt.NDArray[np.float64]:
@@ -255,7 +258,8 @@ class _Whole(fx.Interpreter):
             self._note(n, self.tail.readers[n])
         value = super().run_node(n)
         if n in self.tail.kept:
-            self.values[n] = value
+            # A later step in place would write over it.
+            self.values[n] = value.clone() if isinstance(value, Tensor) else value
         return value
 
     def _note(self, node: fx.Node, layer: str) -> None:
@@ -342,10 +346,19 @@ class _Rest(fx.Interpreter):
 
 
 def _contribution(module: nn.Conv2d | nn.Linear, part: Tensor, channels: Tensor) -> Tensor:
-    """What a conv or dense layer makes of ``channels`` alone, without its bias."""
-    weight: Tensor = module.weight.index_select(1, channels.to(part.device))
+    """What a conv or dense layer makes of ``channels`` alone (``part``), without its bias."""
     if isinstance(module, nn.Linear):
-        return nn.functional.linear(part, weight)
-    assert isinstance(module, nn.Conv2d)
+        return nn.functional.linear(part, module.weight.index_select(1, channels.to(part.device)))
+    weight = module.weight
+    if module.groups == 1:
+        weight = weight.index_select(1, channels.to(part.device))
+    else:  # the groups of a conv are of one size, so that all channels must be there
+        whole = part.new_zeros((len(part), module.in_channels, *part.shape[2:]))
+        part = whole.index_copy_(1, channels.to(part.device), part)
     response: Tensor = module._conv_forward(part, weight, None)
     return response
+
+
+def _is_depthwise(module: nn.Module) -> bool:
+    """Whether a conv makes each channel of one alone: what it makes of an ablated one is read by nobody."""
+    return isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
