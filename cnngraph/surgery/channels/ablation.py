@@ -23,7 +23,7 @@ from cnngraph.surgery.channels.coupling import Coupling, Group
 from cnngraph.surgery.channels.masked import masked
 from cnngraph.surgery.channels.tail import CannotSplitError, Head, Tail
 
-__all__ = ["NEAR", "Ablation", "Batches"]
+__all__ = ["NEAR", "AblatedNet", "Ablation", "Batches", "Right"]
 
 NEAR = 1e-4
 _CACHE = 2**31  # bytes that may be kept of the images from group to group; what takes more is computed anew
@@ -76,20 +76,80 @@ class _Race:
         return self.most < other.least or (self.most == other.least and self.place > other.place)
 
 
+@dataclass
+class AblatedNet:
+    """A net and what was ablated in it for good.
+
+    Attributes:
+        net: a copy of the user's net, on the device where it runs; it is changed. coupling: of it.
+        gone: the filters, by layer. plain: whether zeros in the weights of the net are all of it; where a norm across
+            channels sees the surviving ones only, the masked net has to be made anew for each run.
+    """
+
+    net: nn.Module
+    coupling: Coupling
+    gone: dict[str, set[int]] = field(default_factory=dict)
+    plain: bool = True
+
+    def remove(self, group: Group, *, plainly: bool) -> None:
+        """Ablate ``group``; ``plainly``: by zeros in the weights that read it."""
+        for layer, channel in group.filters:
+            self.gone.setdefault(layer, set()).add(channel)
+        self.plain &= plainly
+        if plainly:
+            with torch.no_grad():
+                for weight, axis, rows in self.read_weights(group):
+                    weight.index_fill_(axis, rows, 0)
+
+    @contextmanager
+    def without(self, group: Group) -> Iterator[nn.Module]:
+        """The net with zeros where weights read ``group``, for a while."""
+        before = [
+            (weight, axis, rows, weight.index_select(axis, rows)) for weight, axis, rows in self.read_weights(group)
+        ]
+        try:
+            with torch.no_grad():
+                for weight, axis, rows, _ in before:
+                    weight.index_fill_(axis, rows, 0)
+            yield self.net
+        finally:
+            with torch.no_grad():
+                for weight, axis, rows, values in before:
+                    weight.index_copy_(axis, rows, values)
+
+    def masked(self, group: Group | None = None) -> nn.Module:
+        """A copy without ``group`` and what went before, right for every net."""
+        gone: dict[str, set[int]] = {layer: set(channels) for layer, channels in self.gone.items()}
+        for layer, channel in group.filters if group else ():
+            gone.setdefault(layer, set()).add(channel)
+        return masked(self.net, self.coupling, gone) if gone else self.net
+
+    def read_weights(self, group: Group) -> list[tuple[Tensor, int, Tensor]]:
+        """The weights by which layers read ``group``: (tensor, axis, numbers along it)."""
+        classes, outputs = self.coupling.classes, self.coupling.dependencies.outputs
+        layer, channel = group.filters[0]
+        mine = classes[outputs[layer][channel]]
+        found = []
+        for axis in self.coupling.dependencies.axes.values():
+            rows = np.flatnonzero(classes[axis.labels] == mine) if axis.reads else ()
+            if len(rows):
+                weight = getattr(self.net.get_submodule(axis.owner), axis.name)
+                found.append((weight.detach(), axis.axis, torch.from_numpy(rows).to(weight.device)))
+        return found
+
+
 class Ablation:
-    """One net on one set of images, from which group after group may be ablated for good (:meth:`remove`).
+    """What one net answers on one set of images without one more group, of which some may go for good.
 
     Args:
-        net: a copy of the user's net, on the device where it runs; it is changed.
-        coupling: of it. groups: those that may be ablated, in the order in which equals go.
+        ablated: the net. groups: those that may be ablated, in the order in which equals go.
         batches: the images that are judged on. classes: of the data.
         input_shape: (channels, height, width). batch: images of one run; memory grows with it.
     """
 
     def __init__(
         self,
-        net: nn.Module,
-        coupling: Coupling,
+        ablated: AblatedNet,
         groups: Sequence[Group],
         batches: Batches,
         *,
@@ -98,10 +158,9 @@ class Ablation:
         batch: int = 256,
     ) -> None:
         self.groups = tuple(groups)
-        self.net, self._coupling, self._batches = net, coupling, batches
+        self.ablated, self._batches = ablated, batches
         self._classes, self._batch = classes, batch
-        self._device = next(net.parameters())
-        self._gone: dict[str, set[int]] = {}
+        self._weight = next(ablated.net.parameters())
         self._hopes: dict[int, int] = {}
         self._tail = self._split(input_shape)
         self._kept = self._keep()
@@ -153,21 +212,28 @@ class Ablation:
 
     def remove(self, group: Group) -> None:
         """Ablate ``group`` for good; :attr:`right` is of the net without it then."""
-        part = self._kept
-        known = self._logits(part, [(group, np.arange(len(part.labels)))])[0] if part and part.head else None
-        for layer, channel in group.filters:
-            self._gone.setdefault(layer, set()).add(channel)
+        part, tail = self._kept, self._tail
+        simple = part is not None and part.head is not None and tail is not None and not tail.nested
+        known = self._logits(part, [(group, np.arange(len(part.labels)))])[0] if part and simple else None
+        self.ablated.remove(group, plainly=tail is not None)
         self.groups = tuple(one for one in self.groups if one.index != group.index)
-        if self._tail is not None:
-            with torch.no_grad():
-                for weight, axis, rows in self._read_weights(group):
-                    weight.index_fill_(axis, rows, 0)
+        if part and part.head and tail and known is not None:
+            self._kept = replace(part, logits=known, head=tail.refresh(part.head, known))
+            self.right = _right(known, self.labels)
+        else:
+            self.renew()
+
+    def renew(self) -> None:
+        """Run everything anew, after something else was ablated in the net.
+
+        Raises:
+            ValueError: that was done in another way than by zeros in weights, which a split net cannot follow.
+        """
+        if self._tail is not None and not self.ablated.plain:
+            raise ValueError("the net has to be masked anew for each run by now: make a new Ablation")
+        part, self._kept = self._kept, None
         if part is not None:
-            self._kept = None
-            if known is not None and self._tail is not None and part.head is not None and not self._tail.nested:
-                self._kept = replace(part, logits=known, head=self._tail.refresh(part.head, known))
-            else:
-                self._kept = _joined([self._part(part.images[rows], part.labels[rows]) for rows in self._rows(part)])
+            self._kept = _joined([self._part(part.images[rows], part.labels[rows]) for rows in self._rows(part)])
         self.right = np.concatenate([_right(logits, labels) for labels, logits in self._summaries()])
 
     def _rows(self, part: _Part) -> Iterator[slice]:
@@ -175,7 +241,10 @@ class Ablation:
 
     def _split(self, input_shape: tuple[int, int, int]) -> Tail | None:
         try:
-            return Tail(self.net, self._coupling, self.groups, input_shape, self._batch, self._classes)
+            ablated = self.ablated
+            if not ablated.plain:
+                return None
+            return Tail(ablated.net, ablated.coupling, self.groups, input_shape, self._batch, self._classes)
         except CannotSplitError:
             return None
 
@@ -202,10 +271,9 @@ class Ablation:
                 yield self._part(images[rows], labels[rows].numpy())
 
     def _part(self, images: Tensor, labels: Numbers) -> _Part:
-        images = images.to(self._device.device, self._device.dtype)
+        images = images.to(self._weight.device, self._weight.dtype)
         if self._tail is None:
-            net = masked(self.net, self._coupling, self._gone) if self._gone else self.net
-            return _Part(images, labels, self._run_whole(net, images), None)
+            return _Part(images, labels, self._run_whole(self.ablated.masked(), images), None)
         head = self._tail.head(images)
         return _Part(images, labels, head.logits, head)
 
@@ -250,41 +318,9 @@ class Ablation:
         if not len(images):
             return np.empty((0, 1))
         if self._tail is not None:
-            with self._without(group):
-                return self._run_whole(self.net, images)
-        gone: dict[str, set[int]] = {layer: set(channels) for layer, channels in self._gone.items()}
-        for layer, channel in group.filters:
-            gone.setdefault(layer, set()).add(channel)
-        return self._run_whole(masked(self.net, self._coupling, gone), images)
-
-    @contextmanager
-    def _without(self, group: Group) -> Iterator[None]:
-        """Zeros where weights read the group, for a while."""
-        before = [
-            (weight, axis, rows, weight.index_select(axis, rows)) for weight, axis, rows in self._read_weights(group)
-        ]
-        try:
-            with torch.no_grad():
-                for weight, axis, rows, _ in before:
-                    weight.index_fill_(axis, rows, 0)
-            yield
-        finally:
-            with torch.no_grad():
-                for weight, axis, rows, values in before:
-                    weight.index_copy_(axis, rows, values)
-
-    def _read_weights(self, group: Group) -> list[tuple[Tensor, int, Tensor]]:
-        """The weights by which layers read the group: (tensor, axis, numbers along it)."""
-        classes, outputs = self._coupling.classes, self._coupling.dependencies.outputs
-        layer, channel = group.filters[0]
-        mine = classes[outputs[layer][channel]]
-        found = []
-        for axis in self._coupling.dependencies.axes.values():
-            rows = np.flatnonzero(classes[axis.labels] == mine) if axis.reads else ()
-            if len(rows):
-                weight = getattr(self.net.get_submodule(axis.owner), axis.name)
-                found.append((weight.detach(), axis.axis, torch.from_numpy(rows).to(weight.device)))
-        return found
+            with self.ablated.without(group) as net:
+                return self._run_whole(net, images)
+        return self._run_whole(self.ablated.masked(group), images)
 
 
 def _joined(parts: Sequence[_Part]) -> _Part:

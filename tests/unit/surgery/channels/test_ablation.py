@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cnngraph.models.registry import build
 from cnngraph.surgery.channels import ablation
-from cnngraph.surgery.channels.ablation import Ablation
+from cnngraph.surgery.channels.ablation import AblatedNet, Ablation
 from cnngraph.surgery.channels.coupling import Coupling, Group, coupled
 from cnngraph.surgery.channels.masked import masked
 from tests.toynets import toy, toy_shape
@@ -99,7 +99,8 @@ class Case:
         def batches() -> Iterator[tuple[Tensor, Tensor]]:
             yield from zip(self.images.split(24), self.labels.split(24), strict=True)
 
-        return Ablation(copy.deepcopy(self.net), self.coupling, self.groups, batches, input_shape=self.shape, batch=16)
+        ablated = AblatedNet(copy.deepcopy(self.net), self.coupling)
+        return Ablation(ablated, self.groups, batches, input_shape=self.shape, batch=16)
 
     def naive(self, *groups: Group) -> Right:
         """By a whole run of the masked net."""
@@ -160,7 +161,19 @@ def test_which_nets_are_split() -> None:
 def test_the_net_that_is_asked_stays_as_it_was() -> None:
     case = Case("gate")
     found = case.ablation()
-    before = {name: tensor.clone() for name, tensor in found.net.state_dict().items()}
+    before = {name: tensor.clone() for name, tensor in found.ablated.net.state_dict().items()}
     found.right_without(found.groups)
     found.choose(found.groups)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in found.net.state_dict().items())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in found.ablated.net.state_dict().items())
+
+
+def test_what_went_elsewhere_in_the_net_is_heeded() -> None:
+    case = Case("vgg16")
+    here, gone = case.ablation(), next(g for g in case.coupling.groups if "features.0" in dict(g.filters))
+    here.ablated.remove(gone, plainly=True)
+    here.renew()
+    for group, right in zip(case.groups, here.right_without(case.groups), strict=True):
+        assert (right == case.naive(gone, group)).all()
+    here.ablated.remove(case.groups[0], plainly=False)
+    with pytest.raises(ValueError, match="make a new Ablation"):
+        here.renew()
