@@ -1,8 +1,8 @@
 """CAR: how much accuracy a net loses without some of its filters, in all and for each class.
 
 Abbasi-Asl, Yu, "Structural Compression of Convolutional Neural Networks with Applications in Interpretability",
-Frontiers in Big Data 4:704182, 2021, section "Classification accuracy reduction". Pure: who knows which images are right
-with and without the filters hands that in.
+Frontiers in Big Data 4:704182, 2021, section "Classification accuracy reduction". Pure: who knows which images are
+right with and without the filters hands that in.
 """
 
 from __future__ import annotations
