@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+import cnngraph as cg
 from benchmarks.report import RESULTS
-from cnngraph.datasets.registry import Data, open_data
+from cnngraph.datasets.registry import Data, Subset, open_data
 from cnngraph.models.registry import build
 from cnngraph.origin import Preprocessing
 from cnngraph.surgery import saved
@@ -83,7 +84,9 @@ def settings_of(options: argparse.Namespace, nets: Iterable[str]) -> dict[str, S
 
 def open_images(setting: Setting) -> Data:
     """Train, validation and test images at 32 pixels."""
-    return open_data(setting.data, preprocessing=_PREPROCESSING, images_per_class=setting.images_per_class)
+    return open_data(
+        setting.data, subset=Subset(images_per_class=setting.images_per_class), preprocessing=_PREPROCESSING
+    )
 
 
 def new_net(net: str, width: float, seed: int) -> nn.Module:
@@ -98,7 +101,7 @@ def baseline(net: str, setting: Setting, data: Data, seed: int) -> nn.Module:
         model = new_net(net, setting.width, seed)
         train(model, data, setting.epochs, seed)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        saved.save(model, Path(folder), input_shape=SHAPE, classes=data.classes)
+        cg.save(model, Path(folder), input_shape=SHAPE, classes=data.classes)
     return saved.load(folder)
 
 

@@ -12,14 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.baselines import SHAPE, accuracy, new_net
+from cnngraph import plan_filters, trace
 from cnngraph.datasets.registry import Data, loader
 from cnngraph.errors import PlanError
 from cnngraph.measures.registry import measure_network
 from cnngraph.network.graph import follow
 from cnngraph.network.tables import Network
-from cnngraph.network.trace import trace
 from cnngraph.plan import Plan, Removal
-from cnngraph.pruning.filters import plan_filters
 from cnngraph.surgery.apply import apply, cut
 from cnngraph.surgery.channels.coupling import Coupling, coupled
 from cnngraph.surgery.channels.filter_scores import FilterScores, magnitude, seeded_order, taylor

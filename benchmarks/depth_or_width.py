@@ -21,16 +21,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from torch import nn
 
 from benchmarks.report import machine, markdown, write_result, write_section
+from cnngraph import plan_filters
 from cnngraph.errors import PlanError
 from cnngraph.models.registry import build
 from cnngraph.network.graph import follow
 from cnngraph.plan import Plan, Removal
-from cnngraph.pruning.filters import plan_filters
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.channels.coupling import coupled
 from cnngraph.surgery.channels.filter_scores import magnitude
 from cnngraph.surgery.check import removable, removable_blocks
-from cnngraph.training.latency import measure_latency
+from cnngraph.training.latency import Passes, measure_latency
 
 SHAPE = (3, 32, 32)
 BATCHES = (1, 64)
@@ -55,7 +55,10 @@ def compare(model: nn.Module, share: float, repeats: int) -> list[dict[str, Any]
     """The variants whose MACs come nearest to ``share`` of the whole net's, timed in turns with it."""
     wanted = share * macs(model)
     nets = {"whole": model} | {name: _nearest(model, make, wanted) for name, make in VARIANTS.items()}
-    timed = {batch: measure_latency(nets, SHAPE, batch_size=batch, repeats=repeats).median_ms for batch in BATCHES}
+    timed = {
+        batch: measure_latency(nets, SHAPE, passes=Passes(repeats=repeats), batch_size=batch).median_ms
+        for batch in BATCHES
+    }
     return [
         {
             "share": share,

@@ -28,7 +28,7 @@ from cnngraph import __version__
 from cnngraph.database import catalogue
 from cnngraph.database.connection import Database, connect
 from cnngraph.database.schema import require_current
-from cnngraph.database.writer import write_network
+from cnngraph.database.writer import WriteOptions, write_network
 from cnngraph.network.tables import Network
 from cnngraph.settings import load_settings
 from tests.synthetic import vgg16_positions
@@ -66,7 +66,7 @@ def measure(db: Database, network: Network, repeats: int) -> dict[str, Any]:
     """Both ways by turns; medians of relationships a second."""
     ours, plain, runs = [], [], []
     for _ in range(repeats):
-        written = write_network(db, network, NAME, replace=True, yes=True)
+        written = write_network(db, network, NAME, WriteOptions(replace=True, yes=True))
         ours.append(written["relationships_per_second"])
         runs.append(written["seconds"])
         plain.append(plain_unwind(db, network))

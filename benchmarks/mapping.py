@@ -44,7 +44,7 @@ def run(images: int = 16, batch: int = 8, repeats: int = 3, threads: int | None 
     import torch
     import torchvision
 
-    from cnngraph.network.trace import trace
+    from cnngraph import trace
 
     if threads:
         torch.set_num_threads(threads)

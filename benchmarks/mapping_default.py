@@ -38,8 +38,8 @@ def measure(net: str, images: int, correlations: bool, repeats: int, pairs: Path
     import torchvision
 
     from benchmarks.report import peak_megabytes
+    from cnngraph import trace
     from cnngraph.console import Quiet
-    from cnngraph.network.trace import trace
 
     class Phases(Quiet):
         """A Progress that keeps the user and system seconds of each phase."""

@@ -55,10 +55,10 @@ ROWS = {
 # argv: the net, how many plans, the folder.
 MAKE = """
 import sys
+import cnngraph as cg
 from cnngraph.models.registry import build
 from cnngraph.origin import Preprocessing
 from cnngraph.plan import Plan, Removal
-from cnngraph.surgery import saved
 from cnngraph.surgery.apply import cut
 net, plans, folder, size = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 model, shape = build("torchvision:" + net, classes=10, size=size), (3, size, size)
@@ -70,7 +70,7 @@ parts = (
 )
 for removes in parts[:plans]:
     model = cut(model, Plan(removes=tuple(removes)), input_shape=shape)
-saved.save(
+cg.save(
     model,
     folder,
     preprocessing=Preprocessing(size=(size, size), channels=3),

@@ -38,7 +38,7 @@ from cnngraph.surgery.apply import apply  # noqa: E402
 from cnngraph.surgery.channels.coupling import coupled  # noqa: E402
 from cnngraph.surgery.channels.filter_scores import magnitude  # noqa: E402
 from cnngraph.surgery.verify import verify  # noqa: E402
-from cnngraph.training.latency import measure_latency  # noqa: E402
+from cnngraph.training.latency import Passes, measure_latency  # noqa: E402
 from tests.coverage.nets import TORCHVISION, input_shape  # noqa: E402
 
 LIMIT_SECONDS, LIMIT_GB = 10.0, 4.0
@@ -96,7 +96,7 @@ def compare(net: str, ratio: float) -> dict[str, Any]:
         sides[side], slim = _measured(lambda prune=prune: prune(model, shape, ratio), model, shape, other)
         if slim is not None:
             nets[side] = slim
-    latency = measure_latency(nets, shape, repeats=_REPEATS, warmup=2)
+    latency = measure_latency(nets, shape, passes=Passes(repeats=_REPEATS, warmup=2))
     for side, milliseconds in latency.median_ms.items():
         if side in sides:
             sides[side]["latency_ms"] = round(milliseconds, 2)

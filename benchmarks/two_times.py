@@ -38,7 +38,7 @@ from cnngraph.network.graph import follow
 from cnngraph.origin import get_origin
 from cnngraph.surgery.reconstruct import reconstruct
 from cnngraph.surgery.verify import train_failure
-from cnngraph.training.latency import measure_latency
+from cnngraph.training.latency import Passes, measure_latency
 
 NETS = ("resnet20", "mobilenet_v2")
 FINE_TUNING_RATE = 3e-4
@@ -129,7 +129,10 @@ class Race:
         train(net, data, epochs, subject.seed, rate)
         timed = {
             batch: measure_latency(
-                {"old": subject.model, "new": net}, SHAPE, batch_size=batch, repeats=self._repeats, tries=_TRIES
+                {"old": subject.model, "new": net},
+                SHAPE,
+                passes=Passes(repeats=self._repeats, tries=_TRIES),
+                batch_size=batch,
             )
             for batch in {1, self.options.batch}
         }
@@ -186,7 +189,9 @@ class Race:
         if model is net:
             return 1.0
         nets = {"old": model, "new": net}
-        found = measure_latency(nets, SHAPE, batch_size=self.options.batch, repeats=self._repeats, warmup=2, tries=2)
+        found = measure_latency(
+            nets, SHAPE, passes=Passes(repeats=self._repeats, warmup=2, tries=2), batch_size=self.options.batch
+        )
         return _ratio(found.median_ms)
 
     def report(self) -> None:

@@ -125,14 +125,20 @@ class DataError(CnngraphError):
 
 
 class PlanError(CnngraphError):
-    """A plan cannot be made, or does not fit the net that it is applied to."""
+    """A plan cannot be made, or does not fit the net that it is applied to. The hint names options in braces, as in
+    :class:`OptionError`; the message is taken as it is: it may quote anything.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, name_options(hint))
+        self.templates = "", hint
 
 
 class LimitError(PlanError):
     """Limits that cannot all hold for this net. Options are named in braces, as in :class:`OptionError`."""
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(name_options(message), name_options(hint))
+        super().__init__(name_options(message), hint)
         self.templates = message, hint
 
 
@@ -223,8 +229,12 @@ def name_options(text: str, *, flags: bool = False) -> str:
 
 
 def for_command(error: CnngraphError) -> tuple[str, str]:
-    """Message and hint of ``error`` in the words of the command line."""
-    if isinstance(error, OptionError | LimitError):
-        message, hint = (name_options(text, flags=True) for text in error.templates)
-        return message, hint
-    return error.message, error.hint
+    """Message and hint of ``error`` in the words of the command line, also where somebody has added to them."""
+    if not isinstance(error, OptionError | PlanError):
+        return error.message, error.hint
+    said = zip((error.message, error.hint), error.templates, strict=True)
+    message, hint = (
+        text.replace(name_options(template), name_options(template, flags=True)) if template else text
+        for text, template in said
+    )
+    return message, hint

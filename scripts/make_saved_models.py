@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+import cnngraph as cg
 from cnngraph.models.registry import build
 from cnngraph.origin import Preprocessing
 from cnngraph.plan import Plan, Removal
-from cnngraph.surgery import saved
 from cnngraph.surgery.apply import apply
 
 SHAPE = (3, 16, 16)
@@ -47,7 +47,7 @@ def main(folder: Path) -> None:
         model: nn.Module = build("cnngraph:resnet20", classes=3, width=0.25, size=SHAPE[1], seed=1).eval()
         for removes in recipe:
             model = apply(model, Plan(removes=removes, init="inherit"), input_shape=SHAPE).eval()
-        saved.save(
+        cg.save(
             model,
             folder / name,
             classes=("a", "b", "c"),

@@ -11,9 +11,9 @@
     cg.save(slim, "slim/")
     cg.export(slim, "slim.onnx", format="onnx")
 
-``trace``, ``apply``, ``verify``, ``save``, ``load`` and ``export`` need no database. What a :class:`Graph` does is in
-``contents`` (write, read, list, export, query, delete), ``decisions`` (measure, plan, latency) and ``new_models``
-(prune, adopt, rebuild, report).
+``trace``, ``apply``, ``verify``, ``save``, ``load`` and ``export`` need no database. :class:`Graph` is one open
+database and everything that can be done with its models. The commands call it, and :mod:`cnngraph.api.offline` for what
+needs no database.
 """
 
 from __future__ import annotations
@@ -27,18 +27,17 @@ from cnngraph.pruning.registry import METHODS
 from cnngraph.settings import load_settings
 
 if TYPE_CHECKING:
+    from cnngraph.api.nets import plan_filters, save, trace, verify
     from cnngraph.network.tables import Network
-    from cnngraph.network.trace import trace
     from cnngraph.origin import Preprocessing, get_preprocessing
     from cnngraph.plan import Plan, Removal, read_plan, write_plan
-    from cnngraph.pruning.filters import plan_filters
     from cnngraph.shipping.export import export
     from cnngraph.surgery.apply import apply
     from cnngraph.surgery.channels.coupling import coupled
     from cnngraph.surgery.channels.filter_scores import score_filters
     from cnngraph.surgery.reconstruct import reconstruct
-    from cnngraph.surgery.saved import load, save
-    from cnngraph.surgery.verify import Verification, verify
+    from cnngraph.surgery.saved import load
+    from cnngraph.surgery.verify import Verification
 
 __all__ = [
     "METHODS",
@@ -77,13 +76,13 @@ _HOMES = {
     "export": "cnngraph.shipping.export",
     "get_preprocessing": "cnngraph.origin",
     "load": "cnngraph.surgery.saved",
-    "plan_filters": "cnngraph.pruning.filters",
+    "plan_filters": "cnngraph.api.nets",
     "read_plan": "cnngraph.plan",
     "reconstruct": "cnngraph.surgery.reconstruct",
-    "save": "cnngraph.surgery.saved",
+    "save": "cnngraph.api.nets",
     "score_filters": "cnngraph.surgery.channels.filter_scores",
-    "trace": "cnngraph.network.trace",
-    "verify": "cnngraph.surgery.verify",
+    "trace": "cnngraph.api.nets",
+    "verify": "cnngraph.api.nets",
     "write_plan": "cnngraph.plan",
 }
 

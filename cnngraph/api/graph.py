@@ -1,14 +1,499 @@
-"""Everything about the models of one database, in one object."""
+"""Everything that can be done with the models of one database: the same from Python and for every command.
+
+Each method hands what it was told to one function of ``jobs/`` or ``database/``, which is imported only then: the torch
+side costs seconds. What needs no database is in :mod:`cnngraph.api.offline`.
+"""
 
 from __future__ import annotations
 
-from cnngraph.api.contents import Contents
-from cnngraph.api.decisions import Decisions
-from cnngraph.api.new_models import NewModels
-from cnngraph.api.projections import Projections
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+from cnngraph.api.options import Decision
+from cnngraph.console import Progress, Quiet
+from cnngraph.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cnngraph.database.connection import Database
+    from cnngraph.database.gds import Projection
+    from cnngraph.jobs.ingest import TracedModel
+    from cnngraph.jobs.prune_job import PruneJob
+    from cnngraph.jobs.pruned_bundle import PruneRecord
+    from cnngraph.jobs.session import Session
+    from cnngraph.measures.calls import Calls
+    from cnngraph.measures.measure import MeasureResult
+    from cnngraph.network.tables import Network
+    from cnngraph.plan import Plan
 
 __all__ = ["Graph"]
 
 
-class Graph(Contents, Decisions, NewModels, Projections):
+class Graph:
     """The networks in one Neo4j database; a context manager. Names are one's own, or ``OWNER/NAME``."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self.database = database
+        self.settings = settings
+
+    @classmethod
+    def open(cls, settings: Settings, *, progress: Progress | None = None, prepare: bool = True) -> Self:
+        """Connect; ``prepare`` brings the embedded server's schema up to date and refuses any other that is not."""
+        from cnngraph.database.schema import open_current
+
+        return cls(open_current(settings, progress or Quiet(), prepare=prepare), settings)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; an embedded server goes on running."""
+        self.database.close()
+
+    def session(self, progress: Progress | None = None) -> Session:
+        """What every job takes."""
+        from cnngraph.jobs.session import Session
+
+        return Session(self.settings, progress or Quiet(), self.database)
+
+    def key(self, name: str) -> str:
+        """The key of a model that is there.
+
+        Raises:
+            NotFoundError: there is none; the hint has the nearest names.
+        """
+        from cnngraph.database.catalogue import resolve
+
+        return resolve(self.database, name)
+
+    # Into the database, and what is in it.
+
+    def write(
+        self,
+        network: Network,
+        name: str,
+        *,
+        replace: bool = False,
+        dry_run: bool = False,
+        artifact: Path | None = None,
+        sha256: str | None = None,
+        yes: bool = False,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Write ``network`` as the model ``name`` and return the counts; resumes after a kill, writes nothing twice.
+
+        Args:
+            artifact: folder of its saved model (:func:`cnngraph.save`), which is copied into the storage. sha256: of
+                its weights.
+
+        Raises:
+            ConflictError: the name exists with other inputs (``replace=True`` replaces it), or another writer holds it.
+            NotFoundError: there is no saved model in ``artifact``. CnngraphError: the storage cannot be written.
+        """
+        from cnngraph.database.writer import WriteOptions, write_network
+
+        saved = None if artifact is None or dry_run else self.database.storage.add(Path(artifact))
+        how = WriteOptions(replace, dry_run, yes)
+        return write_network(self.database, network, name, how, saved_sha256=saved, sha256=sha256, progress=progress)
+
+    def ingest(
+        self,
+        traced: TracedModel,
+        name: str | None = None,
+        *,
+        pruned: PruneRecord | None = None,
+        without_parent: bool = False,
+        replace: bool = False,
+        dry_run: bool = False,
+        yes: bool = False,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Store a mapped net with its saved model; the JSON of ``cnngraph ingest``, but for ``dry_run``.
+
+        Args:
+            traced: of :func:`cnngraph.api.offline.map_model` or :func:`cnngraph.api.offline.open_bundle`.
+            name: of the model; only a pruned one may do without: PARENT-pruned, or the next free number.
+            pruned: how it was pruned elsewhere: its lineage is stored too. without_parent: of that, store the model
+                alone where the one that it was pruned from is not in this database.
+
+        Raises:
+            ConflictError, CnngraphError: as :meth:`write`. NotFoundError: the parent is not in the database.
+        """
+        from cnngraph.database.writer import WriteOptions
+        from cnngraph.jobs.pruned_bundle import ingest
+
+        how = WriteOptions(replace, dry_run, yes)
+        return ingest(self.session(progress), traced, name, how, pruned=pruned, without_parent=without_parent)
+
+    def read(self, name: str) -> Network:
+        """The model as a Network, equal to the one that was written."""
+        from cnngraph.database.reader import read_network
+
+        return read_network(self.database, self.key(name))
+
+    def frames(self, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """(nodes, edges) of the model as pandas frames."""
+        from cnngraph.database.reader import frames
+
+        return frames(self.database, self.key(name))
+
+    def models(self) -> list[dict[str, Any]]:
+        """Everybody's models with their figures."""
+        from cnngraph.database.catalogue import list_models
+
+        return list_models(self.database)
+
+    def show(self, name: str) -> dict[str, Any]:
+        """Counts and properties of one model."""
+        from cnngraph.database.catalogue import show
+
+        return show(self.database, self.key(name))
+
+    def blocks(self, name: str) -> list[dict[str, Any]]:
+        """The blocks of one model, each with ``removable``: ``None``, or the reason why it cannot go as a whole."""
+        from cnngraph.jobs.blocks import blocks_of
+
+        return list(blocks_of(self.database, name)["blocks"])
+
+    def lineage(self, name: str) -> dict[str, Any]:
+        """Ancestors, descendants, pruning runs and evaluations of one model."""
+        from cnngraph.database.lineage import lineage
+
+        return lineage(self.database, self.key(name)).as_json()
+
+    def delete(self, name: str, *, dry_run: bool = False, progress: Progress | None = None) -> dict[str, Any]:
+        """Delete one model's nodes, in batches, and return what went."""
+        from cnngraph.database.catalogue import delete
+
+        return delete(self.database, self.key(name), dry_run=dry_run, progress=progress or Quiet())
+
+    def export(
+        self,
+        name: str,
+        out: str | Path,
+        *,
+        format: str,  # noqa: A002  the word that the command uses
+        view: str | None = None,
+        class_: str | None = None,
+        layers: str | None = None,
+        relationships: Sequence[str] | None = None,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Write one model: its graph (parquet, neo4j-admin, gexf, graphml, json), or the net (safetensors, pt2, onnx).
+
+        Args:
+            view: of the graph: channels, positions or both (default). class_: whose weights its edges get; default:
+                the mean. layers: only these, A..B. relationships: of ARC, CONNECTS, FEEDS, RESEMBLES; default: all but
+                the last.
+            dry_run: look at the model, write nothing.
+
+        Raises:
+            UsageError: there is no such format, or a part of the graph was asked of the net.
+            ConflictError, ModelError, VerificationError: of the net, see :func:`cnngraph.shipping.export.export`.
+        """
+        from cnngraph.database.export import GraphPart
+        from cnngraph.jobs.export import export
+
+        part = GraphPart(view, class_, layers, tuple(relationships) if relationships else None)
+        return export(self.session(progress), name, format, Path(out), part, dry_run=dry_run)
+
+    def query(
+        self,
+        query: str,
+        *,
+        model: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        cypher: bool = False,
+        write: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Rows of a saved query, or of ``query`` itself with ``cypher=True`` (read-only unless ``write``)."""
+        from cnngraph.database.queries import ask
+
+        key = self.key(model) if model else None
+        return ask(self.database, query, key, dict(parameters or {}), cypher=cypher, write=write)
+
+    def migrate(self, *, share_database: bool = False) -> list[str]:
+        """Apply the pending migrations and return their names; saved models of this machine go into its storage."""
+        from cnngraph.database import saved_models, schema
+
+        done = [migration.name for migration in schema.migrate(self.database, share_database=share_database)]
+        saved_models.store_by_content(self.database)
+        return done
+
+    def pending_cypher(self) -> str:
+        """The pending migrations as Cypher for an administrator, who can run it as it is."""
+        from cnngraph.database.schema import script
+
+        return script(self.database)
+
+    # Decisions; nothing is changed by them.
+
+    def measure(
+        self,
+        name: str,
+        measure: str,
+        *,
+        aggregate: str = "mean",
+        seed: int = 0,
+        engine: str = "auto",
+        reference: str = "median",
+        progress: Progress | None = None,
+    ) -> MeasureResult:
+        """Compute and store one measure; see docs/measures.md for what each says."""
+        from cnngraph.measures import registry
+
+        how: dict[str, Any] = {"aggregate": aggregate, "seed": seed, "engine": engine, "reference": reference}
+        return registry.measure(self.database, self.key(name), measure, **how, progress=progress or Quiet())
+
+    def preview_measure(self, name: str, measure: str, **options: Any) -> dict[str, Any]:
+        """What :meth:`measure` with the same options would write; nothing is computed."""
+        from cnngraph.measures.registry import preview
+
+        return preview(self.database, self.key(name), measure, **options)
+
+    def measure_calls(self, name: str, measure: str, *, seed: int = 0) -> Calls:
+        """What the server's Graph Data Science is asked for one measure, to be pasted; nothing is computed."""
+        from cnngraph.measures.registry import shown_calls
+
+        settings, password = self.settings, self.settings.embedded or self.settings.password is not None
+        return shown_calls(
+            self.database, self.key(name), measure, seed=seed, username=settings.username, password=password
+        )
+
+    def plan(
+        self,
+        name: str,
+        *,
+        data: str | None = None,
+        data_root: str | Path | None = None,
+        costs: bool = False,
+        progress: Progress | None = None,
+        **choice: Unpack[Decision],
+    ) -> Plan:
+        """The decision only: nothing is changed, and nothing is trained but for ``max_accuracy_drop``.
+
+            graph.plan("mine", measure="degree", threshold=0.3)
+            graph.plan("mine", ratio=0.3, score="strength")
+            graph.plan("mine", remove_blocks=["layer1.0"])
+            graph.plan("mine", target_speedup=2.0, runtime="onnxruntime")
+
+        Args:
+            data, data_root: images instead of those that the model was ingested with, where the decision reads any.
+            costs: also measure the parameters, MACs and latency of what would be left.
+            choice: see :class:`~cnngraph.api.options.Decision`.
+
+        Raises:
+            UsageError: options that do not go together, out of range, or unknown.
+            NotFoundError: the model, a layer or a block is not there. PlanError: no such plan can be made.
+        """
+        from cnngraph.jobs.plan import choose_plan, plan_stored
+        from cnngraph.sources.stored import other_data
+
+        chosen = choose_plan({**choice, "data": data, "data_root": data_root})
+        return plan_stored(self.session(progress), name, chosen, other_data(data, data_root), costs=costs)
+
+    def latency(
+        self,
+        name: str,
+        *,
+        latency_on: str = "cpu",
+        runtime: str = "eager",
+        batch: int = 1,
+        out: str | Path | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Milliseconds of each layer and block in its place, beside the whole net; the JSON of ``cnngraph latency``.
+
+        Args:
+            out: also write the table there, as the CSV file that ``latency_table`` of :meth:`plan` reads.
+
+        Raises:
+            UsageError: there is no such device or runtime. CnngraphError: it is not installed.
+            ModelError: the model has no saved net.
+        """
+        from cnngraph.jobs.latency import tabulate
+        from cnngraph.pruning.limits.cost_meter import Timing
+        from cnngraph.sources.stored import stored
+
+        timing, folder = Timing(latency_on, runtime, batch), stored(self.database, name).folder
+        return tabulate(folder, timing, progress or Quiet(), Path(out) if out else None)
+
+    # New models out of stored ones, each with its lineage.
+
+    def prune(
+        self,
+        name: str,
+        plan: Plan | str | Path | None = None,
+        *,
+        run: str | None = None,
+        as_name: str | None = None,
+        retrain: bool = True,
+        control: bool = True,
+        reconstruct: bool = False,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        trainer: str | None = None,
+        data: str | None = None,
+        data_root: str | Path | None = None,
+        out: str | Path | None = None,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+        **choice: Unpack[Decision],
+    ) -> dict[str, Any]:
+        """Plan, rebuild, verify, retrain, evaluate, store the new model; the JSON of ``cnngraph prune``.
+
+        The same call goes on after an interruption.
+
+            graph.prune("mine", plan, as_name="slim")
+            graph.prune("mine", ratio=0.3, retrain=False, out="slim")
+
+        Args:
+            plan: a plan, or the path of one; else ``run``, a PruningRun of the graph; else ``choice`` says what goes.
+            as_name: of the new model; default: one is made. out: also write the saved model there.
+            retrain, control, reconstruct: train the new net; train the unpruned one beside it; refit what read removed
+                filters first. epochs, batch_size, learning_rate: of both trainings.
+            trainer: ``package.module:function`` that trains instead.
+            data, data_root: instead of what the model was ingested with.
+            choice: see :class:`~cnngraph.api.options.Decision`; ``seed`` and ``device`` are of the training too.
+
+        Raises:
+            UsageError: options that do not go together. NotFoundError: the model, or what is to go, is not there.
+            PlanError: the plan does not fit. VerificationError: the rebuilt net failed its proof; nothing was stored.
+            ConflictError: ``as_name`` or ``out`` exists.
+        """
+        from cnngraph.jobs.prune_job import TrainingWords, choose_prune
+
+        said = {**choice, "plan": plan, "run": run, "data": data, "data_root": data_root}
+        recipe = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+        training = TrainingWords(retrain, control, reconstruct, recipe, trainer)
+        job = choose_prune(name, said, training, as_name=as_name, out=out, dry_run=dry_run)
+        return self.carry_out(job, progress=progress)[1]
+
+    def carry_out(self, job: PruneJob, *, progress: Progress | None = None) -> tuple[Plan, dict[str, Any]]:
+        """What :meth:`prune` does, of a job of :func:`cnngraph.api.offline.choose_prune`: the plan too."""
+        from cnngraph.jobs.prune_job import prune_to_graph
+
+        return prune_to_graph(job, self.session(progress))
+
+    def adopt(
+        self,
+        name: str,
+        weights: str | Path,
+        *,
+        weights_key: str | None = None,
+        as_name: str | None = None,
+        data: str | None = None,
+        data_root: str | Path | None = None,
+        device: str = "auto",
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Store weights that were trained elsewhere as a new model, checked, evaluated, with its lineage.
+
+        Args:
+            weights: a file (safetensors or a state dict), or the folder of a saved model. weights_key: which of
+                several sets of weights in a file.
+            as_name: of the new model; default: NAME-adopted. data, data_root: instead of what ``name`` was ingested
+                with.
+
+        Returns:
+            the JSON of ``cnngraph adopt``; the same call again writes nothing.
+
+        Raises:
+            NotFoundError: there is no such model or file. ModelError: the weights do not fit, or are the model's own.
+            ConflictError: ``as_name`` is another model.
+        """
+        from cnngraph.jobs.adopt import AdoptJob, adopt
+        from cnngraph.sources.stored import other_data
+
+        other = other_data(data, data_root)
+        job = AdoptJob(name, Path(weights), weights_key, as_name=as_name, data=other, device=device, dry_run=dry_run)
+        return adopt(job, self.session(progress))
+
+    def rebuild(
+        self, name: str, out: Path, *, changed: bool = False, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Save the net whose structure and weights the graph holds (``trace(..., kernels=True)``), compared with the
+        stored one; ``changed`` keeps weights that somebody changed in the graph.
+        """
+        from cnngraph.jobs.rebuild import rebuild_from_graph
+
+        return rebuild_from_graph(self.database, name, Path(out), changed=changed, progress=progress)
+
+    def verify(
+        self,
+        name: str,
+        *,
+        data: str | None = None,
+        data_root: str | Path | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Prove a pruned model again, by its parent in the lineage; the JSON of ``cnngraph verify``.
+
+        Args:
+            data, data_root: whose images slim and masked net are compared on, instead of what it was ingested with.
+
+        Raises:
+            NotFoundError: there is no such model. PlanError: it was not pruned. ModelError: its saved net is not here.
+        """
+        from cnngraph.jobs.proof import prove
+        from cnngraph.sources.stored import other_data
+
+        return prove(self.database, name, data=other_data(data, data_root), seed=seed, progress=progress or Quiet())
+
+    def report(self, name: str, out: str | Path) -> tuple[str, Path]:
+        """Write the page about a pruned model; returns its verdict and its path.
+
+        Raises:
+            NotFoundError: there is no such model, or it was not made by a prune.
+        """
+        from cnngraph.jobs.report import write_report
+
+        return write_report(self.database, self.key(name), Path(out))
+
+    def gds(
+        self,
+        name: str,
+        *,
+        view: str = "positions",
+        class_: str | int | None = None,
+        undirected: bool = False,
+        distance: bool = False,
+    ) -> AbstractContextManager[Projection]:
+        """The network of ``name`` as a projection, with Neo4j's client ``graphdatascience``; dropped at the end.
+
+            with cg.connect() as graph, graph.gds("mine", class_="cat") as mine:
+                G, gds = mine
+                ranks = mine.keyed(gds.page_rank.stream(G, relationship_weight_property="weight"))
+
+        Relationships have one property, ``weight``: the strength without its sign; those of strength 0 are left out.
+        Nodes stand in the order of our own numbers, so that an algorithm with a seed and one thread gives the same on
+        every server. ``keyed`` puts our keys in the place of GDS's node ids. See docs/gds.md.
+
+        Args:
+            view: ``positions`` and their arcs, or ``channels``: feature maps and their connections.
+            class_: a class by name or number, whose weights the arcs get; default: the mean over the classes.
+            undirected: every relationship in both directions (Leiden wants that).
+            distance: ``weight`` is 1 / strength, for shortest paths.
+
+        Raises:
+            UsageError: there is no such view, or a class was asked of the channels.
+            NotFoundError: the model or the class is not there. ConflictError: the model is not complete.
+            PlanError: the model has no such nodes.
+            DatabaseError: the server has no Graph Data Science, or too little memory for this.
+        """
+        from cnngraph.jobs.projection import project
+
+        return project(self.database, name, view=view, class_=class_, undirected=undirected, distance=distance)

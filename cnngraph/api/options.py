@@ -1,4 +1,6 @@
-"""What :meth:`Graph.plan` and :meth:`Graph.prune` may be told about what goes, for type checkers and readers."""
+"""What :meth:`Graph.plan` and :meth:`Graph.prune` may be told about what goes: by name, for type checkers and readers,
+and as the registries have it, for ``--help``.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
-__all__ = ["Decision"]
+from cnngraph.pruning.limits.limit import COMPANIONS, LIMITS
+from cnngraph.pruning.method import OptionField
+from cnngraph.pruning.registry import METHODS, OPTIONS
+
+__all__ = ["COMPANIONS", "LIMITS", "METHODS", "OPTIONS", "Decision", "OptionField"]
 
 
 class Decision(TypedDict, total=False):

@@ -13,6 +13,7 @@ from cnngraph.cli.options import Data, DataRoot, Device, DryRun, Json, ModelName
 from cnngraph.cli.plan_tables import in_words
 from cnngraph.cli.source_options import WeightsKey
 from cnngraph.console import emit_json, progress, say, table
+from cnngraph.settings import check_name
 
 __all__ = ["register"]
 
@@ -37,22 +38,17 @@ def adopt(
 
     Example: cnngraph adopt demo-pruned --weights tuned.safetensors
     """
-    from cnngraph.jobs.adopt import adopt as run
-    from cnngraph.settings import check_name
-    from cnngraph.sources.stored import other_data
-
     if as_ is not None:
         check_name(as_)
     keep_freed_memory()
     with connection.graph() as graph, progress() as bars:
-        result = run(
-            graph.database,
-            graph.settings,
+        result = graph.adopt(
             name,
             weights,
             weights_key=weights_key,
             as_name=as_,
-            data=other_data(data, data_root),
+            data=data,
+            data_root=data_root,
             device=device,
             dry_run=dry_run,
             progress=bars,

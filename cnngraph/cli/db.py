@@ -25,7 +25,7 @@ def up(json: Json = False) -> None:
 
     Example: cnngraph db up
     """
-    from cnngraph.database.embedded import server
+    from cnngraph.api import server
 
     with progress() as bars:
         running = server.up(connection.settings(), progress=bars)
@@ -38,7 +38,7 @@ def down(json: Json = False) -> None:
 
     Example: cnngraph db down
     """
-    from cnngraph.database.embedded import server
+    from cnngraph.api import server
 
     stopped = server.down(connection.settings())
     if json:
@@ -53,7 +53,7 @@ def status(json: Json = False) -> None:
 
     Example: cnngraph db status
     """
-    from cnngraph.database.embedded import server
+    from cnngraph.api import server
 
     _report(server.status(connection.settings()), json)
 
@@ -64,7 +64,7 @@ def logs(lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How ma
 
     Example: cnngraph db logs -n 100
     """
-    from cnngraph.database.embedded import server
+    from cnngraph.api import server
 
     print(server.logs(connection.settings(), lines))
 
@@ -79,7 +79,7 @@ def clean(
 
     Example: cnngraph db clean
     """
-    from cnngraph.database.embedded import server
+    from cnngraph.api import server
 
     settings = connection.settings()
     if not yes:

@@ -12,8 +12,7 @@ from cnngraph.cli.plan_tables import print_schedule
 from cnngraph.console import emit_json, progress, say, table
 
 if TYPE_CHECKING:
-    from cnngraph.database.connection import Database
-    from cnngraph.jobs.demo import Outcome
+    from cnngraph.api.results import Outcome
 
 __all__ = ["register"]
 
@@ -23,26 +22,18 @@ def demo(json: Json = False) -> None:
 
     Example: cnngraph demo
     """
-    from cnngraph.jobs.demo import Demo
+    from cnngraph.api import offline
 
     with progress() as bars:
-        run = Demo(connection.settings(), bars, bars.note)
-        run.train()
-        with run.connect() as database:
-            run.ingest(database)
-            schedule = run.plan(database)
-            plan, result = run.prune(database)
-            outcome = run.report(database, schedule, plan, result)
+        outcome = offline.demo(connection.settings(), bars)
     if json:
-        emit_json(result | {"sentence": outcome.sentence, "page": str(outcome.page)})
+        emit_json(outcome.result | {"sentence": outcome.sentence, "page": str(outcome.page)})
         return
-    _print(outcome, database)
+    _print(outcome)
 
 
-def _print(outcome: Outcome, database: Database) -> None:
-    from cnngraph.jobs.demo import NAME
-    from cnngraph.jobs.report import remarks_on
-    from cnngraph.reporting.page import figures_table
+def _print(outcome: Outcome) -> None:
+    from cnngraph.reporting.page import figures_table, remarks_on
 
     print_schedule(outcome.schedule)
     print(f"\nRemoved: {', '.join(outcome.plan.removed) or 'nothing'}")
@@ -56,14 +47,14 @@ def _print(outcome: Outcome, database: Database) -> None:
         print(remark)
     print(f"\n{outcome.sentence}")
     print(f"\nThe summary as a page: {outcome.page}")
-    if database.http:
-        print(f"Neo4j Browser: {database.http}/browser/")
+    if outcome.browser:
+        print(f"Neo4j Browser: {outcome.browser}")
         print(f"  log in as neo4j; the password is in {connection.settings().home / 'server' / 'password'}")
     print("\nThree queries to paste there:")
     for _, text in outcome.queries:  # a text begins with its title
         print(f"\n{text.strip()}")
     say("")
-    if database.embedded:
+    if outcome.embedded:
         _print_server()
     print(
         "\nYour own net and folder:\n"
@@ -71,13 +62,13 @@ def _print(outcome: Outcome, database: Database) -> None:
         "  cnngraph ingest runs/mine --data folder:PATH/TO/IMAGES --name mine\n"
         "  cnngraph prune mine --method multilayer --max-accuracy-drop 1"
     )
-    print(f"\nSee also: cnngraph show {NAME}, cnngraph lineage {NAME}, cnngraph query")
+    print(f"\nSee also: cnngraph show {outcome.name}, cnngraph lineage {outcome.name}, cnngraph query")
 
 
 def _print_server() -> None:
     import psutil
 
-    from cnngraph.database.embedded import server
+    from cnngraph.api import server
 
     running = server.status(connection.settings())
     if running is not None:

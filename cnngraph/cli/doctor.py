@@ -16,9 +16,9 @@ def doctor(json: Json = False) -> None:
 
     Example: cnngraph doctor
     """
-    from cnngraph.jobs.doctor import examine
+    from cnngraph.api import offline
 
-    checks = examine(connection.settings())
+    checks = offline.examine(connection.settings())
     if json:
         emit_json({"ok": all(check.ok is not False for check in checks), "checks": [vars(check) for check in checks]})
     else:

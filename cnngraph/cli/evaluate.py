@@ -26,11 +26,11 @@ def evaluate(
 
     Example: cnngraph evaluate runs/vgg16 --data digits
     """
-    from cnngraph.jobs.baseline import evaluate as run
+    from cnngraph.api import offline
 
     keep_freed_memory()
     with progress() as bars:
-        result = run(
+        result = offline.evaluate(
             net.choose(model, seed=seed),
             images.choose(data, seed=seed),
             device=device,

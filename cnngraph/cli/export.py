@@ -91,19 +91,17 @@ def export(
         return
     connection.key(name)  # what is no name is said before any server is started
     with connection.graph() as graph, progress() as bars:
-        if dry_run:
-            report = graph.show(name) | {"format": format_, "out": str(out), "dry_run": True}
-        else:
-            report = graph.export(
-                name,
-                out,
-                format=format_,
-                view=view or "both",
-                class_=class_ or "mean",
-                layers=layers,
-                relationships=relationships.split(",") if relationships else None,
-                progress=bars,
-            )
+        report = graph.export(
+            name,
+            out,
+            format=format_,
+            view=view,
+            class_=class_,
+            layers=layers,
+            relationships=relationships.split(",") if relationships else None,
+            dry_run=dry_run,
+            progress=bars,
+        )
     if json:
         emit_json(report)
         return
@@ -144,17 +142,18 @@ def _weights_in_words(report: dict[str, Any]) -> Iterator[str]:
 
 
 def _export_net(name: str, out: Path, form: str, *, dry_run: bool, json: bool) -> None:
-    from cnngraph.jobs.shipping import saved_path
-    from cnngraph.shipping.export import export as write
-    from cnngraph.sources.stored import stored
+    from cnngraph.api import offline
 
-    path = saved_path(name)
-    if path is None:
-        connection.key(name)
-        with connection.graph() as graph:
-            path = stored(graph.database, name).folder
-    with progress() as bars:
-        report = write(path, out, format=form, dry_run=dry_run, progress=bars) | {"model": name, "dry_run": dry_run}
+    how: dict[str, Any] = {"format": form, "dry_run": dry_run}
+    path = offline.saved_path(name)
+    if path is not None:
+        with progress() as bars:
+            report = offline.export(path, out, **how, progress=bars)
+    else:
+        connection.key(name)  # what is no name is said before any server is started
+        with connection.graph() as graph, progress() as bars:
+            report = graph.export(name, out, **how, progress=bars)
+    report |= {"model": name, "dry_run": dry_run}
     if json:
         emit_json(report)
         return

@@ -10,6 +10,7 @@ import typer
 from cnngraph.cli import connection
 from cnngraph.cli.options import DryRun, Json
 from cnngraph.console import emit_json, number, progress, say
+from cnngraph.settings import check_name
 
 __all__ = ["register"]
 
@@ -31,11 +32,10 @@ def import_cnn2multilayer(
 
     Example: cnngraph import cnn2multilayer graph.gexf.gz --classes 'class_*.csv' --name published
     """
-    from cnngraph.network.cnn2multilayer import read_gexf
-    from cnngraph.settings import check_name
+    from cnngraph.api import offline
 
     check_name(name)
-    network = read_gexf(gexf, classes)
+    network = offline.read_cnn2multilayer(gexf, classes)
     with connection.graph() as graph, progress() as bars:
         counts = graph.write(network, name, replace=replace, dry_run=dry_run, progress=bars)
     if json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -22,10 +22,7 @@ from cnngraph.cli.options import (
 )
 from cnngraph.cli.source_options import DataOptions, ModelOptions, NewHead
 from cnngraph.console import emit_json, number, progress, say
-
-if TYPE_CHECKING:
-    from cnngraph.api import Graph
-    from cnngraph.jobs.ingest import TracedModel
+from cnngraph.settings import check_name
 
 __all__ = ["register"]
 
@@ -116,30 +113,28 @@ def ingest(
 
     Example: cnngraph ingest torchvision:resnet18 --weights pretrained --data folder:photos --new-head --name photos
     """
-    from cnngraph.jobs import ingest as jobs
-    from cnngraph.jobs.pruned_bundle import is_pruned_bundle
-    from cnngraph.settings import check_name
-    from cnngraph.sources.trace_options import TraceOptions
-    from cnngraph.storage import storage_of
+    from cnngraph.api import offline
+    from cnngraph.api.choices import TraceOptions
 
-    pruned = data is None and is_pruned_bundle(model)
-    if without_parent and not pruned:
+    of_prune = data is None and offline.is_pruned_bundle(model)
+    if without_parent and not of_prune:
         raise typer.BadParameter("--without-parent is for a bundle that cnngraph prune --to-bundle wrote")
-    if pruned and replace:
+    if of_prune and replace:
         raise typer.BadParameter("--replace is not for the bundle of a prune: choose another --name")
-    if name is None and to_bundle is None and not pruned:
+    if name is None and to_bundle is None and not of_prune:
         raise typer.BadParameter("--name NAME is needed, or --to-bundle DIR")
     if kernels:
         connections = _all_connections(connections, view, data)
     if name is not None:
         check_name(name)
     if to_bundle is None and not dry_run:
-        storage_of(connection.settings()).require_writable()  # said before the images are looked at
+        offline.check_storage(connection.settings())  # said before the images are looked at
     with progress() as bars:
         if data is None:
-            prepared = jobs.from_bundle(model)
+            traced, pruned = offline.open_bundle(model)
         else:
-            prepared = jobs.prepare(
+            pruned = None
+            traced = offline.map_model(
                 net.choose(
                     model, seed=seed, new_head=new_head, mean=_floats(mean, "--mean"), std=_floats(std, "--std")
                 ),
@@ -159,19 +154,23 @@ def ingest(
                 yes=yes,
             )
         if to_bundle is not None:
-            jobs.write_bundle(prepared, to_bundle)
+            offline.write_bundle(traced, to_bundle)
             if json:
-                emit_json({"bundle": str(to_bundle)} | prepared.network.counts())
+                emit_json({"bundle": str(to_bundle)} | traced.network.counts())
             else:
                 say(f"Wrote the bundle {to_bundle}. Next: cnngraph ingest {to_bundle} --name NAME")
             return
     with connection.graph() as graph, progress() as bars:
-        how: dict[str, Any] = {"dry_run": dry_run, "yes": yes, "progress": bars}
-        if pruned:
-            counts = _store_pruned(graph, prepared, Path(model), name, without_parent, **how)
-        else:
-            assert name is not None
-            counts = jobs.store(graph.database, graph.settings, prepared, name, replace=replace, **how)
+        counts = graph.ingest(
+            traced,
+            name,
+            pruned=pruned,
+            without_parent=without_parent,
+            replace=replace,
+            dry_run=dry_run,
+            yes=yes,
+            progress=bars,
+        )
     if json:
         emit_json(counts | {"dry_run": dry_run})
         return
@@ -180,14 +179,15 @@ def ingest(
         for what in ("layers", "feature_maps", "connections", "positions", "arcs", "classes")
     )
     say(f"{'Would hold' if dry_run else 'Holds'} {counts['model']}: {sizes}.")
-    if prepared.images_from is not None:
-        say(f"Mapped by {prepared.images_from.words}.")
+    if traced.images_from is not None:
+        say(f"Mapped by {traced.images_from.words}.")
     name = counts["model"].split("/")[-1]
-    if pruned:
+    if pruned is not None:
         parent = counts["pruned_from"]
         say(f"Pruned from {parent}." if parent else "Its parent is not in the database: it has no lineage.")
     if not dry_run:
-        say(f"Next: cnngraph {f'lineage {name}' if pruned else f'plan {name} --method multilayer --measure degree'}")
+        following = f"lineage {name}" if of_prune else f"plan {name} --method multilayer --measure degree"
+        say(f"Next: cnngraph {following}")
 
 
 def _all_connections(connections: str, view: str, data: str | None) -> str:
@@ -199,17 +199,6 @@ def _all_connections(connections: str, view: str, data: str | None) -> str:
     if connections not in ("auto", "all"):
         raise typer.BadParameter(f"--kernels keeps all connections, not {connections}")
     return "all"
-
-
-def _store_pruned(
-    graph: Graph, prepared: TracedModel, folder: Path, name: str | None, without_parent: bool, **how: Any
-) -> dict[str, Any]:
-    from cnngraph.jobs import pruned_bundle
-
-    card = pruned_bundle.read_card(folder, prepared)
-    return pruned_bundle.store(
-        graph.database, graph.settings, prepared, card, name=name, without_parent=without_parent, **how
-    )
 
 
 def _floats(text: str | None, option: str) -> tuple[float, ...] | None:

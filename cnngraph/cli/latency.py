@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -13,9 +13,6 @@ from cnngraph.cli.option_groups import spread
 from cnngraph.cli.options import Json, known, writable
 from cnngraph.console import emit_json, progress, say, table
 from cnngraph.vocabulary import LATENCY_DEVICES, RUNTIMES
-
-if TYPE_CHECKING:
-    from cnngraph.pruning.limits.cost_meter import Timing
 
 __all__ = ["LatencyOptions", "register"]
 
@@ -37,20 +34,10 @@ class LatencyOptions:
     ] = None
     batch: Annotated[int | None, typer.Option(min=1, max=65_536, help="Images a forward pass (default: 1).")] = None
 
-    def timing(self) -> Timing:
-        """The same for the chain; refused here where this machine cannot do it, before anything is looked up.
-
-        Raises:
-            UsageError: CUDA where there is none. CnngraphError: the runtime is not installed.
-        """
-        from cnngraph.pruning.limits.cost_meter import Timing
-        from cnngraph.training.execution import pick_device
-        from cnngraph.training.runtimes import check_runtime
-
-        timing = Timing(self.latency_on or "cpu", self.runtime or "eager", self.batch or 1)
-        check_runtime(timing.runtime)
-        pick_device(timing.device)
-        return timing
+    @property
+    def said(self) -> dict[str, Any]:
+        """The same with the defaults."""
+        return {"latency_on": self.latency_on or "cpu", "runtime": self.runtime or "eager", "batch": self.batch or 1}
 
 
 def latency(
@@ -70,20 +57,18 @@ def latency(
 
     Example: cnngraph latency runs/vgg16 --out table.csv
     """
-    from cnngraph.jobs.latency import tabulate
-    from cnngraph.jobs.shipping import saved_path
+    from cnngraph.api import offline
 
-    timing, path = options.timing(), saved_path(name)
-    with progress() as bars:
-        if path is not None:
-            result = tabulate(path, timing, bars, out)
-        else:
-            from cnngraph.sources.stored import stored
-
-            connection.key(name)  # what is no name is said before any server is started
-            with connection.graph() as graph:
-                folder = stored(graph.database, name).folder
-            result = tabulate(folder, timing, bars, out)
+    said = options.said
+    offline.check_latency(said["latency_on"], said["runtime"])  # before anything is looked up
+    path = offline.saved_path(name)
+    if path is not None:
+        with progress() as bars:
+            result = offline.latency(path, **said, out=out, progress=bars)
+    else:
+        connection.key(name)  # what is no name is said before any server is started
+        with connection.graph() as graph, progress() as bars:
+            result = graph.latency(name, **said, out=out, progress=bars)
     if json:
         emit_json({"model": name, **result})
         return

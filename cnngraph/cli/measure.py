@@ -15,7 +15,7 @@ from cnngraph.vocabulary import AGGREGATES, ENGINES, REFERENCES
 
 if TYPE_CHECKING:
     from cnngraph.api import Graph
-    from cnngraph.measures.measure import MeasureResult
+    from cnngraph.api.results import MeasureResult
 
 __all__ = ["register"]
 
@@ -54,11 +54,11 @@ def measure(
 
     Example: cnngraph measure demo -m degree -m pagerank -m depth
     """
-    from cnngraph.measures.registry import find_measure, preview
+    from cnngraph.api import offline
 
     chosen = measures or ["degree"]
     for wanted in chosen:
-        find_measure(wanted, aggregate=aggregate)  # refused before any look-up
+        offline.check_measure(wanted, aggregate=aggregate)  # refused before any look-up
     if print_ and engine == "local":
         raise UsageError(
             "--print shows what a server is asked, and --engine local asks none.", "Leave out one of them."
@@ -66,11 +66,11 @@ def measure(
     options: dict[str, Any] = {"aggregate": aggregate, "engine": engine, "reference": reference, "seed": seed}
     with connection.graph() as graph, progress() as bars:
         if print_:
-            _print_calls(graph, name, chosen, options, json)
+            _print_calls(graph, name, chosen, seed, json)
             return
         if dry_run:
             key = graph.key(name)
-            _print_preview(key, [preview(graph.database, key, wanted, **options) for wanted in chosen], json)
+            _print_preview(key, [graph.preview_measure(key, wanted, **options) for wanted in chosen], json)
             return
         runs = [graph.measure(name, wanted, **options, progress=bars) for wanted in chosen]
     if json:
@@ -85,15 +85,9 @@ def measure(
     say(f"Next: cnngraph plan {name} --method multilayer --measure {runs[0].measure}")
 
 
-def _print_calls(graph: Graph, name: str, measures: list[str], options: dict[str, Any], json: bool) -> None:
-    from cnngraph.measures.registry import shown_calls
-
-    key, settings = graph.key(name), graph.settings
-    password = settings.embedded or settings.password is not None
-    seen = [
-        shown_calls(graph.database, key, wanted, seed=options["seed"], username=settings.username, password=password)
-        for wanted in measures
-    ]
+def _print_calls(graph: Graph, name: str, measures: list[str], seed: int, json: bool) -> None:
+    key = graph.key(name)
+    seen = [graph.measure_calls(key, wanted, seed=seed) for wanted in measures]
     if json:
         emit_json({"model": key, "calls": [asdict(one) for one in seen]})
         return

@@ -58,18 +58,10 @@ def show(
         _list_blocks(found["model"], found["blocks"])
         return
     if found.get("recipe"):
-        found["recipe"] = _recipe(found["recipe"], found["model"])
+        from cnngraph.reporting.recipe import in_words
+
+        found["recipe"] = in_words(found["recipe"], found["model"])
     table(("property", "value"), [(key, _flat(value)) for key, value in found.items()])
-
-
-def _recipe(recipe: dict[str, Any], model: str) -> str:
-    """A model's recipe in one line: its architecture, and what each plan removed from it."""
-    from cnngraph.origin import Origin
-    from cnngraph.validation import parse_stored
-
-    origin = parse_stored(Origin, recipe, f"The recipe of {model} in the graph")
-    options = ", ".join(f"{name} {value}" for name, value in origin.options.items())
-    return "; then without ".join([f"{origin.architecture} ({options})", *(plan.in_words for plan in origin.plans)])
 
 
 def _list_blocks(model: str, blocks: list[dict[str, Any]]) -> None:
@@ -135,9 +127,9 @@ def delete(name: ModelName, dry_run: DryRun = False, yes: Yes = False, json: Jso
 
     Example: cnngraph delete demo --dry-run
     """
-    from cnngraph.database.catalogue import require_own
+    from cnngraph.api import offline
 
-    require_own(connection.key(name), connection.settings().owner)
+    offline.check_own(connection.key(name), connection.settings().owner)
     with connection.graph() as graph:
         counts = graph.delete(name, dry_run=True)
         if not dry_run:
@@ -161,10 +153,8 @@ def report(
 
     Example: cnngraph report demo-pruned --out demo.html
     """
-    from cnngraph.jobs.report import write_report
-
     with connection.graph() as graph:
-        sentence, page = write_report(graph.database, graph.key(name), out or Path(f"{name.split('/')[-1]}.html"))
+        sentence, page = graph.report(name, out or Path(f"{name.split('/')[-1]}.html"))
     if json:
         emit_json({"page": str(page), "sentence": sentence})
     else:

@@ -103,12 +103,9 @@ def ask(question: str) -> None:
 
 def stored_name(value: str) -> str:
     """``value`` if it can be the name of a model in the database; a file is said to be one."""
-    from cnngraph.models.misnamed import not_a_name
-    from cnngraph.settings import split_key
+    from cnngraph.api.offline import check_stored_name
 
-    if Path(value).is_file() and ("/" in value or Path(value).suffix):
-        raise not_a_name(Path(value))
-    split_key(value, "owner")
+    check_stored_name(value)
     return value
 
 

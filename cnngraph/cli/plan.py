@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -44,21 +44,19 @@ def plan(
 
     Example: cnngraph plan demo --target-macs 0.7 --target-parameters 0.5 --max-accuracy-drop 2
     """
-    from cnngraph.jobs.plan import plan_stored
-    from cnngraph.plan import write_plan
-    from cnngraph.pruning.choice import choose
-    from cnngraph.sources.stored import other_data
+    from cnngraph.api import offline, write_plan
 
-    said = vars(choice) | {"keep": choice.keep or None, "seed": seed, "device": device}
-    chosen = choose(said | {"data": data, "data_root": data_root})
+    said: dict[str, Any] = vars(choice) | {"keep": choice.keep or None, "seed": seed, "device": device}
+    said |= {"data": data, "data_root": data_root}
+    limited = offline.check_plan(said)  # before any server is started
     with connection.graph() as graph, progress() as bars:
-        made = plan_stored(graph.session(bars), name, chosen, other_data(data, data_root))
+        made = graph.plan(name, **said, costs=True, progress=bars)
     if out is not None:
         write_plan(made, out)
     if json:
         emit_json(as_json(made))
         return
-    print_plan(made, schedule=bool(made.schedule) and (schedule or not chosen.limits))
+    print_plan(made, schedule=bool(made.schedule) and (schedule or not limited))
     if out is not None:
         say(f"Wrote {out}. Next: cnngraph prune {name} --plan {out}")
     elif not made.removes and made.schedule:

@@ -12,9 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cnngraph.pruning.limits.limit import COMPANIONS, LIMITS
-from cnngraph.pruning.method import OptionField
-from cnngraph.pruning.registry import METHODS, OPTIONS
+from cnngraph.api.options import COMPANIONS, LIMITS, METHODS, OPTIONS, OptionField
 from cnngraph.vocabulary import INITS
 
 __all__ = ["ByHand", "Limits"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.console import line, say, table
 
 if TYPE_CHECKING:
-    from cnngraph.plan import Plan
+    from cnngraph.api import Plan
 
 __all__ = ["as_json", "in_words", "print_plan", "print_pruned", "print_schedule"]
 
@@ -25,8 +25,7 @@ def in_words(size: Mapping[str, Any]) -> str:
 
 def print_pruned(made: Plan, result: dict[str, Any]) -> None:
     """What came of a prune, or what would; ``result`` is its JSON."""
-    from cnngraph.jobs.report import remarks_on
-    from cnngraph.reporting.page import figures_table
+    from cnngraph.reporting.page import figures_table, remarks_on
 
     for note in made.notes:
         say(note)

@@ -14,11 +14,11 @@ from cnngraph.cli.option_groups import Grouped, spread
 from cnngraph.cli.options import Data, DataRoot, Device, DryRun, Json, Seed, stored_name, writable
 from cnngraph.cli.plan_options import ByHand, Limits
 from cnngraph.cli.plan_tables import print_pruned
-from cnngraph.cli.train import BatchSize, Epochs, LearningRate, Trainer, own_trainer
+from cnngraph.cli.train import BatchSize, Epochs, LearningRate, Trainer
 from cnngraph.console import emit_json, progress, say
 
 if TYPE_CHECKING:
-    from cnngraph.jobs.prune_job import TrainingChoice
+    from cnngraph.api.choices import TrainingWords
 
 __all__ = ["ModelOrFolder", "ToBundle", "register", "require_of_database"]
 
@@ -58,20 +58,13 @@ class TrainingOptions:
     learning_rate: LearningRate = None
     trainer: Trainer = None
 
-    def choose(self) -> TrainingChoice:
-        """The same for the job.
+    @property
+    def words(self) -> TrainingWords:
+        """The same as the rules know it."""
+        from cnngraph.api.choices import TrainingWords
 
-        Raises:
-            OptionError: a trainer where nothing is trained. Otherwise as ``--trainer``.
-        """
-        from cnngraph.errors import OptionError
-        from cnngraph.jobs.prune_job import TrainingChoice
-
-        if self.no_retrain and self.trainer is not None:
-            raise OptionError("{trainer} and {retrain=False} exclude each other.", "Leave out one of them.")
         recipe = {"epochs": self.epochs, "batch_size": self.batch_size, "learning_rate": self.learning_rate}
-        trainer = own_trainer(self.trainer)
-        return TrainingChoice(not self.no_retrain, not self.no_control, self.reconstruct, recipe, trainer)
+        return TrainingWords(not self.no_retrain, not self.no_control, self.reconstruct, recipe, self.trainer)
 
 
 def prune(
@@ -105,28 +98,20 @@ def prune(
 
     Example: cnngraph prune runs/vgg16 --plan plan.json --to-bundle slim
     """
-    from cnngraph.jobs.prune_job import PruneJob, prune_to_bundle, prune_to_graph
-    from cnngraph.jobs.session import Session
-    from cnngraph.pruning.choice import choose
-    from cnngraph.sources.stored import other_data
+    from cnngraph.api import offline
 
     said = vars(choice) | by_hand.said | {"keep": choice.keep or None, "seed": seed, "device": device}
-    chosen = choose(
-        said | {"data": data, "data_root": data_root},
-        ways=("remove_layers", "remove_blocks", "plan", "run"),
-        needed=True,
-        reads_data=True,
-    )
+    said |= {"data": data, "data_root": data_root}
+    job = offline.choose_prune(name, said, training.words, as_name=as_, out=out, dry_run=dry_run)
     if to_bundle is None:
         require_of_database(name)
-    job = PruneJob(name, chosen, training.choose(), other_data(data, data_root), as_, out, dry_run)
     keep_freed_memory()
     if to_bundle is not None:
         with progress() as bars:
-            made, result = prune_to_bundle(job, Session(connection.settings(), bars), to_bundle)
+            made, result = offline.prune_to_bundle(job, connection.settings(), to_bundle, bars)
     else:
         with connection.graph() as graph, progress() as bars:
-            made, result = prune_to_graph(job, graph.session(bars))
+            made, result = graph.carry_out(job, progress=bars)
     if json:
         emit_json(result)
         return

@@ -36,10 +36,10 @@ def query(
 
     Example: echo 'MATCH (m:Model) RETURN m.key' | cnngraph query -
     """
-    from cnngraph.database import queries
+    from cnngraph.api import offline
 
     if stem is None:
-        rows = [{"query": saved.stem, "title": saved.title} for saved in queries.saved()]
+        rows = offline.list_queries()
         if json:
             emit_json({"queries": rows})
         else:
@@ -48,12 +48,12 @@ def query(
     parameters = _parameters(param or [])
     key = connection.key(model) if model is not None else ""
     if stem != "-":  # what is wrong is said before any server is started
-        saved_query = queries.find(stem)
         if model is None:
+            offline.check_query(stem, "", {})
             raise typer.BadParameter("--model NAME is needed: cnngraph query overview --model demo")
-        saved_query.parameters(key, parameters)
+        offline.check_query(stem, key, parameters)
         if print_:
-            text = queries.query_text(stem, key, parameters)
+            text = offline.query_text(stem, key, parameters)
             emit_json({"query": stem, "cypher": text}) if json else print(text)
             return
     with connection.graph() as graph:

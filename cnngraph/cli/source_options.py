@@ -12,8 +12,7 @@ import typer
 from cnngraph.cli.options import DataRoot, ImagesPerClass, Size, known
 
 if TYPE_CHECKING:
-    from cnngraph.sources.data_choice import DataChoice
-    from cnngraph.sources.loaded import ModelChoice
+    from cnngraph.api.choices import DataChoice, ModelChoice
 
 __all__ = ["DataOptions", "Model", "ModelOptions", "NewHead", "RequiredData", "WeightsKey", "judged"]
 
@@ -26,9 +25,9 @@ def _in_order(value: tuple[float, float] | None) -> tuple[float, float] | None:
 
 def _pattern(value: str | None) -> str | None:
     if value is not None:
-        from cnngraph.datasets.split_file import group_pattern
+        from cnngraph.api import offline
 
-        group_pattern(value)
+        offline.group_pattern(value)
     return value
 
 
@@ -75,7 +74,7 @@ class ModelOptions:
 
     def choose(self, name: str, *, seed: int, **more: Any) -> ModelChoice:
         """The net ``name`` with these options; ``more`` are other fields of the choice."""
-        from cnngraph.sources.loaded import ModelChoice
+        from cnngraph.api.choices import ModelChoice
 
         if self.weights_key is not None and self.weights in (None, "pretrained"):
             raise typer.BadParameter("--weights-key belongs to --weights FILE")
@@ -113,27 +112,13 @@ class DataOptions:
         Raises:
             NotFoundError: there is no such split file.
         """
-        from cnngraph.errors import NotFoundError
-        from cnngraph.files import file_sha256
-        from cnngraph.sources.data_choice import DataChoice
+        from cnngraph.api.choices import choose_data
 
-        file = self.split_file
-        if file is not None and not file.is_file():
-            raise NotFoundError(f"There is no split file {file}.", "Give --split-file a file that is there.")
-        return DataChoice(
-            name=name,
-            root=str(self.data_root.resolve()) if self.data_root else None,
-            seed=seed,
-            images_per_class=self.images_per_class,
-            layout=self.layout,
-            split_file=str(file.resolve()) if file else None,
-            split_sha256=file_sha256(file) if file else None,
-            group_by=self.group_by,
-        )
+        return choose_data(name, seed=seed, **vars(self))
 
 
 def judged(result: dict[str, Any]) -> str:
     """On which images a result was judged, in words."""
-    from cnngraph.datasets.images_from import ImagesFrom
+    from cnngraph.reporting.page import images_in_words
 
-    return ImagesFrom(**result["images_from"]).words
+    return images_in_words(result)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,10 +18,7 @@ from cnngraph.cli.options import (
 from cnngraph.cli.source_options import DataOptions, Model, ModelOptions, NewHead, RequiredData, judged
 from cnngraph.console import emit_json, progress, say
 
-if TYPE_CHECKING:
-    from cnngraph.training.own_trainer import OwnTrainer
-
-__all__ = ["BatchSize", "Epochs", "LearningRate", "Trainer", "own_trainer", "register"]
+__all__ = ["BatchSize", "Epochs", "LearningRate", "Trainer", "register"]
 
 Epochs = Annotated[int | None, typer.Option(min=1, max=10_000, help="Passes over the training images.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, max=65_536, help="Images a step.")]
@@ -51,17 +48,17 @@ def train(
 
     Example: cnngraph train cnngraph:vgg16 --width 0.25 --data digits --out runs/vgg16
     """
-    from cnngraph.jobs.baseline import train as run
-    from cnngraph.jobs.baseline import training_recipe
+    from cnngraph.api import offline
 
+    typed = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     keep_freed_memory()
     with progress() as bars:
-        result = run(
+        result = offline.train(
             net.choose(model, seed=seed, new_head=new_head),
             images.choose(data, seed=seed),
-            training_recipe({"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}, seed=seed),
+            offline.training_recipe(typed, seed=seed),
             out,
-            trainer=own_trainer(trainer),
+            trainer=offline.find_trainer(trainer),
             device=device,
             progress=bars,
         )
@@ -73,13 +70,6 @@ def train(
         f"after {result['epochs']} epochs of {result['epoch_seconds']:.1f} s."
     )
     say(f"Next: cnngraph ingest {out} --data {data} --name NAME")
-
-
-def own_trainer(name: str | None) -> OwnTrainer | None:
-    """The function that was typed as ``--trainer``; raises as :func:`~cnngraph.training.own_trainer.find_trainer`."""
-    from cnngraph.training.own_trainer import find_trainer
-
-    return find_trainer(name) if name is not None else None
 
 
 def register(app: typer.Typer) -> None:

@@ -10,6 +10,7 @@ import typer
 from cnngraph.cli import connection
 from cnngraph.cli.options import Data, DataRoot, Json, Seed
 from cnngraph.console import emit_json, progress, say
+from cnngraph.errors import VerificationError
 
 __all__ = ["register"]
 
@@ -35,21 +36,19 @@ def verify(
 
     Example: cnngraph verify slim --of runs/vgg16
     """
-    from cnngraph.errors import VerificationError
-    from cnngraph.jobs.proof import prove_saved
-    from cnngraph.jobs.shipping import saved_path
-    from cnngraph.sources.stored import other_data
+    from cnngraph.api import offline
 
-    path, other = saved_path(name), other_data(data, data_root)
+    path = offline.saved_path(name)
+    how: dict[str, Any] = {"data": data, "data_root": data_root, "seed": seed}
     with progress() as bars:
         if path is not None:
-            found = prove_saved(path, parent=of, data=other, seed=seed, progress=bars)
+            found = offline.verify(path, of=of, **how, progress=bars)
         elif of is not None:
             raise typer.BadParameter("--of belongs to a saved model; the graph knows what a model was pruned from")
         else:
             connection.key(name)  # what is no name is said before any server is started
             with connection.graph() as graph:
-                found = graph.verify(name, data=data, data_root=data_root, seed=seed, progress=bars)
+                found = graph.verify(name, **how, progress=bars)
     if json:
         emit_json(found)
     else:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +57,30 @@ _MODEL = pa.schema(
 )
 
 
+@dataclass(frozen=True)
+class GraphPart:
+    """Which part of a model's graph is exported; ``None``: not said, the whole.
+
+    Attributes:
+        view: channels, positions or both.
+        class_: whose weights the arcs get: a class's name or index, or ``mean``.
+        layers: ``A..B``, both included, in network order.
+        relationships: which types, of ARC, CONNECTS, FEEDS and RESEMBLES; where none was said, of one file all but
+            RESEMBLES (see :func:`cnngraph.network.edge_weights.choose_relationships`), of parquet all.
+    """
+
+    view: str | None = None
+    class_: str | int | None = None
+    layers: str | None = None
+    relationships: tuple[str, ...] | None = None
+
+
 def export(
     db: Database,
     key: str,
     format: str,  # noqa: A002 (the option's name)
     out: str | Path,
-    view: str = "both",
-    class_: str | int = "mean",
-    layers: str | None = None,
-    relationships: Sequence[str] | None = None,
+    part: GraphPart | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write one model to ``out``; an export that is there is replaced.
@@ -81,11 +96,7 @@ def export(
         key: the model, ``owner/name``.
         format: parquet, neo4j-admin (the whole graph: :mod:`cnngraph.database.import_files`), gexf, graphml or json.
         out: the file, for the first two the folder.
-        view: channels, positions or both.
-        class_: whose weights the arcs get: a class's name or index, or ``mean``.
-        layers: ``A..B``, both included, in network order; ``None`` for all.
-        relationships: which types, of ARC, CONNECTS, FEEDS and RESEMBLES; default: of one file all but RESEMBLES (see
-            :func:`cnngraph.network.edge_weights.choose_relationships`), of parquet all.
+        part: only this much of it.
 
     Returns:
         ``model, format, path``; ``nodes, relationships``: how many elements were written; of one file also ``directed``
@@ -100,22 +111,25 @@ def export(
     """
     if format not in FORMATS:
         raise UsageError(f"There is no format {format!r}.", nearest(format, FORMATS))
+    part = part or GraphPart()
+    view, class_ = part.view or "both", "mean" if part.class_ is None else part.class_
+    layers, relationships = part.layers, part.relationships
     target = Path(out)
     report = {"model": key, "format": format, "path": str(target)}
     if format == "neo4j-admin":
         if view != "both" or class_ != "mean" or layers is not None or relationships is not None:
             raise UsageError("neo4j-admin takes the whole graph.", "Leave view, class, layers and relationships out.")
         catalogue.require_complete(db, key)
-        with _writing(target), _folder(target, is_own_file, "import.sh") as part:
-            return report | write_import_files(db, key, part, progress=progress)
+        with _writing(target), _folder(target, is_own_file, "import.sh") as folder:
+            return report | write_import_files(db, key, folder, progress=progress)
     network = read_network(db, key)
     if layers is not None:
         network = select_layers(network, layers)
     if format == "parquet":
         kept = RELATIONSHIPS if relationships is None else choose_relationships(network, view, relationships)
         tables = _tables(select_view(network, view), kept, class_)
-        with _writing(target), _folder(target, _is_table, "Model.parquet") as part:
-            _write_tables({"Model": _model(db, key)} | tables, part)
+        with _writing(target), _folder(target, _is_table, "Model.parquet") as folder:
+            _write_tables({"Model": _model(db, key)} | tables, folder)
         sizes = {label: table.num_rows for label, table in tables.items()}
         return report | {
             "nodes": sizes.get("FeatureMap", 0) + sizes.get("Position", 0),

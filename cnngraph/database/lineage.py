@@ -19,6 +19,7 @@ from cnngraph.database.records import Ancestor, Descendant, Evaluation, Lineage,
 from cnngraph.database.removals import removal_rows, removals_of
 from cnngraph.errors import ConflictError, NotFoundError, PlanError, nearest
 from cnngraph.plan import Plan
+from cnngraph.settings import check_name
 from cnngraph.validation import parse_as, read_object
 
 __all__ = [
@@ -33,24 +34,32 @@ __all__ = [
 _EXECUTED_BY_RUN = {"model", "removes", "run"}  # not part of the parameters: the graph itself says it
 
 
-def store_pruning_run(db: Database, plan: Plan) -> str:
+def store_pruning_run(db: Database, plan: Plan, name: str | None = None) -> str:
     """Store a decision; returns its key, which is the same for the same plan of the same model.
 
     A plan that was read from a run, a person's say, and not changed since is that run. A block is stored as REMOVES to
     each of its layers, with the block's name on the relationship, and to its Block node where the model has one.
 
+    Args:
+        name: of a decision that grows (a review, one that goes layer by layer), after MODEL/METHOD/ in its key: stored
+            again under it, what it removes is replaced, until a model has come of it.
+
     Raises:
         PlanError: the plan names a layer that its model does not have.
-        NotFoundError: its model is not there.
+        NotFoundError: its model is not there. UsageError: ``name`` is no name.
+        ConflictError: a model has come of the run of that name, which removes something else.
     """
     catalogue.require_complete(db, plan.model)
-    if _is_stored(db, plan):
+    key = f"{plan.model}/{plan.method}/{check_name(name, 'name of a decision')}" if name is not None else None
+    if key is not None:
+        _require_open(db, key, plan)
+    elif _is_stored(db, plan):
         db.write(cypher.load("lineage/mark_removed"), key=plan.run)
         return str(plan.run)
     layers, filters = removal_rows(db, plan)
     parameters = plan.model_dump_json(exclude=_EXECUTED_BY_RUN)
     rows = {"layers": layers, "filters": filters}
-    key = f"{plan.model}/{plan.method}/{_short_hash([parameters, rows])}"
+    key = key or f"{plan.model}/{plan.method}/{_short_hash([parameters, rows])}"
 
     def store(tx: neo4j.ManagedTransaction) -> None:
         run = {"model": plan.model, "key": key, "method": plan.method, "owner": db.owner, "parameters": parameters}
@@ -195,6 +204,24 @@ def _is_stored(db: Database, plan: Plan) -> bool:
         return read_pruning_run(db, plan.run) == plan
     except PlanError:  # somebody has changed it meanwhile
         return False
+
+
+def _removed_by(plan: Plan) -> set[tuple[str, str, tuple[int, ...]]]:
+    return {(removal.kind, removal.layer, removal.filters) for removal in plan.removes}
+
+
+def _require_open(db: Database, key: str, plan: Plan) -> None:
+    """Return if the run ``key`` may become ``plan``: what came of a decision is explained by it for good.
+
+    Raises:
+        ConflictError: a model has come of it, and it removes something else.
+    """
+    children = [row["child"] for row in db.read(cypher.load("lineage/produced_by"), key=key)]
+    if children and _removed_by(read_pruning_run(db, key)) != _removed_by(plan):
+        raise ConflictError(
+            f"{children[0]} has come of the decision {key}, so that it cannot change any more.",
+            "Store this one under another name.",
+        )
 
 
 def _only_model(key: str, models: list[str]) -> str:

@@ -111,6 +111,21 @@ def run_query(db: Database, stem: str, key: str, params: Mapping[str, Any]) -> l
     return [{name: row[name] for name in figures} for row in rows]
 
 
+def ask(
+    db: Database, query: str, key: str | None, parameters: Mapping[str, Any], *, cypher: bool, write: bool
+) -> list[dict[str, Any]]:
+    """Rows of the saved query of that name about the model ``key``, or of ``query`` itself with ``cypher``.
+
+    Raises:
+        UsageError: a saved query without a model. Otherwise as :func:`run_query` and :func:`run_cypher`.
+    """
+    if cypher:
+        return run_cypher(db, query, ({"model": key} if key else {}) | dict(parameters), write=write)
+    if key is None:
+        raise UsageError("A saved query asks about one model.", "Name it: --model NAME")
+    return run_query(db, query, key, parameters)
+
+
 def run_cypher(
     db: Database, text: str, params: Mapping[str, Any] | None = None, *, write: bool = False
 ) -> list[dict[str, Any]]:

@@ -6,14 +6,16 @@ import re
 from dataclasses import dataclass
 
 from cnngraph import __version__
+from cnngraph.console import Progress
 from cnngraph.database import cypher, failures
-from cnngraph.database.connection import Database
+from cnngraph.database.connection import Database, connect
 from cnngraph.database.empty_lists import in_cypher, left_to_set, set_empty_lists
 from cnngraph.database.saved_models import store_by_content
 from cnngraph.errors import ConflictError, DatabaseError
 from cnngraph.network.tables import KINDS
+from cnngraph.settings import Settings
 
-__all__ = ["LABELS", "Migration", "migrate", "migrations", "pending", "require_current", "script"]
+__all__ = ["LABELS", "Migration", "migrate", "migrations", "open_current", "pending", "require_current", "script"]
 
 LABELS = (
     "Model",
@@ -101,6 +103,22 @@ def migrate(db: Database, *, share_database: bool = False) -> list[Migration]:
             _run(db, statement)
         db.write(cypher.load("schema/record_version"), version=migration.version, program=__version__)
     return todo
+
+
+def open_current(settings: Settings, progress: Progress, *, prepare: bool = True) -> Database:
+    """Connect to a database whose schema is current, as :func:`require_current` sees to.
+
+    Args:
+        prepare: ``False``: whatever its schema is.
+    """
+    database = connect(settings, progress=progress)
+    if prepare:
+        try:
+            require_current(database)
+        except BaseException:
+            database.close()
+            raise
+    return database
 
 
 def script(db: Database) -> str:

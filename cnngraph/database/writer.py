@@ -48,16 +48,29 @@ _PHASES: tuple[tuple[str, str, Callable[[Network, str], rows.Rows], int], ...] =
 )
 
 
+@dataclass(frozen=True)
+class WriteOptions:
+    """How a Network is written.
+
+    Attributes:
+        replace: delete what is under this name first, if its inputs were others.
+        dry_run: write nothing, only say what would be written.
+        yes: allow more than 2 GB.
+    """
+
+    replace: bool = False
+    dry_run: bool = False
+    yes: bool = False
+
+
 def write_network(
     db: Database,
     network: Network,
     name: str,
+    how: WriteOptions | None = None,
     *,
     saved_sha256: str | None = None,
     sha256: str | None = None,
-    replace: bool = False,
-    dry_run: bool = False,
-    yes: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write ``network`` under one's own ``name``; the same call finishes what a break left, or finds nothing to do.
@@ -67,9 +80,6 @@ def write_network(
         network: checked against the spec first.
         name: of the model, without an owner or with one's own.
         saved_sha256: of the content of its saved model, by which the storage finds it. sha256: of its weights.
-        replace: delete what is under this name first, if its inputs were others.
-        dry_run: write nothing, only say what would be written.
-        yes: allow more than 2 GB.
         progress: where the phases are shown.
 
     Returns:
@@ -83,20 +93,21 @@ def write_network(
         UsageError: the name is another owner's, or the store gets too large without ``yes``.
         DatabaseError: the server refuses or is lost; the same call goes on.
     """
+    how = how or WriteOptions()
     key = catalogue.require_own(split_key(name, db.owner), db.owner)
     check(network)
     require_current(db)
-    intent = _intent(db, key, network, replace)
-    if dry_run:
+    intent = _intent(db, key, network, how.replace)
+    if how.dry_run:
         return {"model": key, **network.counts(), "action": intent, "dry_run": True, **_deleted(db, key, intent)}
     if intent == "nothing":
         return _summary(db, key, "nothing", {}, None)
-    if not yes:
+    if not how.yes:
         _require_small(network)
     db.write(cypher.load("write/open_model"), key=key, owner=db.owner, name=key.partition("/")[2])
     with lease(db, key) as held:
         work = _Ingest(db, key, network, held, progress or Quiet())
-        return work.run(replace, saved_sha256, sha256)
+        return work.run(how.replace, saved_sha256, sha256)
 
 
 @dataclass

@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from cnngraph.datasets import dicom, pnm, tiff
 from cnngraph.datasets.picture import Picture, from_numbers, from_pil
 from cnngraph.errors import DataError, explain
+from cnngraph.late_compiler import import_without_compiler
 
 __all__ = ["BrokenImageError", "decode"]
 
@@ -97,11 +98,12 @@ def _is_deep_colour_png(data: bytes) -> bool:
 
 def _decode_deep_png(data: bytes) -> Picture:
     try:  # torchvision 0.29 says that its decoders will go one day
-        from torchvision.io import ImageReadMode, decode_png
-    except ImportError as error:
+        library = import_without_compiler("torchvision.io")
+        decode, unchanged = library.decode_png, library.ImageReadMode.UNCHANGED
+    except (ImportError, AttributeError) as error:
         raise DataError(
             "is a PNG of 16-bit colours, which this torchvision does not read.", "Convert it to TIFF."
         ) from error
-    tensor = decode_png(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.UNCHANGED)
+    tensor = decode(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=unchanged)
     numbers = tensor.permute(1, 2, 0).numpy()
     return from_numbers(numbers[..., : 1 if numbers.shape[2] < 3 else 3])  # without alpha

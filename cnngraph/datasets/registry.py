@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -26,7 +26,17 @@ from cnngraph.errors import DataError, NotFoundError, UsageError, nearest
 from cnngraph.origin import Preprocessing
 from cnngraph.settings import cache_dir
 
-__all__ = ["PARTS", "Data", "Images", "known_data", "loader", "open_data", "require_known"]
+__all__ = [
+    "PARTS",
+    "Data",
+    "Images",
+    "SplitOptions",
+    "Subset",
+    "known_data",
+    "loader",
+    "open_data",
+    "require_known",
+]
 
 PARTS = ("train", "validation", "test")
 
@@ -98,18 +108,45 @@ def require_known(name: str) -> None:
         raise NotFoundError(f"There is no data set {name!r}.", nearest(name, [*_SOURCES, "folder:PATH"]))
 
 
+@dataclass(frozen=True)
+class Subset:
+    """How many images are used, and which.
+
+    Attributes:
+        images_per_class: take so many of each class for train, and at most so many for the other parts.
+        limit: take so many in all for train, and at most so many for the other parts.
+        seed: decides which images a subset takes, never how the data is split.
+    """
+
+    images_per_class: int | None = None
+    limit: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """What a person says of how ``folder:PATH`` is shared out to train, validation and test.
+
+    Attributes:
+        layout: ``classes`` or ``parts``: what the folders are, where their names could mean both.
+        file: names the part of each image (:mod:`cnngraph.datasets.split_file`). sha256: what its content must have,
+            where it is known.
+        group_by: a regular expression whose first group, in an image's path, names what must not be torn apart.
+    """
+
+    layout: str | None = None
+    file: str | Path | None = None
+    sha256: str | None = None
+    group_by: str | None = None
+
+
 def open_data(
     name: str,
     *,
-    root: str | Path | None = None,
     preprocessing: Preprocessing,
-    seed: int = 0,
-    images_per_class: int | None = None,
-    limit: int | None = None,
-    layout: str | None = None,
-    split_file: str | Path | None = None,
-    split_sha256: str | None = None,
-    group_by: str | None = None,
+    root: str | Path | None = None,
+    subset: Subset | None = None,
+    split_by: SplitOptions | None = None,
     split: SplitRecord | Literal["former"] | None = None,
     parts: tuple[str, ...] = PARTS,
     progress: Progress | None = None,
@@ -120,15 +157,10 @@ def open_data(
 
     Args:
         name: one of :func:`known_data`, or ``folder:PATH``.
-        root: folder of downloaded data; ``None``: in the cache folder. Of ``folder:PATH``: what PATH is relative to.
         preprocessing: what an image becomes.
-        seed: decides which images a subset takes, never how the data is split.
-        images_per_class: take so many of each class for train, and at most so many for the other parts.
-        limit: take so many in all for train, and at most so many for the other parts.
-        layout: ``classes`` or ``parts``: what the folders of ``folder:PATH`` are, where their names could mean both.
-        split_file: names the part of each image (:mod:`cnngraph.datasets.split_file`).
-        split_sha256: what the content of that file must have, where it is known.
-        group_by: a regular expression whose first group, in an image's path, names what must not be torn apart.
+        root: folder of downloaded data; ``None``: in the cache folder. Of ``folder:PATH``: what PATH is relative to.
+        subset: take only so many images; ``None``: all.
+        split_by: what a person says of the parts; ``None``: the rule decides.
         split: of the net that the data are opened for: files stay in the part that they had. ``former``: it was saved
             before a split was kept with a net.
         parts: the parts that are wanted now; they are decoded at once, so that a broken image is found here.
@@ -139,11 +171,12 @@ def open_data(
         DataError: broken images, an empty class, fewer than two classes, fewer images than asked.
     """
     require_known(name)
+    subset, split_by = subset or Subset(), split_by or SplitOptions()
     where = Path(root).expanduser() if root is not None else None
-    raw, folder_path = _read(name, where, layout)
+    raw, folder_path = _read(name, where, split_by.layout)
     if len(raw.classes) < 2:
         raise DataError(f"{name} has only one class: {', '.join(raw.classes)}.", "A classifier needs two or more.")
-    pool = _pool(raw, name, folder_path, split_file, split_sha256, group_by)
+    pool = _pool(raw, name, folder_path, split_by)
     former: SplitRecord | None
     if split == "former":
         former = record_of_set(raw, name) if folder_path is None else record_of_folder(folder_path, name)
@@ -152,12 +185,10 @@ def open_data(
     shared = pool.share_out(former)
     found = pool.images(shared.codes, preprocessing)
     images = {part: whole for part, (whole, _) in found.items()}
-    if images_per_class is not None or limit is not None:
-        _require_enough(name, raw.classes, images["train"].labels, images_per_class, limit)
+    if subset.images_per_class is not None or subset.limit is not None:
+        _require_enough(name, raw.classes, images["train"].labels, subset)
         images = {
-            part: whole.take(
-                stratified_subset(whole.labels, keys, images_per_class=images_per_class, limit=limit, seed=seed)
-            )
+            part: whole.take(stratified_subset(whole.labels, keys, **asdict(subset)))
             for part, (whole, keys) in found.items()
         }
     data = Data(
@@ -186,34 +217,26 @@ def _read(name: str, where: Path | None, layout: str | None) -> tuple[RawData, P
     return _SOURCES[name](where or cache_dir() / "data"), None
 
 
-def _pool(
-    raw: RawData,
-    name: str,
-    folder_path: Path | None,
-    split_file: str | Path | None,
-    split_sha256: str | None,
-    group_by: str | None,
-) -> Pool:
+def _pool(raw: RawData, name: str, folder_path: Path | None, split_by: SplitOptions) -> Pool:
     """The images with what a person says of their split."""
-    pool = Pool(raw, name)
-    if split_file is None and group_by is None:
+    pool, file = Pool(raw, name), split_by.file
+    if file is None and split_by.group_by is None:
         return pool
     if folder_path is None:
-        option = "--split-file" if split_file is not None else "--group-by"
+        option = "--split-file" if file is not None else "--group-by"
         raise UsageError(f"{name} is no folder, so it has no {option}.", "Leave it out, or name folder:PATH.")
-    groups = None if group_by is None else groups_by(group_by, pool.names)
-    if split_file is None:
+    groups = None if split_by.group_by is None else groups_by(split_by.group_by, pool.names)
+    if file is None:
         return replace(pool, groups=groups)
-    given = read_split_file(Path(split_file), pool.names, folder_path, sha256=split_sha256)
+    given = read_split_file(Path(file), pool.names, folder_path, sha256=split_by.sha256)
     if given.groups is not None and groups is not None:
-        raise UsageError(f"{split_file} names groups, and so does --group-by.", "Leave one of them out.")
+        raise UsageError(f"{file} names groups, and so does --group-by.", "Leave one of them out.")
     raw = replace(raw, warnings=(*raw.warnings, *given.warnings))
     return Pool(raw, name, given.codes, given.groups or groups)
 
 
-def _require_enough(
-    name: str, classes: list[str], labels: NDArray[np.int64], images_per_class: int | None, limit: int | None
-) -> None:
+def _require_enough(name: str, classes: list[str], labels: NDArray[np.int64], subset: Subset) -> None:
+    images_per_class, limit = subset.images_per_class, subset.limit
     counts = np.bincount(labels, minlength=len(classes))
     if images_per_class is not None and counts.min() < images_per_class:
         least = int(counts.argmin())

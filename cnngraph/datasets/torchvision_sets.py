@@ -13,6 +13,7 @@ import numpy as np
 
 from cnngraph.datasets.pixels import ArrayPixels, FilePixels, Part, RawData
 from cnngraph.errors import DataError, NotFoundError, explain
+from cnngraph.late_compiler import import_without_compiler
 
 __all__ = ["READERS"]
 
@@ -55,10 +56,8 @@ def _part(images: Any, labels: Any) -> Part:
 
 
 def _set(kind: str) -> Any:
-    """The class ``kind`` of ``torchvision.datasets``, imported here: torchvision takes as long as torch itself."""
-    import torchvision.datasets
-
-    return getattr(torchvision.datasets, kind)
+    """The class ``kind`` of ``torchvision.datasets``, which is imported here."""
+    return getattr(import_without_compiler("torchvision.datasets"), kind)
 
 
 def _by_train_flag(name: str, class_name: str) -> Callable[[Path], RawData]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,8 @@ from cnngraph.jobs import ingest as ingesting
 from cnngraph.jobs.naming import Place, place
 from cnngraph.jobs.prune import FIGURES, figures
 from cnngraph.jobs.record import judged_on
-from cnngraph.settings import Settings
+from cnngraph.jobs.session import Session
+from cnngraph.settings import check_name
 from cnngraph.sources.loaded import LoadedModel, ModelChoice, open_model
 from cnngraph.sources.stored import OtherData, StoredModel, stored
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.datasets.split_record import SplitRecord
 
-__all__ = ["adopt"]
+__all__ = ["AdoptJob", "adopt"]
 
 
 @dataclass(frozen=True)
@@ -39,51 +40,60 @@ class _Weights:
     split: SplitRecord | None = None
 
 
-def adopt(
-    db: Database,
-    settings: Settings,
-    name: str,
-    weights: Path,
-    *,
-    weights_key: str | None = None,
-    as_name: str | None,
-    data: OtherData,
-    device: str,
-    dry_run: bool,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Check, evaluate and store; the JSON of ``adopt``. The same inputs twice write nothing the second time.
+@dataclass(frozen=True)
+class AdoptJob:
+    """An adoption as it was asked for.
 
-    Args:
+    Attributes:
+        name: of the model that gives the structure.
         weights: a file of weights, or the folder of a saved model.
         weights_key: which of several sets of weights in a file.
         as_name: of the new model; ``None``: NAME-adopted, with a number where that is another model.
         data: instead of the data that the model was ingested with.
+        device: of the evaluations. dry_run: say what would be written; write nothing.
+    """
+
+    name: str
+    weights: Path
+    weights_key: str | None = None
+    as_name: str | None = None
+    data: OtherData = field(default_factory=OtherData)
+    device: str = "auto"
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        if self.as_name is not None:
+            check_name(self.as_name)
+
+
+def adopt(job: AdoptJob, session: Session) -> dict[str, Any]:
+    """Check, evaluate and store; the JSON of ``adopt``. The same inputs twice write nothing the second time.
 
     Raises:
         NotFoundError: there is no such model or file. ModelError: the weights do not fit, each tensor named; or they
             are those of the model itself. ConflictError: ``as_name`` is another model.
     """
-    parent = stored(db, name)
+    db, progress, weights = session.database, session.progress, job.weights
+    parent = stored(db, job.name)
     progress.start("Opening the model and the data")
-    found = _found(weights, weights_key)
-    old = open_model(ModelChoice(name=str(parent.folder)), parent.data(data), progress, parts=())
-    new = _tuned(old, found, weights, weights_key)
+    found = _found(weights, job.weights_key)
+    old = open_model(ModelChoice(name=str(parent.folder)), parent.data(job.data), progress, parts=())
+    new = _tuned(old, found, weights, job.weights_key)
     if new.sha256 == old.sha256:
         raise ModelError(f"{weights} holds the weights that {parent.key} has.", "Give those that were trained.")
     base = f"{parent.key.split('/')[1][:90]}-adopted"
-    chosen = place(db, base, as_name, sha256=new.sha256, data=old.choice.model_dump(mode="json"))
+    chosen = place(db, base, job.as_name, sha256=new.sha256, data=old.choice.model_dump(mode="json"))
     known = _stored_before(db, parent, chosen, new.sha256)
     if known is not None:
         progress.note(f"{chosen.key} has these weights already: nothing is written.")
-        return known | {"dry_run": dry_run}
-    if not dry_run:
+        return known | {"dry_run": job.dry_run}
+    if not job.dry_run:
         db.storage.require_writable()
     old.data.preload(progress=progress)  # of both: before, only names and shapes had to be known
-    result = {"model": parent.key, "new_model": chosen.key} | _judged(old, new, device, progress)
-    if dry_run:
+    result = {"model": parent.key, "new_model": chosen.key} | _judged(old, new, job.device, progress)
+    if job.dry_run:
         return result | {"action": "new", "would_write": ingesting.expected_size(new, parent.mapping), "dry_run": True}
-    artifact = _store(db, settings, parent, new, found, chosen, result, device, progress)
+    artifact = _store(session, _Adoption(parent, new, found, chosen, result, job.device))
     return result | {"action": "new", "artifact": artifact, "dry_run": False}
 
 
@@ -130,33 +140,40 @@ def _judged(old: LoadedModel, new: LoadedModel, device: str, progress: Progress)
     return {"before": before | {"latency_ms": took}, "after": after | {"latency_ms": took}}
 
 
-def _store(
-    db: Database,
-    settings: Settings,
-    parent: StoredModel,
-    new: LoadedModel,
-    found: _Weights,
-    chosen: Place,
-    result: Mapping[str, Any],
-    device: str,
-    progress: Progress,
-) -> str:
+@dataclass(frozen=True)
+class _Adoption:
+    """What is to be stored: the new model, whose weights it has, where it goes, and the figures of both nets."""
+
+    parent: StoredModel
+    new: LoadedModel
+    found: _Weights
+    chosen: Place
+    result: Mapping[str, Any]
+    device: str
+
+
+def _store(session: Session, adoption: _Adoption) -> str:
     """The new model, where it comes from, and both evaluations; the folder of the saved model."""
-    from cnngraph.database import adoption, lineage
+    from cnngraph.database import lineage
+    from cnngraph.database.adoption import store_adopted
     from cnngraph.database.records import Evaluation
+    from cnngraph.database.writer import WriteOptions
     from cnngraph.training.execution import pick_device
 
-    mapped = ingesting.map_subject(new, parent.mapping, progress)
+    db, parent, new, found = session.database, adoption.parent, adoption.new, adoption.found
+    chosen, result = adoption.chosen, adoption.result
+    mapped = ingesting.map_subject(new, parent.mapping, session.progress)
     with tempfile.TemporaryDirectory(prefix="cnngraph-") as made:
         prepared = ingesting.TracedModel(mapped, Path(made) / "model", new.sha256)
         ingesting.save_subject(new, prepared.model)
-        ingesting.store(db, settings, prepared, chosen.name, yes=True, progress=progress)
-    common = {"split": "test", "seed": new.choice.seed, "device": str(pick_device(device)), "child": chosen.key}
+        ingesting.store(session, prepared, chosen.name, WriteOptions(yes=True))
+    device = str(pick_device(adoption.device))
+    common = {"split": "test", "seed": new.choice.seed, "device": device, "child": chosen.key}
     common |= judged_on(new.choice.model_dump(mode="json"))
     lineage.store_evaluation(db, parent.key, Evaluation.of(result["before"], **common))
     lineage.store_evaluation(db, chosen.key, Evaluation.of(result["after"], **common))
     # Last: a model that bears it has everything.
-    adoption.store_adopted(db, chosen.key, parent.key, file=found.file, sha256=found.sha256)
+    store_adopted(db, chosen.key, parent.key, file=found.file, sha256=found.sha256)
     return str(stored(db, chosen.key).folder)
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress, warn
 from cnngraph.plan import Plan
+from cnngraph.reporting.page import answers_in_words
 from cnngraph.sources.loaded import LoadedModel
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["compare_with_old", "in_words", "tell_agreement"]
+__all__ = ["compare_with_old", "tell_agreement"]
 
 _NAMED = 5  # joins, the worst first
 
@@ -38,25 +39,13 @@ def compare_with_old(subject: LoadedModel, slim: nn.Module, device: str, progres
     return found.as_json() | {"images_from": subject.images_from("validation", found.images).as_json()}
 
 
-def in_words(found: Mapping[str, Any] | None) -> str:
-    """The ``agreement`` of a prune's JSON as a sentence."""
-    from cnngraph.datasets.images_from import ImagesFrom
-    from cnngraph.training.agreement import Agreement
-
-    if found is None:
-        return "Old and new net were not compared: there are no validation images."
-    figures = Agreement(**{name: found[name] for name in Agreement.__dataclass_fields__})
-    judged = ImagesFrom(**found["images_from"]).words
-    return f"Old and new net before any training, on {judged}: {figures.words}."
-
-
 def tell_agreement(found: Mapping[str, Any] | None, joins: Mapping[str, float], plan: Plan, progress: Progress) -> None:
     """Say the agreement; loudly, with the errors of the joins, where the new net has nothing to do with the old one.
 
     Args:
         joins: relative error of each refitted layer. plan: with weights that it renews none of that is a surprise.
     """
-    words = in_words(found)
+    words = answers_in_words(found)
     if found is None or not found["unrelated"]:
         progress.note(words)
     elif plan.init == "scratch" or (plan.init == "reset" and plan.removed):

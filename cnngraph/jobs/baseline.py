@@ -112,13 +112,15 @@ def train(
     saved.save(
         subject.model,
         out,
-        preprocessing=subject.preprocessing,
-        classes=subject.data.classes,
-        dataset=data.name,
-        training=settings_of(recipe, trainer)
-        | {"epoch_seconds": done.epoch_seconds, "data": subject.choice.model_dump(mode="json")},
-        trained=True,
-        split=subject.split,
+        facts=saved.SavedFacts(
+            preprocessing=subject.preprocessing,
+            classes=subject.data.classes,
+            dataset=data.name,
+            training=settings_of(recipe, trainer)
+            | {"epoch_seconds": done.epoch_seconds, "data": subject.choice.model_dump(mode="json")},
+            trained=True,
+            split=subject.split,
+        ),
     )
     checkpoint.unlink(missing_ok=True)
     judged = replace(subject, trained=True).images_from("test", found.images)

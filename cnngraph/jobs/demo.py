@@ -6,7 +6,6 @@ next run goes on from there.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,19 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress
 from cnngraph.errors import CnngraphError
-from cnngraph.files import write_text
 from cnngraph.jobs import baseline, execute, ingest
 from cnngraph.jobs.plan import plan_stored
 from cnngraph.jobs.prune_job import PruneJob
 from cnngraph.jobs.session import Session
+from cnngraph.jobs.workspace import Stage
+from cnngraph.network.trace_options import TraceOptions
 from cnngraph.plan import Plan, read_plan, write_plan
 from cnngraph.pruning.choice import choose
 from cnngraph.settings import Settings
 from cnngraph.sources.data_choice import DataChoice
 from cnngraph.sources.loaded import ModelChoice
 from cnngraph.sources.stored import OtherData
-from cnngraph.sources.trace_options import TraceOptions
-from cnngraph.validation import read_stage
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
@@ -46,16 +44,21 @@ class Outcome:
     """What the demo found: enough to print it and to write the page.
 
     Attributes:
+        name: of the model in the database.
         schedule: the plan without a choice, for its schedule. plan: the decision that was carried out.
         result: the JSON of ``prune``. sentence: the verdict. queries: (title, Cypher to paste).
+        browser: address of Neo4j Browser, where the server has one. embedded: whether the server is ours.
     """
 
+    name: str
     schedule: Plan
     plan: Plan
     result: dict[str, Any]
     sentence: str
     page: Path
     queries: list[tuple[str, str]]
+    browser: str | None
+    embedded: bool
 
 
 @dataclass
@@ -66,6 +69,15 @@ class Demo:
     progress: Progress
     say: Callable[[str], None]
     commands: list[str] = field(default_factory=list)
+
+    def run(self) -> Outcome:
+        """All of them."""
+        self.train()
+        with self.connect() as database:
+            self.ingest(database)
+            schedule = self.plan(database)
+            plan, result = self.prune(database)
+            return self.report(database, schedule, plan, result)
 
     @property
     def folder(self) -> Path:
@@ -89,13 +101,10 @@ class Demo:
 
     def connect(self) -> Database:
         """Start the embedded server, or connect to the configured one."""
-        from cnngraph.database import schema
-        from cnngraph.database.connection import connect
+        from cnngraph.database.schema import open_current
 
         with self._step("Start Neo4j with Graph Data Science and Browser", "cnngraph db up"):
-            database = connect(self.settings, self.progress)
-            schema.require_current(database)
-            return database
+            return open_current(self.settings, self.progress)
 
     def ingest(self, db: Database) -> None:
         """The trained net into the graph."""
@@ -104,7 +113,7 @@ class Demo:
             "Map the net and write it into the graph", f"cnngraph ingest {saved} --data digits --name {NAME}"
         ):
             prepared = ingest.prepare(ModelChoice(name=str(saved)), DATA, TraceOptions(), self.progress)
-            counts = ingest.store(db, self.settings, prepared, NAME, progress=self.progress)
+            counts = ingest.store(self._session(db), prepared, NAME)
             sizes = ("positions", "arcs", "feature_maps", "connections")
             self.say("  " + ", ".join(f"{counts[what]:,} {what.replace('_', ' ')}" for what in sizes) + ".")
 
@@ -115,18 +124,18 @@ class Demo:
 
     def prune(self, db: Database) -> tuple[Plan, dict[str, Any]]:
         """Decide by the accuracy that may be lost, rebuild, verify, retrain beside the control, store."""
-        plan_file, result_file = self.folder / "plan.json", self.folder / "result.json"
+        plan_file, done = self.folder / "plan.json", Stage(self.folder / "result.json")
         command = f"cnngraph prune {NAME} --method multilayer --max-accuracy-drop {DROP:g} --as {PRUNED}"
         with self._step("Remove what costs at most one point, prove it, retrain beside the control", command):
-            if result_file.is_file() and self._holds(db, PRUNED):
+            if done.is_done and self._holds(db, PRUNED):
                 self.say("  It is there from an earlier run.")
-                return read_plan(plan_file), read_stage(result_file)
+                return read_plan(plan_file), done.read()
             job = PruneJob(NAME, choose({"method": "multilayer", "max_accuracy_drop": DROP}), as_name=PRUNED)
             session = self._session(db)
             plan = plan_stored(session, NAME, job.choice, job.data, costs=False)
             write_plan(plan, plan_file)
             result = execute.carry_out(session, job, plan)
-            write_text(result_file, json.dumps(result, indent=2))
+            done.write(result)
             return plan, result
 
     def report(self, db: Database, schedule: Plan, plan: Plan, result: dict[str, Any]) -> Outcome:
@@ -137,7 +146,9 @@ class Demo:
         key = f"{db.owner}/{PRUNED}"
         with self._step("Write the summary", f"cnngraph report {PRUNED} --out {page}"):
             sentence, _ = write_report(db, key, page, self.commands)
-            return Outcome(schedule, plan, result, sentence, page, pasteable(key, f"{db.owner}/{NAME}"))
+            queries = pasteable(key, f"{db.owner}/{NAME}")
+            browser = f"{db.http}/browser/" if db.http else None
+            return Outcome(NAME, schedule, plan, result, sentence, page, queries, browser, db.embedded)
 
     def _session(self, db: Database) -> Session:
         return Session(self.settings, self.progress, db)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 
     from cnngraph.pruning.choice import Choice
     from cnngraph.pruning.limits.time_budget import TimeBudget
-    from cnngraph.pruning.path import PruningPath
+    from cnngraph.pruning.path import Levels
 
 __all__ = ["drop_found", "within_accuracy_drop"]
 
@@ -32,7 +30,7 @@ _OVERHEAD_SECONDS = 5.0  # of a step, beside its epoch: cut, refit, two evaluati
 
 def within_accuracy_drop(
     subject: LoadedModel,
-    path: PruningPath,
+    path: Levels,
     choice: Choice,
     session: Session,
     budget: TimeBudget,
@@ -47,7 +45,7 @@ def within_accuracy_drop(
         PlanError: nothing can be removed at all. UnfitError: the user's own
             code fails without a layer or block; the search goes on without it (:meth:`UnfitError.left_of`).
     """
-    from cnngraph.pruning.limits.accuracy_drop import within_drop
+    from cnngraph.pruning.limits.accuracy_drop import Judge, within_drop
     from cnngraph.training.evaluate import evaluate
     from cnngraph.training.execution import pick_device
 
@@ -70,17 +68,18 @@ def within_accuracy_drop(
         "tuned": tuned,
         "device": str(pick_device(device)),
     }
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     known = subject.training.get("epoch_seconds")
     return within_drop(
         path,
         points,
-        baseline=whole.accuracy,
-        accuracy_after=lambda plans: _accuracy_after(subject, plans, asdict(recipe), device, progress, tuned=tuned),
-        steps=steps,
-        tuned=tuned,
-        seconds_a_step=tuned * _EPOCHS * float(known) + _OVERHEAD_SECONDS if known else None,
-        state=session.work / f"drop-{digest}.json",
+        Judge(
+            lambda plans: _accuracy_after(subject, plans, asdict(recipe), device, progress, tuned=tuned),
+            baseline=whole.accuracy,
+            steps=steps,
+            tuned=tuned,
+            seconds_a_step=tuned * _EPOCHS * float(known) + _OVERHEAD_SECONDS if known else None,
+        ),
+        state=session.workspace.file("drop", identity),
         identity=identity,
         progress=progress,
         budget=budget,

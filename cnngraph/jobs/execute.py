@@ -8,25 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.errors import ConflictError, PlanError
-from cnngraph.files import write_text
 from cnngraph.jobs import ingest as ingesting
-from cnngraph.jobs import work_lock
 from cnngraph.jobs.naming import place
-from cnngraph.jobs.prune import Pruned, prune, work_folder
+from cnngraph.jobs.prune import Pruned, inputs_of, prune
 from cnngraph.jobs.record import record
 from cnngraph.jobs.session import Session
+from cnngraph.jobs.workspace import JobFolder
+from cnngraph.network.trace_options import TraceOptions
 from cnngraph.plan import Plan
 from cnngraph.settings import split_key
 from cnngraph.sources.loaded import LoadedModel, ModelChoice, open_model
 from cnngraph.sources.stored import StoredModel, stored
-from cnngraph.sources.trace_options import TraceOptions
 
 if TYPE_CHECKING:
     from cnngraph.jobs.prune_job import PruneJob
 
 __all__ = ["carry_out", "preview", "require_free"]
-
-_NAME = "name.txt"  # in the work folder: what is being stored, so that a prune that goes on may have its name
 
 
 def carry_out(session: Session, job: PruneJob, plan: Plan) -> dict[str, Any]:
@@ -43,20 +40,20 @@ def carry_out(session: Session, job: PruneJob, plan: Plan) -> dict[str, Any]:
     if not plan.removes:
         raise PlanError(
             "The plan removes nothing, so there is no new model to make.",
-            f"See what does: cnngraph plan {job.source} --schedule; or ask for more: a larger --ratio, a smaller "
-            "--at-least.",
+            f"See what does: cnngraph plan {job.source} --schedule; or ask for more: a larger {{ratio}}, a "
+            "smaller {at_least}.",
         )
     removal_rows(db, plan)  # what the graph could not say afterwards is refused before hours of training
     subject = open_model(ModelChoice(name=str(model.folder)), model.data(job.data), progress, required="sound")
     retraining = training.retraining(subject, device=job.choice.device, seed=job.choice.seed)
-    folder = work_folder(session.work, subject, plan, retraining)
-    require_free(session, job.as_name, job.out, work=folder.name)
+    folder = session.workspace.job(inputs_of(subject, plan, retraining))
+    require_free(session, job.as_name, job.out, folder)
     if job.dry_run:
         new_name = job.as_name or place(db, _base(model.key), None, sha256="", data=None).name
         return {"model": model.key} | preview(subject, plan, model.mapping, split_key(new_name, settings.owner))
     db.storage.require_writable()
-    with work_lock.locked(folder):
-        pruned = prune(subject, plan, retraining, folder=folder, progress=progress)
+    with folder.locked():
+        pruned = prune(subject, plan, retraining, folder=folder.path, progress=progress)
         result = _store(session, model, pruned, job)
         if job.out is not None:
             out = job.out
@@ -64,17 +61,17 @@ def carry_out(session: Session, job: PruneJob, plan: Plan) -> dict[str, Any]:
             shutil.rmtree(part, ignore_errors=True)
             shutil.copytree(result["artifact"], part)
             part.replace(out)
-        shutil.rmtree(folder)
+        folder.remove()
     return result
 
 
-def require_free(session: Session, as_name: str | None, out: Path | None, *, work: str = "*") -> None:
+def require_free(session: Session, as_name: str | None, out: Path | None, folder: JobFolder | None = None) -> None:
     """Return unless the names that were typed for the new model are taken: said before anything long begins.
 
     A name that an interrupted prune had begun to store is not taken: the same command goes on with it.
 
     Args:
-        work: name of the prune's work folder, where it is known already; else any interrupted prune may be this one.
+        folder: of the prune, where it is known already; else any interrupted prune may be this one.
 
     Raises:
         ConflictError: ``as_name`` or ``out`` exists.
@@ -86,8 +83,7 @@ def require_free(session: Session, as_name: str | None, out: Path | None, *, wor
     db = session.database
     if as_name is None or not catalogue.properties(db, f"{db.owner}/{as_name}"):
         return
-    begun = {note.read_text(encoding="utf-8") for note in session.work.glob(f"{work}/{_NAME}")}
-    if as_name not in begun:
+    if as_name not in session.workspace.names_begun(folder):
         raise ConflictError(
             f"There is a model {as_name} already.", f"Choose another --as, or delete it: cnngraph delete {as_name}"
         )
@@ -100,19 +96,19 @@ def _store(session: Session, parent: StoredModel, pruned: Pruned, job: PruneJob)
         ConflictError: while the net was trained and mapped somebody has taken the name.
     """
     from cnngraph.database.fingerprint import fingerprint
+    from cnngraph.database.writer import WriteOptions
     from cnngraph.training.execution import pick_device
 
-    db, settings, progress = session.database, session.settings, session.progress
-    slim = pruned.subject
-    mapped = ingesting.map_subject(slim, parent.mapping, progress)
+    db, slim = session.database, pruned.subject
+    mapped = ingesting.map_subject(slim, parent.mapping, session.progress)
     sha256 = slim.sha256
     prepared = ingesting.TracedModel(mapped, pruned.folder / "new", sha256)
     if not prepared.model.exists():
         ingesting.save_subject(slim, prepared.model)
     data = slim.choice.model_dump(mode="json")
     new = place(db, _base(parent.key), job.as_name, sha256=sha256, data=data, fingerprint=fingerprint(mapped))
-    write_text(pruned.folder / _NAME, new.name)
-    new_key = ingesting.store(db, settings, prepared, new.name, yes=True, progress=progress)["model"]
+    JobFolder(pruned.folder).say_name(new.name)
+    new_key = ingesting.store(session, prepared, new.name, WriteOptions(yes=True))["model"]
     of: dict[str, Any] = {"data": data, "seed": slim.choice.seed, "device": str(pick_device(job.choice.device))}
     run = record(db, pruned.plan, new_key, pruned.result, gone=pruned.gone, **of)
     names = {"model": parent.key, "new_model": new_key, "run": run}

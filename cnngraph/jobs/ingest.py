@@ -5,22 +5,24 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.datasets.images_from import ImagesFrom
 from cnngraph.errors import ModelError, NotFoundError, UsageError
+from cnngraph.jobs.session import Session
 from cnngraph.network.tables import Network
-from cnngraph.settings import Settings, split_key
+from cnngraph.network.trace_options import TraceOptions
+from cnngraph.settings import split_key
 from cnngraph.sources.class_choice import choose_classes
 from cnngraph.sources.data_choice import DataChoice
 from cnngraph.sources.loaded import LoadedModel, ModelChoice, open_model
-from cnngraph.sources.trace_options import TraceOptions
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
+    from cnngraph.database.writer import WriteOptions
 
 __all__ = [
     "TracedModel",
@@ -65,7 +67,8 @@ def prepare(
             f"Train it: cnngraph train {model.name} --data {data.name} --out DIR"
         )
     if mapping.only_classes is not None:
-        mapping = replace(mapping, only_classes=choose_classes(mapping.only_classes, subject.data.classes))
+        typed = [str(one) for one in mapping.only_classes]
+        mapping = replace(mapping, only_classes=choose_classes(typed, subject.data.classes))
     if mapping.kernels and not yes:
         _require_small(subject, mapping)
     network = map_subject(subject, mapping, progress)
@@ -109,10 +112,9 @@ def map_subject(subject: LoadedModel, mapping: TraceOptions, progress: Progress)
     from cnngraph.network.trace import trace
     from cnngraph.training.execution import pick_device
 
-    options = asdict(mapping)
-    place = pick_device(options.pop("device"))
+    place = pick_device(mapping.device)
     batches = loader(subject.data.train, batch_size=32)
-    network = trace(subject.model.to(place), batches, classes=subject.data.classes, **options, progress=progress)
+    network = trace(subject.model.to(place), batches, mapping, classes=subject.data.classes, progress=progress)
     network = with_coupling_groups(network, subject.model.cpu(), progress)
     return network.with_details(
         architecture=subject.architecture,
@@ -140,26 +142,18 @@ def save_subject(subject: LoadedModel, folder: Path) -> None:
     saved.save(
         subject.model,
         folder,
-        preprocessing=subject.preprocessing,
-        classes=subject.data.classes,
-        dataset=subject.choice.name,
-        training=subject.training,
-        trained=subject.trained,
-        split=subject.split,
+        facts=saved.SavedFacts(
+            preprocessing=subject.preprocessing,
+            classes=subject.data.classes,
+            dataset=subject.choice.name,
+            training=subject.training,
+            trained=subject.trained,
+            split=subject.split,
+        ),
     )
 
 
-def store(
-    database: Database,
-    settings: Settings,
-    prepared: TracedModel,
-    name: str,
-    *,
-    replace: bool = False,
-    dry_run: bool = False,
-    yes: bool = False,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
+def store(session: Session, prepared: TracedModel, name: str, how: WriteOptions | None = None) -> dict[str, Any]:
     """Write the Network as ``name`` and keep the saved model in the storage; the counts of what the database holds.
 
     Raises:
@@ -167,26 +161,24 @@ def store(
         CnngraphError: the storage cannot be written, or is full; nothing was written to the database then.
     """
     from cnngraph.database.saved_models import name_saved
-    from cnngraph.database.writer import write_network
+    from cnngraph.database.writer import WriteOptions, write_network
     from cnngraph.network.sizes import estimate
 
-    progress = progress or Quiet()
+    database, progress, how = session.database, session.progress, how or WriteOptions()
     size = estimate(prepared.network)
     progress.note(
         f"{name} has {size['nodes']:,} nodes and {size['relationships']:,} relationships: "
         f"about {size['gigabytes']:.2f} GB and {size['minutes']:.1f} minutes in the database."
     )
-    key = split_key(name, settings.owner)
-    content = None if dry_run else _keep(database, prepared, key)
+    key = split_key(name, session.settings.owner)
+    content = None if how.dry_run else _keep(database, prepared, key)
     counts = write_network(
         database,
         prepared.network,
         name,
+        how,
         saved_sha256=content,
         sha256=prepared.sha256,
-        replace=replace,
-        dry_run=dry_run,
-        yes=yes,
         progress=progress,
     )
     if content is not None:

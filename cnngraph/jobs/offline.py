@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.errors import ConflictError, PlanError
 from cnngraph.jobs import ingest as ingesting
-from cnngraph.jobs import pruned_bundle, work_lock
+from cnngraph.jobs import pruned_bundle
 from cnngraph.jobs.execute import preview
-from cnngraph.jobs.prune import prune, work_folder
+from cnngraph.jobs.prune import inputs_of, prune
 from cnngraph.jobs.session import Session
 from cnngraph.plan import Plan
 from cnngraph.sources.loaded import ModelChoice, open_model
@@ -50,7 +49,9 @@ def prune_to_bundle(
     from cnngraph.training.execution import pick_device
 
     if not plan.removes:
-        raise PlanError("The plan removes nothing, so there is no new model to make.", "Name a layer: --remove-layer L")
+        raise PlanError(
+            "The plan removes nothing, so there is no new model to make.", "Name a layer: {remove_layers=L}"
+        )
     progress, device, seed = session.progress, job.choice.device, job.choice.seed
     progress.start("Opening the model and the data")
     subject = open_model(ModelChoice(name=str(source.folder)), source.data(job.data), progress, required="sound")
@@ -59,11 +60,11 @@ def prune_to_bundle(
             subject, plan, source.mapping, str(to_bundle)
         )
     retraining = job.training.retraining(subject, device=device, seed=seed)
-    folder = work_folder(session.work, subject, plan, retraining)
-    with work_lock.locked(folder):
-        pruned = prune(subject, plan, retraining, folder=folder, progress=progress)
+    folder = session.workspace.job(inputs_of(subject, plan, retraining))
+    with folder.locked():
+        pruned = prune(subject, plan, retraining, folder=folder.path, progress=progress)
         mapped = ingesting.map_subject(pruned.subject, source.mapping, progress)
-        prepared = ingesting.TracedModel(mapped, folder / "new", pruned.subject.sha256)
+        prepared = ingesting.TracedModel(mapped, folder.path / "new", pruned.subject.sha256)
         ingesting.save_subject(pruned.subject, prepared.model)
         card = pruned_bundle.PruneRecord(
             plan=plan,
@@ -76,6 +77,6 @@ def prune_to_bundle(
             seed=subject.choice.seed,
         )
         pruned_bundle.write(prepared, card, to_bundle)
-        shutil.rmtree(folder)
+        folder.remove()
     names = {"model": source.typed, "new_model": str(to_bundle), "bundle": str(to_bundle), "run": None}
     return names | pruned.result | {"joins": pruned.joins}

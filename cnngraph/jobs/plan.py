@@ -6,7 +6,9 @@ a plan by itself: :func:`plan_from_person`.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,20 +17,33 @@ from cnngraph.errors import LimitError, NotFoundError, OptionError, PlanError
 from cnngraph.jobs.drop import within_accuracy_drop
 from cnngraph.jobs.session import Session
 from cnngraph.plan import Plan, Removal, read_plan
-from cnngraph.pruning.choice import Choice
+from cnngraph.pruning.choice import Choice, choose
 from cnngraph.pruning.context import Context, Images
 from cnngraph.pruning.limits.time_budget import TimeBudget
 from cnngraph.pruning.method import Need
-from cnngraph.pruning.path import OnePlan, PruningPath
+from cnngraph.pruning.path import Levels, OnePlan, PruningPath
 from cnngraph.pruning.registry import METHODS
-from cnngraph.sources.loaded import ModelChoice, open_model
+from cnngraph.sources.loaded import LoadedModel, ModelChoice, open_model
 from cnngraph.sources.saved import SavedSource
 from cnngraph.sources.stored import OtherData, StoredModel, stored
 
 if TYPE_CHECKING:
     from cnngraph.pruning.limits.cost_meter import CostMeter
 
-__all__ = ["decide", "plan_from_person", "plan_removing", "plan_saved", "plan_stored", "require_no_graph"]
+__all__ = [
+    "choose_plan",
+    "decide",
+    "plan_from_person",
+    "plan_removing",
+    "plan_saved",
+    "plan_stored",
+    "require_no_graph",
+]
+
+
+def choose_plan(said: Mapping[str, Any]) -> Choice:
+    """What goes, as it was said where it is only planned; raises as :func:`cnngraph.pruning.choice.choose`."""
+    return choose(said, ways=("remove_layers", "remove_blocks"))
 
 
 def plan_stored(session: Session, name: str, choice: Choice, data: OtherData, *, costs: bool = True) -> Plan:
@@ -45,17 +60,18 @@ def plan_stored(session: Session, name: str, choice: Choice, data: OtherData, *,
     if choice.method is None:
         return plan_from_person(session, name, choice)
     model = stored(session.database, name)
+    opened = Opened(model, data)
     context = Context(
         model=model.key,
         architecture=model.properties.get("architecture") or "",
         open_saved=lambda: _read(model.folder),
-        open_images=lambda: _images(model, data, choice.seed),
+        open_images=lambda: opened.images(choice.seed),
         open_database=session.database,
         has_net=model.is_saved,
         other_data=data != OtherData() and model.data(data) != model.data(OtherData()),
         **_of(choice, session.progress),
     )
-    return decide(session, model, context, choice, data, costs=costs).model_copy(update={"recipe": model.recipe})
+    return decide(session, opened, context, choice, costs=costs).model_copy(update={"recipe": model.recipe})
 
 
 def plan_saved(session: Session, source: SavedSource, choice: Choice, data: OtherData) -> Plan:
@@ -77,14 +93,15 @@ def plan_saved(session: Session, source: SavedSource, choice: Choice, data: Othe
         changes: dict[str, Any] = {"architecture": made.architecture or architecture}
         return made.model_copy(update=changes | ({"init": choice.init} if choice.init is not None else {}))
     require_no_graph(choice)
+    opened = Opened(source, data)
     context = Context(
         model="",
         architecture=architecture,
         open_saved=lambda: _read(source.folder),
-        open_images=lambda: _images(source, data, choice.seed),
+        open_images=lambda: opened.images(choice.seed),
         **_of(choice, session.progress),
     )
-    return decide(session, source, context, choice, data, costs=False)
+    return decide(session, opened, context, choice, costs=False)
 
 
 def require_no_graph(choice: Choice) -> None:
@@ -107,15 +124,29 @@ def require_no_graph(choice: Choice) -> None:
     )
 
 
-def decide(
-    session: Session,
-    source: StoredModel | SavedSource,
-    context: Context,
-    choice: Choice,
-    data: OtherData,
-    *,
-    costs: bool,
-) -> Plan:
+@dataclass(frozen=True)
+class Opened:
+    """The net and its images, opened when they are first asked for and then kept: by scores that read images, and by
+    each beginning of a search by accuracy.
+    """
+
+    source: StoredModel | SavedSource
+    data: OtherData
+
+    @cached_property
+    def model(self) -> LoadedModel:
+        """The net with its data; nobody changes it."""
+        return open_model(ModelChoice(name=str(self.source.folder)), self.source.data(self.data))
+
+    def images(self, seed: int) -> Images:
+        """Training images in random order."""
+        from cnngraph.datasets.registry import loader
+
+        data = self.model.data
+        return Images(loader(data.train, seed=seed, shuffle=True), len(data.classes))
+
+
+def decide(session: Session, opened: Opened, context: Context, choice: Choice, *, costs: bool) -> Plan:
     """Follow the path of the chosen method as far as the limits say; rehearse what comes out.
 
     Raises:
@@ -128,10 +159,10 @@ def decide(
     if choice.targets:
         made = _reach_targets(context, choice, path, budget)
         if choice.max_accuracy_drop is not None:
-            made = _require_kept(session, source, made, choice, data, budget)
+            made = _require_kept(session, opened, made, choice, budget)
     elif choice.max_accuracy_drop is not None:
         made = path.search(
-            lambda path: path.arrange(_within_drop(session, source, path, choice, data, budget)), session.progress.note
+            lambda path: path.arrange(_within_drop(session, opened, path, choice, budget)), session.progress.note
         )
     else:
         made = path.whole
@@ -161,13 +192,6 @@ def _read(folder: Path) -> Any:
     from cnngraph.surgery.saved import read_saved
 
     return read_saved(folder)
-
-
-def _images(source: StoredModel | SavedSource, data: OtherData, seed: int) -> Images:
-    from cnngraph.datasets.registry import loader
-
-    subject = open_model(ModelChoice(name=str(source.folder)), source.data(data))
-    return Images(loader(subject.data.train, seed=seed, shuffle=True), len(subject.data.classes))
 
 
 def _meter(context: Context, choice: Choice) -> CostMeter:
@@ -211,15 +235,13 @@ def _named(choice: Choice, *, targets: bool) -> str:
     return " and ".join(f"{{{name}={choice.limits[name]:g}}}" for name in names)
 
 
-def _require_kept(
-    session: Session, source: StoredModel | SavedSource, made: Plan, choice: Choice, data: OtherData, budget: TimeBudget
-) -> Plan:
+def _require_kept(session: Session, opened: Opened, made: Plan, choice: Choice, budget: TimeBudget) -> Plan:
     """``made``, which reaches the targets, if it keeps the accuracy too: one trial tells.
 
     Raises:
         LimitError: it does not.
     """
-    found = _within_drop(session, source, OnePlan(made), choice, data, budget)
+    found = _within_drop(session, opened, OnePlan(made), choice, budget)
     if found.removes:
         return found
     raise LimitError(
@@ -229,16 +251,8 @@ def _require_kept(
     )
 
 
-def _within_drop(
-    session: Session,
-    source: StoredModel | SavedSource,
-    path: PruningPath,
-    choice: Choice,
-    data: OtherData,
-    budget: TimeBudget,
-) -> Plan:
-    subject = open_model(ModelChoice(name=str(source.folder)), source.data(data))
-    return within_accuracy_drop(subject, path, choice, session, budget)
+def _within_drop(session: Session, opened: Opened, path: Levels, choice: Choice, budget: TimeBudget) -> Plan:
+    return within_accuracy_drop(opened.model, path, choice, session, budget)
 
 
 def _with_costs(context: Context, choice: Choice, made: Plan) -> Plan:

@@ -76,7 +76,7 @@ def _proven(
     from cnngraph.surgery.execution import apply_plan
     from cnngraph.surgery.saved import read_saved
     from cnngraph.surgery.structure_diff import structure_diff
-    from cnngraph.surgery.verify import verify
+    from cnngraph.surgery.verify import ProofOptions, verify
 
     progress.start("Opening the model")
     slim = read_saved(path)
@@ -101,12 +101,11 @@ def _proven(
         parent,
         slim.model,
         plan,
+        how=ProofOptions(repeatable=True, execution=done),
         input_shape=shape,
         images=images,
         seed=seed,
         trained=trained,
-        repeatable=True,
-        execution=done,
     )
     notes = list(proof.notes)
     if found is None:

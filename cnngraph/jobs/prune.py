@@ -8,25 +8,21 @@ back from there even when nothing interrupted: what comes out never depends on t
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnngraph import __version__
 from cnngraph.console import Progress, Quiet, warn
 from cnngraph.errors import PlanError, VerificationError
-from cnngraph.files import write_text
 from cnngraph.jobs.agreement import compare_with_old, tell_agreement
 from cnngraph.jobs.baseline import settings_of, train_net
 from cnngraph.jobs.drop import drop_found
+from cnngraph.jobs.workspace import Stage
 from cnngraph.origin import get_origin
 from cnngraph.plan import Plan
 from cnngraph.sources.loaded import LoadedModel
 from cnngraph.surgery.remembered import remember_structures
-from cnngraph.validation import read_stage
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,7 +32,7 @@ if TYPE_CHECKING:
     from cnngraph.training.fit import Recipe
     from cnngraph.training.own_trainer import OwnTrainer
 
-__all__ = ["FIGURES", "Pruned", "Retraining", "figures", "proof_images", "prune", "work_folder"]
+__all__ = ["FIGURES", "Pruned", "Retraining", "figures", "inputs_of", "proof_images", "prune"]
 
 
 # What is known of a net; accuracy, precision and recall (macro) are of the test images, ``images_from`` says which.
@@ -95,11 +91,6 @@ class Pruned:
     folder: Path
 
 
-def work_folder(work: Path, subject: LoadedModel, plan: Plan, retraining: Retraining) -> Path:
-    """The folder under ``work`` in which this very prune leaves its stages; the same inputs name the same folder."""
-    return work / _digest(subject, plan, retraining)
-
-
 @remember_structures()
 def prune(
     subject: LoadedModel, plan: Plan, retraining: Retraining, *, folder: Path, progress: Progress | None = None
@@ -107,7 +98,7 @@ def prune(
     """Carry out ``plan`` on ``subject``, which was opened as a sound one: a net that is random was refused there.
 
     Args:
-        folder: what :func:`work_folder` names.
+        folder: where it leaves its stages, see :func:`inputs_of`.
 
     Raises:
         ModelError: the net cannot be trained, and is to be.
@@ -119,7 +110,7 @@ def prune(
     if retraining.reconstruct and not plan.filters:
         raise PlanError(
             "The plan removes no filters, so there is nothing to reconstruct.",
-            "Layers at the gap of a removed layer are refitted by --init least-squares.",
+            "Layers at the gap of a removed layer are refitted by {init=least-squares}.",
         )
     if retraining.recipe is not None and retraining.trainer is None:
         require_trainable(subject.model, subject.data.train)  # said before the long work
@@ -166,7 +157,7 @@ def figures(model: nn.Module, subject: LoadedModel, device: str, progress: Progr
         what: the net, in words.
     """
     from cnngraph.network.graph import follow
-    from cnngraph.surgery.cost import count_parameters
+    from cnngraph.network.macs import count_parameters
     from cnngraph.training.chance import near_chance
     from cnngraph.training.evaluate import evaluate
 
@@ -207,12 +198,12 @@ def _rebuilt(
     from cnngraph.surgery import saved
     from cnngraph.surgery.apply import apply_with_report
     from cnngraph.surgery.reloading import new_process
-    from cnngraph.surgery.verify import verify
+    from cnngraph.surgery.verify import ProofOptions, verify
 
-    done = folder / "slim.json"
-    if done.is_file():
+    done = Stage(folder / "slim.json")
+    if done.is_done:
         progress.note("An earlier run got as far as a verified net: going on from there.")
-        slim, known = saved.read_saved(folder / "slim").model, read_stage(done)
+        slim, known = saved.read_saved(folder / "slim").model, done.read()
         if "agreement" not in known:  # left by a version that did not compare them
             known["agreement"] = compare_with_old(subject, slim, retraining.device, progress)
         return slim, known
@@ -232,12 +223,9 @@ def _rebuilt(
                 subject.model,
                 slim,
                 plan,
+                how=ProofOptions(repeatable=True, execution=report.execution, float32=False, process=process),
                 input_shape=subject.input_shape,
                 images=proof_images(subject.data, seed),
-                repeatable=True,
-                execution=report.execution,
-                float32=False,
-                process=process,
             )
     except PlanError:
         _explain(subject, plan, progress)
@@ -269,7 +257,7 @@ def _rebuilt(
     _save(slim, subject, folder / "slim", trained=False)
     slim = saved.read_saved(folder / "slim").model
     known["agreement"] = compare_with_old(subject, slim, retraining.device, progress)
-    write_text(done, json.dumps(known | {"notes": notes}, indent=2))
+    done.write(known | {"notes": notes})
     for note in notes:
         progress.note(note)
     return slim, known
@@ -305,8 +293,8 @@ def _trained(
     """``model`` trained (a copy: the net that came in stays as it is) and its mean seconds an epoch."""
     from cnngraph.surgery import saved
 
-    done = folder / "done.json"
-    if not done.is_file():
+    done = Stage(folder / "done.json")
+    if not done.is_done:
         assert retraining.recipe is not None
         tuned = copy.deepcopy(model)
         progress.note(what)
@@ -321,9 +309,9 @@ def _trained(
             progress=progress,
         )
         _save(tuned, subject, folder / "model", trained=True)
-        write_text(done, json.dumps({"epoch_seconds": took.epoch_seconds}))
+        done.write({"epoch_seconds": took.epoch_seconds})
     # Read back, the net lies in memory as the old one does: a layout chosen for training would decide the latency.
-    return saved.read_saved(folder / "model").model, float(read_stage(done)["epoch_seconds"])
+    return saved.read_saved(folder / "model").model, float(done.read()["epoch_seconds"])
 
 
 def _latencies(
@@ -351,20 +339,21 @@ def _save(model: nn.Module, subject: LoadedModel, folder: Path, *, trained: bool
     saved.save(
         model,
         folder,
-        preprocessing=subject.preprocessing,
-        classes=subject.data.classes,
-        dataset=subject.choice.name,
-        trained=trained,
+        facts=saved.SavedFacts(
+            preprocessing=subject.preprocessing,
+            classes=subject.data.classes,
+            dataset=subject.choice.name,
+            trained=trained,
+        ),
     )
 
 
-def _digest(subject: LoadedModel, plan: Plan, retraining: Retraining) -> str:
-    """Names the inputs: program, model, its weights, what goes and how, the data, the training and where it runs."""
+def inputs_of(subject: LoadedModel, plan: Plan, retraining: Retraining) -> dict[str, Any]:
+    """All that decides what comes out: model, its weights, what goes and how, the data, the training, where it runs."""
     from cnngraph.training.execution import pick_device
 
     origin = get_origin(subject.model)
-    inputs = {
-        "cnngraph": __version__,
+    return {
         "model": plan.model,
         "weights": subject.sha256,
         "origin": origin.model_dump(mode="json") if origin else None,
@@ -380,4 +369,3 @@ def _digest(subject: LoadedModel, plan: Plan, retraining: Retraining) -> str:
         "control": retraining.control,
         "reconstruct": retraining.reconstruct,
     }
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]

@@ -12,20 +12,48 @@ from cnngraph.jobs import execute, offline
 from cnngraph.jobs.baseline import training_recipe
 from cnngraph.jobs.plan import plan_saved, plan_stored, require_no_graph
 from cnngraph.jobs.prune import Retraining
-from cnngraph.jobs.remembered_plan import remembered
 from cnngraph.jobs.session import Session
 from cnngraph.plan import Plan
-from cnngraph.pruning.choice import Choice
+from cnngraph.pruning.choice import Choice, choose
 from cnngraph.settings import check_name
 from cnngraph.sources.saved import open_source
-from cnngraph.sources.stored import OtherData, stored
+from cnngraph.sources.stored import OtherData, other_data, stored
 from cnngraph.surgery.remembered import remember_structures
 
 if TYPE_CHECKING:
     from cnngraph.sources.loaded import LoadedModel
     from cnngraph.training.own_trainer import OwnTrainer
 
-__all__ = ["PruneJob", "TrainingChoice", "prune_to_bundle", "prune_to_graph"]
+__all__ = ["PruneJob", "TrainingChoice", "TrainingWords", "choose_prune", "prune_to_bundle", "prune_to_graph"]
+
+
+@dataclass(frozen=True)
+class TrainingWords:
+    """What was said about the training of the new net, before anything is looked up; fields as in TrainingChoice.
+
+    Attributes:
+        trainer: ``package.module:function``.
+    """
+
+    retrain: bool = True
+    control: bool = True
+    reconstruct: bool = False
+    recipe: Mapping[str, int | float | None] = field(default_factory=dict)
+    trainer: str | None = None
+
+    def choose(self) -> TrainingChoice:
+        """The same with the function that trains.
+
+        Raises:
+            OptionError: a trainer where nothing is trained.
+            Otherwise as :func:`cnngraph.training.own_trainer.find_trainer`.
+        """
+        from cnngraph.training.own_trainer import find_trainer
+
+        if self.trainer is not None and not self.retrain:
+            raise OptionError("{trainer} and {retrain=False} exclude each other.", "Leave out one of them.")
+        trainer = find_trainer(self.trainer) if self.trainer is not None else None
+        return TrainingChoice(self.retrain, self.control, self.reconstruct, self.recipe, trainer)
 
 
 @dataclass(frozen=True)
@@ -98,6 +126,29 @@ class PruneJob:
         return replace(self.choice, tuned=self.training.retrain)
 
 
+def choose_prune(
+    source: str,
+    said: Mapping[str, Any],
+    training: TrainingWords,
+    *,
+    as_name: str | None = None,
+    out: str | Path | None = None,
+    dry_run: bool = False,
+) -> PruneJob:
+    """The prune that a person asked for, checked; nothing is looked up.
+
+    Args:
+        said: what goes and on which data, by name, see :func:`cnngraph.pruning.choice.choose`.
+
+    Raises:
+        UsageError: options that do not go together, or a name that is none. NotFoundError: a file of limits or the
+            trainer is not there.
+    """
+    chosen = choose(said, ways=("remove_layers", "remove_blocks", "plan", "run"), needed=True, reads_data=True)
+    data = other_data(said.get("data"), said.get("data_root"))
+    return PruneJob(source, chosen, training.choose(), data, as_name, Path(out) if out is not None else None, dry_run)
+
+
 @remember_structures()
 def prune_to_graph(job: PruneJob, session: Session) -> tuple[Plan, dict[str, Any]]:
     """Prune a model of the database and store the new one; the plan, and the JSON of ``prune``.
@@ -114,8 +165,8 @@ def prune_to_graph(job: PruneJob, session: Session) -> tuple[Plan, dict[str, Any
     def decide() -> Plan:
         return plan_stored(session, job.source, job.trial, job.data, costs=False)
 
-    with remembered(
-        session.work, _inputs(job, session), decide, forget=not job.dry_run, progress=session.progress
+    with session.workspace.keep_plan(
+        _inputs(job, session), decide, keep=not job.dry_run, progress=session.progress
     ) as plan:
         return plan, execute.carry_out(session, job, plan)
 

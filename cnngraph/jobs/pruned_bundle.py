@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from cnngraph.console import Progress
-from cnngraph.errors import NotFoundError, SpecError, explain
+from cnngraph.errors import NotFoundError, OptionError, SpecError, explain
 from cnngraph.files import write_text
 from cnngraph.jobs import ingest as ingesting
 from cnngraph.jobs.naming import place
 from cnngraph.jobs.record import record, record_alone
+from cnngraph.jobs.session import Session
 from cnngraph.plan import Plan
-from cnngraph.settings import Settings
 from cnngraph.validation import parse_as, read_object
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
+    from cnngraph.database.writer import WriteOptions
 
-__all__ = ["PruneRecord", "is_pruned_bundle", "read_card", "store", "write"]
+__all__ = ["PruneRecord", "ingest", "is_pruned_bundle", "open_bundle", "read_card", "store", "write"]
 
 FORMAT, VERSION = "cnngraph-pruning", 3
 _CARD = "pruning.json"
@@ -103,17 +103,45 @@ def read_card(folder: str | Path, prepared: ingesting.TracedModel) -> PruneRecor
     return card
 
 
+def open_bundle(folder: str | Path) -> tuple[ingesting.TracedModel, PruneRecord | None]:
+    """The mapped net of a bundle, and how it was pruned where the bundle tells of a prune.
+
+    Raises:
+        As :func:`cnngraph.jobs.ingest.from_bundle` and :func:`read_card`.
+    """
+    traced = ingesting.from_bundle(str(folder))
+    return traced, read_card(folder, traced) if is_pruned_bundle(folder) else None
+
+
+def ingest(
+    session: Session,
+    traced: ingesting.TracedModel,
+    name: str | None,
+    how: WriteOptions,
+    *,
+    pruned: PruneRecord | None = None,
+    without_parent: bool = False,
+) -> dict[str, Any]:
+    """Store a mapped net as ``name``, with its lineage where it was ``pruned``: see :func:`store`.
+
+    Raises:
+        UsageError: there is no name. Otherwise as :func:`cnngraph.jobs.ingest.store` and :func:`store`.
+    """
+    if pruned is not None:
+        return store(session, traced, pruned, name, how, without_parent=without_parent)
+    if name is None:
+        raise OptionError("{name} is needed: how the model is called.", "Give one.")
+    return ingesting.store(session, traced, name, how)
+
+
 def store(
-    db: Database,
-    settings: Settings,
+    session: Session,
     prepared: ingesting.TracedModel,
     card: PruneRecord,
-    *,
     name: str | None,
-    without_parent: bool,
-    dry_run: bool,
-    yes: bool,
-    progress: Progress,
+    how: WriteOptions,
+    *,
+    without_parent: bool = False,
 ) -> dict[str, Any]:
     """Store the new model, its PruningRun, lineage and evaluations; the same call again finishes or writes nothing.
 
@@ -131,6 +159,7 @@ def store(
     from cnngraph.database.fingerprint import fingerprint
     from cnngraph.database.removals import removal_rows
 
+    db = session.database
     parent = _parent(db, card)
     if parent is None and not without_parent:
         raise _missing(db, card)
@@ -147,12 +176,12 @@ def store(
         data=data,
         fingerprint=fingerprint(prepared.network),
     )
-    counts = ingesting.store(db, settings, prepared, chosen.name, dry_run=dry_run, yes=yes, progress=progress)
+    counts = ingesting.store(session, prepared, chosen.name, how)
     of: dict[str, Any] = {"data": data, "seed": card.seed, "device": card.device}
     run = None
-    if not dry_run and parent is None:
+    if not how.dry_run and parent is None:
         record_alone(db, chosen.key, card.model_dump(), **of)
-    elif not dry_run:
+    elif not how.dry_run:
         run = record(db, plan, chosen.key, card.model_dump(), gone=card.gone, **of)
     return counts | {"pruned_from": parent, "run": run}
 

@@ -150,10 +150,12 @@ def _save(
     saved.save(
         net,
         out,
-        input_shape=details.input_shape,
-        preprocessing=model.preprocessing,
-        classes=() if details.inputs.get("only_classes") else names,
-        dataset=details.dataset,
-        trained=details.trained,
-        split=split,
+        built=saved.HowBuilt(input_shape=details.input_shape),
+        facts=saved.SavedFacts(
+            preprocessing=model.preprocessing,
+            classes=() if details.inputs.get("only_classes") else names,
+            dataset=details.dataset,
+            trained=details.trained,
+            split=split,
+        ),
     )

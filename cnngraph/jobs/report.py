@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.errors import NotFoundError
-from cnngraph.jobs.agreement import in_words
 from cnngraph.plan import Plan
 from cnngraph.sources.stored import StoredModel
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.database.records import Evaluation
 
-__all__ = ["QUERIES", "pasteable", "pruning_of", "remarks_on", "write_report"]
+__all__ = ["QUERIES", "pasteable", "pruning_of", "write_report"]
 
 QUERIES = ("overview", "layers-by-theta", "before-after")
 
@@ -67,14 +66,6 @@ def pruning_of(db: Database, key: str) -> tuple[Plan, dict[str, Any]]:
     }
 
 
-def remarks_on(result: Mapping[str, Any]) -> list[str]:
-    """Which images the figures of a prune are of, and what the cut did to the answers: sentences."""
-    from cnngraph.reporting.page import judged_on
-
-    answers = in_words(result["agreement"]) if result.get("agreement") else ""
-    return [sentence for sentence in (judged_on(result), answers) if sentence]
-
-
 def _without_parent(db: Database, key: str, evaluations: Sequence[Evaluation]) -> NotFoundError:
     """What there is to say of a model that no PruningRun has made: perhaps one that went with its parent has."""
     from cnngraph.database import catalogue
@@ -103,12 +94,11 @@ def write_report(db: Database, key: str, out: Path, commands: Sequence[str] = ()
     Raises:
         NotFoundError: there is no such model, or there is nothing to report; see :func:`pruning_of`.
     """
-    from cnngraph.reporting.page import verdict, write_page
+    from cnngraph.reporting.page import PageContent, remarks_on, verdict, write_page
 
     plan, result = pruning_of(db, key)
     sentence = verdict(result)
-    write_page(
-        out,
+    content = PageContent(
         title=f"{key}: {result['model']} without {textwrap.shorten(plan.in_words, 120, placeholder=' ...')}",
         plan=plan,
         result=result,
@@ -118,4 +108,4 @@ def write_report(db: Database, key: str, out: Path, commands: Sequence[str] = ()
         queries=pasteable(key, result["model"]),
         browser=f"{db.http}/browser/" if db.http else None,
     )
-    return sentence, out
+    return sentence, write_page(out, content)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import DatabaseError
+from cnngraph.jobs.workspace import Workspace
 from cnngraph.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,6 +40,6 @@ class Session:
         return self.connected
 
     @property
-    def work(self) -> Path:
+    def workspace(self) -> Workspace:
         """Where unfinished jobs leave their stages, so that the same call goes on from there."""
-        return self.settings.home / "work"
+        return Workspace(self.settings.home / "work")

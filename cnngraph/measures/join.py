@@ -32,7 +32,7 @@ def _database(db: Database, key: str, options: Options, progress: Progress) -> S
     from cnngraph.database import catalogue
     from cnngraph.database.fingerprint import json_property
     from cnngraph.database.saved_models import find_saved
-    from cnngraph.datasets.registry import loader, open_data
+    from cnngraph.datasets.registry import SplitOptions, Subset, loader, open_data
     from cnngraph.surgery.layers.join_errors import join_errors
     from cnngraph.surgery.saved import read_saved
 
@@ -53,12 +53,8 @@ def _database(db: Database, key: str, options: Options, progress: Progress) -> S
         chosen["name"],
         root=chosen.get("root"),
         preprocessing=saved.preprocessing,
-        seed=chosen.get("seed", 0),
-        images_per_class=chosen.get("images_per_class"),
-        layout=chosen.get("layout"),
-        split_file=chosen.get("split_file"),
-        split_sha256=chosen.get("split_sha256"),
-        group_by=chosen.get("group_by"),
+        subset=Subset(chosen.get("images_per_class"), seed=chosen.get("seed", 0)),
+        split_by=SplitOptions(*(chosen.get(name) for name in ("layout", "split_file", "split_sha256", "group_by"))),
         split=saved.known_split,
         parts=("train",),
         progress=progress,
@@ -78,7 +74,7 @@ def _database(db: Database, key: str, options: Options, progress: Progress) -> S
 def _oracle(network: Network, options: Options) -> Scores:  # noqa: ARG001
     raise PlanError(
         "join needs the net itself and its images: the graph alone does not hold them.",
-        "Measure a stored model without --engine local, or call surgery.join_errors on the net.",
+        "Measure a stored model without {engine=local}, or call surgery.join_errors on the net.",
     )
 
 

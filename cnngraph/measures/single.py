@@ -34,7 +34,7 @@ __all__ = ["MEASURE"]
 def _unknown() -> PlanError:
     return PlanError(
         "single needs the activations over all images, and this model has none.",
-        "An imported network has them only where its image counts are known; use --measure degree.",
+        "An imported network has them only where its image counts are known; use {measure=degree}.",
     )
 
 

@@ -51,7 +51,7 @@ def reference_of(values: Floats, rule: str = "median", measure: str = "the measu
     works = " and ".join(other for other in REFERENCES if _usable(_reference(values, other)))
     raise PlanError(
         f"The {rule} of {measure} over everything that it scores {said}; theta = value / reference needs one above 0.",
-        f"Use --reference mean|median-positive (above 0 here: {works or 'none'}), or another measure.",
+        f"Use {{reference=mean|median-positive}} (above 0 here: {works or 'none'}), or another measure.",
     )
 
 
@@ -92,6 +92,6 @@ def thetas(scores: Scores, rule: str = "median", measure: str = "the measure") -
     if over is not None:
         raise PlanError(
             f"The {rule} of {measure} is {reference:.6g}: so little that theta of layer {over} is no finite number.",
-            "Use another --reference, or another measure.",
+            "Use another {reference}, or another measure.",
         )
     return reference, found

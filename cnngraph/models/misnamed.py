@@ -9,8 +9,9 @@ from typing import Any
 
 from cnngraph.errors import CnngraphError, ModelError, NotFoundError
 from cnngraph.models.weight_files import INDEXES, SUFFIXES, require_kind
+from cnngraph.settings import split_key
 
-__all__ = ["is_path", "not_a_model", "not_a_name"]
+__all__ = ["is_path", "not_a_model", "not_a_name", "require_stored_name"]
 
 _DESCRIPTION, _BUNDLE = "model.json", "network.json"
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".dcm")
@@ -119,3 +120,14 @@ def _config(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def require_stored_name(name: str) -> None:
+    """Return if ``name`` can be that of a model in the database, ``NAME`` or ``OWNER/NAME``.
+
+    Raises:
+        UsageError: it cannot; a file is said to be one.
+    """
+    if Path(name).is_file() and ("/" in name or Path(name).suffix):
+        raise not_a_name(Path(name))
+    split_key(name, "owner")

@@ -19,7 +19,7 @@ from cnngraph.models.weights import load_weights, require_finite
 from cnngraph.origin import Origin, Preprocessing, set_origin
 from cnngraph.randomness import seeded
 
-__all__ = ["build", "default_preprocessing", "known_architectures", "rebuild", "require_known"]
+__all__ = ["WeightsChoice", "build", "default_preprocessing", "known_architectures", "rebuild", "require_known"]
 
 _SMALL_SIZE = 32
 
@@ -49,6 +49,21 @@ def _suggestion(architecture: str) -> str:
     return nearest(architecture, [name for name in known if name.startswith(family)] or known)
 
 
+@dataclass(frozen=True)
+class WeightsChoice:
+    """Which weights a net begins with.
+
+    Attributes:
+        source: ``"pretrained"`` or a file (safetensors, or a checkpoint of ``torch.save``).
+        key: which of several sets of weights in that file, see :func:`cnngraph.models.weights.load_weights`.
+        new_head: leave the output layer untrained, so that weights with other classes fit.
+    """
+
+    source: str | Path
+    key: str | None = None
+    new_head: bool = False
+
+
 def build(
     name: str,
     *,
@@ -57,9 +72,7 @@ def build(
     size: int | None = None,
     width: float = 1.0,
     seed: int = 0,
-    weights: str | Path | None = None,
-    weights_key: str | None = None,
-    new_head: bool = False,
+    weights: WeightsChoice | None = None,
 ) -> nn.Module:
     """Build a net by name, with its :class:`~cnngraph.origin.Origin` attached.
 
@@ -71,9 +84,7 @@ def build(
         size: height and width of the input in pixels; ``None``: the architecture's (or the weights') own.
         width: factor on the hidden channels of a ``cnngraph:`` net.
         seed: of the new weights; the global random state is left as it was.
-        weights: ``None`` (new ones), ``"pretrained"`` or a file (safetensors, or a checkpoint of ``torch.save``).
-        weights_key: which of several sets of weights in that file, see :func:`cnngraph.models.weights.load_weights`.
-        new_head: leave the output layer untrained, so that weights with other classes fit.
+        weights: ``None``: new ones.
 
     Raises:
         NotFoundError: an unknown name, module or file.
@@ -83,16 +94,17 @@ def build(
     family, _, rest = name.partition(":")
     if width != 1.0 and family != "cnngraph":
         raise UsageError(f"{name} has no width option.", "Leave out --width; cnngraph: nets have one.")
-    options = _options(name, classes=classes, in_channels=in_channels or 3, size=size, width=width, weights=weights)
+    source = weights.source if weights is not None else None
+    options = _options(name, classes=classes, in_channels=in_channels or 3, size=size, width=width, weights=source)
     with seeded(seed):
         model = rebuild(name, options)
     if family == "python":
         options["in_channels"] = read_channels(model, name, options["size"], in_channels)
         set_origin(model, Origin(architecture=name, options=options))
-    if weights == "pretrained":
-        _FAMILIES[family].load_pretrained(model, rest, options, new_head)
+    if weights is not None and weights.source == "pretrained":
+        _FAMILIES[family].load_pretrained(model, rest, options, weights.new_head)
     elif weights is not None:
-        say_all(load_weights(model, weights, new_head=new_head, key=weights_key))
+        say_all(load_weights(model, weights.source, new_head=weights.new_head, key=weights.key))
     require_finite(model, name)
     return model
 

@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from cnngraph.errors import ModelError, NotFoundError, explain
+from cnngraph.late_compiler import import_without_compiler
 from cnngraph.models.weights import fit_weights
 from cnngraph.origin import Preprocessing
 
@@ -117,9 +118,8 @@ def _config(timm: ModuleType, name: str) -> dict[str, Any]:
 
 def _timm() -> ModuleType:
     try:
-        import timm
-        import timm.data
+        found = import_without_compiler("timm")
+        import_without_compiler("timm.data")
     except ImportError as error:
         raise NotFoundError("timm is not installed.", 'Run: pip install "cnngraph[timm]"') from error
-    found: ModuleType = timm
     return found

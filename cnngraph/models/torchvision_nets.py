@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from cnngraph.errors import ModelError, NotFoundError, explain
+from cnngraph.late_compiler import import_without_compiler
 from cnngraph.models.weights import fit_weights
 from cnngraph.origin import Preprocessing
 
@@ -30,8 +30,8 @@ _OWN_SIZE = {"inception_v3": 299}
 
 
 def _models() -> ModuleType:
-    """``torchvision.models``, imported when a net of torchvision is asked for: it takes as long as torch itself."""
-    return import_module("torchvision.models")
+    """``torchvision.models``, imported when a net of torchvision is asked for."""
+    return import_without_compiler("torchvision.models")
 
 
 def layer_classes(*names: str) -> tuple[type[nn.Module], ...]:

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["MacCounter", "counting"]
+__all__ = ["MacCounter", "count_parameters", "counting"]
 
 _OURS = frozenset({"aten", "prim", "prims"})  # namespaces of torch's own operators
 
@@ -113,3 +113,8 @@ _MISSING: dict[str, Callable[..., int]] = {
     "aten::_cudnn_rnn": _recurrent,
     "torchvision::deform_conv2d": _deformed,
 }
+
+
+def count_parameters(module: nn.Module) -> int:
+    """All numbers of ``module`` that training may change."""
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -26,6 +26,9 @@ Floats = npt.NDArray[np.float64]
 # Bytes of whole mean maps that may be summed at once; the classes are taken in groups that fit (one at least).
 MAPS_AT_ONCE = 256 * 2**20
 
+_COMPARED_AT_ONCE = 500_000  # values that are compared with 0 together
+_FEW_PLACES = 64
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -186,16 +189,25 @@ class _Pass(fx.Interpreter):
 
     def _channels(self, probe: Probe, value: Tensor) -> None:
         flat = value.flatten(2) if value.dim() > 2 else value.unsqueeze(2)
-        means = flat.mean(2)
+        means = _means(flat)
         self._means[probe.layer] = means
         self._add("activation", probe.layer, self._members @ means.double())
-        # Comparing into floats and then averaging is many times faster than counting booleans.
-        if self._scratch.numel() < flat.numel() or self._scratch.dtype != flat.dtype:
-            self._scratch = torch.empty(flat.numel(), dtype=flat.dtype, device=flat.device)
-        not_positive = torch.le(flat, 0, out=self._scratch[: flat.numel()].view(flat.shape))
-        self._add("zeros", probe.layer, not_positive.mean(2).sum(0, dtype=torch.float64))
+        self._add("zeros", probe.layer, self._share_of_zeros(flat))
         if self._see is not None:
             self._see(probe.layer, flat)
+
+    def _share_of_zeros(self, flat: Tensor) -> Tensor:
+        """(channels,): the share of places that are <= 0, added up over the images.
+
+        Comparing into floats and then averaging is many times faster than counting booleans; some images at once, so
+        that the floats are still in the processor's cache when they are averaged.
+        """
+        at_once = max(1, _COMPARED_AT_ONCE // max(1, flat[0].numel()))
+        parts = torch.split(flat, at_once)
+        if self._scratch.numel() < parts[0].numel() or self._scratch.dtype != flat.dtype:
+            self._scratch = torch.empty(parts[0].numel(), dtype=flat.dtype, device=flat.device)
+        shares = [_means(torch.le(part, 0, out=self._scratch[: part.numel()].view(part.shape))) for part in parts]
+        return torch.cat(shares).sum(0, dtype=torch.float64)
 
     def _places(self, probe: Probe, value: Tensor) -> None:
         means = value.mean(1)
@@ -235,6 +247,14 @@ class _Pass(fx.Interpreter):
             else:
                 alike = summed.sum(axis=0, keepdims=True) / counts.sum()
                 result.places[layer] = np.concatenate([summed / counts[:, None, None], alike])
+
+
+def _means(flat: Tensor) -> Tensor:
+    """(images, channels) from (images, channels, places): over few places a product is the quicker mean."""
+    images, channels, places = flat.shape
+    if not 1 < places <= _FEW_PLACES:
+        return flat.mean(2)
+    return (flat.reshape(-1, places) @ flat.new_ones(places)).view(images, channels) / places
 
 
 def _numbers(sums: Tensor) -> Floats:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from cnngraph.network.channels import Maps
+from cnngraph.network.layer_names import names_column
 from cnngraph.network.most_alike import most_alike
 from cnngraph.network.tables import SCHEMAS
 
@@ -157,16 +158,12 @@ class Resemblance:
         return _joined(found)
 
     def _arrow(self, first: Integers, second: Integers, correlation: Floats) -> pa.Table:
-        names = pa.array(list(self._maps.sizes))
-        layer_of, channel_of = self._maps.layer_of, self._maps.channel_of
-        columns = []
+        names = list(self._maps.sizes)
+        layer_of, channel_of = self._maps.layer_of.astype(np.int32), self._maps.channel_of.astype(np.int32)
+        columns: list[Any] = []
         for end in (first, second):
-            places = layer_of[end].astype(np.int32)
-            columns += [
-                pa.DictionaryArray.from_arrays(places, names).cast(pa.string()),
-                channel_of[end].astype(np.int32),
-            ]
-        scope = np.where(layer_of[first] == layer_of[second], "within", "across")
+            columns += [names_column(layer_of[end], names), channel_of[end]]
+        scope = names_column((layer_of[first] == layer_of[second]).astype(np.int32), ["across", "within"])
         return pa.table([*columns, np.clip(correlation, -1.0, 1.0), scope], schema=SCHEMAS["resembles"])
 
 

@@ -22,7 +22,7 @@ from cnngraph.models.wrappers import unwrapped
 from cnngraph.network.graph import LayerGraph
 from cnngraph.network.tables import KERNEL, SCHEMAS, Network
 
-__all__ = ["connections_of_network", "kernels_of", "regular_places", "state_of", "tensors_table"]
+__all__ = ["Kernels", "connections_of_network", "kernels_of", "regular_places", "state_of", "tensors_table"]
 
 Integers = npt.NDArray[np.int64]
 Kernels = npt.NDArray[np.float32]

@@ -19,15 +19,19 @@ from cnngraph.modes import evaluation_mode
 from cnngraph.network import spec
 from cnngraph.network.blocks import find_blocks
 from cnngraph.network.channels import Maps, Wiring
-from cnngraph.network.connections import Links, connections_of, filters_of
+from cnngraph.network.connection_blocks import filters_of
+from cnngraph.network.connections import Links, connections_of
 from cnngraph.network.graph import LayerGraph, follow
 from cnngraph.network.images import LabelledImages
+from cnngraph.network.layer_names import names_column
+from cnngraph.network.macs import count_parameters
 from cnngraph.network.observe import Observed, Probe, observe
 from cnngraph.network.patches import LINEAR, PATCHES, Patches, aggregate
 from cnngraph.network.resemblance import Resemblance
 from cnngraph.network.tables import SCHEMAS, Details, Network, empty_table
 from cnngraph.network.tensors import tensors_table
 from cnngraph.network.topology import Topology, positions_and_arcs
+from cnngraph.network.trace_options import TraceOptions
 from cnngraph.origin import get_origin
 
 __all__ = ["trace", "weights_sha256"]
@@ -38,17 +42,10 @@ Floats = npt.NDArray[np.float64]
 def trace(
     model: nn.Module,
     loader: Iterable[Any],
+    how: TraceOptions | None = None,
     *,
     classes: Sequence[str] | None = None,
-    source: str = "activation",
-    patch: str = "mean",
-    view: str = "both",
-    connections: str = "auto",
-    correlations: bool = True,
     images_per_class: int | None = None,
-    only_classes: Sequence[str | int] | None = None,
-    kernels: bool = False,
-    seed: int = 0,
     progress: Progress | None = None,
 ) -> Network:
     """Map ``model`` with the images of ``loader`` (batches of (images, labels), read once or more).
@@ -56,17 +53,10 @@ def trace(
     ``model`` runs in eval mode where it is and is the same afterwards, bit for bit.
 
     Args:
+        how: what is mapped. Its ``device`` says nothing here.
         classes: names by label; without them the labels that occur are the classes, for which the loader is read once
-            more. ``only_classes`` (names or labels) chooses some: images of other classes are not looked at.
-        source: which map the weight of a position comes from: the conv's ``input``, its ``output``, or ``activation``:
-            the first non-linearity after it with no conv and no sum between, else its norm's output, else its own.
-        patch: the aggregation over the patch and all channels, a key of ``patches.PATCHES``.
-        view: ``channels`` (feature maps and kernels), ``positions`` (class networks) or ``both``.
-        connections: which kernels become connections: ``auto``, ``all``, ``none`` or ``top:K``.
-        correlations: whether maps are compared (the table ``resembles``).
+            more.
         images_per_class: take that many images of each class, the first ones of the loader.
-        kernels: keep every weight: the raw floats of each connection's kernel, and all other parameters and buffers.
-        seed: of the sample of images that a very wide net's correlations are limited to.
 
     Raises:
         UsageError: an option has an unknown value.
@@ -76,20 +66,21 @@ def trace(
 
     The same net, images (in the same order), options and machine give identical tables.
     """
+    how = how or TraceOptions()
     options = {
-        "source": source,
-        "patch": patch,
-        "view": view,
-        "connections": connections,
-        "correlations": correlations,
+        "source": how.source,
+        "patch": how.patch,
+        "view": how.view,
+        "connections": how.connections,
+        "correlations": how.correlations,
         "images_per_class": images_per_class,
-        "only_classes": None if only_classes is None else [str(one) for one in only_classes],
-        "kernels": kernels,
-        "seed": seed,
+        "only_classes": None if how.only_classes is None else [str(one) for one in how.only_classes],
+        "kernels": how.kernels,
+        "seed": how.seed,
     }
     _check_options(options)
     progress = progress or Quiet()
-    images = LabelledImages(loader, classes=classes, only_classes=only_classes, images_per_class=images_per_class)
+    images = LabelledImages(loader, classes=classes, only_classes=how.only_classes, images_per_class=images_per_class)
     with evaluation_mode(model), torch.no_grad():
         progress.start("Following the net")
         graph = follow(model, images.shape)
@@ -210,7 +201,7 @@ def _details(model: nn.Module, graph: LayerGraph, options: dict[str, Any]) -> De
         patch=options["patch"],
         view=options["view"],
         connections=options["connections"],
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        parameters=count_parameters(model),
         macs=sum(layer.macs for layer in graph.layers),
         inputs=options,
     )
@@ -267,11 +258,11 @@ def _positions_table(topology: Topology, observed: Observed) -> pa.Table:
         known.append(np.full(grid.count, weights is not None))
         names.append(np.full(grid.count, len(names), dtype=np.int32))
     values, filled = np.concatenate(blocks), np.concatenate(known)
-    layers = pa.DictionaryArray.from_arrays(np.concatenate(names), [grid.layer for grid in topology.grids])
+    layers = names_column(np.concatenate(names), [grid.layer for grid in topology.grids])
     return pa.table(
         [
             np.concatenate([grid.numbers for grid in topology.grids]),
-            layers.cast(pa.string()),
+            layers,
             np.concatenate([grid.x for grid in topology.grids]),
             np.concatenate([grid.y for grid in topology.grids]),
             _per_class(values[:, :-1], filled),
@@ -282,17 +273,15 @@ def _positions_table(topology: Topology, observed: Observed) -> pa.Table:
 
 
 def _feature_maps_table(maps: Maps, wiring: Wiring, observed: Observed, links: Links) -> pa.Table:
-    layers = [name for name, size in maps.sizes.items() for _ in range(size)]
     norms = [filters_of(wiring, name, size) for name, size in maps.sizes.items()]
-    is_image = np.array([next(iter(maps.sizes)) == name for name in layers])
     return pa.table(
         [
-            layers,
+            names_column(maps.layer_of, list(maps.sizes)),
             np.concatenate([np.arange(size, dtype=np.int32) for size in maps.sizes.values()]),
             np.concatenate([l1 for l1, _ in norms]),
             np.concatenate([l2 for _, l2 in norms]),
             _per_class(np.concatenate([observed.activation[name].T for name in maps.sizes])),
-            pa.array(np.concatenate([observed.zeros[name] for name in maps.sizes]), mask=is_image),
+            pa.array(np.concatenate([observed.zeros[name] for name in maps.sizes]), mask=maps.layer_of == 0),
             links.strength_in,
             links.strength_out,
         ],

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,18 +55,52 @@ class _Candidate:
                 room[layer] -= count
 
 
+@dataclass(frozen=True)
+class FilterShare:
+    """How many filters go.
+
+    Attributes:
+        ratio: the share, above 0 and below 1.
+        scope: ``layer``: of every layer. ``global``: of all layers together, whatever is left of one. Layers none of
+            whose filters can go count neither way.
+        round_to: layers keep a multiple of this many, the one nearest to what the share would leave (the wider where
+            two are as near). Narrower layers stay whole, and notes say which, and where coupling prevents it.
+        at_least: every layer keeps so many.
+
+    Raises:
+        OptionError: one is out of range.
+    """
+
+    ratio: float
+    scope: str = "layer"
+    round_to: int = 1
+    at_least: int = 1
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.ratio) and 0 < self.ratio < 1):
+            raise OptionError(f"{{ratio={self.ratio:g}}} is not a share between 0 and 1.", "Use one such as 0.3.")
+        if self.scope not in SCOPES:
+            raise OptionError(f"There is no scope {self.scope!r}.", nearest(self.scope, SCOPES))
+        for name, value in (("round_to", self.round_to), ("at_least", self.at_least)):
+            if value < 1:
+                raise OptionError(f"{{{name}={value}}} is no number of filters.", "Use 1 or more.")
+
+
+@dataclass(frozen=True)
+class ScoredModel:
+    """What a plan says of the scores: which they are, of which model, and the run of the measure they come from."""
+
+    score: str = "magnitude"
+    model: str = ""
+    architecture: str = ""
+    run: str | None = None
+
+
 def plan_filters(
     coupling: Coupling,
     scores: Mapping[str, Sequence[float]],
-    *,
-    ratio: float,
-    scope: str = "layer",
-    round_to: int = 1,
-    at_least: int = 1,
-    score_name: str = "magnitude",
-    model: str = "",
-    architecture: str = "",
-    run: str | None = None,
+    share: FilterShare,
+    scored: ScoredModel | None = None,
 ) -> Plan:
     """The plan that removes this share of the filters, lowest score first.
 
@@ -74,13 +108,7 @@ def plan_filters(
         coupling: which channels go together, which cannot go, and how wide the layers are.
         scores: by layer the score of each filter, low goes first, none negative. A NaN, or a layer that is not there,
             has none: groups all of whose filters have none stay, and a note says so.
-        ratio: the share, above 0 and below 1.
-        scope: ``layer``: of every layer. ``global``: of all layers together, whatever is left of one. Layers none of
-            whose filters can go count neither way.
-        round_to: layers keep a multiple of this many, the one nearest to what the share would leave (the wider where
-            two are as near). Narrower layers stay whole, and notes say which, and where coupling prevents it.
-        at_least: every layer keeps so many.
-        score_name, model, architecture, run: what the plan says of itself.
+        scored: what the plan says of itself.
 
     Returns:
         The plan. Filters are listed with everything that is coupled with them, layers in network order. ``scores`` are
@@ -88,27 +116,27 @@ def plan_filters(
         ``settings["widths"]`` are the layers' numbers of filters.
 
     Raises:
-        OptionError: an option out of range.
         PlanError: no filter can go at all, or no layer is wide enough for ``round_to`` or ``at_least``.
     """
-    _check(ratio, scope, round_to, at_least)
-    candidates, notes = _candidates(coupling, scores, score_name)
+    scored = scored or ScoredModel()
+    ratio, round_to, at_least = share.ratio, share.round_to, share.at_least
+    candidates, notes = _candidates(coupling, scores, scored.score)
     widths = {layer: width for layer, width in coupling.layers.items() if any(layer in c.takes for c in candidates)}
     narrow = {layer: width for layer, width in widths.items() if width < round_to}
     widest = max(widths, key=lambda layer: widths[layer])
     if widths[widest] <= at_least:
         raise PlanError(
             f"Every layer keeps {at_least} filters at least, and the widest, {widest}, has {widths[widest]}.",
-            "Choose a smaller --at-least.",
+            "Choose a smaller {at_least}.",
         )
     if len(narrow) == len(widths):
         raise PlanError(
             f"No layer has {round_to} filters: the widest, {widest}, has {widths[widest]}.",
-            "Choose a smaller --round-to.",
+            "Choose a smaller {round_to}.",
         )
     units = _spare_units(coupling)
     left = {layer: (1 - ratio) * width for layer, width in widths.items()}
-    if scope == "global":
+    if share.scope == "global":
         left = _left_of_all(candidates, widths, units, ratio, least=max(round_to, at_least))
     room = {layer: width - _rounded(left[layer], width, round_to, at_least) for layer, width in widths.items()} | units
     chosen = _take(candidates, room)
@@ -117,25 +145,15 @@ def plan_filters(
         kept = f" beyond the {at_least} that each layer keeps" if at_least > 1 else ""
         notes.append(f"No filter goes: {ratio:g} of no layer is a whole group of coupled filters{kept}.")
     return Plan(
-        model=model,
-        architecture=architecture,
+        model=scored.model,
+        architecture=scored.architecture,
         method="filters",
-        measure=score_name,
-        run=run,
-        removes=tuple(_removals(coupling, candidates, chosen, score_name)) if chosen else (),
-        settings={"ratio": ratio, "scope": scope, "round_to": round_to, "at_least": at_least, "widths": widths},
+        measure=scored.score,
+        run=scored.run,
+        removes=tuple(_removals(coupling, candidates, chosen, scored.score)) if chosen else (),
+        settings=asdict(share) | {"widths": widths},
         notes=tuple(notes),
     )
-
-
-def _check(ratio: float, scope: str, round_to: int, at_least: int) -> None:
-    if not (math.isfinite(ratio) and 0 < ratio < 1):
-        raise OptionError(f"{{ratio={ratio:g}}} is not a share between 0 and 1.", "Use one such as 0.3.")
-    if scope not in SCOPES:
-        raise OptionError(f"There is no scope {scope!r}.", nearest(scope, SCOPES))
-    for name, value in (("round_to", round_to), ("at_least", at_least)):
-        if value < 1:
-            raise OptionError(f"{{{name}={value}}} is no number of filters.", "Use 1 or more.")
 
 
 def _candidates(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from cnngraph.errors import OptionError, PlanError
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.tables import Network
 
-__all__ = ["decide", "plan", "plan_network", "reason_for"]
+__all__ = ["Extent", "Ranking", "decide", "plan", "plan_network", "reason_for"]
 
 # From here on a ranking says little that its null does not say; the plan then tells the person.
 NEARLY_THE_NULL = 0.9
@@ -36,19 +37,40 @@ NEARLY_THE_NULL = 0.9
 _SCORED = {"position": "position", "map": "feature map", "layer": "layer"}
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """What ranks the layers, see :func:`cnngraph.measures.registry.measure`; ``engine``: of a stored model."""
+
+    measure: str = "degree"
+    aggregate: str = "mean"
+    reference: str = "median"
+    seed: int = 0
+    engine: str = "auto"
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How far the ranking is followed.
+
+    Attributes:
+        threshold: layers with a theta under it go.
+        remove: so many layers of the lowest theta go, with ``threshold`` at most so many. Without either, the plan
+            lists the schedule and removes nothing.
+        keep: layers that cannot go, with the reason.
+        init: where the weights after a gap come from when the plan is executed.
+    """
+
+    threshold: float | None = None
+    remove: int | None = None
+    keep: Mapping[str, str] = field(default_factory=dict)
+    init: Init = "least-squares"
+
+
 def plan(
     db: Database,
     key: str,
-    *,
-    measure: str = "degree",
-    aggregate: str = "mean",
-    threshold: float | None = None,
-    remove: int | None = None,
-    reference: str = "median",
-    init: Init = "least-squares",
-    seed: int = 0,
-    engine: str = "auto",
-    keep: Mapping[str, str] | None = None,
+    ranking: Ranking | None = None,
+    extent: Extent | None = None,
     progress: Progress | None = None,
 ) -> Plan:
     """The plan for a stored model; measures it first where no run with these options exists.
@@ -56,12 +78,7 @@ def plan(
     Args:
         db: an open database.
         key: the model, ``owner/name``.
-        measure, aggregate, seed, reference, engine: what ranks, see :func:`cnngraph.measures.registry.measure`.
-        threshold: layers with a theta under it go.
-        remove: so many layers of the lowest theta go, with ``threshold`` at most so many. Without either, the plan
-            lists the schedule and removes nothing.
-        init: where the weights after a gap come from when the plan is executed.
-        keep: layers that cannot go, with the reason.
+        ranking: what ranks; ``None``: the degree. extent: ``None``: nothing goes.
         progress: told what is being done.
 
     Raises:
@@ -69,48 +86,36 @@ def plan(
         NotFoundError, ConflictError: the model is not there, or not complete.
         PlanError: the model cannot be ranked by this measure, or so many layers cannot go.
     """
-    chosen, options = find_measure(measure, aggregate=aggregate, seed=seed)
-    check_reference_rule(reference)
-    where = find_engine(engine)
-    _check_choice(threshold, remove)
+    ranking, extent = ranking or Ranking(), extent or Extent()
+    chosen, options = find_measure(ranking.measure, aggregate=ranking.aggregate, seed=ranking.seed)
+    check_reference_rule(ranking.reference)
+    where = find_engine(ranking.engine)
+    _check_choice(extent.threshold, extent.remove)
     from cnngraph.database import catalogue
 
     catalogue.require_complete(db, key)
-    result = find_run(db, key, chosen, options, reference, where) or run_measure(
-        db, key, measure, aggregate=aggregate, seed=seed, engine=engine, reference=reference, progress=progress
+    how = {name: value for name, value in asdict(ranking).items() if name != "measure"}
+    result = find_run(db, key, chosen, options, ranking.reference, where) or run_measure(
+        db, key, ranking.measure, **how, progress=progress
     )
     return decide(
         result,
-        threshold=threshold,
-        remove=remove,
-        keep=keep,
-        init=init,
+        extent,
         architecture=catalogue.properties(db, key).get("architecture", ""),
         activation=stored_layer_activations(db, key),
     )
 
 
-def plan_network(
-    network: Network,
-    *,
-    measure: str = "degree",
-    aggregate: str = "mean",
-    threshold: float | None = None,
-    remove: int | None = None,
-    reference: str = "median",
-    init: Init = "least-squares",
-    seed: int = 0,
-    keep: Mapping[str, str] | None = None,
-) -> Plan:
+def plan_network(network: Network, ranking: Ranking | None = None, extent: Extent | None = None) -> Plan:
     """The same for a Network in memory, by the measure's oracle; raises as :func:`plan` does."""
-    _check_choice(threshold, remove)
-    result = measure_network(network, measure, aggregate=aggregate, seed=seed, reference=reference)
+    ranking, extent = ranking or Ranking(), extent or Extent()
+    _check_choice(extent.threshold, extent.remove)
+    result = measure_network(
+        network, ranking.measure, aggregate=ranking.aggregate, seed=ranking.seed, reference=ranking.reference
+    )
     return decide(
         result,
-        threshold=threshold,
-        remove=remove,
-        keep=keep,
-        init=init,
+        extent,
         architecture=network.details.architecture,
         activation=layer_activations(network),
     )
@@ -118,11 +123,8 @@ def plan_network(
 
 def decide(
     result: MeasureResult,
+    extent: Extent,
     *,
-    threshold: float | None = None,
-    remove: int | None = None,
-    keep: Mapping[str, str] | None = None,
-    init: Init = "least-squares",
     architecture: str = "",
     activation: Mapping[str, float] | None = None,
 ) -> Plan:
@@ -134,9 +136,10 @@ def decide(
     Raises:
         UsageError, PlanError: as :func:`plan`; PlanError also where a stored ranking has numbers that are not finite.
     """
+    threshold, remove = extent.threshold, extent.remove
     _check_choice(threshold, remove)
     _require_finite(result)
-    kept = {layer: reason for layer, reason in (keep or {}).items() if layer in {row.layer for row in result.layers}}
+    kept = {layer: reason for layer, reason in extent.keep.items() if layer in {row.layer for row in result.layers}}
     notes: list[str] = []
     removed: tuple[str, ...] = ()
     if threshold is not None:
@@ -163,7 +166,7 @@ def decide(
         layers=tuple(LayerScore(layer=row.layer, theta=row.theta, value=row.value) for row in result.layers),
         schedule=schedule(result.layers),
         removes=tuple(_removal(result, by_name[layer], threshold) for layer in removed),
-        init=init,
+        init=extent.init,
         correlations=correlations,
         notes=tuple(notes),
     )

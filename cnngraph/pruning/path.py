@@ -14,7 +14,7 @@ from cnngraph.pruning.limits.target import Pick, lowest_first, smallest_ratio
 if TYPE_CHECKING:
     from cnngraph.network.graph import LayerGraph
 
-__all__ = ["LayerPath", "OnePlan", "Predict", "PruningPath", "RatioPath"]
+__all__ = ["LayerPath", "Levels", "OnePlan", "Predict", "PruningPath", "RatioPath"]
 
 RATIO_STEP = 0.05  # of the filters, from level to level
 _NEARLY_ALL = 0.99
@@ -22,16 +22,15 @@ Found = TypeVar("Found")
 Predict = Callable[[tuple[Removal, ...]], float | None]  # the share of the cost that is left; None: cannot be built
 
 
-class PruningPath(ABC):
-    """Plans from the one that removes least (level 1) to the one that removes most (level ``levels``).
+class Levels(ABC):
+    """Plans from the one that removes least (level 1) to the one that removes most (level ``levels``): what a search by
+    accuracy asks.
 
     Attributes:
         base: the plan that removes nothing, with what explains the decision (ranking, schedule, notes).
-        reckoned: whether what a cut costs can be reckoned from the layers, without building the net.
     """
 
     base: Plan
-    reckoned: bool
 
     @property
     @abstractmethod
@@ -45,6 +44,25 @@ class PruningPath(ABC):
     @abstractmethod
     def says(self, level: int) -> str:
         """What goes at a level, in words."""
+
+    def levels_to(self, level: int, steps: int) -> tuple[Plan, ...]:
+        """The plans on the way to ``level`` in so many steps of about the same size, the last of them its own.
+
+        Raises:
+            PlanError: one of them cannot be had.
+        """
+        way = sorted({round(level * step / steps) for step in range(1, steps + 1)} - {0})
+        return tuple(self.plan_at(one) for one in way)
+
+
+class PruningPath(Levels):
+    """The levels of a method, followed also by bounds and targets.
+
+    Attributes:
+        reckoned: whether what a cut costs can be reckoned from the layers, without building the net.
+    """
+
+    reckoned: bool
 
     @property
     @abstractmethod
@@ -74,15 +92,6 @@ class PruningPath(ABC):
     def search(self, search: Callable[[PruningPath], Found], told: Callable[[str], object]) -> Found:  # noqa: ARG002
         """``search`` on this path; ``told`` hears of what turned out to be indispensable on the way."""
         return search(self)
-
-    def levels_to(self, level: int, steps: int) -> tuple[Plan, ...]:
-        """The plans on the way to ``level`` in so many steps of about the same size, the last of them its own.
-
-        Raises:
-            PlanError: one of them cannot be had.
-        """
-        way = sorted({round(level * step / steps) for step in range(1, steps + 1)} - {0})
-        return tuple(self.plan_at(one) for one in way)
 
 
 @dataclass
@@ -136,10 +145,10 @@ class LayerPath(PruningPath):
 
     def hint(self) -> str:
         if not self.stays:
-            return "Ask for less, or let filters go: --method filters."
+            return "Ask for less, or let filters go: {method=filters}."
         shown = "; ".join(f"{layer}: {reason}" for layer, reason in list(self.stays.items())[:5])
         more = f"; and {len(self.stays) - 5} more" if len(self.stays) > 5 else ""
-        return f"Ask for less, or let filters go: --method filters. These stay: {shown}{more}"
+        return f"Ask for less, or let filters go: {{method=filters}}. These stay: {shown}{more}"
 
     def search(self, search: Callable[[PruningPath], Found], told: Callable[[str], object]) -> Found:
         """Begun anew without what the user's own code cannot do without: every level above it would fail."""
@@ -200,7 +209,7 @@ class RatioPath(PruningPath):
         if not most.filters:
             raise PlanError(
                 f"No filters can go: {' '.join(most.notes)}",
-                "Choose a smaller --round-to or --at-least, or let layers go: --method multilayer.",
+                "Choose a smaller {round_to} or {at_least}, or let layers go: {method=multilayer}.",
             )
 
     def plan_of(self, removals: tuple[Removal, ...]) -> Plan:
@@ -216,11 +225,10 @@ class RatioPath(PruningPath):
 
 
 @dataclass
-class OnePlan(PruningPath):
-    """A path of one level: this plan or nothing."""
+class OnePlan(Levels):
+    """One level: this plan or nothing."""
 
     plan: Plan
-    reckoned: bool = False
 
     @property
     def base(self) -> Plan:  # type: ignore[override]
@@ -235,21 +243,3 @@ class OnePlan(PruningPath):
 
     def says(self, level: int) -> str:  # noqa: ARG002
         return self.plan.in_words
-
-    @property
-    def whole(self) -> Plan:
-        return self.plan
-
-    def choose(self, predict: Predict, aim: float) -> Pick[tuple[Removal, ...]]:  # noqa: ARG002
-        share = predict(self.plan.removes)
-        return Pick(self.plan.removes, 1.0 if share is None else share, exhausted=True)
-
-    def require_any(self, predict: Predict) -> None:  # noqa: ARG002
-        if not self.plan.removes:
-            raise PlanError("The plan removes nothing.")
-
-    def plan_of(self, removals: tuple[Removal, ...]) -> Plan:  # noqa: ARG002
-        return self.plan
-
-    def hint(self) -> str:
-        return "Ask for less."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,17 @@ from cnngraph.plan import Plan
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["FIGURES", "figures_table", "judged_on", "verdict", "write_page"]
+__all__ = [
+    "FIGURES",
+    "PageContent",
+    "answers_in_words",
+    "figures_table",
+    "images_in_words",
+    "judged_on",
+    "remarks_on",
+    "verdict",
+    "write_page",
+]
 
 # (key in the JSON, heading, how a value is written)
 FIGURES: tuple[tuple[str, str, str], ...] = (
@@ -56,6 +67,27 @@ def judged_on(result: Mapping[str, Any]) -> str:
     return " ".join(f"{' and '.join(nets).capitalize()}: judged on {words}." for words, nets in said.items())
 
 
+def images_in_words(result: Mapping[str, Any]) -> str:
+    """On which images the figures of one net were found."""
+    return ImagesFrom(**result["images_from"]).words
+
+
+def answers_in_words(found: Mapping[str, Any] | None) -> str:
+    """The ``agreement`` of a prune's JSON as a sentence: how alike old and new net answered before any training."""
+    from cnngraph.training.agreement import Agreement
+
+    if found is None:
+        return "Old and new net were not compared: there are no validation images."
+    figures = Agreement(**{name: found[name] for name in Agreement.__dataclass_fields__})
+    return f"Old and new net before any training, on {images_in_words(found)}: {figures.words}."
+
+
+def remarks_on(result: Mapping[str, Any]) -> list[str]:
+    """Which images the figures of a prune are of, and what the cut did to the answers: sentences."""
+    answers = answers_in_words(result["agreement"]) if result.get("agreement") else ""
+    return [sentence for sentence in (judged_on(result), answers) if sentence]
+
+
 def verdict(result: Mapping[str, Any]) -> str:
     """One honest sentence: the gain over the control with the uncertainty of a test set of this size.
 
@@ -79,42 +111,36 @@ def verdict(result: Mapping[str, Any]) -> str:
     return f"{'A gain' if gain > 0 else 'A loss'} in accuracy: {figures}, beyond {bound}."
 
 
-def write_page(
-    path: Path,
-    *,
-    title: str,
-    plan: Plan,
-    result: Mapping[str, Any],
-    sentence: str,
-    remarks: Sequence[str] = (),
-    commands: Sequence[str] = (),
-    queries: Sequence[tuple[str, str]] = (),
-    browser: str | None = None,
-) -> Path:
-    """Write the page, atomically; everything it shows is inside the one file.
+@dataclass(frozen=True)
+class PageContent:
+    """What the page shows.
 
-    Args:
+    Attributes:
         plan: the executed decision, with thetas and reasons.
         result: what ``prune`` returns (before, after, control, verified, new_model).
         sentence: the verdict. remarks: on the figures, which images they are of among them (:func:`judged_on`).
         commands: the commands that lead here. queries: (title, Cypher) to paste. browser: address of Neo4j Browser.
     """
+
+    title: str
+    plan: Plan
+    result: Mapping[str, Any]
+    sentence: str
+    remarks: Sequence[str] = ()
+    commands: Sequence[str] = ()
+    queries: Sequence[tuple[str, str]] = ()
+    browser: str | None = None
+
+
+def write_page(path: Path, content: PageContent) -> Path:
+    """Write the page, atomically; everything it shows is inside the one file."""
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(
         loader=PackageLoader("cnngraph.reporting", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     page = environment.get_template("summary.html").render(
-        title=title,
-        plan=plan,
-        result=result,
-        rows=figures_table(result),
-        sentence=sentence,
-        remarks=remarks,
-        commands=commands,
-        queries=queries,
-        browser=browser,
-        plot=_plot(plan),
+        **vars(content), rows=figures_table(content.result), plot=_plot(content.plan)
     )
     return write_text(path, page)
 

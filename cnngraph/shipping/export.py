@@ -13,6 +13,7 @@ from torch import nn
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import ConflictError, UsageError, nearest
+from cnngraph.network.macs import count_parameters
 from cnngraph.origin import Preprocessing
 from cnngraph.shipping.comparison import BATCHES, compare, tolerance
 from cnngraph.shipping.parcel import Parcel, pack, pack_saved
@@ -74,7 +75,7 @@ def export(
         "notes": [],
         "dynamic_batch": True,
         "batches": list(BATCHES),
-        "parameters": sum(parameter.numel() for parameter in parcel.model.parameters()),
+        "parameters": count_parameters(parcel.model),
     }
     if not dry_run:
         report |= _write(parcel, format, target, progress)

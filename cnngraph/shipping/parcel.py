@@ -18,7 +18,7 @@ from cnngraph.network.trace import weights_sha256
 from cnngraph.origin import Preprocessing, get_origin
 from cnngraph.surgery.calibration import input_shape_of
 from cnngraph.surgery.description import FORMAT, Description
-from cnngraph.surgery.saved import Saved, describe, own_preprocessing, read_saved
+from cnngraph.surgery.saved import HowBuilt, Saved, SavedFacts, describe, own_preprocessing, read_saved
 
 __all__ = ["Parcel", "pack", "pack_saved"]
 
@@ -72,10 +72,8 @@ class Parcel:
         if self.saved is None:
             return describe(
                 self.model,
-                input_shape=self.input_shape,
-                preprocessing=self.preprocessing,
-                classes=self.classes,
-                dataset=self.dataset,
+                built=HowBuilt(input_shape=self.input_shape),
+                facts=SavedFacts(preprocessing=self.preprocessing, classes=self.classes, dataset=self.dataset),
             )
         known = {name: getattr(self.saved, name) for name in Saved.model_fields if name not in ("model", "format")}
         return Description(format=FORMAT, cnngraph=__version__, **known | {"sha256": weights_sha256(self.model)})

@@ -24,7 +24,8 @@ class DataChoice(BaseModel):
     """A data set as it was named, with everything that decides which images are used.
 
     Attributes:
-        layout, split_file, group_by: as in :func:`cnngraph.datasets.registry.open_data`; the file by its whole path.
+        layout, split_file, group_by: as in :class:`cnngraph.datasets.registry.SplitOptions`; the file by its whole
+            path.
         split_sha256: of the content of that file: another content is another choice.
     """
 
@@ -68,18 +69,14 @@ def list_data(
     Args:
         split: of the net that they are opened for, as in :func:`cnngraph.datasets.registry.open_data`.
     """
-    from cnngraph.datasets.registry import open_data
+    from cnngraph.datasets.registry import SplitOptions, Subset, open_data
 
     data = open_data(
         choice.name,
         root=choice.root,
         preprocessing=preprocessing,
-        seed=choice.seed,
-        images_per_class=choice.images_per_class,
-        layout=choice.layout,
-        split_file=choice.split_file,
-        split_sha256=choice.split_sha256,
-        group_by=choice.group_by,
+        subset=Subset(choice.images_per_class, seed=choice.seed),
+        split_by=SplitOptions(choice.layout, choice.split_file, choice.split_sha256, choice.group_by),
         split=split,
         parts=(),
     )

@@ -171,7 +171,7 @@ def _of_saved(model: ModelChoice, data: DataChoice) -> LoadedModel:
 
 def _of_architecture(model: ModelChoice, data: DataChoice) -> LoadedModel:
     """The subject of a named architecture, with as many outputs as the data has classes; no image is decoded."""
-    from cnngraph.models.registry import build, default_preprocessing
+    from cnngraph.models.registry import WeightsChoice, build, default_preprocessing
 
     wanted = default_preprocessing(model.name, weights=model.weights, size=model.size, in_channels=model.channels or 3)
     if model.channels not in (None, wanted.channels):
@@ -187,9 +187,7 @@ def _of_architecture(model: ModelChoice, data: DataChoice) -> LoadedModel:
         size=wanted.size[0],
         width=model.width,
         seed=model.seed,
-        weights=model.weights,
-        weights_key=model.weights_key,
-        new_head=model.new_head,
+        weights=None if model.weights is None else WeightsChoice(model.weights, model.weights_key, model.new_head),
     )
     origin = get_origin(net)
     reads = origin.options["in_channels"] if origin else wanted.channels

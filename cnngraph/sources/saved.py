@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from cnngraph.errors import ModelError, NotFoundError
+from cnngraph.network.trace_options import TraceOptions
 from cnngraph.sources.data_choice import DataChoice
 from cnngraph.sources.stored import OtherData
-from cnngraph.sources.trace_options import TraceOptions
 from cnngraph.validation import parse_stored
 
 __all__ = ["SavedSource", "open_source"]

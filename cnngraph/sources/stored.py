@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from cnngraph.database.saved_models import find_saved, is_saved
 from cnngraph.errors import ModelError
+from cnngraph.network.trace_options import TraceOptions
 from cnngraph.sources.data_choice import DataChoice
-from cnngraph.sources.trace_options import TraceOptions
 from cnngraph.storage import Storage, default_storage
 from cnngraph.validation import parse_stored
 
@@ -29,9 +29,9 @@ class OtherData:
     root: str | None = None
 
 
-def other_data(name: str | None, root: Path | None) -> OtherData:
+def other_data(name: str | None, root: str | Path | None) -> OtherData:
     """What was typed as ``--data`` and ``--data-root``."""
-    return OtherData(name, str(root.resolve()) if root else None)
+    return OtherData(name, str(Path(root).resolve()) if root is not None else None)
 
 
 @dataclass(frozen=True)

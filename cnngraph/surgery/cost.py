@@ -11,12 +11,13 @@ from torch import nn
 
 from cnngraph.errors import PlanError
 from cnngraph.network.graph import Layer, LayerGraph, handed_on
+from cnngraph.network.macs import count_parameters
 from cnngraph.plan import Plan, Removal, Step
 from cnngraph.surgery.check import resolve
 from cnngraph.surgery.layers.net_structure import NetStructure
 from cnngraph.surgery.layers.rewrite import AdapterSpec, Rewrite
 
-__all__ = ["Cost", "Costs", "count_parameters"]
+__all__ = ["Cost", "Costs"]
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,6 @@ class Costs:
                 share = macs[layer.layer] / layer.macs if layer.macs else 1.0
                 total += self._latencies.get(layer.layer, 0.0) * share
         return total
-
-
-def count_parameters(module: nn.Module) -> int:
-    """All numbers of ``module`` that training may change."""
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def _stays(module: nn.Module, rewrite: Rewrite) -> Iterator[nn.Parameter]:

@@ -83,7 +83,7 @@ def loading(
         outputs, refused = None, None
         try:
             save_file({"images": images.cpu().contiguous()}, folder / "images.safetensors")
-            saved.save(slim, folder / "slim", input_shape=shape)
+            saved.save(slim, folder / "slim", built=saved.HowBuilt(input_shape=shape))
             outputs = (process or stack.enter_context(new_process(slim))).open(folder)
         except Exception as error:  # noqa: BLE001 (it is a finding of the proof, and said there)
             refused = error
@@ -136,13 +136,14 @@ def load_here(
 
 
 _SCRIPT = """
-import importlib, sys, torch
+import sys, torch
 from safetensors.torch import load_file, save_file
 from cnngraph.models.outputs import tensors_of
+from cnngraph.late_compiler import import_without_compiler
 from cnngraph.surgery.saved import load
 torch.set_num_threads(int(sys.argv[1]))
 for name in sys.argv[2:]:
-    importlib.import_module(name)
+    import_without_compiler(name)
 folder = sys.stdin.readline().rstrip("\\n")
 with torch.no_grad():
     found = tensors_of(load(folder + "/slim")(load_file(folder + "/images.safetensors")["images"]))
@@ -200,9 +201,9 @@ def new_process(model: nn.Module) -> Iterator[Elsewhere]:
 def check_export(slim: nn.Module, images: Tensor) -> None:
     with evaluation_mode(slim), torch.no_grad():
         # What a class of the user's own holds, torch.export does not know: its tensors are asked for.
-        plain = isinstance(slim(images), Tensor)
-        shipped = exported(slim if plain else _Tensors(slim).eval(), images).module()
-        wanted, found = (list(tensors_of(net(images)).values()) for net in (slim, shipped))
+        given = slim(images)
+        shipped = exported(slim if isinstance(given, Tensor) else _Tensors(slim).eval(), images).module()
+        wanted, found = tensors_of(given).values(), tensors_of(shipped(images)).values()
     for one, other in zip(wanted, found, strict=True):
         if not (other.double() - one.double()).abs().max() <= _EXPORT_TOLERANCE * one.double().abs().max():
             raise FailedError("the exported net gives other logits")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,34 +79,48 @@ class Saved(BaseModel):
         return self.split
 
 
-def save(
-    model: nn.Module,
-    folder: str | Path,
-    *,
-    architecture: str | None = None,
-    options: Mapping[str, Any] | None = None,
-    input_shape: tuple[int, int, int] | None = None,
-    preprocessing: Preprocessing | None = None,
-    classes: Sequence[str] = (),
-    dataset: str = "",
-    training: Mapping[str, Any] | None = None,
-    trained: bool = True,
-    split: SplitRecord | None = None,
-) -> Path:
+@dataclass(frozen=True)
+class HowBuilt:
+    """How a net is built again.
+
+    Attributes:
+        architecture: how the unpruned net is built, as on the command line (``python:package.module:factory``); by
+            default the net's origin, else its own class if that, called with the number of classes or nothing, fits.
+        options: of that architecture; by default the origin's, else the number of classes.
+        input_shape: (channels, height, width); by default what its preprocessing or the origin says.
+    """
+
+    architecture: str | None = None
+    options: Mapping[str, Any] | None = None
+    input_shape: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True)
+class SavedFacts:
+    """What is kept with a net.
+
+    Attributes:
+        preprocessing: how it wants its images; by default what a net that was loaded wants.
+        classes: names by output. dataset: name of the data.
+        training: the settings that it was trained with. trained: whether its weights are more than an initialisation.
+        split: which images it was trained and judged on (``Data.record``), so that these stay apart.
+    """
+
+    preprocessing: Preprocessing | None = None
+    classes: Sequence[str] = ()
+    dataset: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    trained: bool = True
+    split: SplitRecord | None = None
+
+
+def save(model: nn.Module, folder: str | Path, facts: SavedFacts | None = None, built: HowBuilt | None = None) -> Path:
     """Write ``model`` to ``folder``, which must not be there or hold a saved model (that one is replaced).
 
     Whenever this ends, by a kill too, the folder holds the old model or the new one, whole, or :func:`read_saved`,
     :func:`is_saved` and this function put the old one back (:func:`cnngraph.files.replace_folder`).
     ``DataParallel`` and compiled nets are saved as the net inside. The net is built again and compared first, in one
     forward pass of two images on the CPU: what its architecture does not say is not lost in silence.
-
-    Args:
-        architecture: how the unpruned net is built, as on the command line (``python:package.module:factory``); by
-            default the net's origin, else its own class if that, called with the number of classes or nothing, fits.
-        options: of that architecture; by default the origin's, else the number of classes.
-        input_shape: (channels, height, width); by default what ``preprocessing`` or the origin says.
-        split: which images it was trained and judged on (``Data.record``), so that these stay apart.
-        preprocessing: how it wants its images; by default what a net that was loaded wants.
 
     Raises:
         ModelError: the net cannot be built again from its architecture or comes out as another one, its weights are
@@ -122,23 +137,13 @@ def save(
         raise ModelError(f"{target} is there and is no saved model.", "Choose another folder.")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     shutil.rmtree(part, ignore_errors=True)
-    description = describe(
-        model,
-        architecture=architecture,
-        options=options,
-        input_shape=input_shape,
-        preprocessing=preprocessing,
-        classes=classes,
-        dataset=dataset,
-        training=training,
-        trained=trained,
-        split=split,
-    )
+    facts = facts or SavedFacts()
+    description = describe(model, facts, built)
     part.mkdir(parents=True)
     try:
         single_file.write_tensors(model, part / _WEIGHTS)
-        if split is not None:
-            write_keys(split, part / SPLIT_FILE)
+        if facts.split is not None:
+            write_keys(facts.split, part / SPLIT_FILE)
         description = description.model_copy(update={"sha256": file_sha256(part / _WEIGHTS)})
         (part / _DESCRIPTION).write_text(description.model_dump_json(indent=2) + "\n", encoding="utf-8")
         replace_folder(part, target)
@@ -147,39 +152,28 @@ def save(
     return Path(folder)
 
 
-def describe(
-    model: nn.Module,
-    *,
-    architecture: str | None = None,
-    options: Mapping[str, Any] | None = None,
-    input_shape: tuple[int, int, int] | None = None,
-    preprocessing: Preprocessing | None = None,
-    classes: Sequence[str] = (),
-    dataset: str = "",
-    training: Mapping[str, Any] | None = None,
-    trained: bool = True,
-    split: SplitRecord | None = None,
-) -> Description:
+def describe(model: nn.Module, facts: SavedFacts | None = None, built: HowBuilt | None = None) -> Description:
     """What a saved model says of ``model``, with the sha256 of its tensors; arguments and errors as :func:`save`."""
-    model = unwrapped(model)
+    facts, built = facts or SavedFacts(), built or HowBuilt()
+    model, input_shape = unwrapped(model), built.input_shape
     require_values(model)
     require_finite(model, "The net")
-    preprocessing = preprocessing or own_preprocessing(model, input_shape)
+    preprocessing = facts.preprocessing or own_preprocessing(model, input_shape)
     if input_shape is None and preprocessing is not None:
         input_shape = (preprocessing.channels, *preprocessing.size)
     shape = input_shape or input_shape_of(model)
-    origin, joins = origin_for(model, architecture, options, classes, shape)
+    origin, joins = origin_for(model, built.architecture, built.options, facts.classes, shape)
     return Description(
         format=FORMAT,
         cnngraph=__version__,
         origin=origin,
         input_shape=shape,
         preprocessing=preprocessing or Preprocessing(size=(shape[1], shape[2]), channels=shape[0]),
-        classes=tuple(classes),
-        dataset=dataset,
-        training=dict(training or {}),
-        trained=trained,
-        split=split,
+        classes=tuple(facts.classes),
+        dataset=facts.dataset,
+        training=dict(facts.training),
+        trained=facts.trained,
+        split=facts.split,
         joins=joins,
         sha256=weights_sha256(model),
     )

@@ -29,9 +29,10 @@ from cnngraph.surgery.reloading import Elsewhere, FailedError, check_export, che
 from cnngraph.surgery.structure_diff import hooks_of, structure_diff
 from cnngraph.training.repeatability import repeatability
 
-__all__ = ["Verification", "state_hash", "train_failure", "verify"]
+__all__ = ["ProofOptions", "Verification", "state_hash", "train_failure", "verify"]
 
 _FEW = 4  # images on which two runs of the user's own net are compared
+_PAIR = 2  # images, with which a norm of a 1 x 1 map runs in train mode
 _BATCH = 8  # with fewer, the norms of a 1 x 1 map would see too little in train mode
 _TOLERANCE = 1e-9  # of the largest output, in float64
 _LARGER = (224, 299)  # where train mode takes no images of the given size (an auxiliary head), one of these may do
@@ -66,19 +67,33 @@ class Verification:
         return not self.failures
 
 
+@dataclass(frozen=True)
+class ProofOptions:
+    """What is known or begun before a proof, and what is looked at besides.
+
+    Attributes:
+        repeatable: it is known that runs of the old net on the same images give the same; else that is looked at first.
+        execution: the plan carried out on the old net (``Report.execution``); else that is done here once more.
+        process: a new one (:func:`cnngraph.surgery.reloading.new_process`) that was started while this one was busy.
+        float32: whether the masked net is compared in float32 besides, to be read only.
+    """
+
+    repeatable: bool = False
+    execution: Execution | None = None
+    process: Elsewhere | None = None
+    float32: bool = True
+
+
 def verify(
     model: nn.Module,
     slim: nn.Module,
     plan: Plan,
+    how: ProofOptions | None = None,
     *,
     input_shape: tuple[int, int, int] | None = None,
     images: Tensor | None = None,
     seed: int = 0,
     trained: bool = False,
-    repeatable: bool = False,
-    execution: Execution | None = None,
-    float32: bool = True,
-    process: Elsewhere | None = None,
 ) -> Verification:
     """Check that ``slim`` is a sound net in the place of ``model``; raises nothing itself, and changes neither.
 
@@ -92,14 +107,12 @@ def verify(
         trained: the weights of ``slim`` are its own by now: it was trained or reconstructed. That filters are gone as
             they should is then proven on the net that ``plan``, carried out anew, gives; ``slim`` must be of its
             structure.
-        repeatable: it is known that runs of ``model`` on the same images give the same; else that is looked at first.
-        execution: ``plan`` carried out on ``model`` (``Report.execution``); else that is done here once more.
-        process: a new one (:func:`cnngraph.surgery.reloading.new_process`) that was started while this one was busy.
-        float32: whether the masked net is compared in float32 besides, to be read only.
 
     Raises:
-        ValueError: ``execution`` is of another net or plan.
+        ValueError: the execution is of another net or plan.
     """
+    how = how or ProofOptions()
+    execution = how.execution
     if execution is not None and (execution.source is not unwrapped(model) or execution.plan != plan):
         raise ValueError("the execution is of another net or plan")
     began = time.perf_counter()
@@ -113,16 +126,16 @@ def verify(
     except CnngraphError as error:
         return Verification(None, False, False, False, (f"input shape: {error}",), (), time.perf_counter() - began)
     random = _images(slim, shape, seed)
-    chance = "" if repeatable else repeatability(model, random[:_FEW]).random
+    chance = "" if how.repeatable else repeatability(model, random[:_FEW]).random
     if chance:
         said = f"the net itself: it gives other outputs for the same images each time, in eval mode too: {chance}"
         return Verification(None, False, False, False, (said,), (), time.perf_counter() - began)
     found: list[Difference] = []
     subject = _Subject(model, slim, plan, shape, trained, random, execution)
-    with seeded(seed), loading(slim, shape, random, process) as begun:
+    with seeded(seed), loading(slim, shape, random, how.process) as begun:
         if plan.filters:
             given = [random] if images is None else [random, images.to(random.device, random.dtype)]
-            _attempt(failures, "filters", lambda: found.append(_check_filters(subject, given, notes, float32)))
+            _attempt(failures, "filters", lambda: found.append(_check_filters(subject, given, notes, how.float32)))
             if found and not found[0].relative <= _TOLERANCE:
                 failures.append(f"filters: the logits differ from the masked net's by {found[0].relative:.3g} of them")
         _attempt(failures, "structure", lambda: _check_structure(subject))
@@ -178,8 +191,7 @@ class _Subject:
 
     def grown(self, images: Tensor) -> Tensor:
         """``images`` of the size that train mode takes."""
-        size = self.for_training.shape[2:]
-        return images if images.shape[2:] == size else nn.functional.interpolate(images, tuple(size))
+        return _resized(images, self.for_training.shape[2:])
 
 
 def _check_filters(subject: _Subject, batches: Sequence[Tensor], notes: list[str], float32: bool) -> Difference:
@@ -191,7 +203,8 @@ def _check_filters(subject: _Subject, batches: Sequence[Tensor], notes: list[str
     if norms:
         named = f"{norms[0]} and {len(norms) - 1} more see" if norms[1:] else f"{norms[0]} sees"
         notes.append(f"In the masked net {named} the surviving channels only, as a norm across channels must.")
-    for_training = [subject.grown(batch) for batch in batches]
+    share = -(-_BATCH // len(batches))  # train mode sees some of each batch, and as many images as its norms need
+    for_training = [subject.grown(torch.cat([batch[:share] for batch in batches]))]
     if plan.init == "scratch":
         notes.append("The filters were checked before all weights were renewed.")
     if trained:
@@ -203,15 +216,19 @@ def _check_filters(subject: _Subject, batches: Sequence[Tensor], notes: list[str
 def _for_training(model: nn.Module, images: Tensor) -> Tensor:
     """``images``, larger where the net takes them in eval mode alone."""
     twin = copy.deepcopy(model).train()
-    sizes = [size for size in _LARGER if size > max(images.shape[2:])]
-    for batch in (images, *(nn.functional.interpolate(images, (size, size)) for size in sizes)):
+    sizes = [images.shape[2:], *((size, size) for size in _LARGER if size > max(images.shape[2:]))]
+    for size in sizes:
         with torch.no_grad():
             try:
-                twin(batch)
+                twin(_resized(images[:_PAIR], size))
             except RuntimeError:
                 continue
-        return batch
+        return _resized(images, size)
     return images
+
+
+def _resized(images: Tensor, size: Sequence[int]) -> Tensor:
+    return images if tuple(images.shape[2:]) == tuple(size) else nn.functional.interpolate(images, tuple(size))
 
 
 def train_failure(model: nn.Module, slim: nn.Module, input_shape: tuple[int, int, int], seed: int = 0) -> str:

@@ -16,7 +16,7 @@ from cnngraph.modes import evaluation_mode
 from cnngraph.training.execution import image_type, pick_device
 from cnngraph.training.runtimes import prepare
 
-__all__ = ["STEADY", "Clock", "Latency", "device_name", "in_turns", "latency_ms", "measure_latency"]
+__all__ = ["STEADY", "Clock", "Latency", "Passes", "device_name", "in_turns", "latency_ms", "measure_latency"]
 
 Clock = Callable[[], float]  # seconds, as time.perf_counter gives them
 STEADY = 0.1  # distance between the quartiles as a share of the median, up to which nobody else is at work
@@ -62,21 +62,35 @@ def latency_ms(
 ) -> dict[str, float]:
     """The medians of :func:`measure_latency` by name, in milliseconds for one batch."""
     return measure_latency(
-        models, input_shape, batch_size=batch_size, repeats=repeats, device=device, runtime=runtime
+        models, input_shape, Passes(repeats), batch_size=batch_size, device=device, runtime=runtime
     ).median_ms
+
+
+@dataclass(frozen=True)
+class Passes:
+    """How often nets are run.
+
+    Attributes:
+        repeats: timed passes a net (at least 2), after ``warmup`` that do not count.
+        tries: measure so often at most while the passes of a net scatter by more than a tenth, and keep the try that
+            scattered least: another job that takes the processor away makes a long pass look longer than it is.
+        clock: that they are timed by.
+    """
+
+    repeats: int = 30
+    warmup: int = 5
+    tries: int = 1
+    clock: Clock = time.perf_counter
 
 
 def measure_latency(
     models: Mapping[str, nn.Module],
     input_shape: tuple[int, int, int],
+    passes: Passes | None = None,
     *,
     batch_size: int = 1,
-    repeats: int = 30,
-    warmup: int = 5,
     device: str | torch.device = "cpu",
     runtime: str = "eager",
-    tries: int = 1,
-    clock: Clock = time.perf_counter,
 ) -> Latency:
     """Time eval-mode forward passes on random images in the precision of the weights, one pass of each net in turn.
 
@@ -84,16 +98,15 @@ def measure_latency(
         models: nets by name; their modes are restored, they stay on ``device``.
         input_shape: (channels, height, width).
         batch_size: images a pass.
-        repeats: timed passes a net (at least 2), after ``warmup`` that do not count.
         device: auto, cpu or cuda.
         runtime: eager, compile or onnxruntime; compiling and exporting happens before anything is timed.
-        tries: measure so often at most while the passes of a net scatter by more than a tenth, and keep the try that
-            scattered least: another job that takes the processor away makes a long pass look longer than it is.
 
     Raises:
         UsageError: an unknown device or runtime, or CUDA where there is none.
         CnngraphError: the runtime is not installed. ModelError: it cannot run the net.
     """
+    often = passes or Passes()
+    repeats = max(often.repeats, 2)
     place = pick_device(device)
     images = torch.rand(batch_size, *input_shape, generator=torch.Generator().manual_seed(0)).to(place)
     with ExitStack() as modes, torch.no_grad():
@@ -101,12 +114,14 @@ def measure_latency(
             modes.enter_context(evaluation_mode(model.to(place)))
         if runtime == "compile":
             torch.compiler.reset()  # nets of one class share the compiler's cache, which holds few of them
-        passes = {
+        runs = {
             name: _synchronised(prepare(model, images.to(image_type(model)), runtime), place)
             for name, model in models.items()
         }
         with torch.inference_mode(runtime != "compile"):  # a net compiled outside of it would be compiled anew
-            found = _steadiest(lambda: in_turns(passes, repeats=max(repeats, 2), warmup=warmup, clock=clock), tries)
+            found = _steadiest(
+                lambda: in_turns(runs, repeats=repeats, warmup=often.warmup, clock=often.clock), often.tries
+            )
     quartiles = {name: statistics.quantiles(taken, n=4) for name, taken in found.items()}
     return Latency(
         median_ms={name: 1000 * statistics.median(taken) for name, taken in found.items()},
@@ -114,7 +129,7 @@ def measure_latency(
         device=device_name(place),
         threads=torch.get_num_threads(),
         batch_size=batch_size,
-        repeats=max(repeats, 2),
+        repeats=repeats,
         runtime=runtime,
         p95_ms={name: 1000 * float(np.quantile(taken, 0.95)) for name, taken in found.items()},
     )

@@ -20,7 +20,7 @@ from cnngraph.files import write_text
 from cnngraph.modes import evaluation_mode
 from cnngraph.network.graph import LayerGraph, follow
 from cnngraph.training.execution import image_type, pick_device
-from cnngraph.training.latency import Clock, device_name, in_turns, measure_latency
+from cnngraph.training.latency import Clock, Passes, device_name, in_turns, measure_latency
 from cnngraph.training.onnx_profile import profile_layers
 from cnngraph.training.runtimes import check_runtime
 
@@ -125,7 +125,7 @@ def measure_layers(
     if runtime != "compile":
         return table
     found = measure_latency(
-        {"whole": model}, input_shape, batch_size=batch_size, repeats=repeats, device=place, runtime=runtime
+        {"whole": model}, input_shape, Passes(repeats), batch_size=batch_size, device=place, runtime=runtime
     )
     return _scaled(table, found.median_ms["whole"])
 

@@ -19,11 +19,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+import cnngraph as cg
+from cnngraph import plan_filters
 from cnngraph.errors import CnngraphError
 from cnngraph.network.graph import follow
 from cnngraph.plan import Plan, Removal
-from cnngraph.pruning.filters import plan_filters
-from cnngraph.surgery import saved
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.channels.coupling import Coupling, coupled
 from cnngraph.surgery.channels.filter_scores import magnitude
@@ -286,7 +286,7 @@ class _Elsewhere:
     def add(self, kind: str, name: str, slim: nn.Module, images: Tensor) -> None:
         """Save ``slim`` with the logits that it gives for ``images``."""
         place = self.folder / str(len(self._saved))
-        saved.save(slim, place / "net", input_shape=tuple(images.shape[1:]))
+        cg.save(slim, place / "net", input_shape=tuple(images.shape[1:]))
         with torch.no_grad():
             save_file({"images": images, "logits": slim(images).contiguous()}, place / "logits.safetensors")
         self._saved.append((kind, name))

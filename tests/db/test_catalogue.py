@@ -9,7 +9,7 @@ import pytest
 
 from cnngraph.database import catalogue
 from cnngraph.database.connection import Database
-from cnngraph.database.writer import write_network
+from cnngraph.database.writer import WriteOptions, write_network
 from cnngraph.errors import ConflictError, NotFoundError, UsageError
 from tests.db.test_writer import COUNTS
 from tests.synthetic import small_network
@@ -19,7 +19,9 @@ pytestmark = pytest.mark.db
 
 @pytest.fixture
 def key(database: Database) -> Iterator[str]:
-    made = write_network(database, small_network(1), "catalogued", saved_sha256="cd", sha256="ab", yes=True)["model"]
+    made = write_network(
+        database, small_network(1), "catalogued", WriteOptions(yes=True), saved_sha256="cd", sha256="ab"
+    )["model"]
     yield made
     if catalogue.properties(database, made):
         catalogue.delete(database, made)

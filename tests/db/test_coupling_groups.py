@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from cnngraph import trace
 from cnngraph.console import Quiet
 from cnngraph.database import catalogue, queries
 from cnngraph.database.connection import Database
@@ -14,7 +15,6 @@ from cnngraph.database.reader import read_network
 from cnngraph.database.writer import write_network
 from cnngraph.jobs.coupling_groups import with_coupling_groups
 from cnngraph.models.registry import build
-from cnngraph.network.trace import trace
 from cnngraph.surgery.channels.coupling import coupled
 
 pytestmark = pytest.mark.db

@@ -13,7 +13,7 @@ import pytest
 
 from cnngraph.database import catalogue
 from cnngraph.database.connection import Database
-from cnngraph.database.export import FORMATS, export
+from cnngraph.database.export import FORMATS, GraphPart, export
 from cnngraph.database.reader import read_network
 from cnngraph.database.writer import write_network
 from cnngraph.errors import CnngraphError, ConflictError, NotFoundError, UsageError
@@ -57,7 +57,7 @@ def as_text(graph: Any) -> tuple[dict[str, Any], list[Any]]:
 @pytest.mark.parametrize(("view", "class_"), [("positions", "1"), ("channels", "mean"), ("both", "mean")])
 def test_round_trip(database: Database, small: str, tmp_path: Path, format_: str, view: str, class_: str) -> None:
     out = tmp_path / f"graph.{format_}"
-    written = export(database, small, format_, out, view, class_)
+    written = export(database, small, format_, out, GraphPart(view, class_))
     graph = read_graph(format_, out)
     assert as_text(graph) == as_text(to_networkx(read_network(database, small), view, class_))
     assert (written["nodes"], written["relationships"]) == (graph.number_of_nodes(), graph.number_of_edges())
@@ -65,7 +65,7 @@ def test_round_trip(database: Database, small: str, tmp_path: Path, format_: str
 
 
 def test_parquet(database: Database, small: str, tmp_path: Path) -> None:
-    export(database, small, "parquet", tmp_path / "out", class_="1")
+    export(database, small, "parquet", tmp_path / "out", GraphPart(class_="1"))
     network = read_network(database, small)
     tables = {path.stem: pq.read_table(path) for path in (tmp_path / "out").iterdir()}
     assert set(tables) == {
@@ -110,7 +110,7 @@ def test_nothing_but_names_depends_on_the_run(database: Database, small: str, tw
 
 
 def test_layers_between(database: Database, small: str, tmp_path: Path) -> None:
-    export(database, small, "parquet", tmp_path / "out", layers="conv1..block.conv2")
+    export(database, small, "parquet", tmp_path / "out", GraphPart(layers="conv1..block.conv2"))
     names = pq.read_table(tmp_path / "out" / "Layer.parquet")["layer"].to_pylist()
     assert names == ["conv1", "relu", "pool", "block.conv2"]
     for table, ends in (("ARC", ()), ("FEEDS", ("source", "target")), ("CONNECTS", ("sourceLayer", "targetLayer"))):
@@ -136,7 +136,7 @@ def test_the_import_equals_the_authors_file(database: Database, shared: Path, tm
 def test_an_export_that_is_there_is_replaced(database: Database, small: str, tmp_path: Path, format_: str) -> None:
     out = tmp_path / "deep" / "out"
     export(database, small, format_, out)
-    export(database, small, format_, out, **({} if format_ == "neo4j-admin" else {"view": "positions"}))
+    export(database, small, format_, out, None if format_ == "neo4j-admin" else GraphPart("positions"))
     assert [path.name for path in out.parent.iterdir()] == ["out"]
     if format_ == "parquet":
         assert not (out / "FeatureMap.parquet").exists()
@@ -147,9 +147,9 @@ def test_wrong_choices(database: Database, small: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="format 'gefx'"):
         export(database, small, "gefx", out)
     with pytest.raises(NotFoundError, match="no class"):
-        export(database, small, "gexf", out, class_="dog")
+        export(database, small, "gexf", out, GraphPart(class_="dog"))
     with pytest.raises(NotFoundError, match="no layer"):
-        export(database, small, "gexf", out, layers="conv1..conv9")
+        export(database, small, "gexf", out, GraphPart(layers="conv1..conv9"))
     with pytest.raises(NotFoundError):
         export(database, "tester/absent", "gexf", out)
     assert not out.exists()
@@ -165,8 +165,8 @@ def test_wrong_choices(database: Database, small: str, tmp_path: Path) -> None:
 def test_relationships_are_chosen(database: Database, small: str, tmp_path: Path) -> None:
     """RESEMBLES only where it is asked for, its correlation as the weight; each type says what it means and counts."""
     network = read_network(database, small)
-    for chosen in (None, ["RESEMBLES"], ["ARC", "RESEMBLES"]):
-        report = export(database, small, "graphml", tmp_path / "graph.graphml", relationships=chosen)
+    for chosen in (None, ("RESEMBLES",), ("ARC", "RESEMBLES")):
+        report = export(database, small, "graphml", tmp_path / "graph.graphml", GraphPart(relationships=chosen))
         graph = nx.read_graphml(tmp_path / "graph.graphml")
         kinds = [kind for _, _, kind in graph.edges(data="kind")]
         assert set(kinds) == set(chosen or ["ARC", "CONNECTS", "FEEDS"])
@@ -174,10 +174,10 @@ def test_relationships_are_chosen(database: Database, small: str, tmp_path: Path
         assert [entry["edges"] for entry in report["weights"]] == [
             kinds.count(entry["relationship"]) for entry in report["weights"]
         ]
-        assert graph.is_directed() == report["directed"] == (chosen != ["RESEMBLES"])
+        assert graph.is_directed() == report["directed"] == (chosen != ("RESEMBLES",))
     correlations = sorted(weight for _, _, weight, kind in _kinds(graph) if kind == "RESEMBLES")
     assert correlations == sorted(network.resembles["correlation"].to_pylist())
-    export(database, small, "parquet", tmp_path / "out", relationships=["CONNECTS"])
+    export(database, small, "parquet", tmp_path / "out", GraphPart(relationships=("CONNECTS",)))
     names = {path.stem for path in (tmp_path / "out").iterdir()}
     assert "CONNECTS" in names and not names & {"ARC", "FEEDS", "RESEMBLES"}
 

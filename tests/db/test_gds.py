@@ -25,7 +25,7 @@ from cnngraph.measures.network_arrays import position_arrays
 from cnngraph.measures.pagerank import ranks
 from cnngraph.measures.registry import MEASURES, measure
 from cnngraph.measures.runs import begin_run, finish_run, run_key
-from cnngraph.pruning.multilayer import plan
+from cnngraph.pruning.multilayer import Extent, Ranking, plan
 from tests.synthetic import small_network
 
 pytestmark = pytest.mark.db
@@ -255,11 +255,14 @@ def test_a_run_of_before_stays_and_is_not_taken_for_a_new_one(database: Database
     old = replace(new, key=run_key(key, "leiden", old_parameters, "mean"), parameters=old_parameters)
     assert old.key != new.key
     finish_run(database, old, "database", {}, begin_run(database, key, MEASURES["leiden"]))
-    assert plan(database, key, measure="leiden", seed=11, reference="mean", remove=1).run == new.key
+    assert (
+        plan(database, key, ranking=Ranking(measure="leiden", seed=11, reference="mean"), extent=Extent(remove=1)).run
+        == new.key
+    )
     stored = {run["key"]: run for run in lineage(database, key).as_json()["measure_runs"]}
     assert {old.key, new.key} <= set(stored)
     database.write("MATCH (r:MeasureRun {key: $run}) DETACH DELETE r", run=new.key)
-    again = plan(database, key, measure="leiden", seed=11, reference="mean", remove=1)
+    again = plan(database, key, ranking=Ranking(measure="leiden", seed=11, reference="mean"), extent=Extent(remove=1))
     assert again.run == new.key and [row.theta for row in again.layers] == [row.theta for row in new.layers]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from cnngraph.database import catalogue
 from cnngraph.database.connection import Database
-from cnngraph.database.writer import write_network
+from cnngraph.database.writer import WriteOptions, write_network
 from tests.forge import Forge
 from tests.pages import carry_out
 from tests.synthetic import small_network
@@ -27,7 +27,7 @@ def test_the_page(command: Callable[..., Any], forge: Forge, database: Database,
     names = pa.array(["cat", *(f"other {k}" for k in range(1, network.classes.num_rows))])
     place = network.classes.schema.get_field_index("name")
     network = replace(network, classes=network.classes.set_column(place, "name", names))
-    key = write_network(database, network, "mine", replace=True)["model"]
+    key = write_network(database, network, "mine", WriteOptions(replace=True))["model"]
     try:
         assert len(carry_out("docs/gds.md", tmp_path, command, forge)) == 1
         assert database.read("CALL gds.graph.list() YIELD graphName RETURN graphName") == []

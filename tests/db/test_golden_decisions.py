@@ -189,17 +189,19 @@ def called_outcome(line: Line, database: Database) -> Outcome:
 def folder(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where the lines are carried out: a plan and a table of latencies lie there; the model is in the database."""
     from cnngraph.database import catalogue
+    from cnngraph.database.writer import WriteOptions
     from cnngraph.jobs.ingest import prepare, store
+    from cnngraph.jobs.session import Session
+    from cnngraph.network.trace_options import TraceOptions
     from cnngraph.plan import Plan, Removal, write_plan
     from cnngraph.settings import load_settings
     from cnngraph.sources.data_choice import DataChoice
     from cnngraph.sources.loaded import ModelChoice
-    from cnngraph.sources.trace_options import TraceOptions
 
     made = tmp_path_factory.mktemp("golden")
     choice = ModelChoice(name="cnngraph:resnet20", width=0.25, size=16, seed=1)
     prepared = prepare(choice, DataChoice(name="digits", images_per_class=4), TraceOptions(), yes=True)
-    store(database, load_settings(), prepared, NAME, yes=True)
+    store(Session(load_settings(), connected=database), prepared, NAME, WriteOptions(yes=True))
     write_plan(Plan(removes=(Removal(layer="layer1.0", kind="block"),)), made / "plan.json")
     rows = database.read(
         "MATCH (l:Layer {model: $key}) RETURN l.name AS name ORDER BY l.index", key=f"{database.owner}/{NAME}"

@@ -15,7 +15,7 @@ from cnngraph.database import catalogue, cypher
 from cnngraph.database import lease as leases
 from cnngraph.database.connection import Database
 from cnngraph.database.lease import lease
-from cnngraph.database.writer import write_network
+from cnngraph.database.writer import WriteOptions, write_network
 from cnngraph.errors import ConflictError
 from tests.synthetic import small_network
 
@@ -54,7 +54,7 @@ def test_a_live_lease_refuses_the_second_writer_and_is_given_back(database: Data
         with pytest.raises(ConflictError, match=f"process {os.getpid()} on "), lease(database, key):
             pass
         with pytest.raises(ConflictError):
-            write_network(database, small_network(), "leased", yes=True)
+            write_network(database, small_network(), "leased", WriteOptions(yes=True))
         with pytest.raises(ConflictError):
             catalogue.delete(database, key)
         assert held(database, key)

@@ -19,7 +19,7 @@ from cnngraph.database.lineage import (
 )
 from cnngraph.database.records import Evaluation
 from cnngraph.database.writer import write_network
-from cnngraph.errors import ConflictError, NotFoundError, PlanError
+from cnngraph.errors import ConflictError, NotFoundError, PlanError, UsageError
 from cnngraph.jobs.record import record
 from cnngraph.plan import LayerScore, Plan, Removal, Step
 from tests.synthetic import small_network
@@ -64,6 +64,23 @@ def test_a_stored_plan_comes_back_equal_under_one_key(database: Database, plan: 
     key = store_pruning_run(database, plan)
     assert store_pruning_run(database, plan) == key
     assert read_pruning_run(database, key) == plan.model_copy(update={"run": key})
+
+
+def test_a_decision_that_grows_is_kept_under_one_key(database: Database, plan: Plan, parent: str, child: str) -> None:
+    first = plan.model_copy(update={"removes": (Removal(layer="conv1", reason="seen by ada"),)})
+    more = first.model_copy(update={"removes": (*first.removes, Removal(layer="block.conv3"))})
+    key = store_pruning_run(database, first, "review-1")
+    assert key == f"{parent}/multilayer/review-1"
+    assert store_pruning_run(database, more, "review-1") == key
+    assert read_pruning_run(database, key) == more.model_copy(update={"run": key})
+    assert store_pruning_run(database, more) != key  # without a name, a hash of what is decided names it
+    store_produced(database, key, child, parent, {})
+    assert store_pruning_run(database, more, "review-1") == key  # the same again says nothing new
+    with pytest.raises(ConflictError, match="has come of the decision"):
+        store_pruning_run(database, first, "review-1")
+    with pytest.raises(UsageError, match="no valid name of a decision"):
+        store_pruning_run(database, first, "a/b")
+    database.write("MATCH (run:PruningRun {key: $key}) DETACH DELETE run", key=key)
 
 
 def removed(db: Database, key: str) -> list[str]:

@@ -14,7 +14,7 @@ from cnngraph.console import Quiet
 from cnngraph.database import catalogue
 from cnngraph.database.connection import Database
 from cnngraph.database.reader import read_network
-from cnngraph.database.writer import write_network
+from cnngraph.database.writer import WriteOptions, write_network
 from cnngraph.errors import ConflictError, DatabaseError, NotFoundError, PlanError, UsageError
 from cnngraph.measures.database_scores import position_scores
 from cnngraph.measures.leiden import modularity, shares_leaving
@@ -69,7 +69,7 @@ def require_equal_on_nodes(db: Database, key: str, name: str, network: Network, 
 @settings(deadline=None, derandomize=True, max_examples=4, phases=[Phase.generate])
 @given(networks(signed=True, known_all=True))
 def test_position_measures_equal_their_oracles(database: Database, network: Network) -> None:
-    key = write_network(database, network, "random-positions", replace=True)["model"]
+    key = write_network(database, network, "random-positions", WriteOptions(replace=True))["model"]
     for name, options in ON_POSITIONS:
         found = MEASURES[name].database(database, key, options, Quiet())
         expected = MEASURES[name].oracle(network, options)
@@ -176,10 +176,10 @@ def test_a_measure_that_dies_leaves_no_claim(
 def test_a_model_that_is_replaced_while_it_is_measured_gets_no_run(
     database: Database, small: tuple[str, Network], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = write_network(database, small_network(7), "replaced-meanwhile", replace=True)["model"]
+    key = write_network(database, small_network(7), "replaced-meanwhile", WriteOptions(replace=True))["model"]
 
     def replaced(*arguments: Any) -> Scores:
-        write_network(database, small_network(8), "replaced-meanwhile", replace=True)
+        write_network(database, small_network(8), "replaced-meanwhile", WriteOptions(replace=True))
         return position_scores(database, small[0], "degree")
 
     measure(database, small[0], "degree")

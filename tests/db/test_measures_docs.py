@@ -13,7 +13,7 @@ from cnngraph.database.connection import Database
 from cnngraph.database.writer import write_network
 from cnngraph.measures.measure import Options
 from cnngraph.measures.registry import MEASURES, measure
-from cnngraph.pruning.multilayer import plan
+from cnngraph.pruning.multilayer import Extent, Ranking, plan
 from cnngraph.vocabulary import FILTER_SCORES as SCORES
 from tests.synthetic import small_network
 
@@ -34,7 +34,7 @@ def test_the_documented_measure_works(database: Database, monkeypatch: pytest.Mo
     assert measure(database, key, "fan_in", reference="mean") == measure(
         database, key, "fan_in", reference="mean", engine="local"
     )
-    assert plan(database, key, measure="fan_in", reference="mean", remove=1).removed
+    assert plan(database, key, ranking=Ranking(measure="fan_in", reference="mean"), extent=Extent(remove=1)).removed
 
 
 def test_the_docs_name_every_measure() -> None:

@@ -16,7 +16,7 @@ from cnngraph.database.gds import projected
 from cnngraph.database.writer import write_network
 from cnngraph.measures.registry import MEASURES, measure
 from cnngraph.network.tables import Network
-from cnngraph.pruning.multilayer import plan
+from cnngraph.pruning.multilayer import Extent, Ranking, plan
 from tests.synthetic import small_network
 from tests.unit.measures.networks import network
 
@@ -133,7 +133,10 @@ def test_the_graph_read_back(database: Database, twins: tuple[str, ...], name: s
 
 @pytest.mark.parametrize("name", BY_GDS)
 def test_plans(database: Database, twins: tuple[str, ...], name: str) -> None:
-    first, *others = [plan(database, key, measure=name, seed=1, reference="mean", remove=1) for key in twins]
+    first, *others = [
+        plan(database, key, ranking=Ranking(measure=name, seed=1, reference="mean"), extent=Extent(remove=1))
+        for key in twins
+    ]
     assert first.removed
     for other in others:
         assert (other.removes, other.layers, other.schedule) == (first.removes, first.layers, first.schedule)

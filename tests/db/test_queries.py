@@ -18,7 +18,7 @@ from cnngraph.database import catalogue, queries
 from cnngraph.database.connection import Database
 from cnngraph.database.lineage import store_evaluation, store_produced, store_pruning_run
 from cnngraph.database.records import Evaluation
-from cnngraph.database.writer import write_network
+from cnngraph.database.writer import WriteOptions, write_network
 from cnngraph.errors import DatabaseError, NotFoundError, UsageError
 from cnngraph.measures.registry import measure
 from cnngraph.network.tables import SCHEMAS, Network
@@ -109,7 +109,7 @@ def table(name: str, rows: list[dict[str, Any]]) -> pa.Table:
 @pytest.fixture(scope="module")
 def pruned(database: Database) -> Iterator[tuple[str, str]]:
     """VGG16 at 224 with measures, a run that removes two layers, the model that it produced, and evaluations."""
-    parent = write_network(database, with_channels(vgg16_224()), "queries-vgg", yes=True)["model"]
+    parent = write_network(database, with_channels(vgg16_224()), "queries-vgg", WriteOptions(yes=True))["model"]
     child = write_network(database, small_network(0), "queries-small")["model"]
     measure(database, parent, "depth")
     plan = Plan(

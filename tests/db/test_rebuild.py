@@ -15,10 +15,11 @@ from cnngraph.errors import ConflictError, ModelError, NotFoundError, SpecError,
 from cnngraph.jobs import ingest
 from cnngraph.jobs.blocks import blocks_of
 from cnngraph.jobs.rebuild import rebuild_from_graph
+from cnngraph.jobs.session import Session
+from cnngraph.network.trace_options import TraceOptions
 from cnngraph.settings import load_settings
 from cnngraph.sources.data_choice import DataChoice
 from cnngraph.sources.loaded import ModelChoice
-from cnngraph.sources.trace_options import TraceOptions
 from cnngraph.surgery import saved
 
 pytestmark = pytest.mark.db
@@ -30,7 +31,7 @@ KERNELS = TraceOptions(view="channels", connections="all", correlations=False, k
 
 def ingested(db: Database, model: ModelChoice, name: str, mapping: TraceOptions = KERNELS) -> str:
     prepared = ingest.prepare(model, DIGITS, mapping)
-    return str(ingest.store(db, load_settings(), prepared, name)["model"])
+    return str(ingest.store(Session(load_settings(), connected=db), prepared, name)["model"])
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +151,9 @@ def test_a_small_mobilenet_through_a_bundle_and_by_the_command(
 ) -> None:
     prepared = ingest.prepare(ModelChoice(name="cnngraph:mobilenet_v2", width=0.25), DIGITS, KERNELS)
     ingest.write_bundle(prepared, tmp_path / "bundle")
-    counts = ingest.store(database, load_settings(), ingest.from_bundle(str(tmp_path / "bundle")), "rebuild-mobilenet")
+    counts = ingest.store(
+        Session(load_settings(), connected=database), ingest.from_bundle(str(tmp_path / "bundle")), "rebuild-mobilenet"
+    )
     try:
         assert (counts["blocks"], counts["tensors"]) == (17, len(saved.load(prepared.model).state_dict()))
         done = command("rebuild", "rebuild-mobilenet", "--from-graph", "--out", tmp_path / "net", "--json")

@@ -16,7 +16,7 @@ from cnngraph.database import catalogue
 from cnngraph.database.connection import Database
 from cnngraph.database.reader import read_network
 from cnngraph.database.rows import arc_rows
-from cnngraph.database.writer import write_network
+from cnngraph.database.writer import WriteOptions, write_network
 from cnngraph.errors import ConflictError
 from cnngraph.network.tables import Network
 from tests.db.test_writer import elements
@@ -48,7 +48,8 @@ network = small_network(7) if sys.argv[2] == "small" else vgg16_positions(64)
 size = 7 if sys.argv[2] == "small" else 4_000
 writer._PHASES = tuple((phase, query, rows, size) for phase, query, rows, _ in writer._PHASES)
 with connect(load_settings()) as db:
-    writer.write_network(db, network, sys.argv[1], replace="replace" in sys.argv, yes=True, progress=Told())
+    how = writer.WriteOptions(replace="replace" in sys.argv, yes=True)
+    writer.write_network(db, network, sys.argv[1], how, progress=Told())
 """
 
 
@@ -117,7 +118,7 @@ def test_a_killed_replacement_is_finished_by_the_same_command(
     try:
         assert shoot(name, "small", "Deleting 0", "replace")
         assert catalogue.properties(database, key)["status"] in ("deleting", "complete")
-        write_network(database, network, name, replace=True)
+        write_network(database, network, name, WriteOptions(replace=True))
         assert elements(database, key) == undisturbed["small"]
         assert read_network(database, key).details == network.details
     finally:

@@ -15,11 +15,12 @@ from cnngraph.database import catalogue, cypher, schema
 from cnngraph.database.connection import Database
 from cnngraph.errors import ModelError, NotFoundError
 from cnngraph.jobs import ingest
+from cnngraph.jobs.session import Session
+from cnngraph.network.trace_options import TraceOptions
 from cnngraph.settings import load_settings
 from cnngraph.sources.data_choice import DataChoice
 from cnngraph.sources.loaded import ModelChoice
 from cnngraph.sources.stored import stored
-from cnngraph.sources.trace_options import TraceOptions
 from cnngraph.storage import Storage, content_sha256
 
 pytestmark = pytest.mark.db
@@ -35,7 +36,7 @@ def prepared() -> ingest.TracedModel:
 
 
 def write(db: Database, prepared: ingest.TracedModel, name: str) -> str:
-    return str(ingest.store(db, load_settings(), prepared, name)["model"])
+    return str(ingest.store(Session(load_settings(), connected=db), prepared, name)["model"])
 
 
 def content_of(db: Database, key: str) -> str:
@@ -80,7 +81,7 @@ def test_the_same_net_ingested_there_is_found_there(
     there = replace(database, storage=Storage(tmp_path))
     with pytest.raises(ModelError, match="not on this machine"):
         _ = stored(there, key).folder
-    assert ingest.store(there, load_settings(), prepared, "kept")["action"] == "nothing"
+    assert ingest.store(Session(load_settings(), connected=there), prepared, "kept")["action"] == "nothing"
     assert stored(there, key).folder == tmp_path / "models" / content_of(database, key)
     assert stored(database, key).folder.is_relative_to(database.storage.root)
 
@@ -122,7 +123,7 @@ def test_a_graph_of_an_earlier_version_is_migrated_where_its_files_are(
         _ = stored(database, other).folder
     assert "nobody" not in str(refused.value)
     # And ingested again it has a saved model here.
-    assert ingest.store(database, load_settings(), prepared, "kept-foreign")["action"] == "nothing"
+    assert ingest.store(Session(load_settings(), connected=database), prepared, "kept-foreign")["action"] == "nothing"
     assert stored(database, other).folder == database.storage.place(content)
     assert "artifact" not in catalogue.properties(database, other)
     catalogue.delete(database, other)

@@ -11,7 +11,7 @@ from neo4j.exceptions import TransientError
 from cnngraph.database import batches, catalogue, schema
 from cnngraph.database.connection import Database
 from cnngraph.database.reader import frames, read_network
-from cnngraph.database.writer import write_network
+from cnngraph.database.writer import WriteOptions, write_network
 from cnngraph.errors import ConflictError, DatabaseError, SpecError, UsageError
 from cnngraph.network.tables import KINDS, Network
 from tests.synthetic import small_network
@@ -148,11 +148,11 @@ def test_other_inputs_need_replace_and_replace_takes_only_ours(database: Databas
         with pytest.raises(ConflictError, match="other inputs") as refused:
             write_network(database, small_network(1), name)
         assert "--replace" in refused.value.hint
-        dry = write_network(database, small_network(1), name, replace=True, dry_run=True)
+        dry = write_network(database, small_network(1), name, WriteOptions(replace=True, dry_run=True))
         assert dry["action"] == "replace"
         assert dry["deletes"] | COUNTS == dry["deletes"]
         assert read_network(database, key).details.inputs["seed"] == 0
-        assert write_network(database, small_network(1), name, replace=True)["action"] == "replace"
+        assert write_network(database, small_network(1), name, WriteOptions(replace=True))["action"] == "replace"
         assert read_network(database, key).positions.equals(small_network(1).positions)
         assert elements(database, untouched) == before
     finally:
@@ -160,7 +160,7 @@ def test_other_inputs_need_replace_and_replace_takes_only_ours(database: Databas
 
 
 def test_a_dry_run_says_the_exact_counts_and_writes_nothing(database: Database, name: str) -> None:
-    said = write_network(database, small_network(), name, dry_run=True)
+    said = write_network(database, small_network(), name, WriteOptions(dry_run=True))
     assert {what: said[what] for what in COUNTS} == COUNTS
     assert said["action"] == "new"
     assert not catalogue.properties(database, said["model"])
@@ -287,7 +287,7 @@ def test_a_large_store_asks_for_yes(database: Database, name: str, monkeypatch: 
     with pytest.raises(UsageError, match="GB") as refused:
         write_network(database, small_network(), name)
     assert "--yes" in refused.value.hint
-    assert write_network(database, small_network(), name, yes=True)["action"] == "new"
+    assert write_network(database, small_network(), name, WriteOptions(yes=True))["action"] == "new"
 
 
 def test_the_lease_is_checked_before_every_batch(

@@ -14,9 +14,10 @@ from runpy import run_path
 import pytest
 from torch import nn
 
+from cnngraph import save
 from cnngraph.models.registry import build
 from cnngraph.origin import Preprocessing
-from cnngraph.surgery.saved import load, save
+from cnngraph.surgery.saved import load
 from tests.conftest import ROOT
 from tests.pages import blocks
 

@@ -7,7 +7,7 @@ import io
 import pytest
 import torch
 
-from cnngraph.errors import ModelError, explain
+from cnngraph.errors import ModelError, PlanError, explain, for_command
 
 
 class Stranger:
@@ -73,3 +73,14 @@ def test_no_dangerous_advice(content: str) -> None:
 
 def test_long_ones_are_cut_visibly() -> None:
     assert len(explain(ValueError("a b " * 1000))) < 500 and explain(ValueError("a b " * 1000)).endswith(" ...")
+
+
+def test_a_hint_of_a_plan_names_options_as_the_reader_knows_them() -> None:
+    error = PlanError("The net {odd} is too narrow.", "Choose a smaller {at_least}, or {method=multilayer}.")
+    assert error.hint == "Choose a smaller at_least, or method=multilayer."
+    assert for_command(error) == (
+        "The net {odd} is too narrow.",
+        "Choose a smaller --at-least, or --method multilayer.",
+    )
+    error.hint += " Then go on."
+    assert for_command(error)[1].endswith("--method multilayer. Then go on.")

@@ -21,8 +21,8 @@ COMPILER = {
 }  # of torch: optimizers and fake tensors use it
 DATA = """
 import cnngraph as cg
-from cnngraph.datasets.registry import open_data
-data = open_data("digits", preprocessing=cg.Preprocessing(size=(32, 32), channels=1), images_per_class=2)
+from cnngraph.datasets.registry import Subset, open_data
+data = open_data("digits", preprocessing=cg.Preprocessing(size=(32, 32), channels=1), subset=Subset(2))
 """
 TRAIN = """
 from cnngraph.models.registry import build

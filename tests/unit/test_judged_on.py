@@ -8,9 +8,8 @@ import pytest
 
 from cnngraph.cli.plan_tables import print_pruned
 from cnngraph.datasets.images_from import ImagesFrom
-from cnngraph.jobs.report import remarks_on
 from cnngraph.plan import Plan
-from cnngraph.reporting.page import judged_on
+from cnngraph.reporting.page import judged_on, remarks_on
 
 VAL = ImagesFrom("test", 60, "val", "no").as_json()
 SPLIT = ImagesFrom("test", 27, "split", "possibly").as_json()

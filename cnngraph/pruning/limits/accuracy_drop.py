@@ -24,9 +24,10 @@ from cnngraph.plan import Plan
 from cnngraph.pruning.limits.time_budget import TimeBudget
 
 if TYPE_CHECKING:
-    from cnngraph.pruning.path import PruningPath
+    from cnngraph.pruning.path import Levels
 
 __all__ = [
+    "Judge",
     "Trials",
     "check_drop",
     "holds",
@@ -107,15 +108,31 @@ def most_trials(levels: int) -> int:
     return math.ceil(math.log2(levels + 1))
 
 
+@dataclass(frozen=True)
+class Judge:
+    """How a level is tried.
+
+    Attributes:
+        accuracy_after: the validation accuracy, 0..1, after these plans, each removing more than the one before, with
+            short fine-tuning after each; ``None`` where such a net cannot be built.
+        baseline: validation accuracy of the whole net, 0..1.
+        steps: how many plans a trial is made of.
+        tuned: whether ``accuracy_after`` fine-tunes; said with the expected time.
+        seconds_a_step: an estimate, said before the first trial.
+    """
+
+    accuracy_after: Trial
+    baseline: float
+    steps: int = 1
+    tuned: bool = True
+    seconds_a_step: float | None = None
+
+
 def within_drop(
-    path: PruningPath,
+    path: Levels,
     points: float,
+    judge: Judge,
     *,
-    baseline: float,
-    accuracy_after: Trial,
-    steps: int = 1,
-    tuned: bool = True,
-    seconds_a_step: float | None = None,
     state: Path | None = None,
     identity: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
@@ -125,12 +142,6 @@ def within_drop(
 
     Args:
         points: the allowed drop, in percentage points.
-        baseline: validation accuracy of the whole net, 0..1.
-        accuracy_after: the validation accuracy, 0..1, after these plans, each removing more than the one before, with
-            short fine-tuning after each; ``None`` where such a net cannot be built.
-        steps: how many plans a trial is made of.
-        tuned: whether ``accuracy_after`` fine-tunes; said with the expected time.
-        seconds_a_step: an estimate, said before the first trial.
         state: a file in which the trials are kept; a search that was interrupted goes on from it.
         identity: what else decides a trial (data, seed, epochs), so that only equal trials are taken over.
         progress: told the expected time and each trial.
@@ -148,57 +159,55 @@ def within_drop(
         raise PlanError("Nothing of this model can be removed.", "See why: cnngraph show NAME")
     told = progress or Quiet()
     budget = budget or TimeBudget()
-    told.note(_expectation(path.levels, steps, tuned, seconds_a_step))
+    told.note(_expectation(path.levels, judge))
     base = path.base
-    fixed = {"model": base.model, "measure": base.measure, "run": base.run, "init": base.init, "steps": steps}
+    fixed = {"model": base.model, "measure": base.measure, "run": base.run, "init": base.init, "steps": judge.steps}
     trials = Trials.resume(state, fixed | dict(identity or {}))
     told.start("Trying how much can go", total=most_trials(path.levels))
     low, high = 0, path.levels
     accuracy_at: dict[int, float] = {}
     outcomes: list[float | None] = []
-    while low < high and budget.allows(steps * (seconds_a_step or 0)):
+    while low < high and budget.allows(judge.steps * (judge.seconds_a_step or 0)):
         level = (low + high + 1) // 2
-        accuracy = _trial(path, level, steps, accuracy_after, trials, told, nothing=baseline)
+        accuracy = _trial(path, level, judge, trials, told)
         outcomes.append(accuracy)
-        if accuracy is not None and holds(accuracy, baseline, points):
+        if accuracy is not None and holds(accuracy, judge.baseline, points):
             low, accuracy_at[level] = level, accuracy
         else:
             high = level - 1
         told.advance()
-    found = _with_reached(path, low, points, baseline, accuracy_at.get(low), outcomes, steps)
+    found = _with_reached(path, low, points, judge, accuracy_at.get(low), outcomes)
     if low == high:
         return found
     note = f"The {budget.minutes:g} minutes are over after {len(outcomes)} trials: more may go."
     return found.model_copy(update={"notes": (*found.notes, note)})
 
 
-def _expectation(levels: int, steps: int, tuned: bool, seconds_a_step: float | None) -> str:
+def _expectation(levels: int, judge: Judge) -> str:
     number = most_trials(levels)
-    each = ("a cut, a refit and a short fine-tuning" if tuned else "a cut and a refit") + (
-        f", {steps} times" if steps > 1 else ""
+    each = ("a cut, a refit and a short fine-tuning" if judge.tuned else "a cut and a refit") + (
+        f", {judge.steps} times" if judge.steps > 1 else ""
     )
     said = f"At most {number} trials, each {each}"
-    if seconds_a_step is None:
+    if judge.seconds_a_step is None:
         return f"{said}."
-    seconds = steps * seconds_a_step
+    seconds = judge.steps * judge.seconds_a_step
     return f"{said}: about {seconds:.0f} s a trial, {number * seconds / 60:.1f} minutes in all."
 
 
-def _trial(
-    path: PruningPath, level: int, steps: int, accuracy_after: Trial, trials: Trials, told: Progress, *, nothing: float
-) -> float | None:
-    """The accuracy at ``level``; ``None`` where it cannot be built. ``nothing``: where no filter comes to go there."""
+def _trial(path: Levels, level: int, judge: Judge, trials: Trials, told: Progress) -> float | None:
+    """The accuracy at ``level``; ``None`` where it cannot be built."""
     try:
-        plans = path.levels_to(level, steps)
+        plans = path.levels_to(level, judge.steps)
     except PlanError as error:
         told.note(f"Without {path.says(level)}: {error.message}")
         return None
-    if not plans[-1].removes:
-        return nothing
+    if not plans[-1].removes:  # no filter comes to go there
+        return judge.baseline
     key = _key(plans[-1])
     if key not in trials.accuracies:
         began = time.monotonic()
-        trials.record(key, accuracy_after(plans))
+        trials.record(key, judge.accuracy_after(plans))
         found = trials.accuracies[key]
         outcome = "cannot be built" if found is None else f"accuracy {found:.4f}"
         told.note(f"Without {path.says(level)}: {outcome} ({time.monotonic() - began:.0f} s)")
@@ -213,14 +222,14 @@ def _key(plan: Plan) -> str:
 
 
 def _with_reached(
-    path: PruningPath,
+    path: Levels,
     level: int,
     points: float,
-    baseline: float,
+    judge: Judge,
     accuracy: float | None,
     outcomes: list[float | None],
-    steps: int,
 ) -> Plan:
+    baseline, steps = judge.baseline, judge.steps
     plan = path.plan_at(level) if level else path.base
     if level == 0 or accuracy is None or not plan.removes:
         if level:

@@ -90,16 +90,15 @@ class Comparison:
 
     def time(self, removals: tuple[Removal, ...], slim: nn.Module) -> Speeds:
         """Both nets in turns, in the runtime, on the device and with the batch that were asked for."""
-        from cnngraph.training.latency import measure_latency
+        from cnngraph.training.latency import Passes, measure_latency
 
         found = (self.measure_latency or measure_latency)(
             {"before": self.model, "after": slim},
             self.input_shape,
+            Passes(self.repeats, tries=_TRIES),
             batch_size=self.timing.batch,
-            repeats=self.repeats,
             device=self.timing.device,
             runtime=self.timing.runtime,
-            tries=_TRIES,
         )
         threads = f", {found.threads} thread{'s' if found.threads > 1 else ''}" if found.device == "cpu" else ""
         how = f"{found.runtime} on {found.device}{threads}, batch {found.batch_size}"
@@ -117,7 +116,7 @@ class Comparison:
 
     def costs_of(self, slim: nn.Module) -> tuple[int, int]:
         """Parameters and multiply-accumulates of a net of this input shape."""
-        from cnngraph.surgery.cost import count_parameters
+        from cnngraph.network.macs import count_parameters
 
         return count_parameters(slim), self._macs_of(slim)
 
@@ -265,7 +264,7 @@ class CostMeter(Comparison):
         return self._wholes[kind]
 
     def _count(self, model: nn.Module, kind: Kind) -> float:
-        from cnngraph.surgery.cost import count_parameters
+        from cnngraph.network.macs import count_parameters
 
         if kind == "macs":
             return self._macs_of(model)

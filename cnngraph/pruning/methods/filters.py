@@ -43,26 +43,17 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
         ModelError: there is no saved net. PlanError: the score comes from the graph, and there is none; or the graph
             has no feature maps, so that nothing could be said in it of what goes.
     """
-    from cnngraph.pruning.filters import plan_filters
+    from cnngraph.pruning.filters import FilterShare, ScoredModel, plan_filters
     from cnngraph.pruning.path import RatioPath
 
     context.require_feature_maps()
     run, scores = _scores(context, options)
     coupling = context.coupling
+    scored = ScoredModel(options.score, context.model, context.architecture, run)
 
     def plan_at(ratio: float) -> Plan:
-        made = plan_filters(
-            coupling,
-            scores,
-            ratio=ratio,
-            scope=options.scope,
-            round_to=options.round_to,
-            at_least=options.at_least,
-            score_name=options.score,
-            model=context.model,
-            architecture=context.architecture,
-            run=run,
-        )
+        share = FilterShare(ratio, options.scope, options.round_to, options.at_least)
+        made = plan_filters(coupling, scores, share, scored)
         return made.model_copy(update={"notes": (*coupling.notes, *made.notes), "init": context.init})
 
     return RatioPath(context.empty_plan("filters"), plan_at, most=bounds.get("ratio"))

@@ -48,6 +48,7 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
         PlanError: the model cannot be ranked by it, or so many layers cannot go.
     """
     from cnngraph.measures.registry import find_measure
+    from cnngraph.pruning.multilayer import Extent, Ranking
     from cnngraph.pruning.multilayer import plan as plan_stored
     from cnngraph.pruning.path import LayerPath
 
@@ -61,16 +62,9 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
     made = plan_stored(
         context.database,
         context.model,
-        measure=options.measure,
-        aggregate=options.aggregate,
-        threshold=bounds.get("threshold"),
-        remove=bounds.get("remove"),
-        reference=options.reference,
-        engine=options.engine,
-        init=context.init,
-        seed=context.seed,
-        keep=stays,
-        progress=context.progress,
+        Ranking(options.measure, options.aggregate, options.reference, context.seed, options.engine),
+        Extent(bounds.get("threshold"), bounds.get("remove"), stays, context.init),
+        context.progress,
     )
     order = _order(context, made, bounds) if context.searching else ()
     return LayerPath(made, order, context.graph if context.has_net else None, stays, bounded=made)

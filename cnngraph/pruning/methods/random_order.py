@@ -43,7 +43,7 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
 
 
 def _filter_path(context: Context, bounds: Mapping[str, Any]) -> PruningPath:
-    from cnngraph.pruning.filters import plan_filters
+    from cnngraph.pruning.filters import FilterShare, ScoredModel, plan_filters
     from cnngraph.pruning.path import RatioPath
     from cnngraph.surgery.channels.filter_scores import seeded_order
 
@@ -54,14 +54,8 @@ def _filter_path(context: Context, bounds: Mapping[str, Any]) -> PruningPath:
     named = {"method": "random", "init": context.init}
 
     def plan_at(ratio: float) -> Plan:
-        made = plan_filters(
-            context.coupling,
-            scores,
-            ratio=ratio,
-            score_name="random",
-            model=context.model,
-            architecture=context.architecture,
-        )
+        scored = ScoredModel("random", context.model, context.architecture)
+        made = plan_filters(context.coupling, scores, FilterShare(ratio), scored)
         settings = made.settings | {"of": "filters", "seed": context.seed}
         return made.model_copy(update=named | {"settings": settings})
 
@@ -78,7 +72,7 @@ def _layer_path(context: Context, unit: str, bounds: Mapping[str, Any]) -> Pruni
     if bounds.get("remove", 0) > len(order):
         raise PlanError(
             f"Only {len(order)} {unit} can go together in the order of seed {context.seed}, not {bounds['remove']}.",
-            "Ask for fewer, or choose another --seed.",
+            "Ask for fewer, or choose another {seed}.",
         )
     if "ratio" in bounds:
         order = order[: math.floor(bounds["ratio"] * len(able) + _EXACT)]

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from cnngraph import save
 from cnngraph.models.registry import build
-from cnngraph.surgery.saved import save
 
 Run = Callable[..., Any]
 

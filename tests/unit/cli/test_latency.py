@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from cnngraph.cli.latency import LatencyOptions
+from cnngraph import save
+from cnngraph.api.offline import check_latency
 from cnngraph.errors import UsageError
 from cnngraph.models.registry import build
 from cnngraph.origin import Preprocessing
-from cnngraph.surgery.saved import save
 
 Run = Callable[..., Any]
 
@@ -21,7 +21,7 @@ NOBODY = {"NEO4J_URI": "bolt://127.0.0.1:1", "NEO4J_PASSWORD": "secret"}
 
 def test_cuda_where_there_is_none_is_wrong_usage() -> None:
     with pytest.raises(UsageError, match="no CUDA device"):
-        LatencyOptions(latency_on="cuda").timing()
+        check_latency("cuda", "eager")
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+import cnngraph as cg
 from cnngraph.models.registry import build
 from cnngraph.plan import Plan, Removal
-from cnngraph.surgery import saved
 from cnngraph.surgery.apply import cut
 
 Run = Callable[..., Any]
@@ -43,9 +43,9 @@ def slim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pat
 
     def make(name: str) -> Path:
         model = build(f"python:verified_nets:{name}", classes=3)
-        saved.save(model, tmp_path / "parent", input_shape=SHAPE)
+        cg.save(model, tmp_path / "parent", input_shape=SHAPE)
         plan = Plan(removes=(Removal(layer="a", kind="filters", filters=(1, 2)),))
-        return saved.save(cut(model, plan, input_shape=SHAPE), tmp_path / "slim", input_shape=SHAPE)
+        return cg.save(cut(model, plan, input_shape=SHAPE), tmp_path / "slim", input_shape=SHAPE)
 
     return make
 

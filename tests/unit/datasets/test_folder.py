@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnngraph.datasets.registry import open_data
+from cnngraph.datasets.registry import Subset, open_data
 from cnngraph.errors import DataError, NotFoundError
 from cnngraph.origin import Preprocessing
 
@@ -41,7 +41,7 @@ def test_a_plain_folder_is_split(animals: Path) -> None:
 
 
 def test_the_split_does_not_depend_on_the_seed(animals: Path) -> None:
-    first, second = (open_data(f"folder:{animals}", preprocessing=TINY, seed=seed) for seed in (0, 1))
+    first, second = (open_data(f"folder:{animals}", subset=Subset(seed=seed), preprocessing=TINY) for seed in (0, 1))
     rows = list(range(6))
     assert (first.test[rows][0] == second.test[rows][0]).all()
 
@@ -98,13 +98,15 @@ def test_a_path_is_relative_to_the_data_root(animals: Path) -> None:
 
 
 def test_a_subset_is_stratified_and_named_when_too_large(animals: Path) -> None:
-    data = open_data(f"folder:{animals}", preprocessing=TINY, images_per_class=2)
+    data = open_data(f"folder:{animals}", subset=Subset(images_per_class=2), preprocessing=TINY)
     assert [np.bincount(part.labels).tolist() for part in (data.train, data.test)] == [[2, 2], [2, 2]]
-    assert np.bincount(open_data(f"folder:{animals}", preprocessing=TINY, limit=9).train.labels).tolist() == [3, 6]
+    assert np.bincount(
+        open_data(f"folder:{animals}", subset=Subset(limit=9), preprocessing=TINY).train.labels
+    ).tolist() == [3, 6]
     with pytest.raises(DataError, match="only 6 training images of class cat, fewer than the 8"):
-        open_data(f"folder:{animals}", preprocessing=TINY, images_per_class=8)
+        open_data(f"folder:{animals}", subset=Subset(images_per_class=8), preprocessing=TINY)
     with pytest.raises(DataError, match="only 17 training images, fewer than the 22"):
-        open_data(f"folder:{animals}", preprocessing=TINY, limit=22)
+        open_data(f"folder:{animals}", subset=Subset(limit=22), preprocessing=TINY)
 
 
 def test_only_the_wanted_parts_are_read(animals: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cnngraph.datasets.layout import part_of_name
-from cnngraph.datasets.registry import Data, open_data
+from cnngraph.datasets.registry import Data, SplitOptions, open_data
 from cnngraph.errors import DataError, UsageError
 from cnngraph.origin import Preprocessing
 
@@ -26,7 +26,7 @@ def lay_out(root: Path, *folders: str, images: int = 12) -> Path:
 
 
 def opened(root: Path, layout: str | None = None) -> Data:
-    return open_data(f"folder:{root}", preprocessing=TINY, layout=layout, parts=())
+    return open_data(f"folder:{root}", split_by=SplitOptions(layout=layout), preprocessing=TINY, parts=())
 
 
 def sizes(data: Data) -> list[int]:
@@ -191,4 +191,4 @@ def test_two_spellings_of_one_class_are_refused(tmp_path: Path, before: str) -> 
 
 def test_a_layout_is_of_folders() -> None:
     with pytest.raises(UsageError, match="digits is no folder"):
-        open_data("digits", preprocessing=TINY, layout="classes", parts=())
+        open_data("digits", split_by=SplitOptions(layout="classes"), preprocessing=TINY, parts=())

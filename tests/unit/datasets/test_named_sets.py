@@ -17,7 +17,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from cnngraph.datasets import digits
-from cnngraph.datasets.registry import known_data, open_data
+from cnngraph.datasets.registry import Subset, known_data, open_data
 from cnngraph.errors import DataError, NotFoundError
 from cnngraph.origin import Preprocessing
 
@@ -87,7 +87,7 @@ def test_real_mnist_is_unpacked_from_its_four_files(
     shutil.copytree(shared / "data" / "MNIST", tmp_path / "MNIST", copy_function=shutil.copy)
     for path in [tmp_path / "MNIST", *(tmp_path / "MNIST").rglob("*")]:
         path.chmod(0o755)
-    data = open_data("mnist", root=tmp_path, preprocessing=GREY, limit=100)
+    data = open_data("mnist", subset=Subset(limit=100), root=tmp_path, preprocessing=GREY)
     assert [len(part) for part in (data.train, data.validation, data.test)] == [100, 100, 100]
     assert set(np.bincount(data.train.labels).tolist()) <= {9, 10, 11}
     assert capsys.readouterr().out == ""

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from cnngraph.datasets.folder import read
-from cnngraph.datasets.registry import Data, open_data
+from cnngraph.datasets.registry import Data, SplitOptions, open_data
 from cnngraph.datasets.split_file import groups_by
+from cnngraph.datasets.split_record import SplitRecord
 from cnngraph.errors import DataError, NotFoundError, UsageError
 
 from .test_layout import TINY, lay_out, opened, sizes
@@ -22,9 +23,10 @@ def patients(tmp_path: Path) -> Path:
     return lay_out(tmp_path / "data", *folders)
 
 
-def split_by(root: Path, text: str, **options: object) -> Data:
+def split_by(root: Path, text: str, split: SplitRecord | None = None, **options: str) -> Data:
     (root.parent / "split.csv").write_text(text, encoding="utf-8")
-    return open_data(f"folder:{root}", preprocessing=TINY, split_file=root.parent / "split.csv", parts=(), **options)  # type: ignore[arg-type]
+    by = SplitOptions(file=root.parent / "split.csv", **options)
+    return open_data(f"folder:{root}", split_by=by, preprocessing=TINY, split=split, parts=())
 
 
 def paths_of(root: Path) -> list[str]:
@@ -72,7 +74,8 @@ def test_a_class_without_an_image_to_learn_from_is_refused(patients: Path, left_
 
 def test_groups_that_leave_a_class_nothing_to_learn_from_are_said(patients: Path) -> None:
     found = [
-        open_data(f"folder:{patients}", preprocessing=TINY, group_by=by, parts=()) for by in (r"^(\w+)/", r"^(\w)")
+        open_data(f"folder:{patients}", split_by=SplitOptions(group_by=by), preprocessing=TINY, parts=())
+        for by in (r"^(\w+)/", r"^(\w)")
     ]
     said = [any("No group is left for train" in warning for warning in data.warnings) for data in found]
     lacking = [len(set(data.train.labels.tolist())) < 2 for data in found]
@@ -123,14 +126,19 @@ def test_bad_split_files(patients: Path, lines: list[str], said: str) -> None:
 
 def test_no_split_file_no_text_and_other_content(patients: Path) -> None:
     with pytest.raises(NotFoundError, match="cannot be read"):
-        open_data(f"folder:{patients}", preprocessing=TINY, split_file=patients / "none.csv", parts=())
+        open_data(f"folder:{patients}", split_by=SplitOptions(file=patients / "none.csv"), preprocessing=TINY, parts=())
     (patients.parent / "split.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="no text in UTF-8"):
-        open_data(f"folder:{patients}", preprocessing=TINY, split_file=patients.parent / "split.csv", parts=())
+        open_data(
+            f"folder:{patients}",
+            split_by=SplitOptions(file=patients.parent / "split.csv"),
+            preprocessing=TINY,
+            parts=(),
+        )
     with pytest.raises(DataError, match="its content differs"):
-        split_by(patients, table(patients), split_sha256="0" * 64)
+        split_by(patients, table(patients), sha256="0" * 64)
     with pytest.raises(UsageError, match="digits is no folder"):
-        open_data("digits", preprocessing=TINY, split_file=patients.parent / "split.csv", parts=())
+        open_data("digits", split_by=SplitOptions(file=patients.parent / "split.csv"), preprocessing=TINY, parts=())
 
 
 def patients_of(data: Data, part: str, root: Path) -> set[str]:
@@ -141,7 +149,9 @@ def patients_of(data: Data, part: str, root: Path) -> set[str]:
 @pytest.mark.parametrize("how", ["regex", "column"])
 def test_a_patients_images_stay_together(patients: Path, how: str) -> None:
     if how == "regex":
-        data = open_data(f"folder:{patients}", preprocessing=TINY, group_by=r"/(p\d+)/", parts=())
+        data = open_data(
+            f"folder:{patients}", split_by=SplitOptions(group_by=r"/(p\d+)/"), preprocessing=TINY, parts=()
+        )
     else:
         data = split_by(
             patients, "path,group\n" + "\n".join(f"{path},{path.split('/')[1]}" for path in paths_of(patients))
@@ -164,7 +174,7 @@ def test_a_group_that_has_a_part_takes_its_other_images_along(patients: Path) ->
 
 def test_images_that_are_left_out_stay_out_beside_a_kept_split(patients: Path) -> None:
     group_by = r"(p\d+)"
-    first = open_data(f"folder:{patients}", preprocessing=TINY, group_by=group_by, parts=())
+    first = open_data(f"folder:{patients}", split_by=SplitOptions(group_by=group_by), preprocessing=TINY, parts=())
     (patients / "sick" / "p00" / "new.png").touch()
     lines = "\n".join(f"{path},train" for path in paths_of(patients) if "new" not in path and "p02" not in path)
     data = split_by(patients, lines, group_by=group_by, split=first.record)
@@ -174,16 +184,16 @@ def test_images_that_are_left_out_stay_out_beside_a_kept_split(patients: Path) -
 
 def test_groups_across_parts_of_their_own_are_said(tmp_path: Path) -> None:
     lay_out(tmp_path, "train/a/p1", "train/b/p2", "val/a/p1", "val/b/p3")
-    data = open_data(f"folder:{tmp_path}", preprocessing=TINY, group_by=r"(p\d)", parts=())
+    data = open_data(f"folder:{tmp_path}", split_by=SplitOptions(group_by=r"(p\d)"), preprocessing=TINY, parts=())
     assert any("One group has images in several parts" in warning and "p1" in warning for warning in data.warnings)
 
 
 def test_a_pattern_that_does_not_match(patients: Path) -> None:
     with pytest.raises(DataError, match=r"finds no group in sick/p00/000.png"):
-        open_data(f"folder:{patients}", preprocessing=TINY, group_by=r"(q\d+)", parts=())
+        open_data(f"folder:{patients}", split_by=SplitOptions(group_by=r"(q\d+)"), preprocessing=TINY, parts=())
     (patients / "sick" / "stray.png").touch()
     with pytest.raises(DataError, match=r"finds no group in sick/stray.png"):
-        open_data(f"folder:{patients}", preprocessing=TINY, group_by=r"(p\d+)", parts=())
+        open_data(f"folder:{patients}", split_by=SplitOptions(group_by=r"(p\d+)"), preprocessing=TINY, parts=())
 
 
 @pytest.mark.parametrize(("pattern", "said"), [("([", "no regular expression"), ("p[0-9]+", "has no group")])

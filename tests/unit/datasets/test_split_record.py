@@ -13,15 +13,15 @@ from cnngraph.datasets.folder import read
 from cnngraph.datasets.former_split import record_of_folder, record_of_set, stratified_parts
 from cnngraph.datasets.parts import Pool
 from cnngraph.datasets.pixels import ArrayPixels, Part, RawData
-from cnngraph.datasets.registry import Data, open_data
+from cnngraph.datasets.registry import Data, SplitOptions, open_data
 from cnngraph.datasets.split import path_keys
 from cnngraph.datasets.split_record import CODES, SplitRecord
 
 from .test_layout import TINY, lay_out, opened
 
 
-def again(root: Path, former: SplitRecord | None, **options: object) -> Data:
-    return open_data(f"folder:{root}", preprocessing=TINY, split=former, parts=(), **options)  # type: ignore[arg-type]
+def again(root: Path, former: SplitRecord | None, by: SplitOptions | None = None) -> Data:
+    return open_data(f"folder:{root}", preprocessing=TINY, split=former, split_by=by, parts=())
 
 
 def record_of(data: Data) -> SplitRecord:
@@ -85,7 +85,7 @@ def test_a_split_file_that_the_net_overrules_is_said(tmp_path: Path) -> None:
     trained_on = sorted(str(Path(path).relative_to(tmp_path / "data")) for path in paths(first, "train"))
     lines = [f"{name},{'test' if name in trained_on[:5] else 'train'}" for name in trained_on]
     (tmp_path / "split.csv").write_text("\n".join(lines))
-    now = again(tmp_path / "data", record_of(first), split_file=tmp_path / "split.csv")
+    now = again(tmp_path / "data", record_of(first), SplitOptions(file=tmp_path / "split.csv"))
     assert len(now.test) == 0
     said = f"5 images stay in the part that the net was trained with, not in that of the split file: {trained_on[0]}"
     assert now.warnings[1:] == (f"{said} (train, not test).",)
@@ -106,9 +106,9 @@ def test_own_folders_that_the_net_overrules_are_said(tmp_path: Path) -> None:
 
 def test_new_images_of_a_patient_go_where_the_patient_is(tmp_path: Path) -> None:
     lay_out(tmp_path, *(f"{name}/p{number}:2" for name in "ab" for number in range(12)))
-    first = again(tmp_path, None, group_by=r"(p\d+)")
+    first = again(tmp_path, None, SplitOptions(group_by=r"(p\d+)"))
     lay_out(tmp_path, *(f"{name}/p{number}:6" for name in "ab" for number in range(12)))
-    now = again(tmp_path, record_of(first), group_by=r"(p\d+)")
+    now = again(tmp_path, record_of(first), SplitOptions(group_by=r"(p\d+)"))
     patients = [{path.split("/")[-2] for path in paths(now, part)} for part in CODES]
     assert sum(map(len, patients)) == 12
     assert now.warnings == ()

@@ -12,9 +12,10 @@ import torch
 
 from cnngraph.console import Quiet
 from cnngraph.database.records import Evaluation
-from cnngraph.jobs.agreement import in_words, tell_agreement
+from cnngraph.jobs.agreement import tell_agreement
 from cnngraph.jobs.prune import Retraining, prune
 from cnngraph.plan import Plan, Removal
+from cnngraph.reporting.page import answers_in_words
 from cnngraph.sources.data_choice import DataChoice
 from cnngraph.sources.loaded import LoadedModel, ModelChoice, open_model
 from cnngraph.surgery.verify import Verification
@@ -167,4 +168,4 @@ def test_without_validation_images_it_is_null(subject: LoadedModel, tmp_path: Pa
 
 def test_what_was_stored_before_there_was_agreement() -> None:
     assert Evaluation.read({"accuracy": 0.5}).agreement is None
-    assert in_words(None).startswith("Old and new net were not compared")
+    assert answers_in_words(None).startswith("Old and new net were not compared")

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from cnngraph import trace
 from cnngraph.console import Quiet
 from cnngraph.errors import PlanError
 from cnngraph.jobs.coupling_groups import with_coupling_groups
 from cnngraph.network.spec import check
 from cnngraph.network.tables import Network
-from cnngraph.network.trace import trace
 from cnngraph.surgery.channels.coupling import coupled
 from tests.toynets import TOYS, toy, toy_shape
 

@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
+from cnngraph import save
 from cnngraph.errors import ConflictError, ModelError, NotFoundError, PlanError
-from cnngraph.jobs import offline, pruned_bundle, work_lock
+from cnngraph.jobs import pruned_bundle
 from cnngraph.jobs.ingest import from_bundle, prepare, write_bundle
 from cnngraph.jobs.offline import prune_to_bundle, require_new
 from cnngraph.jobs.plan import plan_saved
 from cnngraph.jobs.prune_job import PruneJob, TrainingChoice
 from cnngraph.jobs.session import Session
+from cnngraph.jobs.workspace import JobFolder, Workspace
 from cnngraph.network.trace import weights_sha256
+from cnngraph.network.trace_options import TraceOptions
 from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.choice import Choice
 from cnngraph.settings import Settings
@@ -23,8 +26,7 @@ from cnngraph.sources.data_choice import DataChoice
 from cnngraph.sources.loaded import ModelChoice
 from cnngraph.sources.saved import SavedSource, open_source
 from cnngraph.sources.stored import OtherData
-from cnngraph.sources.trace_options import TraceOptions
-from cnngraph.surgery.saved import load, save
+from cnngraph.surgery.saved import load
 from cnngraph.surgery.verify import Verification
 
 DATA = DataChoice(name="digits", images_per_class=6)
@@ -89,8 +91,8 @@ def test_a_bundle_is_pruned_to_a_bundle_that_is_mapped_alike(bundle: Path, tmp_p
 
 def test_the_second_of_two_identical_prunes_is_told(bundle: Path, tmp_path: Path, monkeypatch: Any) -> None:
     source = open_source(str(bundle))
-    monkeypatch.setattr(offline, "work_folder", lambda *_: tmp_path / "job")
-    with work_lock.locked(tmp_path / "job"), pytest.raises(ConflictError, match="The same job is running now"):
+    monkeypatch.setattr(Workspace, "job", lambda *_: JobFolder(tmp_path / "job"))
+    with JobFolder(tmp_path / "job").locked(), pytest.raises(ConflictError, match="The same job is running now"):
         run(source, PLAN, tmp_path / "slim")
 
 

@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 import torch
 
+from cnngraph import save
 from cnngraph.database.connection import Database
 from cnngraph.errors import NotFoundError, UsageError
 from cnngraph.jobs.plan import plan_removing, plan_stored
@@ -16,9 +17,9 @@ from cnngraph.jobs.session import Session
 from cnngraph.models.registry import build
 from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.choice import choose
+from cnngraph.pruning.multilayer import Ranking
 from cnngraph.settings import Settings
 from cnngraph.sources.stored import OtherData, StoredModel
-from cnngraph.surgery.saved import save
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +64,8 @@ def test_a_ranking_of_the_net_on_its_own_data_refuses_other_data(
     monkeypatch.setattr("cnngraph.jobs.plan.stored", lambda db, name: model)
     ranked: list[str] = []
 
-    def rank(*_: object, measure: str, **__: object) -> Plan:
-        ranked.append(measure)
+    def rank(_: object, __: object, ranking: Ranking, *___: object) -> Plan:
+        ranked.append(ranking.measure)
         return Plan()
 
     monkeypatch.setattr("cnngraph.pruning.multilayer.plan", rank)

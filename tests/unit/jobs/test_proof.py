@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+import cnngraph as cg
 from cnngraph.console import Quiet
 from cnngraph.errors import ModelError, PlanError
 from cnngraph.jobs.proof import prove_saved
@@ -27,7 +28,7 @@ LAYER = Removal(layer="features.8")
 @pytest.fixture(scope="module")
 def parent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = build("cnngraph:vgg11", classes=10, width=0.125, size=32, seed=3)
-    return saved.save(model, tmp_path_factory.mktemp("proof") / "parent", input_shape=(3, 32, 32))
+    return cg.save(model, tmp_path_factory.mktemp("proof") / "parent", input_shape=(3, 32, 32))
 
 
 def pruned(parent: Path, *removes: Removal, change: Callable[[nn.Module], object] = lambda _: None) -> Path:
@@ -36,7 +37,7 @@ def pruned(parent: Path, *removes: Removal, change: Callable[[nn.Module], object
     for removal in removes:
         slim = cut(slim, Plan(removes=(removal,), init="inherit"), input_shape=(3, 32, 32))
     change(slim)
-    return saved.save(slim, parent.with_name("slim"), input_shape=(3, 32, 32))
+    return cg.save(slim, parent.with_name("slim"), input_shape=(3, 32, 32))
 
 
 def proven(path: Path, parent: Path | None = None, data: str | None = None) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def test_another_structure_than_the_plan_gives_is_seen(parent: Path) -> None:
     assert origin is not None
     other = Plan(removes=(FILTERS.model_copy(update={"filters": (1, 2)}),))
     set_origin(slim, origin.model_copy(update={"plans": (other,)}))
-    changed = saved.save(slim, parent.with_name("changed"), input_shape=(3, 32, 32))
+    changed = cg.save(slim, parent.with_name("changed"), input_shape=(3, 32, 32))
     # The weights are not what the changed plan leaves, so they count as trained: the structure still holds.
     assert not proven(changed, parent)["weights_kept"]
 
@@ -91,7 +92,7 @@ def test_a_plain_model_has_nothing_to_prove(parent: Path) -> None:
 
 
 def test_a_parent_of_another_structure_is_refused(parent: Path) -> None:
-    other = saved.save(
+    other = cg.save(
         build("cnngraph:vgg11", classes=10, width=0.25, size=32, seed=3),
         parent.with_name("other"),
         input_shape=(3, 32, 32),

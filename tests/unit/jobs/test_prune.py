@@ -14,8 +14,9 @@ from torch import nn
 
 from cnngraph.errors import ConflictError, PlanError, VerificationError
 from cnngraph.jobs import execute
-from cnngraph.jobs.prune import Pruned, Retraining, prune, work_folder
+from cnngraph.jobs.prune import Pruned, Retraining, inputs_of, prune
 from cnngraph.jobs.session import Session
+from cnngraph.jobs.workspace import JobFolder, hash_inputs
 from cnngraph.plan import Plan, Removal
 from cnngraph.settings import Settings
 from cnngraph.sources.data_choice import DataChoice
@@ -130,7 +131,7 @@ def test_a_failed_proof_keeps_nothing(subject: LoadedModel, tmp_path: Path, monk
 
 def test_a_work_folder_belongs_to_one_prune(subject: LoadedModel, tmp_path: Path) -> None:
     def name(plan: Plan = PLAN, retraining: Retraining = RETRAINING, **changes: Any) -> str:
-        return work_folder(tmp_path, replace(subject, **changes), plan, retraining).name
+        return hash_inputs(inputs_of(replace(subject, **changes), plan, retraining))
 
     assert name() == name()
     others = [
@@ -156,11 +157,12 @@ def test_a_typed_name_is_free_or_that_of_this_very_prune(tmp_path: Path, monkeyp
     session = Session(home, connected=cast(Any, SimpleNamespace(owner="me")))
     (tmp_path / "work" / "mine").mkdir(parents=True)
     (tmp_path / "work" / "mine" / "name.txt").write_text("begun", encoding="utf-8")
-    for name, work in ((None, "mine"), ("free", "mine"), ("begun", "*"), ("begun", "mine")):
-        execute.require_free(session, name, None, work=work)
-    for name, work in (("taken", "*"), ("taken", "mine"), ("begun", "another")):
+    mine, another = (JobFolder(tmp_path / "work" / name) for name in ("mine", "another"))
+    for name, folder in ((None, mine), ("free", mine), ("begun", None), ("begun", mine)):
+        execute.require_free(session, name, None, folder)
+    for name, folder in (("taken", None), ("taken", mine), ("begun", another)):
         with pytest.raises(ConflictError, match=f"There is a model {name} already"):
-            execute.require_free(session, name, None, work=work)
+            execute.require_free(session, name, None, folder)
 
 
 def test_what_a_plan_promises_is_looked_at(subject: LoadedModel, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_the_rules() -> None:
 def test_a_reference_that_is_not_above_0_is_refused_and_the_others_named(values: list[float]) -> None:
     with pytest.raises(PlanError) as refused:
         reference_of(np.array(values), measure="degree")
-    assert "--reference mean|median-positive" in refused.value.hint
+    assert "reference=mean|median-positive" in refused.value.hint
     assert "median of degree" in refused.value.message
 
 

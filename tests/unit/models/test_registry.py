@@ -14,7 +14,7 @@ from torch import nn
 
 from cnngraph.errors import ModelError, NotFoundError, UsageError
 from cnngraph.models import torchvision_nets
-from cnngraph.models.registry import build, default_preprocessing, known_architectures, rebuild
+from cnngraph.models.registry import WeightsChoice, build, default_preprocessing, known_architectures, rebuild
 from cnngraph.origin import Origin, Preprocessing, get_origin
 
 
@@ -80,7 +80,7 @@ def test_only_small_nets_have_a_width() -> None:
 
 def test_small_nets_have_no_pretrained_weights() -> None:
     with pytest.raises(ModelError, match="no pretrained weights"):
-        build("cnngraph:lenet5", classes=10, weights="pretrained")
+        build("cnngraph:lenet5", weights=WeightsChoice("pretrained"), classes=10)
 
 
 @pytest.fixture
@@ -162,15 +162,15 @@ def offline_weights(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_pretrained_weights_are_loaded(offline_weights: dict[str, torch.Tensor]) -> None:
-    model = build("torchvision:squeezenet1_1", classes=1000, weights="pretrained")
+    model = build("torchvision:squeezenet1_1", weights=WeightsChoice("pretrained"), classes=1000)
     assert all(torch.equal(value, offline_weights[name]) for name, value in model.state_dict().items())
 
 
 def test_pretrained_weights_need_a_new_head_for_other_classes(offline_weights: dict[str, torch.Tensor]) -> None:
     with pytest.raises(ModelError, match="has 1000 outputs, but the data has 10 classes") as caught:
-        build("torchvision:squeezenet1_1", classes=10, weights="pretrained")
+        build("torchvision:squeezenet1_1", weights=WeightsChoice("pretrained"), classes=10)
     assert "--new-head" in caught.value.hint
-    model = build("torchvision:squeezenet1_1", classes=10, weights="pretrained", new_head=True)
+    model = build("torchvision:squeezenet1_1", weights=WeightsChoice("pretrained", new_head=True), classes=10)
     assert torch.equal(model.features[0].weight, offline_weights["features.0.weight"])
     assert model.classifier[1].weight.shape[0] == 10
 
@@ -181,5 +181,5 @@ def test_a_failing_download_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail)
     with pytest.raises(ModelError, match=r"could not be fetched.*no route to host") as caught:
-        build("torchvision:squeezenet1_1", classes=1000, weights="pretrained")
+        build("torchvision:squeezenet1_1", weights=WeightsChoice("pretrained"), classes=1000)
     assert "--weights FILE" in caught.value.hint

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from cnngraph import save
 from cnngraph.errors import ModelError, NotFoundError
-from cnngraph.models.registry import build, default_preprocessing
+from cnngraph.models.registry import WeightsChoice, build, default_preprocessing
 from cnngraph.network.graph import follow
 from cnngraph.origin import Origin, Preprocessing, get_origin
-from cnngraph.surgery.saved import load, save
+from cnngraph.surgery.saved import load
 
 timm = pytest.importorskip("timm", reason="needs the extra timm")
 
@@ -90,20 +91,20 @@ def published(monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
 
 
 def test_pretrained_weights_are_loaded(published: dict[str, torch.Tensor]) -> None:
-    model = build(SMALLEST, classes=1000, weights="pretrained")
+    model = build(SMALLEST, weights=WeightsChoice("pretrained"), classes=1000)
     assert all(torch.equal(value, published[name]) for name, value in model.state_dict().items())
 
 
 def test_pretrained_weights_need_a_new_head_for_other_classes(published: dict[str, torch.Tensor]) -> None:
     with pytest.raises(ModelError, match="has 1000 outputs, but the data has 10 classes"):
-        build(SMALLEST, classes=10, weights="pretrained")
-    model = build(SMALLEST, classes=10, weights="pretrained", new_head=True)
+        build(SMALLEST, weights=WeightsChoice("pretrained"), classes=10)
+    model = build(SMALLEST, weights=WeightsChoice("pretrained", new_head=True), classes=10)
     assert torch.equal(model.conv1[0].weight, published["conv1.0.weight"])
     assert model.get_classifier().weight.shape[0] == 10
 
 
 def test_pretrained_weights_are_fitted_to_grey_images_by_timm(published: dict[str, torch.Tensor]) -> None:
-    model = build(SMALLEST, classes=1000, in_channels=1, weights="pretrained")
+    model = build(SMALLEST, weights=WeightsChoice("pretrained"), classes=1000, in_channels=1)
     assert torch.allclose(model.conv1[0].weight, published["conv1.0.weight"].sum(dim=1, keepdim=True))
 
 
@@ -113,13 +114,13 @@ def test_a_failing_download_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", fail)
     with pytest.raises(ModelError, match=r"could not be fetched.*no route to host") as caught:
-        build(SMALLEST, classes=1000, weights="pretrained")
+        build(SMALLEST, weights=WeightsChoice("pretrained"), classes=1000)
     assert "--weights FILE" in caught.value.hint
 
 
 def test_a_net_without_published_weights() -> None:
     with pytest.raises(NotFoundError, match="timm has no pretrained weights for botnet50ts_256"):
-        build("timm:botnet50ts_256", classes=1000, weights="pretrained")
+        build("timm:botnet50ts_256", weights=WeightsChoice("pretrained"), classes=1000)
 
 
 def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from safetensors.torch import save_file, save_model
 from torch import nn
 
 from cnngraph.errors import ModelError, NotFoundError
-from cnngraph.models.registry import build
+from cnngraph.models.registry import WeightsChoice, build
 from cnngraph.models.weights import heads, load_weights, read_weights
 
 
@@ -36,7 +36,7 @@ def test_a_file_of_weights_is_loaded(tmp_path: Path, name: str) -> None:
         save_file(trained.state_dict(), path)
     else:
         torch.save(trained.state_dict(), path)
-    loaded = build("cnngraph:lenet5", classes=10, in_channels=1, width=0.5, weights=path)
+    loaded = build("cnngraph:lenet5", weights=WeightsChoice(path), classes=10, in_channels=1, width=0.5)
     assert same(trained, loaded)
 
 
@@ -230,7 +230,7 @@ def test_tensors_of_the_net_itself_are_named_too(tmp_path: Path) -> None:
 def test_a_module_that_demands_a_version_is_filled(tmp_path: Path) -> None:
     trained = build("torchvision:mnasnet0_5", classes=2, seed=1)
     save_file(trained.state_dict(), tmp_path / "weights.safetensors")
-    loaded = build("torchvision:mnasnet0_5", classes=2, seed=2, weights=tmp_path / "weights.safetensors")
+    loaded = build("torchvision:mnasnet0_5", weights=WeightsChoice(tmp_path / "weights.safetensors"), classes=2, seed=2)
     assert same(trained, loaded)
 
 

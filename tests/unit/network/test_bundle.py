@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from cnngraph import trace
 from cnngraph.errors import ConflictError, NotFoundError, SpecError
 from cnngraph.files import file_sha256
 from cnngraph.network import bundle
 from cnngraph.network.bundle import is_bundle, model_folder, read_bundle, write_bundle
 from cnngraph.network.tables import LATER, SCHEMAS, Network
-from cnngraph.network.trace import trace
 from tests.toynets import toy
 
 

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cnngraph.network import connections as module
+from cnngraph.network import connection_limits as module
 from cnngraph.network.channels import Maps, Wiring
-from cnngraph.network.connections import Links, connections_of, count_connections, filters_of
+from cnngraph.network.connection_blocks import filters_of
+from cnngraph.network.connections import Links, connections_of, count_connections
 from cnngraph.network.graph import LayerGraph, follow
 from tests.toynets import TOYS, toy, toy_shape
 

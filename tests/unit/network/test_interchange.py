@@ -12,13 +12,13 @@ import pyarrow as pa
 import pytest
 import torch
 
+from cnngraph import trace
 from cnngraph.errors import CnngraphError, NotFoundError, UsageError
 from cnngraph.network.graph_files import WRITERS
 from cnngraph.network.interchange import elements, to_frames, to_networkx
 from cnngraph.network.parts import select_layers, select_view
 from cnngraph.network.spec import check
 from cnngraph.network.tables import SCHEMAS, Details, Network, empty_table
-from cnngraph.network.trace import trace
 from tests.toynets import toy, toy_shape
 
 

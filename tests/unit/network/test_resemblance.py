@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from cnngraph import trace
 from cnngraph.network import resemblance as module
 from cnngraph.network.channels import Maps
 from cnngraph.network.graph import follow
 from cnngraph.network.resemblance import Resemblance
-from cnngraph.network.trace import trace
 from tests.toynets import toy
 from tests.unit.network.chains import Chain, chains
 

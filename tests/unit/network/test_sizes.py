@@ -6,9 +6,9 @@ import pytest
 import torch
 import torchvision
 
+from cnngraph import trace
 from cnngraph.network.graph import follow
 from cnngraph.network.sizes import estimate
-from cnngraph.network.trace import trace
 from tests.toynets import TOYS, toy, toy_shape
 
 EXACT = ("layers", "feature_maps", "connections", "positions", "arcs", "classes")

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 import torch
 
+from cnngraph import trace
 from cnngraph.errors import SpecError
 from cnngraph.network.spec import check, is_connections_policy
 from cnngraph.network.tables import SCHEMAS, Network
-from cnngraph.network.trace import trace
 from tests.toynets import TOYS, toy, toy_shape
 
 

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cnngraph import trace
 from cnngraph.errors import SpecError
 from cnngraph.network.spec import check
 from cnngraph.network.tables import KERNEL, Network
 from cnngraph.network.tensors import connections_of_network
 from cnngraph.network.tensors import state_of as state_of_tables
-from cnngraph.network.trace import trace
 from tests.toynets import TOYS, toy, toy_shape
 
 

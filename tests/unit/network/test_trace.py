@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from cnngraph import trace
 from cnngraph.errors import DataError, ModelError, NotFoundError, TraceError, UsageError
 from cnngraph.network import observe, spec
 from cnngraph.network.graph import follow
 from cnngraph.network.patches import PATCHES
 from cnngraph.network.tables import Network
-from cnngraph.network.trace import trace
 from tests.toynets import TOYS, filled, toy, toy_shape
 from tests.unit.network.chains import Chain, chains, naive_activation, naive_weights
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cnngraph import plan_filters
 from cnngraph.errors import PlanError, UsageError
 from cnngraph.plan import Plan
-from cnngraph.pruning.filters import plan_filters
 
 quick = settings(deadline=None, derandomize=True, max_examples=80)
 Place = tuple[str, int]
@@ -165,7 +165,7 @@ def test_a_share_of_nothing_removes_nothing_and_says_so() -> None:
     assert "beyond the 2 that each layer keeps" in kept.notes[0]
     with pytest.raises(PlanError, match="Every layer keeps 99 filters at least, and the widest, b, has 8") as caught:
         plan(CHAIN, RISING, ratio=0.5, at_least=99)
-    assert "--at-least" in caught.value.hint
+    assert "at_least" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -13,15 +13,16 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from cnngraph import save
 from cnngraph.errors import CnngraphError, ConflictError, ModelError, NotFoundError, UsageError, VerificationError
-from cnngraph.models.registry import build
+from cnngraph.models.registry import WeightsChoice, build
 from cnngraph.origin import Preprocessing, get_origin
 from cnngraph.plan import Plan, Removal
 from cnngraph.shipping import comparison, writers
 from cnngraph.shipping.export import export
 from cnngraph.shipping.parcel import Parcel, pack_saved
 from cnngraph.surgery.apply import apply
-from cnngraph.surgery.saved import is_saved, load, read_saved, save
+from cnngraph.surgery.saved import is_saved, load, read_saved
 
 PREPROCESSING = Preprocessing(size=(32, 32), channels=1, mean=(0.1307,), std=(0.3081,))
 
@@ -375,5 +376,5 @@ def test_a_changed_file_says_what_is_wrong(
 
 
 def test_the_file_is_a_file_of_weights_too(single: Path) -> None:
-    built = build("cnngraph:lenet5", classes=3, in_channels=1, width=0.5, weights=single).eval()
+    built = build("cnngraph:lenet5", weights=WeightsChoice(single), classes=3, in_channels=1, width=0.5).eval()
     assert torch.equal(built(images(2, 1, 32, 32)), load(single)(images(2, 1, 32, 32)))

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from cnngraph import save
 from cnngraph.errors import ModelError
 from cnngraph.sources.classifier import examine
 from cnngraph.sources.data_choice import DataChoice
 from cnngraph.sources.loaded import ModelChoice, open_model
-from cnngraph.surgery.saved import save
 
 NETS = """
 import torch

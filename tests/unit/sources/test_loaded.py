@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from cnngraph import save
 from cnngraph.errors import CnngraphError, DataError, ModelError, NotFoundError, UsageError
 from cnngraph.models.registry import build
 from cnngraph.origin import Preprocessing
@@ -16,7 +17,6 @@ from cnngraph.shipping.parcel import pack_saved
 from cnngraph.shipping.writers import FORMATS
 from cnngraph.sources.data_choice import DataChoice
 from cnngraph.sources.loaded import ModelChoice, open_model
-from cnngraph.surgery.saved import save
 
 DIGITS = DataChoice(name="digits", images_per_class=4)
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import cnngraph as cg
+from cnngraph import trace
 from cnngraph.errors import TraceError
 from cnngraph.network.graph import follow
-from cnngraph.network.trace import trace
 from cnngraph.plan import Plan, Removal
 from cnngraph.surgery import saved
 from cnngraph.surgery.apply import apply
@@ -82,7 +83,7 @@ def test_what_is_left_has_its_whole_proof_and_is_saved_and_opened(tmp_path: Path
     slim = apply(net, what, input_shape=SHAPE)
     found = verify(net, slim, what, input_shape=SHAPE)
     assert (found.failures, found.save_load, found.export) == ((), True, True)
-    saved.save(slim, tmp_path / "net")
+    cg.save(slim, tmp_path / "net")
     x = images(2, *SHAPE)
     assert torch.equal(saved.load(tmp_path / "net")(x), slim.eval()(x))
 

@@ -12,16 +12,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cnngraph import save
 from cnngraph.errors import ModelError
 from cnngraph.jobs.execute import preview
 from cnngraph.models.outputs import tensors_of
+from cnngraph.network.trace_options import TraceOptions
 from cnngraph.origin import Origin, Preprocessing, get_origin
 from cnngraph.sources.data_choice import DataChoice
 from cnngraph.sources.loaded import LoadedModel
-from cnngraph.sources.trace_options import TraceOptions
 from cnngraph.surgery.apply import apply, cut
 from cnngraph.surgery.calibration import input_shape_of
-from cnngraph.surgery.saved import load, read_saved, save
+from cnngraph.surgery.saved import load, read_saved
 from cnngraph.surgery.verify import verify
 
 from .in_process import replace_process

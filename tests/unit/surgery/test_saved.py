@@ -16,11 +16,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from cnngraph import save
 from cnngraph.errors import CnngraphError, ModelError, NotFoundError
-from cnngraph.models.registry import build
+from cnngraph.models.registry import WeightsChoice, build
 from cnngraph.origin import Preprocessing, get_origin
 from cnngraph.surgery.apply import apply
-from cnngraph.surgery.saved import describe, is_saved, load, read_saved, save
+from cnngraph.surgery.saved import describe, is_saved, load, read_saved
 
 from .nets import LeNet, images, plan, seeded
 
@@ -363,7 +364,7 @@ def test_a_pickle_is_never_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(ModelError, match="not opened"):
         load("model.pt")
     with pytest.raises(ModelError, match="never executed"):
-        build("cnngraph:lenet5", classes=2, weights="model.pt")
+        build("cnngraph:lenet5", weights=WeightsChoice("model.pt"), classes=2)
     folder = _lenet(tmp_path)
     (folder / "weights.safetensors").write_bytes(pickle.dumps(_Bomb()))
     with pytest.raises(ModelError):

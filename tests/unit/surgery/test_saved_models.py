@@ -8,8 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from cnngraph import save
 from cnngraph.surgery.remembered import remember_structures
-from cnngraph.surgery.saved import read_description, read_saved, save
+from cnngraph.surgery.saved import read_description, read_saved
 
 MODELS = Path(__file__).with_name("saved_models")
 PLANS = {"layers": 1, "filters": 1, "both": 1, "four_plans": 4}

@@ -13,6 +13,7 @@ from cnngraph.errors import PlanError, UsageError
 from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.limits.accuracy_drop import (
     STATE_VERSION,
+    Judge,
     Trials,
     most_trials,
     within_drop,
@@ -59,7 +60,7 @@ class Notes(Quiet):
 @pytest.mark.parametrize(("points", "count"), [(0.0, 0), (1.0, 1), (5.5, 5), (50.0, 13)])
 def test_as_many_go_as_keep_the_accuracy(points: float, count: int) -> None:
     net = Net(0.01)
-    plan = within_drop(path(13), points + 1e-9, baseline=0.9, accuracy_after=net)
+    plan = within_drop(path(13), points + 1e-9, Judge(baseline=0.9, accuracy_after=net))
     assert plan.removed == [f"conv{i}" for i in range(13, 13 - count, -1)]
     assert len(net.trials) <= most_trials(13) == 4
     assert plan.threshold is None
@@ -68,20 +69,20 @@ def test_as_many_go_as_keep_the_accuracy(points: float, count: int) -> None:
 
 def test_a_drop_of_exactly_as_many_points_is_allowed() -> None:
     """In floats 252/360 is less than 288/360 - 10/100."""
-    plan = within_drop(path(1), 10, baseline=288 / 360, accuracy_after=lambda _: 252 / 360)
+    plan = within_drop(path(1), 10, Judge(baseline=288 / 360, accuracy_after=lambda _: 252 / 360))
     assert plan.removed == ["conv1"]
-    assert within_drop(path(1), 10, baseline=288 / 360, accuracy_after=lambda _: 251 / 360).removes == ()
+    assert within_drop(path(1), 10, Judge(baseline=288 / 360, accuracy_after=lambda _: 251 / 360)).removes == ()
 
 
 def test_a_search_without_fine_tuning_does_not_speak_of_it() -> None:
     notes = Notes()
-    within_drop(path(1), 10, baseline=0.9, accuracy_after=Net(0.01), tuned=False, progress=notes)
+    within_drop(path(1), 10, Judge(baseline=0.9, accuracy_after=Net(0.01), tuned=False), progress=notes)
     assert notes.said[0] == "At most 1 trials, each a cut and a refit."
 
 
 def test_the_ratio_of_filters_is_bisected() -> None:
     net = Net(0.01)
-    plan = within_drop(RatioPath(Plan(), filters), 7.5, baseline=0.9, accuracy_after=net)
+    plan = within_drop(RatioPath(Plan(), filters), 7.5, Judge(baseline=0.9, accuracy_after=net))
     assert plan.filters == {"conv": tuple(range(7))}
     assert len(net.trials) <= most_trials(19) == 5
     assert "goes a ratio of 0.35 of the filters" in plan.notes[-1]
@@ -89,7 +90,7 @@ def test_the_ratio_of_filters_is_bisected() -> None:
 
 
 def test_ratios_that_cannot_be_had_are_too_much() -> None:
-    plan = within_drop(RatioPath(Plan(), filters), 100, baseline=0.9, accuracy_after=Net(0.0))
+    plan = within_drop(RatioPath(Plan(), filters), 100, Judge(baseline=0.9, accuracy_after=Net(0.0)))
     assert plan.filters == {"conv": tuple(range(16))}
 
 
@@ -102,7 +103,7 @@ def test_a_trial_climbs_in_steps(level: int, steps: int, sizes: list[int]) -> No
 
 def test_a_search_in_steps_tunes_on_the_way() -> None:
     net = Net(0.01)
-    plan = within_drop(path(13), 5.5, baseline=0.9, accuracy_after=net, steps=3)
+    plan = within_drop(path(13), 5.5, Judge(baseline=0.9, accuracy_after=net, steps=3))
     assert net.trials[0] == [2, 5, 7]
     assert len(plan.removed) == 5
     assert "each in 3 steps with fine-tuning between" in plan.notes[-1]
@@ -116,12 +117,12 @@ def test_the_expected_time_is_said_before_the_first_trial() -> None:
         assert "about 60 s a trial, 4.0 minutes in all" in notes.said[0]
         return 0.0
 
-    within_drop(path(13), 1, baseline=0.9, accuracy_after=trial, steps=2, seconds_a_step=30, progress=notes)
+    within_drop(path(13), 1, Judge(baseline=0.9, accuracy_after=trial, steps=2, seconds_a_step=30), progress=notes)
     assert len(notes.said) > 1
 
 
 def test_the_plan_says_what_its_trial_found() -> None:
-    plan = within_drop(path(3), 1.5, baseline=0.9, accuracy_after=Net(0.01))
+    plan = within_drop(path(3), 1.5, Judge(baseline=0.9, accuracy_after=Net(0.01)))
     assert plan.removed == ["conv3"]
     assert plan.removes[0].score == pytest.approx(0.1)
     assert "a drop of 1.5 points goes 1 of 3 layers and blocks (2 trials): validation accuracy 0.8900" in plan.notes[-1]
@@ -135,7 +136,7 @@ def test_the_plan_says_what_its_trial_found() -> None:
     ],
 )
 def test_nothing_goes_where_every_trial_loses_too_much(accuracy: float | None, why: str) -> None:
-    plan = within_drop(path(5), 1, baseline=0.9, accuracy_after=lambda plans: accuracy)
+    plan = within_drop(path(5), 1, Judge(baseline=0.9, accuracy_after=lambda plans: accuracy))
     assert plan.removes == ()
     assert plan.notes[-1] == f"Nothing goes: {why}."
 
@@ -147,7 +148,9 @@ def test_ratios_at_which_no_filter_goes_are_not_tried() -> None:
     def plan_at(ratio: float) -> Plan:
         return Plan(removes=(Removal(layer="conv", kind="filters", filters=(0,)),) if ratio > 0.8 else ())
 
-    plan = within_drop(RatioPath(Plan(), plan_at), 1, baseline=0.9, accuracy_after=lambda plans: tried.append(plans))
+    plan = within_drop(
+        RatioPath(Plan(), plan_at), 1, Judge(baseline=0.9, accuracy_after=lambda plans: tried.append(plans))
+    )
     assert plan.removes == ()
     assert plan.notes[-1].startswith("Nothing goes: a ratio of 0.8 of the filters comes to none")
     assert all(plans[-1].removes for plans in tried)
@@ -155,7 +158,7 @@ def test_ratios_at_which_no_filter_goes_are_not_tried() -> None:
 
 def test_what_has_no_level_is_refused() -> None:
     with pytest.raises(PlanError, match="Nothing of this model can be removed"):
-        within_drop(path(0), 1, baseline=0.9, accuracy_after=Net(0.01))
+        within_drop(path(0), 1, Judge(baseline=0.9, accuracy_after=Net(0.01)))
 
 
 @pytest.mark.parametrize("make", [lambda: path(13), lambda: RatioPath(Plan(), filters)])
@@ -168,8 +171,8 @@ def test_an_interrupted_search_goes_on_with_its_trials(tmp_path: Path, make: Cal
 
     state, first, second = tmp_path / "trials.json", Interrupted(0.01), Net(0.01)
     with pytest.raises(KeyboardInterrupt):
-        within_drop(make(), 5.5, baseline=0.9, accuracy_after=first, state=state, identity={"seed": 0})
-    plan = within_drop(make(), 5.5, baseline=0.9, accuracy_after=second, state=state, identity={"seed": 0})
+        within_drop(make(), 5.5, Judge(baseline=0.9, accuracy_after=first), state=state, identity={"seed": 0})
+    plan = within_drop(make(), 5.5, Judge(baseline=0.9, accuracy_after=second), state=state, identity={"seed": 0})
     assert len(plan.removed) + sum(map(len, plan.filters.values())) == 5
     assert not [trial for trial in second.trials if trial in first.trials]
     assert len(first.trials) + len(second.trials) <= 5
@@ -179,21 +182,21 @@ def test_an_interrupted_search_goes_on_with_its_trials(tmp_path: Path, make: Cal
 @pytest.mark.parametrize("content", ["", "{", '{"version": 99}'])
 def test_trials_of_other_inputs_or_a_broken_file_are_made_again(tmp_path: Path, content: str) -> None:
     state = tmp_path / "trials.json"
-    within_drop(path(5), 1, baseline=0.9, accuracy_after=Net(0.01), state=state, identity={"seed": 0})
+    within_drop(path(5), 1, Judge(baseline=0.9, accuracy_after=Net(0.01)), state=state, identity={"seed": 0})
     again, once_more, in_steps = Net(0.01), Net(0.01), Net(0.01)
-    within_drop(path(5), 1, baseline=0.9, accuracy_after=again, state=state, identity={"seed": 1})
+    within_drop(path(5), 1, Judge(baseline=0.9, accuracy_after=again), state=state, identity={"seed": 1})
     assert again.trials
-    within_drop(path(5), 1, baseline=0.9, accuracy_after=in_steps, state=state, identity={"seed": 1}, steps=2)
+    within_drop(path(5), 1, Judge(baseline=0.9, accuracy_after=in_steps, steps=2), state=state, identity={"seed": 1})
     assert in_steps.trials
     state.write_text(content)
-    within_drop(path(5), 1, baseline=0.9, accuracy_after=once_more, state=state, identity={"seed": 1})
+    within_drop(path(5), 1, Judge(baseline=0.9, accuracy_after=once_more), state=state, identity={"seed": 1})
     assert once_more.trials == again.trials
 
 
 @pytest.mark.parametrize("points", [math.nan, -0.1, 101, math.inf])
 def test_a_drop_out_of_range_is_wrong_usage(points: float) -> None:
     with pytest.raises(UsageError, match="max_accuracy_drop"):
-        within_drop(path(3), points, baseline=0.9, accuracy_after=Net(0.01))
+        within_drop(path(3), points, Judge(baseline=0.9, accuracy_after=Net(0.01)))
 
 
 @pytest.mark.parametrize(
@@ -209,13 +212,13 @@ def test_a_ratio_is_not_exceeded() -> None:
     path = RatioPath(Plan(), filters, most=0.33)
     assert path.ratios == (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.33)
     assert len(path.whole.filters["conv"]) == 7
-    plan = within_drop(path, 100, baseline=0.9, accuracy_after=Net(0.0))
+    plan = within_drop(path, 100, Judge(baseline=0.9, accuracy_after=Net(0.0)))
     assert len(plan.filters["conv"]) == 7
 
 
 def test_minutes_end_a_search_with_the_best_so_far() -> None:
     times = iter([0.0, 0.0, 70.0, 200.0])
     budget = TimeBudget(2.0, clock=lambda: next(times))
-    plan = within_drop(path(13), 50, baseline=0.9, accuracy_after=Net(0.01), seconds_a_step=60, budget=budget)
+    plan = within_drop(path(13), 50, Judge(baseline=0.9, accuracy_after=Net(0.01), seconds_a_step=60), budget=budget)
     assert len(plan.removed) == 7  # the first trial alone
     assert plan.notes[-1] == "The 2 minutes are over after 1 trials: more may go."

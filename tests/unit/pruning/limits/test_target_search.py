@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from torch import Tensor, nn
 
+from cnngraph import plan_filters
 from cnngraph.console import Quiet
 from cnngraph.errors import PlanError
 from cnngraph.network.graph import follow
 from cnngraph.plan import LayerScore, Plan, Removal
 from cnngraph.pruning.candidates import candidates
-from cnngraph.pruning.filters import plan_filters
 from cnngraph.pruning.limits.cost_meter import CostMeter, Timing, megabytes
 from cnngraph.pruning.limits.target import Target
 from cnngraph.pruning.limits.target_search import reach
@@ -24,7 +24,7 @@ from cnngraph.pruning.path import LayerPath, RatioPath
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.channels.coupling import coupled
 from cnngraph.surgery.channels.filter_scores import magnitude
-from cnngraph.training.latency import Latency
+from cnngraph.training.latency import Latency, Passes
 from cnngraph.training.latency_table import LatencyTable, write_table
 
 SHAPE = (4, 6, 6)
@@ -60,8 +60,10 @@ class Timer:
         self.overhead, self.spread = overhead, spread
         self.asked: list[dict[str, Any]] = []
 
-    def __call__(self, models: Mapping[str, nn.Module], shape: tuple[int, int, int], **options: Any) -> Latency:
-        self.asked.append(options)
+    def __call__(
+        self, models: Mapping[str, nn.Module], shape: tuple[int, int, int], passes: Passes, **options: Any
+    ) -> Latency:
+        self.asked.append(options | {"repeats": passes.repeats})
         taken = {name: 2 * len(follow(model, shape).convs) + self.overhead for name, model in models.items()}
         return Latency(taken, dict.fromkeys(taken, self.spread), "cpu", 1, options["batch_size"], 2, options["runtime"])
 
@@ -223,7 +225,7 @@ def test_layers_too_narrow_for_the_rounding_are_said_before_anything_is_measured
             bench(net, Target("speedup", 1.5), timer),
             lambda ratio: plan_filters(coupling, magnitude(net, coupling), ratio=ratio, round_to=4),
         )
-    assert "--round-to" in caught.value.hint
+    assert "round_to" in caught.value.hint
     assert timer.asked == []
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cnngraph import save
 from cnngraph.errors import LimitError, NotFoundError, OptionError, PlanError
 from cnngraph.jobs.plan import plan_saved
 from cnngraph.jobs.session import Session
@@ -19,7 +20,7 @@ from cnngraph.sources.saved import SavedSource, open_source
 from cnngraph.sources.stored import OtherData
 from cnngraph.surgery.apply import cut
 from cnngraph.surgery.check import removable
-from cnngraph.surgery.saved import load, save
+from cnngraph.surgery.saved import load
 
 SHAPE = (3, 16, 16)
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cnngraph import plan_filters
 from cnngraph.errors import DataError, PlanError, UsageError
-from cnngraph.pruning.filters import plan_filters
 from cnngraph.surgery.channels.coupling import Coupling, coupled
 from cnngraph.surgery.channels.filter_scores import magnitude, norm_scale, score_filters, seeded_order, taylor
 

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 from torchvision.ops.misc import Permute
 
+from cnngraph import save
 from cnngraph.models.registry import build
 from cnngraph.surgery.apply import apply
 from cnngraph.surgery.channels.coupling import coupled
 from cnngraph.surgery.channels.filters import slice_channels
 from cnngraph.surgery.channels.masked import masked, norms_across
 from cnngraph.surgery.output_diff import output_diff
-from cnngraph.surgery.saved import load, save
+from cnngraph.surgery.saved import load
 from cnngraph.surgery.verify import verify
 from tests.unit.surgery.nets import images, seeded
 

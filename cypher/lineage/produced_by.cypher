@@ -1,0 +1,4 @@
+// The models that came of a decision. Parameters: $key (of the PruningRun).
+MATCH (:PruningRun {key: $key})-[:PRODUCED]->(child:Model)
+RETURN child.key AS child
+ORDER BY child
