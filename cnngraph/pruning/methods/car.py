@@ -60,8 +60,13 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
     coupling = context.coupling
     layers = _layers(coupling, options.layer)
     groups = groups_of(coupling, layers)
-    _require_groups(coupling, groups)
-    shares = {layer: _share(layer, coupling.layers[layer], len(mine), bounds) for layer, mine in groups.items()}
+    if ALL in options.layer:
+        groups = {layer: mine for layer, mine in groups.items() if mine}
+    _require_groups(coupling, groups, layers)
+    shares = {
+        layer: _share(layer, coupling.layers[layer], len(mine), bounds, strict=ALL not in options.layer)
+        for layer, mine in groups.items()
+    }
     judge = _Judge(context, coupling, options.judged_on)
     state = {
         "layers": list(groups),
@@ -150,15 +155,15 @@ def _layers(coupling: Coupling, named: Sequence[str]) -> list[str]:
     return list(named)
 
 
-def _require_groups(coupling: Coupling, groups: Mapping[str, Sequence[Group]]) -> None:
-    if any(groups.values()):
+def _require_groups(coupling: Coupling, groups: Mapping[str, Sequence[Group]], layers: Sequence[str]) -> None:
+    layer = next((layer for layer in layers if not groups.get(layer)), None)
+    if layer is None or any(groups.values()):
         return
-    layer = next(iter(groups))
     fixed = [group.fixed for group in coupling.groups if group.fixed and layer in {name for name, _ in group.filters}]
     raise PlanError(f"No filter of {layer} can go{': ' + fixed[0] if fixed else ''}.", "Name another layer.")
 
 
-def _share(layer: str, width: int, able: int, bounds: Mapping[str, Any]) -> int:
+def _share(layer: str, width: int, able: int, bounds: Mapping[str, Any], *, strict: bool) -> int:
     """How many filters of the layer may go: within the bounds, and one stays.
 
     Raises:
@@ -166,11 +171,11 @@ def _share(layer: str, width: int, able: int, bounds: Mapping[str, Any]) -> int:
     """
     most = min(width - 1, able)
     wanted = bounds.get("filters", most)
-    if wanted > most:
+    if wanted > most and strict:
         raise PlanError(
             f"{{filters={wanted}}} of {layer} cannot go: it has {width}, {most} of which can.", "Ask for fewer."
         )
-    return int(min(wanted, math.floor(bounds.get("ratio", 1.0) * width + _EXACT)))
+    return int(min(wanted, most, math.floor(bounds.get("ratio", 1.0) * width + _EXACT)))
 
 
 def _first(layer: str, groups: Sequence[Group], share: int) -> tuple[Group, ...]:
