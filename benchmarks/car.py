@@ -38,7 +38,7 @@ SHAPE = (3, 32, 32)
 IMAGES, STEPS, SAMPLED = 1000, 3, 20
 BATCHES = (64, 250, 1000)
 # net, layer, at least so many times the speed of the naive loop, and of the suffix loop
-ROWS = {
+ROWS: dict[str, list[tuple[str, float, float | None]]] = {
     "vgg16": [("features.14", 5.0, 3.0), ("features.28", 10.0, 3.0)],
     "resnet20": [("layer2.0.conv1", 3.0, None)],
 }
@@ -109,7 +109,7 @@ def _row(
         with torch.inference_mode():
             for group in some:
                 with ablated.without(group) as net:
-                    for part in pictures.split(batch):
+                    for part in torch.split(pictures, batch):
                         net(part).argmax(1)
 
     sample = groups[:: max(1, len(groups) // SAMPLED)][:SAMPLED]
