@@ -9,6 +9,7 @@ __all__ = [
     "FILTER_SCORES",
     "GRAPH_SCORES",
     "INITS",
+    "JUDGED_ON",
     "LATENCY_DEVICES",
     "MEASURES",
     "NET_SCORES",
@@ -45,6 +46,7 @@ GRAPH_SCORES = ("strength", "redundancy", "pagerank")
 FILTER_SCORES = ("magnitude", "strength", "redundancy", "pagerank", "taylor", "bn", "random")
 SCOPES = ("layer", "global")
 
+JUDGED_ON = ("validation", "train")
 UNITS = ("layers", "blocks", "filters")
 INITS = ("least-squares", "inherit", "reset", "scratch")  # the weights where ends are joined
 DEVICES = ("auto", "cpu", "cuda")

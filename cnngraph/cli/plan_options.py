@@ -25,11 +25,11 @@ _JUDGED = "How limits are judged"
 def _of_method(one: OptionField) -> Any:
     owners = [method.name for method in METHODS.values() if one in method.fields]
     names = [f"--{one.name.replace('_', '-')}", *([_SHORT[one.name]] if one.name in _SHORT else [])]
+    many = one.kind is tuple
+    said = one.help if many else f"{one.help} Default: {one.default}."
     return Annotated[
-        one.kind | None,
-        typer.Option(
-            *names, help=f"{one.help} Default: {one.default}.", rich_help_panel=f"Of --method {', '.join(owners)}"
-        ),
+        (list[str] if many else one.kind) | None,
+        typer.Option(*names, help=said, rich_help_panel=f"Of --method {', '.join(owners)}"),
     ]
 
 

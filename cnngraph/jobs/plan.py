@@ -65,6 +65,8 @@ def plan_stored(session: Session, name: str, choice: Choice, data: OtherData, *,
         architecture=model.properties.get("architecture") or "",
         open_saved=lambda: _read(model.folder),
         open_images=lambda: opened.images(choice.seed),
+        open_judged=opened.judged,
+        state=lambda what, inputs: opened.state(session, what, inputs),
         open_database=session.database,
         has_net=model.is_saved,
         other_data=data != OtherData() and model.data(data) != model.data(OtherData()),
@@ -98,6 +100,8 @@ def plan_saved(session: Session, source: SavedSource, choice: Choice, data: Othe
         architecture=architecture,
         open_saved=lambda: _read(source.folder),
         open_images=lambda: opened.images(choice.seed),
+        open_judged=opened.judged,
+        state=lambda what, inputs: opened.state(session, what, inputs),
         **_of(choice, session.progress),
     )
     return decide(session, opened, context, choice, costs=False)
@@ -144,6 +148,22 @@ class Opened:
         data = self.model.data
         return Images(loader(data.train, seed=seed, shuffle=True), len(data.classes))
 
+    def judged(self, part: str) -> Images:
+        """The images of a part, in a fixed order."""
+        from cnngraph.datasets.registry import loader
+
+        data = self.model.data
+        images = getattr(data, part)
+        if not len(images):
+            raise PlanError(f"The data have no {part} images to judge on.", "Give more images.")
+        return Images(loader(images, batch_size=256), len(data.classes), self.model.images_from(part).words)
+
+    def state(self, session: Session, what: str, inputs: Mapping[str, Any]) -> Path:
+        """The file of what an interrupted decision had found."""
+        model = self.model
+        whole = {"weights": model.sha256, "data": model.choice.model_dump(mode="json"), "inputs": dict(inputs)}
+        return session.workspace.file(what, whole)
+
 
 def decide(session: Session, opened: Opened, context: Context, choice: Choice, *, costs: bool) -> Plan:
     """Follow the path of the chosen method as far as the limits say; rehearse what comes out.
@@ -154,7 +174,7 @@ def decide(session: Session, opened: Opened, context: Context, choice: Choice, *
     assert choice.method is not None
     context.require_known()
     path = choice.method.path(context, choice.options, choice.bounds)
-    budget = TimeBudget(choice.judged.get("minutes"))
+    budget = context.budget
     if choice.targets:
         made = _reach_targets(context, choice, path, budget)
         if choice.max_accuracy_drop is not None:
@@ -184,6 +204,7 @@ def _of(choice: Choice, progress: Progress) -> dict[str, Any]:
         "seed": choice.seed,
         "device": choice.device,
         "progress": progress,
+        "budget": TimeBudget(choice.judged.get("minutes")),
     }
 
 
@@ -251,6 +272,10 @@ def _require_kept(session: Session, opened: Opened, made: Plan, choice: Choice, 
 
 
 def _within_drop(session: Session, opened: Opened, path: Levels, choice: Choice, budget: TimeBudget) -> Plan:
+    assert choice.max_accuracy_drop is not None
+    known = path.within_drop(choice.max_accuracy_drop) if isinstance(path, PruningPath) else None
+    if known is not None:
+        return known
     return within_accuracy_drop(opened.model, path, choice, session, budget)
 
 

@@ -154,7 +154,7 @@ def choose(
     limits = {name: LIMITS[name].check(value) for name, value in given.items() if name in LIMITS}
     if not limits and (needed or not method.lists):
         raise OptionError(f"One of these is needed: {_listed(method.limits, 'or')}.", _example(ways))
-    judged = _judged(given)
+    judged = _judged(given, method)
     choice = Choice(
         method=method,
         options=_options(method, given, limits),
@@ -262,6 +262,8 @@ def _options(method: Method, given: Mapping[str, Any], limits: Mapping[str, Any]
 def _checked(one: OptionField, value: Any) -> Any:
     if one.words and value not in one.words:
         raise OptionError(f"There is no {one.name.replace('_', ' ')} {value!r}.", nearest(str(value), one.words))
+    if one.kind is tuple and isinstance(value, list | str):
+        value = (value,) if isinstance(value, str) else tuple(value)
     right = isinstance(value, int | float) if one.kind is float else isinstance(value, one.kind)
     if not right or (isinstance(value, bool) and one.kind is not bool):
         raise OptionError(f"{{{one.name}={value}}} is no {_WORDS[one.kind]}.", f"Its default is {one.default}.")
@@ -270,17 +272,23 @@ def _checked(one: OptionField, value: Any) -> Any:
     return value
 
 
-_WORDS: dict[type, str] = {int: "whole number", float: "number", str: "word", bool: "choice of yes or no"}
+_WORDS: dict[type, str] = {
+    int: "whole number",
+    float: "number",
+    str: "word",
+    bool: "choice of yes or no",
+    tuple: "list of names",
+}
 
 
-def _judged(given: Mapping[str, Any]) -> dict[str, Any]:
+def _judged(given: Mapping[str, Any], method: Method) -> dict[str, Any]:
     """How the limits are judged; refused without the limit that it belongs to."""
     judged = {}
     for name, one in COMPANIONS.items():
         if name not in given:
             continue
         value = given[name]
-        if not any(limit in given for limit in one.of):
+        if not any(limit in given for limit in one.of) and not (name == "minutes" and method.takes_long):
             belongs = "a target, such as {target_speedup=2.0}" if one.of == TARGETS else _listed(one.of, "or")
             raise OptionError(f"{{{name}}} belongs to {belongs}.", f"Leave out {{{name}}}.")
         if one.kind in (int, float) and (isinstance(value, bool) or not isinstance(value, int | float)):

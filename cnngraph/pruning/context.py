@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import NotFoundError, PlanError, nearest
 from cnngraph.plan import Init, Plan
+from cnngraph.pruning.limits.time_budget import TimeBudget
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
@@ -23,10 +25,19 @@ __all__ = ["Context", "Images"]
 
 @dataclass(frozen=True)
 class Images:
-    """Training images for scores that read some: batches of (images, labels), and how many classes there are."""
+    """Batches of (images, labels), and how many classes there are.
+
+    Attributes:
+        taken_from: which images they are, in words.
+    """
 
     batches: Loader
     classes: int
+    taken_from: str = ""
+
+
+def _no_images(part: str) -> Images:
+    raise PlanError(f"This is judged on {part} images, and there are none here.", "Name them: {data}.")
 
 
 @dataclass
@@ -36,7 +47,10 @@ class Context:
     Attributes:
         model: its key in the database, ``owner/name``; "" where it is in none. architecture: as plans name it.
         open_saved: its saved net; raises ModelError where it has none.
-        open_images: training images in random order.
+        open_images: training images in random order. open_judged: those of a part (``validation`` or ``train``) on
+            which a decision is judged, in a fixed order.
+        budget: how long a decision may take. state: the file in which an interrupted one of these inputs left what it
+            had found; ``None``: nothing is kept.
         open_database: ``None`` where the decision is made without one.
         has_net: whether there is a saved net (an imported network has none).
         searching: whether a limit needs the path itself, not only its end.
@@ -48,6 +62,7 @@ class Context:
     architecture: str
     open_saved: Callable[[], Saved]
     open_images: Callable[[], Images]
+    open_judged: Callable[[str], Images] = field(default=_no_images)
     open_database: Database | None = None
     has_net: bool = True
     searching: bool = False
@@ -57,6 +72,8 @@ class Context:
     seed: int = 0
     device: str = "auto"
     progress: Progress = field(default_factory=Quiet)
+    budget: TimeBudget = field(default_factory=TimeBudget)
+    state: Callable[[str, Mapping[str, Any]], Path] | None = None
 
     @property
     def database(self) -> Database:

@@ -76,6 +76,7 @@ class Method:
             threshold, a count, a share), which no plan of the path may exceed.
         implied: whether naming one of its limits or options is enough, so that ``--method`` may be left out.
         lists: whether a plan without any limit says something: a ranking, a schedule.
+        takes_long: whether the path itself is long work, which ``minutes`` ends with any limit.
         paper: where it was published; "" for our own.
     """
 
@@ -88,6 +89,7 @@ class Method:
     path: Callable[[Context, Any, Mapping[str, Any]], PruningPath]
     implied: bool = False
     lists: bool = False
+    takes_long: bool = False
     paper: str = ""
 
     @property
@@ -96,7 +98,8 @@ class Method:
         return option_fields(self.options)
 
 
-_KINDS: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
+# A tuple is an option that may be repeated.
+_KINDS: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool, "tuple[str, ...]": tuple}
 
 
 def option_fields(options: type) -> tuple[OptionField, ...]:

@@ -69,6 +69,16 @@ class PruningPath(Levels):
     def whole(self) -> Plan:
         """As far as the bounds allow, where nothing else limits the decision."""
 
+    def within_drop(self, points: float) -> Plan | None:  # noqa: ARG002
+        """The plan that loses at most so many points of accuracy, where the method itself judges by it; ``None``: each
+        level has to be tried.
+        """
+        return None
+
+    def outline_at(self, level: int) -> tuple[Removal, ...]:
+        """What goes at a level, as far as its cost hangs on it."""
+        return self.plan_at(level).removes
+
     @abstractmethod
     def choose(self, predict: Predict, aim: float) -> Pick[tuple[Removal, ...]]:
         """What goes so that the predicted share that is left comes down to ``aim``."""

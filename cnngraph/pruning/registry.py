@@ -16,6 +16,7 @@ _FILES = (
     "multilayer",
     "filters",
     "random_order",
+    "car",
 )
 
 

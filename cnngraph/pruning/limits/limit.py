@@ -79,6 +79,7 @@ LIMITS: dict[str, Limit] = {
         Limit("threshold", "bound", float, "Layers go whose theta is below it.", "0.3"),
         Limit("remove", "bound", int, "This many layers (or blocks) go, lowest score first.", "2", least=1),
         Limit("ratio", "bound", float, "This share goes, lowest score first.", "0.3", most=1, inclusive=False),
+        Limit("filters", "bound", int, "This many filters of each named layer go.", "8", least=1),
         Limit(
             "max_accuracy_drop",
             "drop",
@@ -165,7 +166,7 @@ COMPANIONS: dict[str, Companion] = {
             "minutes",
             SEARCHED,
             float,
-            "A search begins no trial that would end later than this, and takes the best found so far.",
+            "Long work begins no trial or step that would end later than this, and takes the best found so far.",
         ),
         Companion("latency_on", TARGETS, str, "cpu (default) or cuda.", LATENCY_DEVICES),
         Companion("runtime", TARGETS, str, f"What runs the net: {', '.join(RUNTIMES)} (default: eager).", RUNTIMES),

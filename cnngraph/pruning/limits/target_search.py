@@ -68,7 +68,7 @@ def reachable(meter: CostMeter, path: PruningPath, predict: Any) -> str:
     said = []
     for word, level in (("least", 1), ("middle", (path.levels + 1) // 2), ("most", path.levels)):
         try:
-            share = predict(path.plan_at(level).removes)
+            share = predict(path.outline_at(level))
         except PlanError:
             share = None
         if share is None and level == path.levels:  # not all together: as far as one after the other goes

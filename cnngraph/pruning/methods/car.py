@@ -1,0 +1,203 @@
+"""Method ``car``: the filters whose absence costs the least accuracy go, one after the other.
+
+Abbasi-Asl, Yu, "Structural Compression of Convolutional Neural Networks with Applications in Interpretability",
+Frontiers in Big Data 4:704182, 2021. Our choices, where the paper is silent: what goes is a coupling group
+(:mod:`cnngraph.pruning.greedy`); of equals the first goes; several layers go in the order of the net, each to its share
+of filters, judged on the net without what went before; under a limit of accuracy or a target they are one pool, lowest
+CAR a filter first; the accuracy is judged on the validation part.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.errors import NotFoundError, OptionError, PlanError, nearest
+from cnngraph.pruning.limits.limit import SEARCHED
+from cnngraph.pruning.method import Method, Need, option
+from cnngraph.vocabulary import JUDGED_ON
+
+if TYPE_CHECKING:
+    from cnngraph.pruning.context import Context
+    from cnngraph.pruning.greedy import GreedyStep
+    from cnngraph.pruning.path import PruningPath
+    from cnngraph.surgery.channels.ablation import Ablation
+    from cnngraph.surgery.channels.coupling import Coupling, Group
+
+__all__ = ["ALL", "METHOD", "Options"]
+
+ALL = "all"
+_EXACT = 1e-9  # a share that is a whole number must not lose one to rounding
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which filters may go, and what judges them."""
+
+    layer: tuple[str, ...] = option((), f"Filters of this layer may go; repeat it, or {ALL}.")
+    per_step: int = option(1, "So many go before all are judged anew.", least=1)
+    judged_on: str = option(
+        "validation", f"The images that accuracy is judged on: {', '.join(JUDGED_ON)}.", words=JUDGED_ON
+    )
+
+
+def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> PruningPath:
+    """Filters in the order in which the accuracy misses them least.
+
+    Raises:
+        OptionError: no layer was named. NotFoundError: a layer is not there. PlanError: its filters cannot go, or not
+            so many; or there are no images to judge on.
+    """
+    from cnngraph.pruning.greedy import groups_of, take_from_each, take_from_pool
+    from cnngraph.pruning.greedy_path import GreedyPath, KeptSteps
+
+    if not options.layer:
+        raise OptionError("The method car needs {layer}: whose filters may go.", f"Name one, or {{layer={ALL}}}.")
+    context.require_feature_maps()
+    coupling = context.coupling
+    layers = _layers(coupling, options.layer)
+    groups = groups_of(coupling, layers)
+    if ALL in options.layer:
+        groups = {layer: mine for layer, mine in groups.items() if mine}
+    _require_groups(coupling, groups, layers)
+    shares = {
+        layer: _share(layer, coupling.layers[layer], len(mine), bounds, strict=ALL not in options.layer)
+        for layer, mine in groups.items()
+    }
+    judge = _Judge(context, coupling, options.judged_on)
+    state = {
+        "layers": list(groups),
+        "shares": shares,
+        "pool": context.searching,
+        "options": [options.per_step, options.judged_on],
+        "keep": sorted(context.keep),
+    }
+
+    def find(known: Sequence[GreedyStep]) -> Iterator[GreedyStep]:
+        ablate = judge.begin()
+        if context.searching:
+            widths = {layer: share + 1 for layer, share in shares.items()}
+            return take_from_pool(groups, widths, ablate, per_step=options.per_step, known=known)
+        return take_from_each(groups, shares, ablate, per_step=options.per_step, known=known)
+
+    by_index = {group.index: group for mine in groups.values() for group in mine}
+    kept = KeptSteps(context.state("car", state) if context.state else None, by_index)
+    context.progress.note(judge.expectation(groups, shares))
+    widths = {layer: coupling.layers[layer] for layer in groups}
+    base = context.empty_plan("car", layers=list(groups), per_step=options.per_step, widths=widths)
+    return GreedyPath(
+        base.model_copy(update={"measure": "car", "notes": coupling.notes}),
+        coupling,
+        {layer: _first(layer, mine, shares[layer]) for layer, mine in groups.items()},
+        find,
+        kept,
+        judge.baseline,
+        judge.shown,
+        context.budget,
+        context.progress,
+    )
+
+
+class _Judge:
+    """The images that accuracy is judged on, and the net to judge."""
+
+    def __init__(self, context: Context, coupling: Coupling, part: str) -> None:
+        from cnngraph.training.evaluate import evaluate
+        from cnngraph.training.execution import pick_device
+
+        self._context, self._coupling = context, coupling
+        self._images = context.open_judged(part)
+        self._device = pick_device(context.device)
+        net = copy.deepcopy(context.saved.model).to(self._device)
+        began = context.budget.clock()
+        found = evaluate(net, self._images.batches, classes=self._images.classes, device=self._device)
+        self._seconds = context.budget.clock() - began
+        self.baseline, self.count = found.accuracy, found.images
+        self.shown = self._images.taken_from or f"{self.count} {part} images"
+        if self.count < 100:
+            context.progress.note(
+                f"There are {self.count} images to judge on: CAR goes in steps of {100 / self.count:.2g} points."
+            )
+
+    def begin(self) -> Any:
+        """What makes the judge of some groups; all of them judge one and the same net."""
+        from cnngraph.surgery.channels.ablation import AblatedNet, Ablation
+
+        ablated = AblatedNet(copy.deepcopy(self._context.saved.model).to(self._device), self._coupling)
+        shape, images = self._context.saved.input_shape, self._images
+
+        def batches() -> Iterable[Any]:
+            return images.batches
+
+        def ablate(groups: Sequence[Group]) -> Ablation:
+            return Ablation(ablated, groups, batches, input_shape=shape, classes=images.classes)
+
+        return ablate
+
+    def expectation(self, groups: Mapping[str, Sequence[Group]], shares: Mapping[str, int]) -> str:
+        """How many answers are asked for, and how long whole runs would take for them at most."""
+        runs = sum(
+            sum(len(mine) - gone for gone in range(min(shares[layer], len(mine)))) for layer, mine in groups.items()
+        )
+        minutes = runs * self._seconds / 60
+        return f"At most {runs:,} times without a filter on {self.shown}: at most {minutes:.1f} minutes, mostly less."
+
+
+def _layers(coupling: Coupling, named: Sequence[str]) -> list[str]:
+    if ALL in named:
+        return list(coupling.layers)
+    strange = next((layer for layer in named if layer not in coupling.layers), None)
+    if strange is not None:
+        raise NotFoundError(f"There is no layer {strange!r} with filters.", nearest(strange, coupling.layers))
+    return list(named)
+
+
+def _require_groups(coupling: Coupling, groups: Mapping[str, Sequence[Group]], layers: Sequence[str]) -> None:
+    layer = next((layer for layer in layers if not groups.get(layer)), None)
+    if layer is None or any(groups.values()):
+        return
+    fixed = [group.fixed for group in coupling.groups if group.fixed and layer in {name for name, _ in group.filters}]
+    raise PlanError(f"No filter of {layer} can go{': ' + fixed[0] if fixed else ''}.", "Name another layer.")
+
+
+def _share(layer: str, width: int, able: int, bounds: Mapping[str, Any], *, strict: bool) -> int:
+    """How many filters of the layer may go: within the bounds, and one stays.
+
+    Raises:
+        PlanError: more were asked for by number than there are.
+    """
+    most = min(width - 1, able)
+    wanted = bounds.get("filters", most)
+    if wanted > most and strict:
+        raise PlanError(
+            f"{{filters={wanted}}} of {layer} cannot go: it has {width}, {most} of which can.", "Ask for fewer."
+        )
+    return int(min(wanted, most, math.floor(bounds.get("ratio", 1.0) * width + _EXACT)))
+
+
+def _first(layer: str, groups: Sequence[Group], share: int) -> tuple[Group, ...]:
+    """As many groups as fit into the share."""
+    from cnngraph.pruning.greedy import count_filters
+
+    found, room = [], share
+    for group in groups:
+        if count_filters(group, layer) <= room:
+            found.append(group)
+            room -= count_filters(group, layer)
+    return tuple(found)
+
+
+METHOD = Method(
+    name="car",
+    removes="filters",
+    summary="filters whose absence costs the least accuracy, one after the other",
+    options=Options,
+    limits=("ratio", "filters", *SEARCHED),
+    needs=lambda _: frozenset({Need.WEIGHTS, Need.IMAGES, Need.LABELS}),
+    path=find_path,
+    takes_long=True,
+    paper="Abbasi-Asl & Yu 2021",
+)
