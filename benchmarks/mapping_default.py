@@ -81,7 +81,8 @@ def measure(
             model,
             loader,
             classes=[str(label) for label in range(CLASSES)],
-            **_options(correlations),
+            view="channels",
+            correlations=correlations,
             progress=shown,
         )
         shown.start("")
@@ -113,16 +114,6 @@ def measure(
         "peak_megabytes_before": round(before),
         "memory_reached": peak_megabytes() < MOST_MEGABYTES,
     }
-
-
-def _options(correlations: bool) -> dict[str, Any]:
-    """The arguments of ``trace`` for the channels view, also of a build in which each was a keyword."""
-    chosen = {"view": "channels", "correlations": correlations}
-    try:
-        from cnngraph.network.trace_options import TraceOptions
-    except ImportError:
-        return chosen
-    return {"how": TraceOptions(view="channels", correlations=correlations)}
 
 
 def run(nets: list[str], images: list[int], repeats: int, threads: int, against: str | None) -> dict[str, Any]:
