@@ -7,7 +7,6 @@ for each of them: the net's own steps are executed on tensors that hold, instead
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,27 +17,15 @@ import torch
 from torch import Tensor, fx
 
 from cnngraph.network.graph import Layer, LayerGraph
-from cnngraph.network.kinds import image_operands, module_of, step_of
+from cnngraph.network.kinds import entry_of, image_operands, module_of, step_of
 from cnngraph.network.observe import Probe
+from cnngraph.network.operations import Places
 
 __all__ = ["Maps", "Wiring"]
 
 Integers = npt.NDArray[np.int64]
 
 WITH_MAPS = ("Input", "Conv", "Linear", "Add")
-
-# Steps that only move values about: they are executed as they are.
-_MOVES = frozenset(
-    re.findall(
-        r"\w+",
-        """
-        view reshape flatten unflatten permute transpose swapaxes swapdims movedim moveaxis squeeze unsqueeze getitem
-        contiguous expand repeat repeatinterleave chunk split tensorsplit unbind narrow select flip roll stack cat
-        concat concatenate pad zeropad2d reflectionpad2d replicationpad2d circularpad2d pixelshuffle pixelunshuffle
-        channelshuffle nativechannelshuffle
-        """,
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -192,7 +179,7 @@ class _Trails(fx.Interpreter):
     def _carry(self, n: fx.Node, operands: list[Any]) -> Any:
         """The numbers after a step without maps of its own."""
         shape = n.meta["shape"]
-        if step_of(n) in _MOVES:
+        if _only_moves(n):
             self._equal_alternatives(n, operands)
             return super().run_node(n)
         if isinstance(shape, tuple):
@@ -251,3 +238,9 @@ def _read(ids: Tensor, dim: int) -> Integers:
     span = int(pairs[:, 1].max(initial=0)) + 1
     codes = np.unique(pairs[:, 0] * span + pairs[:, 1])
     return np.stack([codes // span, codes % span], axis=1)
+
+
+def _only_moves(node: fx.Node) -> bool:
+    """Whether a step moves values about, unchanged, so that it may be run on numbers instead."""
+    operation = entry_of(node)
+    return operation.places is Places.MOVES or operation.kind == "Concat" or step_of(node) == "unbind"

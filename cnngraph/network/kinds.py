@@ -8,23 +8,20 @@ from typing import Any
 
 from torch import fx, nn
 
-__all__ = ["Slide", "Window", "image_operands", "kind_of", "module_of", "operation_of", "step_of", "window_of"]
+from cnngraph.network.operations import OPERATIONS, UNKNOWN, Operation, Places
 
-# Steps go by one spelling for modules and functions: lower case, no underscores (MaxPool2d, max_pool2d: maxpool2d).
-_ACTIVATIONS = frozenset(
-    "relu relu6 gelu silu hardswish hardsigmoid sigmoid tanh elu celu selu leakyrelu mish softplus hardtanh "  # noqa: SIM905
-    "logsigmoid prelu rrelu softsign tanhshrink hardshrink softshrink threshold glu softmax logsoftmax softmax2d "
-    "softmin".split()
-)
-_NORMS = frozenset(
-    "batchnorm batchnorm1d batchnorm2d syncbatchnorm frozenbatchnorm2d layernorm layernorm2d groupnorm rmsnorm "  # noqa: SIM905
-    "instancenorm instancenorm1d instancenorm2d localresponsenorm crossmaplrn2d".split()
-)
-_POOLS = frozenset(
-    {"maxpool2d", "avgpool2d", "lppool2d", "fractionalmaxpool2d", "adaptivemaxpool2d", "adaptiveavgpool2d"}
-)
-_CONCATS = frozenset({"cat", "concat", "concatenate"})
-_REDUCTIONS = frozenset({"mean", "amax", "max", "sum"})
+__all__ = [
+    "Slide",
+    "Window",
+    "entry_of",
+    "image_operands",
+    "kind_of",
+    "module_of",
+    "operation_of",
+    "step_of",
+    "window_of",
+]
+
 _RESHAPES = frozenset({"view", "reshape"})
 _IN_PLACE_OPERATORS = {"iadd": "add", "imul": "mul", "isub": "sub"}
 
@@ -84,6 +81,11 @@ def step_of(node: fx.Node) -> str:
     return _IN_PLACE_OPERATORS.get(name, name.replace("_", "").lower())
 
 
+def entry_of(node: fx.Node) -> Operation:
+    """The row of the table of operations for this step."""
+    return OPERATIONS.get(step_of(node), UNKNOWN)
+
+
 def image_operands(node: fx.Node) -> list[fx.Node]:
     """The operands that depend on the image, in order; one that is used twice comes twice."""
     return [operand for operand in _operands((node.args, node.kwargs)) if operand.meta.get("of_image")]
@@ -108,16 +110,16 @@ def kind_of(node: fx.Node, *, places_vanish: bool = False) -> str:
     step = step_of(node)
     if node.op == "placeholder":
         return "Input"
-    for kind, steps in (("Norm", _NORMS), ("Activation", _ACTIVATIONS), ("Pool", _POOLS), ("Concat", _CONCATS)):
-        if step in steps:
-            return kind
+    operation = entry_of(node)
+    if operation.kind != "Other":
+        return operation.kind
     if step in ("conv2d", "linear"):
         return {"conv2d": "Conv", "linear": "Linear"}[step]
     if step == "add" and len(image_operands(node)) == 2:
         return "Add"
     if step == "flatten" or (step in _RESHAPES and places_vanish):
         return "Flatten"
-    if step in _REDUCTIONS and places_vanish:
+    if (operation.places is Places.REDUCES or step == "max") and places_vanish:
         return "Pool"
     return "Other"
 

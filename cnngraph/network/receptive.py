@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx
 
-from cnngraph.network.kinds import Slide, image_operands, kind_of, module_of, step_of, window_of
+from cnngraph.network import operations
+from cnngraph.network.kinds import Slide, entry_of, image_operands, kind_of, module_of, step_of, window_of
 
 __all__ = ["Look", "Places", "compose", "identity", "locate", "stretch"]
 
@@ -27,20 +28,6 @@ _PADS: dict[str, Literal["reflect", "edge", "wrap"]] = {"reflect": "reflect", "r
 # Rows are numbered from here on while they are moved, so that no padding value is taken for a row.
 _FIRST_ROW = 1_000_000
 _SHOCK = 1_000.0
-# Steps that only move values about: where a value came from is read off by moving row numbers instead of values.
-_MOVES = frozenset(
-    "view reshape flatten unflatten permute transpose swapaxes swapdims movedim moveaxis squeeze unsqueeze getitem "  # noqa: SIM905
-    "contiguous expand expandas repeat repeatinterleave chunk split tensorsplit narrow select flip roll pad zeropad2d "
-    "constantpad2d reflectionpad2d replicationpad2d circularpad2d pixelshuffle pixelunshuffle channelshuffle "
-    "nativechannelshuffle stack".split()
-)
-_REDUCTIONS = frozenset({"mean", "sum", "amax", "amin"})
-# Steps that meet their operands place by place, besides norms, activations and sums.
-_PER_PLACE = frozenset(
-    "identity dropout dropout1d dropout2d alphadropout featuredropout featurealphadropout stochasticdepth mul sub div "  # noqa: SIM905
-    "truediv add neg abs exp log sqrt rsqrt pow square clamp clip maximum minimum clone detach to float double half "
-    "bfloat16 typeas where".split()
-)
 
 
 @dataclass(frozen=True)
@@ -91,17 +78,16 @@ def _places(node: fx.Node) -> Places:
     if node.op == "placeholder":
         shape = node.meta["shape"]
         return Places((2, 3), (shape[2], shape[3]), ())
-    step = step_of(node)
-    kind = kind_of(node)
+    does, kind = entry_of(node).places, kind_of(node)
     if kind in ("Conv", "Pool"):
         return _slide(node)
     if kind == "Linear":
         return _linear(node)
     if kind == "Concat":
         return _concat(node)
-    if step in _MOVES or step in _REDUCTIONS:
-        return _move(node, reduces=step in _REDUCTIONS)
-    return _meet(node, known=step in _PER_PLACE or kind in ("Norm", "Activation", "Add"))
+    if does in (operations.Places.MOVES, operations.Places.REDUCES):
+        return _move(node, reduces=does is operations.Places.REDUCES)
+    return _meet(node, known=does is operations.Places.MEETS or kind in ("Norm", "Activation", "Add"))
 
 
 def _slide(node: fx.Node) -> Places:
@@ -241,7 +227,7 @@ def _move(node: fx.Node, *, reduces: bool) -> Places:
     stays = ((None, None),) * len(operands)
     if isinstance(node.meta["shape"], list):  # the parts of a split are told apart by who takes them
         return Places(source.dims, source.sizes, stays)
-    if isinstance(operands[0].meta["shape"], list) and step_of(operands[0]) not in _MOVES:
+    if isinstance(operands[0].meta["shape"], list) and entry_of(operands[0]).places is not operations.Places.MOVES:
         return Places(source.dims, source.sizes, stays)  # one of several results of the same step
     try:
         found = [_trail(_replay(node, axis), source, axis, reduces=reduces) for axis in (0, 1)]

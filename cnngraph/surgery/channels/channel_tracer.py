@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from cnngraph.network.kinds import module_of, operation_of, step_of
+from cnngraph.network.kinds import entry_of, module_of, operation_of, step_of
 from cnngraph.network.known_sizes import DECIDES
+from cnngraph.network.operations import Channels
 from cnngraph.surgery.channels import shapes
 from cnngraph.surgery.channels.channel_dependencies import ChannelDependencies
 from cnngraph.surgery.channels.layer_labels import LayerLabels
@@ -31,30 +32,9 @@ from cnngraph.surgery.channels.tracked_ints import TrackedInt
 
 __all__ = ["ChannelTracer"]
 
-_ELEMENTWISE = frozenset(
-    "relu relu6 gelu silu hardswish hardsigmoid sigmoid tanh elu celu selu leakyrelu mish softplus hardtanh "  # noqa: SIM905
-    "logsigmoid rrelu softsign tanhshrink hardshrink softshrink threshold dropout dropout1d dropout2d dropout3d "
-    "alphadropout featurealphadropout featuredropout stochasticdepth identity clamp clampmin clampmax clip abs neg "
-    "sqrt rsqrt exp expm1 log log1p log2 pow square reciprocal sin cos erf round floor ceil sign float half double "
-    "bfloat16 to type cuda cpu detach clone contiguous add sub rsub mul div truediv multiply divide subtract "
-    "truedivide maximum minimum lerp addcmul addcdiv where fmod remainder zeroslike oneslike maskedfill".split()
-)
-_PLACEWISE = frozenset(
-    "maxpool1d maxpool2d maxpool3d avgpool1d avgpool2d avgpool3d lppool2d adaptiveavgpool1d adaptiveavgpool2d "  # noqa: SIM905
-    "adaptiveavgpool3d adaptivemaxpool1d adaptivemaxpool2d fractionalmaxpool2d interpolate upsample "
-    "upsamplingnearest2d upsamplingbilinear2d zeropad2d reflectionpad2d replicationpad2d constantpad2d circularpad2d "
-    "gridsample".split()
-)
-_REDUCTIONS = {  # at which place their axes are given
-    **dict.fromkeys("mean sum amax amin max min std var varmean stdmean prod median logsumexp".split(), 1),  # noqa: SIM905
-    **dict.fromkeys(("norm", "vectornorm", "linalgvectornorm"), 2),
-}
-_SOFTMAX = frozenset({"softmax", "logsoftmax", "softmin"})
-_BY_CHANNEL = frozenset({"batchnorm", "instancenorm", "prelu"})
+_AXES_SECOND = frozenset({"norm", "vectornorm", "linalgvectornorm"})  # others are given their axes first
 _KINDS_OF_NUMBERS = (("device",), ("dtype",))  # of a weight, which say nothing of its size
 _NAMES = {"add": "the sum", "mul": "the product", "cat": "the concatenation"}
-_FILLED = frozenset({"zeros", "ones"})
-_WEIGHTED = frozenset({"linear", "conv1d", "conv2d", "conv3d"})
 
 
 class ChannelTracer(fx.Interpreter):
@@ -102,10 +82,10 @@ class ChannelTracer(fx.Interpreter):
         return value
 
     def _through(self, n: fx.Node, args: Any, kwargs: Any, operands: list[Tensor]) -> Any:
-        operation, module = step_of(n), module_of(n)
+        operation, does, module = step_of(n), entry_of(n).channels, module_of(n)
         if module is not None:
             self.reached.update(id(parameter) for parameter in module.parameters())
-        if operation in _FILLED:
+        if does is Channels.FILLED:
             return filled(self.dependencies, _sizes(args, kwargs))
         if not operands:
             value = getattr(self, n.op)(n.target, args, kwargs)
@@ -120,21 +100,21 @@ class ChannelTracer(fx.Interpreter):
                     self.dependencies, n, module, args, kwargs, lambda: getattr(self, n.op)(n.target, args, kwargs)
                 )
             )
-        if operation in _ELEMENTWISE or (operation in _REDUCTIONS and len(operands) > 1):
+        if does is Channels.ELEMENTWISE or (does is Channels.REDUCES and len(operands) > 1):
             return self._elementwise(n, operands, (args, kwargs))
-        if operation in _PLACEWISE:
+        if does is Channels.PLACEWISE:
             self._pin(operands[1:], f"{operation_of(n)} goes by them")  # a grid of places, say
             return over_places(args[0], n.meta["shape"])
-        if operation in _REDUCTIONS:
+        if does is Channels.REDUCES:
             return _reduced(n, args, kwargs)
-        if operation in _SOFTMAX:
+        if does is Channels.SOFTMAX:
             return _softmax(n, module, args[0])
-        if operation in _BY_CHANNEL:
+        if does is Channels.BY_CHANNEL:
             columns = [part.reshape(1, -1, *[1] * (args[0].dim() - 2)) for part in operands[1:]]
             return self._elementwise(n, [args[0], *columns])
         if operation == "layernorm":
             return self._layer_norm(n, args, kwargs, operands)
-        if operation in _WEIGHTED:
+        if does is Channels.WEIGHTED:
             return self._weighted(n, args)
         if operation == "groupnorm":
             return self._group_norm(n, args, kwargs)
@@ -165,7 +145,7 @@ class ChannelTracer(fx.Interpreter):
         self.reached.add(id(value))
         long = [axis for axis, size in enumerate(value.shape) if size > 1]
         owner, _, name = path.rpartition(".")
-        if any(step_of(user) not in _WEIGHTED and user.args[1:] not in _KINDS_OF_NUMBERS for user in n.users):
+        if any(not _weighs(user) and user.args[1:] not in _KINDS_OF_NUMBERS for user in n.users):
             self.dependencies.reckoned.add(owner)
         if len(long) != 1 or not self._holds(owner, name):
             return unlabelled(value.shape)
@@ -248,9 +228,13 @@ def _softmax(n: fx.Node, module: nn.Module | None, labels: Tensor) -> Tensor:
     return labels
 
 
+def _weighs(node: fx.Node) -> bool:
+    return entry_of(node).channels is Channels.WEIGHTED
+
+
 def _reduced(n: fx.Node, args: Any, kwargs: Any) -> Any:
     """A mean, a sum or the like: over anything but channels it keeps them apart."""
-    place = _REDUCTIONS[step_of(n)]
+    place = 2 if step_of(n) in _AXES_SECOND else 1
     axes = kwargs.get("dim", args[place] if len(args) > place else None)
     if axes is None or isinstance(axes, Tensor):
         raise UnknownError(f"{operation_of(n)} runs over them")
