@@ -10,7 +10,7 @@ from cnngraph.sources.stored import StoredModel, stored
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
-    from cnngraph.network.graph import LayerGraph
+    from cnngraph.network.followed_net import FollowedNet
 
 __all__ = ["blocks_of"]
 
@@ -37,15 +37,14 @@ def blocks_of(db: Database, name: str) -> dict[str, Any]:
     reasons: dict[str, str | None] = {}
     unknown = "its name is not a block of the saved model"
     try:
-        graph = _followed(model)
+        followed = _followed(model)
     except CnngraphError as error:
         unknown = f"the saved model cannot say: {error.message}"
     else:
-        from cnngraph.network.blocks import find_blocks
         from cnngraph.surgery.check import removable_blocks
 
-        found = found or [asdict(block) for block in find_blocks(graph)]
-        reasons = removable_blocks(graph)
+        found = found or [asdict(block) for block in followed.blocks]
+        reasons = removable_blocks(followed.graph)
     blocks = [
         {column: row.get(column) for column in _COLUMNS} | {"removable": reasons.get(row["name"], unknown)}
         for row in found
@@ -53,11 +52,9 @@ def blocks_of(db: Database, name: str) -> dict[str, Any]:
     return {"model": model.key, "blocks": blocks}
 
 
-def _followed(model: StoredModel) -> LayerGraph:
-    """The layer graph of the saved model."""
+def _followed(model: StoredModel) -> FollowedNet:
+    """The net of the saved model."""
     folder = model.folder  # whether it has one is known without torch
-    from cnngraph.network.graph import follow
     from cnngraph.surgery.saved import read_saved
 
-    saved = read_saved(folder)
-    return follow(saved.model, saved.input_shape)
+    return read_saved(folder).followed

@@ -94,11 +94,10 @@ def _require_small(subject: LoadedModel, mapping: TraceOptions) -> None:
 
 def expected_size(subject: LoadedModel, mapping: TraceOptions) -> dict[str, Any]:
     """What the net will take in the database when it is mapped so: see :func:`cnngraph.network.sizes.estimate`."""
-    from cnngraph.network.graph import follow
     from cnngraph.network.sizes import estimate
 
     return estimate(
-        follow(subject.model, subject.input_shape),
+        subject.followed.graph,
         classes=len(mapping.only_classes or subject.data.classes),
         tensors=len(subject.model.state_dict()) if mapping.kernels else 0,
         **{name: getattr(mapping, name) for name in ("view", "connections", "correlations", "kernels")},

@@ -23,8 +23,6 @@ def tabulate(folder: Path, timing: Timing, progress: Progress, out: Path | None 
     Raises:
         ModelError: there is no saved model. UsageError, CnngraphError: the runtime or device is not there.
     """
-    from cnngraph.network.blocks import find_blocks
-    from cnngraph.network.graph import follow
     from cnngraph.surgery.saved import read_saved
     from cnngraph.training.latency_table import measure_layers, write_table
 
@@ -35,13 +33,14 @@ def tabulate(folder: Path, timing: Timing, progress: Progress, out: Path | None 
     )
     if out is not None:
         write_table(table, out)
-    graph = follow(saved.model, saved.input_shape)
     layers = [
         {"layer": layer.layer, "kind": layer.kind, "macs": layer.macs, **_part(table, [layer.layer])}
-        for layer in graph.layers
+        for layer in saved.followed.graph.layers
         if layer.layer in table.layers
     ]
-    blocks = [{"block": block.name, "kind": block.kind, **_part(table, block.layers)} for block in find_blocks(graph)]
+    blocks = [
+        {"block": block.name, "kind": block.kind, **_part(table, block.layers)} for block in saved.followed.blocks
+    ]
     return {
         "runtime": table.runtime,
         "device": table.device,

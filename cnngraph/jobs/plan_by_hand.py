@@ -55,12 +55,11 @@ def plan_removing(folder: Path, layers: tuple[str, ...], blocks: tuple[str, ...]
     Raises:
         NotFoundError: one is not there; the hint has the nearest names. PlanError: one cannot go.
     """
-    from cnngraph.network.graph import follow
     from cnngraph.surgery.check import check, units
     from cnngraph.surgery.saved import read_saved
 
     saved = read_saved(folder)
-    graph = follow(saved.model.eval(), saved.input_shape)
+    graph = saved.followed.graph
     removes = [Removal(layer=layer, reason="named by hand") for layer in dict.fromkeys(layers)]
     removes += [Removal(layer=block, kind="block", reason="named by hand") for block in dict.fromkeys(blocks)]
     check(graph, Plan(removes=tuple(removes)), unknown=NotFoundError)

@@ -28,9 +28,9 @@ from torch.fx.proxy import TraceError as ControlFlowError
 from cnngraph.errors import ModelError, TraceError, explain
 from cnngraph.models.weights import require_values
 from cnngraph.network import known_sizes
-from cnngraph.network.followed import FollowedNet
 from cnngraph.network.known_shapes import Outline, outline_of, work_out
 from cnngraph.network.macs import counting
+from cnngraph.network.step_runner import StepRunner
 
 __all__ = [
     "BATCH",
@@ -82,7 +82,7 @@ def follow_symbolically(
     with left_untouched(model, training=training):
         if prepare is not None:
             prepare(model)
-        module: fx.GraphModule = FollowedNet(model, _traced(model, leaves, shape, device, dtype), type(model).__name__)
+        module: fx.GraphModule = StepRunner(model, _traced(model, leaves, shape, device, dtype), type(model).__name__)
         module.meta["model"] = model
         _rewire_in_place(module)
         if not unread:

@@ -17,11 +17,12 @@ from cnngraph.console import Progress, Quiet
 from cnngraph.errors import UsageError, nearest
 from cnngraph.modes import evaluation_mode
 from cnngraph.network import spec
-from cnngraph.network.blocks import find_blocks
+from cnngraph.network.blocks import Block
 from cnngraph.network.channels import Maps, Wiring
 from cnngraph.network.connection_blocks import filters_of
 from cnngraph.network.connections import Links, connections_of
-from cnngraph.network.graph import LayerGraph, follow
+from cnngraph.network.followed_net import FollowedNet
+from cnngraph.network.graph import LayerGraph
 from cnngraph.network.images import LabelledImages
 from cnngraph.network.layer_names import names_column
 from cnngraph.network.macs import count_parameters
@@ -30,7 +31,7 @@ from cnngraph.network.patches import LINEAR, PATCHES, Patches, aggregate
 from cnngraph.network.resemblance import Resemblance
 from cnngraph.network.tables import SCHEMAS, Details, Network, empty_table
 from cnngraph.network.tensors import tensors_table
-from cnngraph.network.topology import Topology, positions_and_arcs
+from cnngraph.network.topology import Topology
 from cnngraph.network.trace_options import TraceOptions
 from cnngraph.origin import get_origin
 
@@ -83,8 +84,9 @@ def trace(
     images = LabelledImages(loader, classes=classes, only_classes=how.only_classes, images_per_class=images_per_class)
     with evaluation_mode(model), torch.no_grad():
         progress.start("Following the net")
-        graph = follow(model, images.shape)
-        tables = _tables(model, graph, images, options, progress)
+        followed = FollowedNet(model, images.shape)
+        graph = followed.graph
+        tables = _tables(followed, images, options, progress)
     progress.start("Checking the network")
     found = {"classes": images.classes, "images_sha256": images.sha256, "weights_sha256": weights_sha256(model)}
     return spec.check(Network(details=_details(model, graph, options | found), **tables))
@@ -108,17 +110,17 @@ def _check_options(options: dict[str, Any]) -> None:
 
 
 def _tables(
-    model: nn.Module, graph: LayerGraph, images: LabelledImages, options: dict[str, Any], progress: Progress
+    followed: FollowedNet, images: LabelledImages, options: dict[str, Any], progress: Progress
 ) -> dict[str, pa.Table]:
     """The pass over the images, and all tables that the view has; those of the other view stay empty."""
-    view = options["view"]
-    maps = Maps.of(graph) if view != "positions" else None
-    topology = positions_and_arcs(graph) if view != "channels" else None
+    view, graph = options["view"], followed.graph
+    maps = followed.maps if view != "positions" else None
+    topology = followed.places if view != "channels" else None
     resemblance = Resemblance(maps, options["seed"]) if maps is not None and options["correlations"] else None
     observed = _observe(graph, maps, topology, images, options, resemblance, progress)
     tables = {name: empty_table(name) for name in SCHEMAS}
     tables |= {"layers": _layers_table(graph), "classes": _classes_table(images), "feeds": _feeds_table(graph)}
-    tables["blocks"] = _blocks_table(graph)
+    tables["blocks"] = _blocks_table(followed.blocks)
     if topology is not None:
         tables["positions"] = _positions_table(topology, observed)
         tables["arcs"] = pa.table([topology.source, topology.target], schema=SCHEMAS["arcs"])
@@ -127,14 +129,14 @@ def _tables(
         tables["resembles"] = resemblance.table(progress.note)
     if maps is not None:
         progress.start("Reading connections")
-        wiring = Wiring.of(graph, maps)
+        wiring = followed.wiring
         policy, kernels = options["connections"], options["kernels"]
         links = connections_of(graph, maps, wiring, policy, kernels=kernels, note=progress.note)
         tables["connects"] = links.table
         tables["feeds"] = _feeds_table(graph, links.omitted)
         tables["feature_maps"] = _feature_maps_table(maps, wiring, observed, links)
         if kernels:
-            tables["tensors"] = tensors_table(model, graph, links.held)
+            tables["tensors"] = tensors_table(followed.model, graph, links.held)
     return tables
 
 
@@ -212,8 +214,8 @@ def _layers_table(graph: LayerGraph) -> pa.Table:
     return pa.table({name: [getattr(layer, name) for layer in graph.layers] for name in schema.names}, schema=schema)
 
 
-def _blocks_table(graph: LayerGraph) -> pa.Table:
-    rows = [{"index": index, **asdict(block)} for index, block in enumerate(find_blocks(graph))]
+def _blocks_table(blocks: Sequence[Block]) -> pa.Table:
+    rows = [{"index": index, **asdict(block)} for index, block in enumerate(blocks)]
     return pa.Table.from_pylist(rows, schema=SCHEMAS["blocks"])
 
 

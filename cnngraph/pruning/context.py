@@ -97,10 +97,8 @@ class Context:
 
     @cached_property
     def graph(self) -> LayerGraph:
-        """The net, followed."""
-        from cnngraph.network.graph import follow
-
-        return follow(self.saved.model, self.saved.input_shape)
+        """The layers of the net."""
+        return self.saved.followed.graph
 
     @cached_property
     def coupling(self) -> Coupling:
@@ -108,7 +106,7 @@ class Context:
         from cnngraph.surgery.channels.coupling import coupled
 
         self.progress.start("Finding the filters that go together")
-        return coupled(self.saved.model, self.saved.input_shape).keeping(self.keep)
+        return self.saved.followed.view("coupling", coupled).keeping(self.keep)
 
     @cached_property
     def images(self) -> Images:

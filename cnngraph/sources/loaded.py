@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from cnngraph.datasets.registry import Data
     from cnngraph.datasets.split_record import SplitRecord
+    from cnngraph.network.followed_net import FollowedNet
 
 __all__ = ["LoadedModel", "ModelChoice", "open_model"]
 
@@ -71,6 +73,13 @@ class LoadedModel:
     def input_shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of one input."""
         return (self.preprocessing.channels, *self.preprocessing.size)
+
+    @cached_property
+    def followed(self) -> FollowedNet:
+        """The net, followed once."""
+        from cnngraph.network.followed_net import FollowedNet
+
+        return FollowedNet(self.model, self.input_shape)
 
     @property
     def sha256(self) -> str:

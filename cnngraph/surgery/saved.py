@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ from cnngraph.files import file_sha256, recover_folder, replace_folder
 from cnngraph.models.misnamed import not_a_model
 from cnngraph.models.weights import require_finite, require_values
 from cnngraph.models.wrappers import unwrapped
+from cnngraph.network.followed_net import FollowedNet
 from cnngraph.network.trace import weights_sha256
 from cnngraph.origin import Origin, Preprocessing, get_preprocessing, set_preprocessing
 from cnngraph.surgery import single_file
@@ -70,6 +72,11 @@ class Saved(BaseModel):
     split: SplitRecord | None
     format: int
     sha256: str
+
+    @cached_property
+    def followed(self) -> FollowedNet:
+        """The net, followed once."""
+        return FollowedNet(self.model, self.input_shape)
 
     @property
     def known_split(self) -> SplitRecord | Literal["former"] | None:

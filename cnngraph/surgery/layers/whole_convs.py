@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import fx, nn
 
-from cnngraph.network.followed import FollowedNet
+from cnngraph.network.step_runner import StepRunner
 
 __all__ = ["OWN_FORWARD", "with_whole_convs"]
 
@@ -58,7 +58,7 @@ def with_whole_convs(module: fx.GraphModule) -> fx.GraphModule:
     found: dict[str, Any] = {call.path: model.get_submodule(call.path) for call in calls.values()}
     kept = {str(node.target) for node in graph.nodes if node.op in {"call_module", "get_attr"}} - set(found)
     found |= {target: _at(module, target) for target in kept}
-    return FollowedNet(found, graph, type(module).__name__)
+    return StepRunner(found, graph, type(module).__name__)
 
 
 def _called(graph: fx.Graph, call: _Call, copies: dict[fx.Node, fx.Node]) -> fx.Node:

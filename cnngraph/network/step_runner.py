@@ -13,12 +13,12 @@ from torch.fx.graph import PythonCode
 
 from cnngraph.errors import TraceError
 
-__all__ = ["FollowedNet"]
+__all__ = ["StepRunner"]
 
 _TAKEN = (set(dir(fx.GraphModule)) | {"meta"}) - set(dir(nn.Module))  # a part of this name would hide the graph's own
 
 
-class FollowedNet(fx.GraphModule):
+class StepRunner(fx.GraphModule):
     """The steps of ``graph`` on the modules and tensors of ``root``, by the names that they have there.
 
     Raises:
