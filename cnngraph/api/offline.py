@@ -181,7 +181,7 @@ def train(
 def evaluate(
     model: ModelChoice, data: DataChoice, *, device: str = "auto", progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Accuracy, macro precision and recall on the test images; the JSON of ``cnngraph evaluate``."""
+    """Accuracy, macro precision and recall, kappa on the test images; the JSON of ``cnngraph evaluate``."""
     from cnngraph.jobs.baseline import evaluate
 
     return evaluate(model, data, device=device, progress=progress)

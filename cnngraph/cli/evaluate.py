@@ -22,7 +22,7 @@ def evaluate(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Evaluate a model on the test images: accuracy, macro precision and recall, and per class.
+    """Evaluate a model on the test images: accuracy, macro precision and recall, Cohen's kappa, and per class.
 
     Example: cnngraph evaluate runs/vgg16 --data digits
     """
@@ -40,7 +40,7 @@ def evaluate(
         emit_json(result)
         return
     say(f"Judged on {judged(result)}.")
-    table(("figure", "value"), [(name, result[name]) for name in ("accuracy", "precision", "recall")])
+    table(("figure", "value"), [(name, result[name]) for name in ("accuracy", "precision", "recall", "kappa")])
     headers = list(result["per_class"][0]) if result["per_class"] else []
     table(headers, [list(row.values()) for row in result["per_class"]], title="\nper class")
 

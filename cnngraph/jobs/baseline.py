@@ -130,7 +130,7 @@ def train(
 def evaluate(
     model: ModelChoice, data: DataChoice, *, device: str = "auto", progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Accuracy, macro precision and recall on the test images, and per class."""
+    """Accuracy, macro precision and recall, and kappa on the test images; and per class."""
     progress = progress or Quiet()
     progress.start("Opening the model and the data")
     subject = open_model(model, data, progress, parts=("test",))
@@ -151,6 +151,7 @@ def _scores(found: Evaluation, judged: ImagesFrom) -> dict[str, Any]:
         "accuracy": found.accuracy,
         "precision": found.precision,
         "recall": found.recall,
+        "kappa": found.kappa,
         "near_chance": useless is not None,
         "images_from": judged.as_json(),
         "per_class": list(found.per_class),

@@ -35,11 +35,12 @@ if TYPE_CHECKING:
 __all__ = ["FIGURES", "Pruned", "Retraining", "figures", "inputs_of", "proof_images", "prune"]
 
 
-# What is known of a net; accuracy, precision and recall (macro) are of the test images, ``images_from`` says which.
+# What is known of a net; accuracy, macro precision and recall, and kappa are of the test images of ``images_from``.
 FIGURES = (
     "accuracy",
     "precision",
     "recall",
+    "kappa",
     "near_chance",
     "images",
     "images_from",
@@ -174,6 +175,7 @@ def figures(model: nn.Module, subject: LoadedModel, device: str, progress: Progr
         "accuracy": found.accuracy,
         "precision": found.precision,
         "recall": found.recall,
+        "kappa": found.kappa,
         "near_chance": useless is not None,
         "images": found.images,
         "images_from": subject.images_from("test", found.images).as_json(),

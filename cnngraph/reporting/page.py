@@ -32,6 +32,7 @@ FIGURES: tuple[tuple[str, str, str], ...] = (
     ("accuracy", "accuracy", "{:.4f}"),
     ("precision", "precision (macro)", "{:.4f}"),
     ("recall", "recall (macro)", "{:.4f}"),
+    ("kappa", "Cohen's kappa", "{:.4f}"),
     ("epoch_seconds", "epoch (s)", "{:.2f}"),
     ("latency_ms", "latency (ms, batch 1)", "{:.2f}"),
     ("parameters", "parameters", "{:,}"),

@@ -1,4 +1,4 @@
-"""How good a classifier is: accuracy, macro precision and recall, and the same per class."""
+"""How good a classifier is: accuracy, macro precision and recall, Cohen's kappa, and the first ones per class."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ class Evaluation:
         accuracy: share of images whose class is right, 0..1.
         precision, recall: means over the classes (macro); a class that is never predicted has precision 0, and one
             that is neither there nor predicted does not count.
+        kappa: Cohen's: how much more often the class is right than by chance, of what chance leaves (Cohen, "A
+            Coefficient of Agreement for Nominal Scales", 1960); 1 is perfect, 0 chance, also where there is one class.
         loss: mean cross-entropy, in nats.
         images: how many were judged.
         per_class: for each class index precision, recall and images.
@@ -39,6 +41,7 @@ class Evaluation:
     accuracy: float
     precision: float
     recall: float
+    kappa: float
     loss: float
     images: int
     per_class: tuple[dict[str, float], ...]
@@ -50,6 +53,7 @@ class Evaluation:
             "accuracy": self.accuracy,
             "precision": self.precision,
             "recall": self.recall,
+            "kappa": self.kappa,
             "loss": self.loss,
             "images": self.images,
             "per_class": list(self.per_class),
@@ -113,18 +117,22 @@ def evaluate(
 def scores(confusion: NDArray[np.int64], loss: float = float("nan")) -> Evaluation:
     """All scores from a confusion matrix (rows true, columns predicted).
 
-    >>> scores(np.array([[3, 1], [0, 4]])).recall
-    0.875
+    >>> found = scores(np.array([[3, 1], [0, 4]]))
+    >>> found.recall, found.kappa
+    (0.875, 0.75)
     """
     right = np.diag(confusion).astype(float)
     true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
     recall = np.divide(right, true, out=np.zeros_like(right), where=true > 0)
     precision = np.divide(right, predicted, out=np.zeros_like(right), where=predicted > 0)
     seen = (true + predicted) > 0
+    accuracy = right.sum() / true.sum()
+    by_chance = float((true.astype(float) * predicted).sum()) / float(true.sum()) ** 2
     return Evaluation(
-        accuracy=float(right.sum() / true.sum()),
+        accuracy=float(accuracy),
         precision=float(precision[seen].mean()),
         recall=float(recall[seen].mean()),
+        kappa=float((accuracy - by_chance) / (1 - by_chance)) if by_chance < 1 else 0.0,
         loss=loss,
         images=int(true.sum()),
         per_class=tuple(

@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.db
 
 Run = Callable[..., Any]
-FIGURES = {"accuracy", "precision", "recall", "epoch_seconds", "latency_ms", "parameters", "macs"}
+FIGURES = {"accuracy", "precision", "recall", "kappa", "epoch_seconds", "latency_ms", "parameters", "macs"}
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def saved(command: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "train", "cnngraph:vgg11", "--width", 0.125, "--data", "digits", "--epochs", 1, "--out", out, "--json"
     )
     assert done.code == 0, done.err
-    assert {"accuracy", "precision", "recall", "per_class", "epoch_seconds"} <= set(done.json)
+    assert {"accuracy", "precision", "recall", "kappa", "per_class", "epoch_seconds"} <= set(done.json)
     return out
 
 

@@ -20,7 +20,7 @@ from tests.synthetic import small_network
 
 pytestmark = pytest.mark.db
 
-FIGURES = ("accuracy", "precision", "recall", "parameters", "macs", "epoch_seconds", "latency_ms")
+FIGURES = ("accuracy", "precision", "recall", "kappa", "parameters", "macs", "epoch_seconds", "latency_ms")
 
 
 @pytest.fixture(scope="module")

@@ -88,7 +88,7 @@ def test_a_prune_killed_at_every_stage_does_nothing_twice(
     for name, tensor in weights(whole).items():
         assert torch.equal(tensor, weights(again)[name]), name
     for which in ("before", "after", "control"):
-        for figure in ("accuracy", "precision", "recall", "parameters", "macs"):
+        for figure in ("accuracy", "precision", "recall", "kappa", "parameters", "macs"):
             assert whole.result[which][figure] == again.result[which][figure]
 
 

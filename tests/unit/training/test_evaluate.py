@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import confusion_matrix, precision_score, recall_score
+from sklearn.metrics import cohen_kappa_score, confusion_matrix, precision_score, recall_score
 from torch import nn
 
 from cnngraph.datasets.images import Images
@@ -41,6 +41,8 @@ def test_scores_are_scikit_learns(pairs: list[tuple[int, int]]) -> None:
     macro = {"average": "macro", "zero_division": 0}
     assert found.precision == pytest.approx(precision_score(true, predicted, **macro))
     assert found.recall == pytest.approx(recall_score(true, predicted, **macro))
+    several = len({*true, *predicted}) > 1  # elsewhere it is not defined, and ours is 0
+    assert found.kappa == pytest.approx(cohen_kappa_score(true, predicted) if several else 0.0)
     assert found.accuracy == pytest.approx((true == predicted).mean())
 
 
