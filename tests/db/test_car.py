@@ -1,0 +1,47 @@
+"""docs/car.md as it stands; what the graph then says of the filters that went."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.forge import Forge
+from tests.pages import carry_out
+
+pytestmark = pytest.mark.db
+Run = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def page(command: Run, forge: Forge, server: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the page was carried out."""
+    folder = tmp_path_factory.mktemp("car")
+    carry_out("docs/car.md", folder, command, forge)
+    return folder
+
+
+def test_the_plan_of_an_accuracy_limit_keeps_it(page: Path) -> None:
+    settings = json.loads((page / "gentle.json").read_text(encoding="utf-8"))["settings"]
+    assert settings["baseline"] - settings["steps"][-1]["accuracy"] <= 0.02
+    assert {"layer", "filters", "car", "accuracy"} == settings["steps"][0].keys()
+
+
+def test_the_graph_says_which_filters_went_and_what_each_cost(command: Run, page: Path, database: Any) -> None:
+    (parent,) = command("lineage", "lenet-slim", "--json").json["ancestors"]
+    assert (parent["model"], parent["method"]) == ("tester/lenet", "car")
+    assert {layer: len(filters) for layer, filters in parent["filters"].items()} == {"features.0": 2, "features.3": 6}
+    rows = database.read(
+        "MATCH (:PruningRun {key: $run})-[r:REMOVES]->(f:FeatureMap) "
+        "RETURN f.layer AS layer, f.channel AS channel, r.score AS car",
+        run=parent["run"],
+    )
+    again = command(
+        "plan", "lenet", "--method", "car", "--layer", "features.0", "--layer", "features.3", "--ratio", "0.4", "--json"
+    ).json
+    assert {one["layer"]: one["filters"] for one in again["removes"]} == parent["filters"]
+    cost = {(step["layer"], filters): step["car"] for step in again["settings"]["steps"] for filters in step["filters"]}
+    assert {(row["layer"], row["channel"]): row["car"] for row in rows} == pytest.approx(cost)
