@@ -40,6 +40,7 @@ __all__ = [
     "explain",
     "for_command",
     "name_options",
+    "listed",
     "nearest",
     "readable",
 ]
@@ -183,6 +184,16 @@ def _first_words(text: str) -> str:
         if any(sign.isalnum() for sign in said):
             return said if len(said) <= _LONGEST else f"{said[:_LONGEST]} ..."
     return ""
+
+
+def listed(names: Iterable[str], word: str = "and") -> str:
+    """Names as a sentence has them.
+
+    >>> listed("abc"), listed("ab", "or"), listed("a")
+    ('a, b and c', 'a or b', 'a')
+    """
+    *first, last = names
+    return f"{', '.join(first)} {word} {last}" if first else last
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

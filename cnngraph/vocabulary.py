@@ -8,6 +8,7 @@ __all__ = [
     "ENGINES",
     "FILTER_SCORES",
     "GRAPH_SCORES",
+    "IMAGE_SCORES",
     "INITS",
     "JUDGED_ON",
     "LATENCY_DEVICES",
@@ -41,9 +42,22 @@ ENGINES = ("auto", "database", "local")  # where a measure is computed
 REFERENCES = ("median", "mean", "median-positive")  # of all scores
 
 # What ranks filters: by the net alone, or by the graph.
-NET_SCORES = ("magnitude", "taylor", "bn", "random")
+IMAGE_SCORES = ("taylor", "activation", "apoz")  # read images
+NET_SCORES = ("magnitude", "outgoing", "rms", "bn", *IMAGE_SCORES, "random")
 GRAPH_SCORES = ("strength", "redundancy", "pagerank")
-FILTER_SCORES = ("magnitude", "strength", "redundancy", "pagerank", "taylor", "bn", "random")
+FILTER_SCORES = (
+    "magnitude",
+    "strength",
+    "redundancy",
+    "pagerank",
+    "taylor",
+    "bn",
+    "outgoing",
+    "rms",
+    "activation",
+    "apoz",
+    "random",
+)
 SCOPES = ("layer", "global")
 
 JUDGED_ON = ("validation", "train")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress
-from cnngraph.errors import LimitError, OptionError, PlanError
+from cnngraph.errors import LimitError, OptionError, PlanError, listed
 from cnngraph.jobs.drop import within_accuracy_drop
 from cnngraph.jobs.plan_by_hand import open_plan, plan_from_person, plan_removing
 from cnngraph.jobs.session import Session
@@ -123,7 +123,7 @@ def require_no_graph(choice: Choice) -> None:
     others = [other.name for other in METHODS.values() if Need.GRAPH not in other.needs(other.options())]
     raise OptionError(
         f"{culprit} is decided by the graph, and there is no database here.",
-        f"Ingest the model first. Without a database there are the methods {' and '.join(others)}.",
+        f"Ingest the model first. Without a database there are the methods {listed(others)}.",
     )
 
 

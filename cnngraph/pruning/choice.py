@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from cnngraph.errors import OptionError, nearest
+from cnngraph.errors import OptionError, listed, nearest
 from cnngraph.pruning.limits.limit import BOUNDS, COMPANIONS, GENERAL, LIMITS, TARGETS, TIMED, read_limits
 from cnngraph.pruning.method import Method, Need, OptionField
 from cnngraph.pruning.registry import METHODS, OPTIONS, find_method
@@ -227,7 +227,7 @@ def _require_own(method: Method, given: Mapping[str, Any]) -> None:
     if strange is None:
         return
     others = [other.name for other in METHODS.values() if strange in _own(other)]
-    what = f"the method {others[0]}" if len(others) == 1 else f"the methods {' and '.join(others)}"
+    what = f"the method {others[0]}" if len(others) == 1 else f"the methods {listed(others)}"
     raise OptionError(f"{{{strange}}} belongs to {what}, not to {method.name}.", f"Leave out {{{strange}}}.")
 
 
@@ -335,8 +335,7 @@ def _require_machine(choice: Choice) -> None:
 
 
 def _listed(names: Iterable[str], word: str) -> str:
-    *first, last = [f"{{{name}}}" for name in names]
-    return f"{', '.join(first)} {word} {last}" if first else last
+    return listed([f"{{{name}}}" for name in names], word)
 
 
 def _example(ways: Sequence[str]) -> str:

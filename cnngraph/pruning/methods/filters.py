@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnngraph.pruning.limits.limit import SEARCHED
 from cnngraph.pruning.method import Method, Need, engine_option, option
-from cnngraph.vocabulary import FILTER_SCORES, GRAPH_SCORES, SCOPES
+from cnngraph.vocabulary import FILTER_SCORES, GRAPH_SCORES, IMAGE_SCORES, SCOPES
 
 if TYPE_CHECKING:
     from cnngraph.plan import Plan
@@ -70,7 +70,7 @@ def _scores(context: Context, options: Options) -> tuple[str | None, FilterScore
     from cnngraph.surgery.channels.filter_scores import score_filters
     from cnngraph.training.execution import pick_device
 
-    coupling, images = context.coupling, context.images if options.score == "taylor" else None
+    coupling, images = context.coupling, context.images if options.score in IMAGE_SCORES else None
     context.progress.start(f"Scoring filters by {options.score}")
     return None, score_filters(
         context.saved.model,
@@ -86,7 +86,9 @@ def _scores(context: Context, options: Options) -> tuple[str | None, FilterScore
 def _needs(options: Options) -> frozenset[Need]:
     if options.score in GRAPH_SCORES:
         return frozenset({Need.GRAPH, Need.WEIGHTS})
-    return frozenset({Need.WEIGHTS, Need.IMAGES, Need.LABELS} if options.score == "taylor" else {Need.WEIGHTS})
+    if options.score in IMAGE_SCORES:
+        return frozenset({Need.WEIGHTS, Need.IMAGES} | ({Need.LABELS} if options.score == "taylor" else set()))
+    return frozenset({Need.WEIGHTS})
 
 
 METHOD = Method(

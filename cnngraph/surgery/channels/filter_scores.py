@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from cnngraph.models.outputs import logits_of
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.modes import evaluation_mode
 from cnngraph.surgery.channels.coupling import Coupling
-from cnngraph.vocabulary import NET_SCORES
+from cnngraph.vocabulary import IMAGE_SCORES, NET_SCORES
 
 __all__ = [
     "NET_SCORES",
@@ -29,6 +29,8 @@ __all__ = [
     "FilterScores",
     "magnitude",
     "norm_scale",
+    "outgoing_magnitude",
+    "root_mean_square",
     "score_filters",
     "seeded_order",
     "taylor",
@@ -54,24 +56,28 @@ def score_filters(
     Args:
         coupling: what :func:`cnngraph.surgery.channels.coupling.coupled` found in the net.
         score: one of :data:`NET_SCORES`.
-        loader: batches of (images, labels), training data, which ``taylor`` needs.
+        loader: batches of (images, labels), training data, which :data:`IMAGE_SCORES` need.
         seed: decides ``random``.
-        device: where ``taylor`` is computed. classes: of the data, by which it finds the logits among several outputs.
+        device: where these are computed. classes: of the data, by which it finds the logits among several outputs.
 
     Raises:
-        UsageError: there is no such score, or ``taylor`` is given no images.
+        UsageError: there is no such score, or one that reads images is given none.
         PlanError: ``bn`` of a net without norms.
     """
     model = unwrapped(model)
     if score not in NET_SCORES:
         raise UsageError(f"The net itself gives no score {score!r}.", nearest(score, NET_SCORES))
-    if score == "taylor":
+    if score in IMAGE_SCORES:
         if loader is None:
-            raise UsageError("The score taylor needs training images.", "Give a loader of (images, labels).")
-        return taylor(model, coupling, loader, device=device, classes=classes)
+            raise UsageError(f"The score {score} needs training images.", "Give a loader of (images, labels).")
+        if score == "taylor":
+            return taylor(model, coupling, loader, device=device, classes=classes)
+        from cnngraph.surgery.channels.response_scores import response_scores
+
+        return response_scores(model, coupling, cast("Any", score), loader, device=device)
     if score == "random":
         return seeded_order(coupling, seed)
-    return magnitude(model, coupling) if score == "magnitude" else norm_scale(model, coupling)
+    return _OF_WEIGHTS[score](model, coupling)
 
 
 def magnitude(model: nn.Module, coupling: Coupling) -> FilterScores:
@@ -81,6 +87,23 @@ def magnitude(model: nn.Module, coupling: Coupling) -> FilterScores:
     usual initialisation its square does not depend on the filter's size.
     """
     return {layer: _listed(_filters(model, layer).norm(dim=1)) for layer in coupling.layers}
+
+
+def root_mean_square(model: nn.Module, coupling: Coupling) -> FilterScores:
+    """The root of the mean square of each filter's weights: within a layer it ranks as :func:`magnitude` does."""
+    return {layer: _listed(_filters(model, layer).square().mean(dim=1).sqrt()) for layer in coupling.layers}
+
+
+def outgoing_magnitude(model: nn.Module, coupling: Coupling) -> FilterScores:
+    """The L2 norm of all weights by which other layers read a filter, or what is coupled with it; 0 where none do."""
+    squares = np.zeros(int(coupling.classes.max()) + 1)
+    for axis in coupling.dependencies.axes.values():
+        weight = getattr(model.get_submodule(axis.owner), axis.name, None) if axis.reads else None
+        if isinstance(weight, Tensor):
+            by_channel = weight.detach().double().movedim(axis.axis, 0).flatten(1).square().sum(1).cpu().numpy()
+            np.add.at(squares, coupling.classes[axis.labels], by_channel)
+    outputs = coupling.dependencies.outputs
+    return {layer: tuple(np.sqrt(squares[coupling.classes[outputs[layer]]]).tolist()) for layer in coupling.layers}
 
 
 def norm_scale(model: nn.Module, coupling: Coupling) -> FilterScores:
@@ -189,3 +212,11 @@ def _saliency(module: nn.Module, width: int) -> Tensor:
 
 def _listed(values: Tensor) -> tuple[float, ...]:
     return tuple(values.tolist())
+
+
+_OF_WEIGHTS: dict[str, Callable[[nn.Module, Coupling], FilterScores]] = {
+    "magnitude": magnitude,
+    "outgoing": outgoing_magnitude,
+    "rms": root_mean_square,
+    "bn": norm_scale,
+}

@@ -42,7 +42,10 @@ USAGE = [
     (["plan", "x", "--ratio", "0.3", "--scope", "layers"], "Did you mean layer?"),
     (["plan", "x", "--ratio", "0.3", "--measure", "degree"], "--measure belongs to the method multilayer"),
     (["plan", "x", "--ratio", "0.3", "--threshold", "0.3"], "--threshold belongs to the method multilayer"),
-    (["plan", "x", "--method", "multilayer", "--ratio", "0.3"], "--ratio belongs to the methods filters and random"),
+    (
+        ["plan", "x", "--method", "multilayer", "--ratio", "0.3"],
+        "--ratio belongs to the methods filters, random and car",
+    ),
     (["plan", "x", "--method", "filters"], "One of these is needed: --ratio"),
     (["plan", "x", "--score", "taylor"], "One of these is needed: --ratio"),
     (["prune", "x", "--ratio", "0.3", "--remove-layer", "a"], "exclude"),

@@ -24,7 +24,10 @@ WAYS = ("remove_layers", "remove_blocks", "plan", "run")
         ({"rato": 0.3}, "There is no option 'rato'"),
         ({"method": "best"}, "There is no method 'best'"),
         ({"ratio": 0.3, "threshold": 0.3}, "threshold belongs to the method multilayer, not to filters"),
-        ({"method": "multilayer", "ratio": 0.3}, "ratio belongs to the methods filters and random, not to multilayer"),
+        (
+            {"method": "multilayer", "ratio": 0.3},
+            "ratio belongs to the methods filters, random and car, not to multilayer",
+        ),
         ({"ratio": 0.3, "measure": "degree"}, "measure belongs to the method multilayer"),
         ({"ratio": 0.3, "of": "layers"}, "of belongs to the method random"),
         ({"method": "random", "remove": 1, "score": "bn"}, "score belongs to the method filters, not to random"),

@@ -120,3 +120,38 @@ def test_random_follows_from_the_seed(coupling: Coupling) -> None:
     assert first == seeded_order(coupling, 3)
     assert first != seeded_order(coupling, 4)
     assert all(0 <= value < 1 for values in first.values() for value in values)
+
+
+def test_rms_is_the_norm_over_the_root_of_the_number_of_weights(net: Sum, coupling: Coupling) -> None:
+    found = score_filters(net, coupling, "rms")
+    assert found["stem"] == (3.0, 1.0)
+    assert found["conv"] == pytest.approx((5 / math.sqrt(2), 2 / math.sqrt(2)))
+
+
+def test_outgoing_counts_all_weights_that_read_a_filter_or_its_twins(net: Sum, coupling: Coupling) -> None:
+    found = score_filters(net, coupling, "outgoing")
+    last = net.last.weight.detach().double().square().sum((0, 2, 3))
+    expected = torch.sqrt(last + torch.tensor([9.0, 16.0 + 4.0], dtype=torch.float64))
+    assert found["stem"] == found["conv"] == pytest.approx(tuple(expected.tolist()))
+    dense = net.fc.weight.detach().double().norm(dim=0)
+    assert found["last"] == pytest.approx(tuple(dense.tolist()))
+
+
+def test_responses_are_read_behind_the_activation() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 3, 1, bias=False), nn.ReLU(), nn.Conv2d(3, 2, 1, bias=False), nn.Flatten())
+    net.append(nn.Linear(2 * 4, 2))
+    with torch.no_grad():
+        net[0].weight.copy_(torch.tensor([1.0, -2.0, 0.0]).view(3, 1, 1, 1))  # type: ignore[operator,union-attr]
+        net[2].weight.copy_(torch.tensor([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]).view(2, 3, 1, 1))  # type: ignore[operator,union-attr]
+    one = torch.tensor([[1.0, 2.0], [-1.0, 0.0]]).view(1, 1, 2, 2)
+    batches = [(one, torch.tensor([0])), (3 * one, torch.tensor([1]))]
+    coupling = coupled(net, (1, 2, 2))
+    means = score_filters(net, coupling, "activation", loader=batches)
+    assert means["0"] == pytest.approx((3 / 4 * 2, 2 / 4 * 2, 0.0))  # the mean of 1 and 3 times the image
+    assert means["2"] == pytest.approx((3 / 4 * 2, 2 / 4 * 2))  # |response|, where no activation follows
+    shares = score_filters(net, coupling, "apoz", loader=batches)
+    assert (shares["0"], shares["2"]) == ((0.5, 0.25, 0.0), (0.5, 0.25))
+    with pytest.raises(UsageError, match="apoz needs training images"):
+        score_filters(net, coupling, "apoz")
+    with pytest.raises(DataError, match="no image to score filters by activation"):
+        score_filters(net, coupling, "activation", loader=[])
