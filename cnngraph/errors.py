@@ -39,8 +39,8 @@ __all__ = [
     "VerificationError",
     "explain",
     "for_command",
-    "name_options",
     "listed",
+    "name_options",
     "nearest",
     "readable",
 ]

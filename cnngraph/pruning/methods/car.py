@@ -77,7 +77,7 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
     }
 
     def find(known: Sequence[GreedyStep]) -> Iterator[GreedyStep]:
-        ablate = judge.begin()
+        ablate = judge.begin(len(groups) if context.searching else 1)
         if context.searching:
             widths = {layer: share + 1 for layer, share in shares.items()}
             return take_from_pool(groups, widths, ablate, per_step=options.per_step, known=known)
@@ -122,9 +122,9 @@ class _Judge:
                 f"There are {self.count} images to judge on: CAR goes in steps of {100 / self.count:.2g} points."
             )
 
-    def begin(self) -> Any:
-        """What makes the judge of some groups; all of them judge one and the same net."""
-        from cnngraph.surgery.channels.ablation import AblatedNet, Ablation
+    def begin(self, judges: int) -> Any:
+        """What makes the judge of some groups; all of them judge one and the same net, ``judges`` at a time."""
+        from cnngraph.surgery.channels.ablation import MEMORY, AblatedNet, Ablation
 
         ablated = AblatedNet(copy.deepcopy(self._context.saved.model).to(self._device), self._coupling)
         shape, images = self._context.saved.input_shape, self._images
@@ -133,7 +133,8 @@ class _Judge:
             return images.batches
 
         def ablate(groups: Sequence[Group]) -> Ablation:
-            return Ablation(ablated, groups, batches, input_shape=shape, classes=images.classes)
+            memory = MEMORY // judges
+            return Ablation(ablated, groups, batches, input_shape=shape, classes=images.classes, memory=memory)
 
         return ablate
 

@@ -23,10 +23,10 @@ from cnngraph.surgery.channels.coupling import Coupling, Group
 from cnngraph.surgery.channels.masked import masked
 from cnngraph.surgery.channels.tail import CannotSplitError, Head, Tail
 
-__all__ = ["NEAR", "AblatedNet", "Ablation", "Batches", "Right"]
+__all__ = ["MEMORY", "NEAR", "AblatedNet", "Ablation", "Batches", "Right"]
 
 NEAR = 1e-4
-_CACHE = 2**31  # bytes that may be kept of the images from group to group; what takes more is computed anew
+MEMORY = 2**31
 _ROUNDS = 8  # into which the images are divided while candidates drop out
 Batches = Callable[[], Iterable[tuple[Tensor, Tensor]]]  # (images, labels), the same at every call
 Right = npt.NDArray[np.bool_]
@@ -145,6 +145,7 @@ class Ablation:
         ablated: the net. groups: those that may be ablated, in the order in which equals go.
         batches: the images that are judged on. classes: of the data.
         input_shape: (channels, height, width). batch: images of one run; memory grows with it.
+        memory: bytes that may be kept of the images from group to group; what takes more is computed anew each time.
     """
 
     def __init__(
@@ -156,10 +157,11 @@ class Ablation:
         input_shape: tuple[int, int, int],
         classes: int | None = None,
         batch: int = 256,
+        memory: int = MEMORY,
     ) -> None:
         self.groups = tuple(groups)
         self.ablated, self._batches = ablated, batches
-        self._classes, self._batch = classes, batch
+        self._classes, self._batch, self._memory = classes, batch, memory
         self._weight = next(ablated.net.parameters())
         self._hopes: dict[int, int] = {}
         self._tail = self._split(input_shape)
@@ -253,7 +255,7 @@ class Ablation:
         parts: list[_Part] = []
         for part in self._parts():
             parts.append(part)
-            if sum(one.bytes for one in parts) > _CACHE:
+            if sum(one.bytes for one in parts) > self._memory:
                 return None
         return _joined(parts)
 

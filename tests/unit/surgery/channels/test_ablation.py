@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cnngraph.models.registry import build
-from cnngraph.surgery.channels import ablation
-from cnngraph.surgery.channels.ablation import AblatedNet, Ablation
+from cnngraph.surgery.channels.ablation import MEMORY, AblatedNet, Ablation
 from cnngraph.surgery.channels.coupling import Coupling, Group, coupled
 from cnngraph.surgery.channels.masked import masked
 from tests.toynets import toy, toy_shape
@@ -93,14 +92,14 @@ class Case:
             group for group in self.coupling.groups if not group.fixed and layer in dict(group.filters)
         )
 
-    def ablation(self) -> Ablation:
+    def ablation(self, memory: int = MEMORY) -> Ablation:
         """In batches that do not divide the images."""
 
         def batches() -> Iterator[tuple[Tensor, Tensor]]:
             yield from zip(self.images.split(24), self.labels.split(24), strict=True)
 
         ablated = AblatedNet(copy.deepcopy(self.net), self.coupling)
-        return Ablation(ablated, self.groups, batches, input_shape=self.shape, batch=16)
+        return Ablation(ablated, self.groups, batches, input_shape=self.shape, batch=16, memory=memory)
 
     def naive(self, *groups: Group) -> Right:
         """By a whole run of the masked net."""
@@ -139,10 +138,9 @@ def test_the_choice_is_that_of_the_naive_loop_again_and_again(case: Case) -> Non
         assert (found.right == right).all()
 
 
-def test_images_that_do_not_fit_into_memory_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_do_not_fit_into_memory_are_read_again() -> None:
     case = Case("vgg16")
-    monkeypatch.setattr(ablation, "_CACHE", 10_000)
-    found = case.ablation()
+    found = case.ablation(memory=10_000)
     for _ in range(2):
         rights = found.right_without(found.groups)
         chosen, right = found.choose(found.groups)
