@@ -74,6 +74,7 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
         "pool": context.searching,
         "options": [options.per_step, options.judged_on],
         "keep": sorted(context.keep),
+        "device": context.device,
     }
 
     def find(known: Sequence[GreedyStep]) -> Iterator[GreedyStep]:
