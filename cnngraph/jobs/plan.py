@@ -199,6 +199,7 @@ def _of(choice: Choice, progress: Progress) -> dict[str, Any]:
     """What a choice says to every method."""
     return {
         "searching": bool(choice.targets) or choice.max_accuracy_drop is not None,
+        "max_accuracy_drop": choice.max_accuracy_drop,
         "keep": choice.keep,
         "init": choice.init or "least-squares",
         "seed": choice.seed,

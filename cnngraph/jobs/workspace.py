@@ -7,6 +7,7 @@ once and read afterwards, also by the very process that made it, so that what co
     HOME/work/DIGEST/slim.json, slim/ ...      a prune, held by DIGEST.lock while it runs
     HOME/work/plan-DIGEST.json                 a measured plan, until its prune has stored the new model
     HOME/work/drop-DIGEST.json                 the trials of a search by accuracy
+    HOME/work/car-DIGEST.json                  the filters that the method car found so far; read by the same search
 """
 
 from __future__ import annotations

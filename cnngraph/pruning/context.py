@@ -53,7 +53,7 @@ class Context:
             had found; ``None``: nothing is kept.
         open_database: ``None`` where the decision is made without one.
         has_net: whether there is a saved net (an imported network has none).
-        searching: whether a limit needs the path itself, not only its end.
+        searching: whether a limit needs the path itself, not only its end. max_accuracy_drop: that limit, in points.
         other_data: whether other data were named than the model was ingested with.
         keep: layers that must stay, with the reason. init, seed, device: as everywhere.
     """
@@ -66,6 +66,7 @@ class Context:
     open_database: Database | None = None
     has_net: bool = True
     searching: bool = False
+    max_accuracy_drop: float | None = None
     other_data: bool = False
     keep: Mapping[str, str] = field(default_factory=dict)
     init: Init = "least-squares"

@@ -2,18 +2,20 @@
 
 Abbasi-Asl, Yu, Frontiers in Big Data 4:704182, 2021, section "Greedy structural compression". What goes is a coupling
 group, since coupled filters cannot go alone; it belongs to the first named layer in it, in the order of the net, and
-counts as many filters as it has there (our choice, as is: of equals the first goes).
+counts as many filters as it has there; no layer in it loses more than its share (our choices, as is: of equals the
+first goes).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cnngraph.surgery.channels.ablation import Ablation, Right
 from cnngraph.surgery.channels.coupling import Coupling, Group
 
-__all__ = ["GreedyStep", "groups_of", "take_from_each", "take_from_pool"]
+__all__ = ["GreedyStep", "Room", "count_filters", "groups_of", "take_from_each", "take_from_pool"]
 
 Ablate = Callable[[Sequence[Group]], Ablation]
 
@@ -51,9 +53,34 @@ def count_filters(group: Group, layer: str) -> int:
     return sum(name == layer for name, _ in group.filters)
 
 
+@dataclass
+class Room:
+    """How many filters each layer may still lose: a named one its share, every other one all but one."""
+
+    left: dict[str, int]
+
+    @classmethod
+    def of(cls, coupling: Coupling, shares: Mapping[str, int]) -> Room:
+        """Before anything went."""
+        return cls({layer: width - 1 for layer, width in coupling.layers.items()} | dict(shares))
+
+    def fits(self, group: Group) -> bool:
+        """Whether the group can go, with all that is coupled in it."""
+        return all(count <= self.left[layer] for layer, count in _counts(group).items())
+
+    def take(self, group: Group) -> None:
+        """The group went."""
+        for layer, count in _counts(group).items():
+            self.left[layer] -= count
+
+
+def _counts(group: Group) -> Counter[str]:
+    return Counter(layer for layer, _ in group.filters)
+
+
 def take_from_each(
     groups: Mapping[str, Sequence[Group]],
-    shares: Mapping[str, int],
+    room: Room,
     ablate: Ablate,
     *,
     per_step: int = 1,
@@ -62,49 +89,47 @@ def take_from_each(
     """Layer by layer, each judged on the net without what went before, until its share is gone.
 
     Args:
-        groups: of :func:`groups_of`. shares: by layer how many filters go at most.
+        groups: of :func:`groups_of`. room: what the layers may lose; it is used up.
         ablate: makes what judges some groups on the net as it is then.
         per_step: how many groups go before all are judged anew.
         known: steps of an earlier, interrupted run, which are not chosen again.
     """
     for layer, candidates in groups.items():
-        mine = [step for step in known if step.layer == layer]
-        room = shares.get(layer, 0) - sum(step.filters for step in mine)
         judge = ablate(candidates)
-        for step in mine:
-            judge.remove(step.group)
-            yield step
-        while fitting := [group for group in judge.groups if count_filters(group, layer) <= room]:
+        for step in known:
+            if step.layer == layer:
+                judge.remove(step.group)
+                room.take(step.group)
+                yield step
+        while fitting := [group for group in judge.groups if room.fits(group)]:
             for group, lost in _missed_least(judge, fitting, per_step):
-                if count_filters(group, layer) <= room:
-                    step = _remove(judge, group, layer, lost)
-                    room -= step.filters
-                    yield step
+                if room.fits(group):
+                    room.take(group)
+                    yield _remove(judge, group, layer, lost)
 
 
 def take_from_pool(
     groups: Mapping[str, Sequence[Group]],
-    widths: Mapping[str, int],
+    room: Room,
     ablate: Ablate,
     *,
     per_step: int = 1,
     known: Sequence[GreedyStep] = (),
 ) -> Iterator[GreedyStep]:
-    """From all layers together, lowest CAR a filter first, as long as each layer keeps a filter.
+    """From all layers together, lowest CAR a filter first.
 
     Args:
-        widths: by layer how many filters it has. groups, ablate, per_step, known: as :func:`take_from_each` has them.
+        groups, room, ablate, per_step, known: as :func:`take_from_each` has them.
     """
     judges = {layer: ablate(candidates) for layer, candidates in groups.items() if candidates}
-    room = {layer: widths[layer] - 1 for layer in judges}
     for step in known:
         _remove_from_pool(judges, step.group, step.layer, 0.0)
-        room[step.layer] -= step.filters
+        room.take(step.group)
         yield step
     while True:
         found: list[tuple[float, int, Group, str, float]] = []
         for layer, judge in judges.items():
-            fitting = [group for group in judge.groups if count_filters(group, layer) <= room[layer]]
+            fitting = [group for group in judge.groups if room.fits(group)]
             sizes = {count_filters(group, layer) for group in fitting}
             wanted = per_step if len(sizes) < 2 else len(fitting)
             for group, lost in _missed_least(judge, fitting, wanted):
@@ -112,10 +137,9 @@ def take_from_pool(
         if not found:
             return
         for _, _, group, layer, lost in sorted(found, key=lambda one: one[:2])[:per_step]:
-            if count_filters(group, layer) <= room[layer]:
-                step = _remove_from_pool(judges, group, layer, lost)
-                room[layer] -= step.filters
-                yield step
+            if room.fits(group):
+                room.take(group)
+                yield _remove_from_pool(judges, group, layer, lost)
 
 
 def _missed_least(judge: Ablation, groups: Sequence[Group], number: int) -> list[tuple[Group, float]]:

@@ -23,49 +23,48 @@ from cnngraph.surgery.channels.coupling import Coupling, Group
 
 __all__ = ["GreedyPath", "KeptSteps"]
 
+_VERSION = 1
 _PREDICTIONS = 32  # of a target, before the level is bisected between two of them
 
 
 @dataclass(frozen=True)
 class KeptSteps:
-    """The steps found so far, in a file; ``path`` is ``None`` where nothing is kept."""
+    """The steps found so far, in a file.
+
+    Attributes:
+        path: the file; ``None`` where nothing is kept. groups: by index, with the named layer that each belongs to.
+        per_step: how many groups go in one round; a round that was interrupted is found again as a whole.
+    """
 
     path: Path | None
-    groups: Mapping[int, Group]
+    groups: Mapping[int, tuple[str, Group]]
+    per_step: int = 1
 
     def read(self) -> list[GreedyStep]:
-        """What an interrupted search left; nothing where the file is damaged."""
+        """What an interrupted search left: up to the first row that does not fit; nothing where it is damaged."""
         if self.path is None or not self.path.is_file():
             return []
         try:
-            rows = json.loads(self.path.read_text(encoding="utf-8"))["steps"]
-            return [
-                GreedyStep(
-                    self.groups[int(row["group"])],
-                    str(row["layer"]),
-                    int(row["filters"]),
-                    float(row["car"]),
-                    float(row["accuracy"]),
-                )
-                for row in rows
-            ]
-        except (ValueError, KeyError, TypeError):  # half a file of a crashed disk: the steps are found again
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+            rows = content["steps"] if content["version"] == _VERSION else []
+            found: dict[int, GreedyStep] = {}
+            for row in rows:
+                index = int(row["group"])
+                if index not in self.groups or index in found:
+                    break
+                layer, group = self.groups[index]
+                cost, left = float(row["car"]), float(row["accuracy"])
+                found[index] = GreedyStep(group, layer, count_filters(group, layer), cost, left)
+        except (OSError, ValueError, KeyError, TypeError):  # half a file of a crashed disk: the steps are found again
             return []
+        steps = list(found.values())
+        return steps[: len(steps) - len(steps) % self.per_step]
 
     def write(self, steps: Sequence[GreedyStep]) -> None:
         """Keep them all; the file is replaced as a whole."""
         if self.path is not None:
-            rows = [
-                {
-                    "group": step.group.index,
-                    "layer": step.layer,
-                    "filters": step.filters,
-                    "car": step.car,
-                    "accuracy": step.accuracy,
-                }
-                for step in steps
-            ]
-            write_text(self.path, json.dumps({"steps": rows}) + "\n")
+            rows = [{"group": step.group.index, "car": step.car, "accuracy": step.accuracy} for step in steps]
+            write_text(self.path, json.dumps({"version": _VERSION, "steps": rows}) + "\n")
 
 
 @dataclass
@@ -91,6 +90,7 @@ class GreedyPath(PruningPath):
     reckoned: bool = False
     _steps: list[GreedyStep] = field(default_factory=list, init=False)
     _source: Iterator[GreedyStep] | None = field(default=None, init=False)
+    _known: list[GreedyStep] = field(default_factory=list, init=False)
     _ended: bool = field(default=False, init=False)
     _late: bool = field(default=False, init=False)
     _slowest: float = field(default=0.0, init=False)
@@ -101,14 +101,16 @@ class GreedyPath(PruningPath):
 
     def plan_at(self, level: int) -> Plan:
         steps = self.steps_to(level)
-        if not steps:
+        if not steps and self._late:
             raise PlanError("No filter goes: the time is over before the first was found.", "Give more {minutes}.")
+        if not steps:
+            raise PlanError("No filter goes: the share of no layer is as much as what goes together.", self.hint())
         removes = tuple(_removals(self.coupling, steps))
         shown = [
             {"layer": step.layer, "filters": _channels(step), "car": step.car, "accuracy": step.accuracy}
             for step in steps
         ]
-        lost = {"baseline": self.baseline, "judged_on": self.judged_on, "steps": shown}
+        told = {"baseline": self.baseline, "judged_on": self.judged_on, "steps": shown}
         before, after = self.baseline, steps[-1].accuracy
         notes = [f"Accuracy on the {self.judged_on}: {before:.2%} before, {after:.2%} without them, untrained."]
         if self._late:
@@ -116,7 +118,7 @@ class GreedyPath(PruningPath):
         return self.base.model_copy(
             update={
                 "removes": removes,
-                "settings": self.base.settings | lost,
+                "settings": self.base.settings | told,
                 "notes": (*self.base.notes, *notes),
             }
         )
@@ -124,8 +126,8 @@ class GreedyPath(PruningPath):
     def steps_to(self, level: int) -> list[GreedyStep]:
         """The first steps; fewer where nothing more can go, or the time is over."""
         if self._source is None:
-            known = self.kept.read()
-            self._source = self.find(known)
+            self._known = self.kept.read()
+            self._source = self.find(self._known)
         while len(self._steps) < level and not self._ended:
             if not self.budget.allows(self._slowest):
                 self._late = self._ended = True
@@ -137,7 +139,8 @@ class GreedyPath(PruningPath):
                 break
             self._slowest = max(self._slowest, time.monotonic() - began)
             self._steps.append(step)
-            self.kept.write(self._steps)
+            if len(self._steps) > len(self._known):  # those that were known are in the file
+                self.kept.write(self._steps)
             self.progress.advance()
         return self._steps[:level]
 
@@ -150,7 +153,7 @@ class GreedyPath(PruningPath):
         return self.plan_at(self.levels)
 
     def outline_at(self, level: int) -> tuple[Removal, ...]:
-        """As many filters of each layer, whichever: what that costs is the same."""
+        """The same share of each layer, whichever filters: about what a level costs, found without judging any."""
         share = level / max(1, sum(map(len, self.candidates.values())))
         taken = [
             GreedyStep(group, layer, count_filters(group, layer), 0.0, 0.0)
@@ -178,6 +181,8 @@ class GreedyPath(PruningPath):
         self.progress.start("Judging filters, one after the other", total)
         while len(steps := self.steps_to(level + 1)) > level and holds(steps[-1].accuracy, self.baseline, points):
             level += 1
+        if not level and not self._steps:
+            return self.plan_at(1)  # which says why there is none
         if not level:
             note = f"Nothing goes: the first filter costs more than {points:g} points of {self.baseline:.4f}."
             return self.base.model_copy(update={"notes": (*self.base.notes, note)})

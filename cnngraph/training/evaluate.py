@@ -1,4 +1,4 @@
-"""How good a classifier is: accuracy, macro precision and recall, Cohen's kappa, and the first ones per class."""
+"""How good a classifier is: accuracy, macro precision and recall, Cohen's kappa; precision and recall per class."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ CAR a filter first; the accuracy is judged on the validation part.
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
         OptionError: no layer was named. NotFoundError: a layer is not there. PlanError: its filters cannot go, or not
             so many; or there are no images to judge on.
     """
-    from cnngraph.pruning.greedy import groups_of, take_from_each, take_from_pool
+    from cnngraph.pruning.greedy import Room, groups_of, take_from_each, take_from_pool
     from cnngraph.pruning.greedy_path import GreedyPath, KeptSteps
 
     if not options.layer:
@@ -62,30 +63,35 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
     groups = groups_of(coupling, layers)
     if ALL in options.layer:
         groups = {layer: mine for layer, mine in groups.items() if mine}
-    _require_groups(coupling, groups, layers)
+    _require_groups(context, coupling, groups, layers)
     shares = {
-        layer: _share(layer, coupling.layers[layer], len(mine), bounds, strict=ALL not in options.layer)
-        for layer, mine in groups.items()
+        layer: _share(coupling, layer, mine, bounds, strict=ALL not in options.layer) for layer, mine in groups.items()
     }
+    if options.judged_on != "validation" and context.max_accuracy_drop is not None:
+        raise OptionError(
+            f"{{judged_on={options.judged_on}}} and {{max_accuracy_drop}} do not go together: a drop is of validation "
+            "accuracy.",
+            "Leave out one of them.",
+        )
     judge = _Judge(context, coupling, options.judged_on)
     state = {
+        "recipe": context.saved.origin.digest,
+        "images": judge.images_sha256,
         "layers": list(groups),
         "shares": shares,
         "pool": context.searching,
         "options": [options.per_step, options.judged_on],
         "keep": sorted(context.keep),
-        "device": context.device,
+        "device": str(judge.device),
     }
 
     def find(known: Sequence[GreedyStep]) -> Iterator[GreedyStep]:
         ablate = judge.begin(len(groups) if context.searching else 1)
-        if context.searching:
-            widths = {layer: share + 1 for layer, share in shares.items()}
-            return take_from_pool(groups, widths, ablate, per_step=options.per_step, known=known)
-        return take_from_each(groups, shares, ablate, per_step=options.per_step, known=known)
+        take = take_from_pool if context.searching else take_from_each
+        return take(groups, Room.of(coupling, shares), ablate, per_step=options.per_step, known=known)
 
-    by_index = {group.index: group for mine in groups.values() for group in mine}
-    kept = KeptSteps(context.state("car", state) if context.state else None, by_index)
+    by_index = {group.index: (layer, group) for layer, mine in groups.items() for group in mine}
+    kept = KeptSteps(context.state("car", state) if context.state else None, by_index, options.per_step)
     context.progress.note(judge.expectation(groups, shares))
     widths = {layer: coupling.layers[layer] for layer in groups}
     base = context.empty_plan("car", layers=list(groups), per_step=options.per_step, widths=widths)
@@ -111,10 +117,12 @@ class _Judge:
 
         self._context, self._coupling = context, coupling
         self._images = context.open_judged(part)
-        self._device = pick_device(context.device)
-        net = copy.deepcopy(context.saved.model).to(self._device)
+        self.device = pick_device(context.device)
+        net, digest = copy.deepcopy(context.saved.model), hashlib.sha256()
         began = context.budget.clock()
-        found = evaluate(net, self._images.batches, classes=self._images.classes, device=self._device)
+        seen = _hashed(self._images.batches, digest)
+        found = evaluate(net, seen, classes=self._images.classes, device=self.device)
+        self.images_sha256 = digest.hexdigest()
         self._seconds = context.budget.clock() - began
         self.baseline, self.count = found.accuracy, found.images
         self.shown = self._images.taken_from or f"{self.count} {part} images"
@@ -127,7 +135,7 @@ class _Judge:
         """What makes the judge of some groups; all of them judge one and the same net, ``judges`` at a time."""
         from cnngraph.surgery.channels.ablation import MEMORY, AblatedNet, Ablation
 
-        ablated = AblatedNet(copy.deepcopy(self._context.saved.model).to(self._device), self._coupling)
+        ablated = AblatedNet(copy.deepcopy(self._context.saved.model).to(self.device), self._coupling)
         shape, images = self._context.saved.input_shape, self._images
 
         def batches() -> Iterable[Any]:
@@ -148,6 +156,13 @@ class _Judge:
         return f"At most {runs:,} times without a filter on {self.shown}: at most {minutes:.1f} minutes, mostly less."
 
 
+def _hashed(batches: Iterable[Any], digest: Any) -> Iterator[Any]:
+    """The batches as they are; ``digest`` takes in what is in them."""
+    for images, labels in batches:
+        digest.update(images.numpy().tobytes() + labels.numpy().tobytes())
+        yield images, labels
+
+
 def _layers(coupling: Coupling, named: Sequence[str]) -> list[str]:
     if ALL in named:
         return list(coupling.layers)
@@ -157,27 +172,47 @@ def _layers(coupling: Coupling, named: Sequence[str]) -> list[str]:
     return list(named)
 
 
-def _require_groups(coupling: Coupling, groups: Mapping[str, Sequence[Group]], layers: Sequence[str]) -> None:
-    layer = next((layer for layer in layers if not groups.get(layer)), None)
-    if layer is None or any(groups.values()):
-        return
-    fixed = [group.fixed for group in coupling.groups if group.fixed and layer in {name for name, _ in group.filters}]
-    raise PlanError(f"No filter of {layer} can go{': ' + fixed[0] if fixed else ''}.", "Name another layer.")
+def _require_groups(
+    context: Context, coupling: Coupling, groups: Mapping[str, Sequence[Group]], layers: Sequence[str]
+) -> None:
+    """Return if a filter of the layers can go; says of each layer that has none of its own why.
+
+    Raises:
+        PlanError: none can.
+    """
+    for layer in (layer for layer in layers if not groups.get(layer)):
+        reason = _reason(coupling, groups, layer)
+        if not any(groups.values()):
+            raise PlanError(f"No filter of {layer} can go: {reason}.", "Name another layer.")
+        context.progress.note(f"{layer} has no filters of its own to lose: {reason}.")
 
 
-def _share(layer: str, width: int, able: int, bounds: Mapping[str, Any], *, strict: bool) -> int:
+def _reason(coupling: Coupling, groups: Mapping[str, Sequence[Group]], layer: str) -> str:
+    """Why no group belongs to ``layer``."""
+    for owner, mine in groups.items():
+        if any(name == layer for group in mine for name, _ in group.filters):
+            return f"they go with those of {owner}"
+    fixed = (group.fixed for group in coupling.groups if group.fixed and layer in {name for name, _ in group.filters})
+    return next(fixed, "nothing of it can go")
+
+
+def _share(coupling: Coupling, layer: str, groups: Sequence[Group], bounds: Mapping[str, Any], *, strict: bool) -> int:
     """How many filters of the layer may go: within the bounds, and one stays.
 
     Raises:
         PlanError: more were asked for by number than there are.
     """
-    most = min(width - 1, able)
-    wanted = bounds.get("filters", most)
-    if wanted > most and strict:
+    from cnngraph.pruning.greedy import count_filters
+
+    width = coupling.layers[layer]
+    most = width - 1
+    able = min(most, sum(count_filters(group, layer) for group in groups)) if groups else most
+    wanted = bounds.get("filters", able)
+    if wanted > able and strict:
         raise PlanError(
-            f"{{filters={wanted}}} of {layer} cannot go: it has {width}, {most} of which can.", "Ask for fewer."
+            f"{{filters={wanted}}} of {layer} cannot go: it has {width}, {able} of which can.", "Ask for fewer."
         )
-    return int(min(wanted, most, math.floor(bounds.get("ratio", 1.0) * width + _EXACT)))
+    return int(min(wanted, able, math.floor(bounds.get("ratio", 1.0) * width + _EXACT)))
 
 
 def _first(layer: str, groups: Sequence[Group], share: int) -> tuple[Group, ...]:

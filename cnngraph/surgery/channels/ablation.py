@@ -2,13 +2,13 @@
 
 The answers are those of a naive loop over the groups (a whole run of the masked net for each), found faster: see
 :mod:`cnngraph.surgery.channels.tail`. Where rounding could decide, that is where the two best logits of an image are
-nearer than :data:`NEAR` of the largest, the image is run through the whole masked net. Nets that cannot be split are
-run whole throughout.
+nearer than :data:`NEAR` of the largest, the image is run through the whole masked net. Nets that cannot be split, or
+whose tail is seen to answer otherwise (what an image gives hangs on its batch, say), are run whole throughout.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -21,12 +21,13 @@ from cnngraph.models.outputs import logits_of
 from cnngraph.modes import evaluation_mode
 from cnngraph.surgery.channels.coupling import Coupling, Group
 from cnngraph.surgery.channels.masked import masked
-from cnngraph.surgery.channels.tail import CannotSplitError, Head, Tail
+from cnngraph.surgery.channels.tail import CannotSplitError, Head, Tail, exact_products
 
 __all__ = ["MEMORY", "NEAR", "AblatedNet", "Ablation", "Batches", "Right"]
 
 NEAR = 1e-4
 MEMORY = 2**31
+_FEW = 16  # images of a group on which the tail is compared with a whole run
 _ROUNDS = 8  # into which the images are divided while candidates drop out
 Batches = Callable[[], Iterable[tuple[Tensor, Tensor]]]  # (images, labels), the same at every call
 Right = npt.NDArray[np.bool_]
@@ -164,6 +165,7 @@ class Ablation:
         self._classes, self._batch, self._memory = classes, batch, memory
         self._weight = next(ablated.net.parameters())
         self._hopes: dict[int, int] = {}
+        self._kept: _Part | None = None
         self._tail = self._split(input_shape)
         self._kept = self._keep()
         parts = list(self._summaries())
@@ -226,13 +228,9 @@ class Ablation:
             self.renew()
 
     def renew(self) -> None:
-        """Run everything anew, after something else was ablated in the net.
-
-        Raises:
-            ValueError: that was done in another way than by zeros in weights, which a split net cannot follow.
-        """
-        if self._tail is not None and not self.ablated.plain:
-            raise ValueError("the net has to be masked anew for each run by now: make a new Ablation")
+        """Run everything anew, after something else was ablated in the net."""
+        if not self.ablated.plain:  # what went is no longer in the weights alone, so that the net is run whole
+            self._tail = None
         part, self._kept = self._kept, None
         if part is not None:
             self._kept = _joined([self._part(part.images[rows], part.labels[rows]) for rows in self._rows(part)])
@@ -244,18 +242,35 @@ class Ablation:
     def _split(self, input_shape: tuple[int, int, int]) -> Tail | None:
         try:
             ablated = self.ablated
-            if not ablated.plain:
+            if not ablated.plain or not self.groups:
                 return None
-            return Tail(ablated.net, ablated.coupling, self.groups, input_shape, self._batch, self._classes)
+            tail = Tail(ablated.net, ablated.coupling, self.groups, input_shape, self._batch, self._classes)
+            return tail if self._agrees(tail) else None
         except CannotSplitError:
             return None
+
+    def _agrees(self, tail: Tail) -> bool:
+        """Whether the tail answers as whole runs do, on a few images of a few groups mixed in one batch."""
+        images, _ = next(iter(self._batches()))
+        images = images[: self._batch].to(self._weight.device, self._weight.dtype)
+        head = tail.head(images)
+        some = [self.groups[place] for place in sorted({0, len(self.groups) // 2, len(self.groups) - 1})]
+        count = max(1, min(_FEW, len(images), self._batch // len(some)))
+        pairs = [(group, np.arange(len(images))[place :: len(some)][:count]) for place, group in enumerate(some)]
+        for (group, numbers), found in zip(pairs, tail.without(head, pairs), strict=True):
+            if len(numbers):
+                with self.ablated.without(group) as net:
+                    wanted = self._run_whole(net, images[torch.from_numpy(numbers)])
+                if not np.allclose(found, wanted, rtol=0, atol=NEAR / 2 * max(1e-30, np.abs(wanted).max())):
+                    return False
+        return True
 
     def _keep(self) -> _Part | None:
         """All images in one part, where they fit into memory."""
         parts: list[_Part] = []
         for part in self._parts():
             parts.append(part)
-            if sum(one.bytes for one in parts) > self._memory:
+            if 2 * sum(one.bytes for one in parts) > self._memory:  # joining takes as much again
                 return None
         return _joined(parts)
 
@@ -263,9 +278,8 @@ class Ablation:
         return ((part.labels, part.logits) for part in self._parts())
 
     def _parts(self) -> Iterator[_Part]:
-        kept = getattr(self, "_kept", None)
-        if kept is not None:
-            yield kept
+        if self._kept is not None:
+            yield self._kept
             return
         for images, labels in self._batches():
             for start in range(0, len(images), self._batch):
@@ -280,7 +294,7 @@ class Ablation:
         return _Part(images, labels, head.logits, head)
 
     def _run_whole(self, net: nn.Module, images: Tensor) -> Logits:
-        with torch.inference_mode(), evaluation_mode(net):
+        with torch.inference_mode(), evaluation_mode(net), exact_products():
             answers = [
                 logits_of(net(some), len(some), self._classes).values.double().cpu().numpy()
                 for some in torch.split(images, self._batch)
@@ -366,7 +380,7 @@ def _packed(lengths: Sequence[Numbers], batch: int) -> Iterator[list[tuple[int, 
         yield lot
 
 
-def _right(logits: Logits, labels: Mapping[int, int] | Numbers) -> Right:
+def _right(logits: Logits, labels: Numbers) -> Right:
     """Whether the largest logit, of equals the first, is that of the label."""
     if not len(logits):
         return np.zeros(0, dtype=bool)

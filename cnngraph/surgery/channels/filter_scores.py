@@ -95,13 +95,19 @@ def root_mean_square(model: nn.Module, coupling: Coupling) -> FilterScores:
 
 
 def outgoing_magnitude(model: nn.Module, coupling: Coupling) -> FilterScores:
-    """The L2 norm of all weights by which other layers read a filter, or what is coupled with it; 0 where none do."""
+    """The L2 norm of all weights by which other layers read a filter, or what is coupled with it; 0 where none do.
+
+    A filter that a layer reads which makes its weights (weight norm, say) has NaN, so no score.
+    """
     squares = np.zeros(int(coupling.classes.max()) + 1)
     for axis in coupling.dependencies.axes.values():
         weight = getattr(model.get_submodule(axis.owner), axis.name, None) if axis.reads else None
         if isinstance(weight, Tensor):
             by_channel = weight.detach().double().movedim(axis.axis, 0).flatten(1).square().sum(1).cpu().numpy()
             np.add.at(squares, coupling.classes[axis.labels], by_channel)
+    for path, labels in coupling.dependencies.inputs.items():
+        if path in coupling.dependencies.kernels:
+            squares[coupling.classes[labels]] = np.nan
     outputs = coupling.dependencies.outputs
     return {layer: tuple(np.sqrt(squares[coupling.classes[outputs[layer]]]).tolist()) for layer in coupling.layers}
 

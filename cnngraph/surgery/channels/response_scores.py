@@ -6,6 +6,7 @@ the layer itself (:meth:`cnngraph.network.channels.Maps.response`). Low goes fir
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from cnngraph.modes import evaluation_mode
 from cnngraph.network.channels import Maps, channel_dim
 from cnngraph.network.followed_net import FollowedNet
 from cnngraph.surgery.channels.coupling import Coupling
+from cnngraph.training.execution import image_type
 
 __all__ = ["RESPONSE_IMAGES", "response_scores"]
 
@@ -38,7 +40,7 @@ def response_scores(
         score: ``activation``: the mean of |response| over images and places. ``apoz``: the share of values that are
             not zero, 1 - APoZ of Hu et al., "Network Trimming", 2016, so that low goes first.
         batches: (images, labels) on which it is computed; read until so many ``images`` were seen, about.
-        device: where it is computed; the net stays there.
+        device: where a copy of the net runs.
 
     Raises:
         DataError: there is no image. ModelError, TraceError: the net cannot be followed.
@@ -46,12 +48,13 @@ def response_scores(
     seen = 0
     sums: dict[str, list[Tensor]] = {}
     run: _Responses | None = None
-    model.to(device)
+    model = copy.deepcopy(model).to(device)
+    dtype = image_type(model)
     with evaluation_mode(model), torch.no_grad():
         for inputs, _ in batches:
             if run is None:
                 run = _Responses(model, tuple(inputs.shape[1:]), coupling, score)
-            for layer, calls in run.of(inputs.to(device)).items():
+            for layer, calls in run.of(inputs.to(device, dtype)).items():
                 known = sums.setdefault(layer, [torch.zeros_like(call) for call in calls])
                 sums[layer] = [one + len(inputs) * call for one, call in zip(known, calls, strict=True)]
             seen += len(inputs)

@@ -9,7 +9,8 @@ which a group is silent at all its readers keeps its answer, and is not computed
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -23,8 +24,12 @@ from cnngraph.models.outputs import logits_of
 from cnngraph.modes import evaluation_mode
 from cnngraph.network.symbolic import BATCH, follow_symbolically
 from cnngraph.surgery.channels.coupling import Coupling, Group
+from cnngraph.surgery.structure_diff import hooks_of
 
-__all__ = ["CannotSplitError", "Head", "Tail"]
+__all__ = ["CannotSplitError", "Head", "Tail", "exact_products"]
+
+
+_LARGE = 100.0
 
 
 class CannotSplitError(Exception):
@@ -102,6 +107,10 @@ class Tail:
         }
         if set(calls.values()) != names:
             raise CannotSplitError(f"{min(names - set(calls.values()))} is not called as a module")
+        for node in self.module.graph.nodes:
+            owner = str(node.target).rpartition(".")[0] if node.op == "get_attr" else None
+            if owner in names:
+                raise CannotSplitError(f"the weights of {owner} are used besides")
         return calls
 
     @cached_property
@@ -153,7 +162,7 @@ class Tail:
         if count < self.batch:
             images = torch.cat([images, images.new_zeros((self.batch - count, *images.shape[1:]))])
         run = _Whole(self, images)
-        with torch.inference_mode(), evaluation_mode(self.net):
+        with torch.inference_mode(), evaluation_mode(self.net), exact_products():
             answer = run.run(images)
         logits = _logits(answer, self.batch, self.classes)[:count]
         active = {
@@ -180,14 +189,14 @@ class Tail:
             raise ValueError(f"{len(rows)} images do not fit into a batch of {self.batch}")
         filled = torch.from_numpy(np.concatenate([rows, np.zeros(self.batch - len(rows), dtype=np.int64)]))
         run = _Rest(self, head, pairs, filled)
-        with torch.inference_mode(), evaluation_mode(self.net):
+        with torch.inference_mode(), evaluation_mode(self.net), exact_products():
             answer = run.run_rest()
         logits = _logits(answer, self.batch, self.classes)
         ends = np.cumsum([len(numbers) for _, numbers in pairs])
         return np.split(logits[: ends[-1]], ends[:-1])
 
     @cached_property
-    def _classes(self) -> set[int]:
+    def _label_classes(self) -> set[int]:
         """The classes of labels of the groups."""
         outputs, classes = self.coupling.dependencies.outputs, self.coupling.classes
         return {int(classes[outputs[group.filters[0][0]][group.filters[0][1]]]) for group in self.groups}
@@ -199,9 +208,11 @@ class Tail:
             logits: the answers of the net as it is now.
         """
         values = dict(head.values)
-        with torch.inference_mode(), evaluation_mode(self.net):
+        with torch.inference_mode(), evaluation_mode(self.net), exact_products():
             for node, layer in self.first.items():
-                values[node] = self.net.get_submodule(layer)(head.values[node.all_input_nodes[0]])
+                given, module = head.values[node.all_input_nodes[0]], self.net.get_submodule(layer)
+                parts = (given[start : start + self.batch] for start in range(0, len(given), self.batch))
+                values[node] = torch.cat([module(part) for part in parts])
         return replace(head, values=values, logits=logits)
 
     def channels_of(self, group: Group, layer: str) -> Tensor | None:
@@ -209,6 +220,11 @@ class Tail:
         return self._channels.get((group.index, layer))
 
     def _require_plain(self) -> None:
+        if next(self.net.parameters()).dtype not in (torch.float32, torch.float64):
+            raise CannotSplitError("its numbers are too coarse for differences")
+        hooked = next((path for path, module in self.net.named_modules() if any(hooks_of(module))), None)
+        if hooked is not None:
+            raise CannotSplitError(f"{hooked or 'the net'} has hooks")
         dependencies, classes = self.coupling.dependencies, self.coupling.classes
         for layer in {layer for _, layer in self._channels}:
             module = self.net.get_submodule(layer)
@@ -218,7 +234,8 @@ class Tail:
             if len(dependencies.inputs[layer]) != width:
                 raise CannotSplitError(f"{layer} reads groups of channels")
         for axis in dependencies.axes.values():
-            if (axis.owner, axis.name) in dependencies.across and self._classes & set(classes[axis.labels].tolist()):
+            mine = self._label_classes & set(classes[axis.labels].tolist())
+            if mine and (axis.owner, axis.name) in dependencies.across:
                 raise CannotSplitError(f"{axis.owner} reckons over several channels")
         for node in self.changed & self.of_image:
             for source in node.all_input_nodes:
@@ -237,6 +254,17 @@ class Tail:
 
 def _logits(answer: object, images: int, classes: int | None) -> npt.NDArray[np.float64]:
     return logits_of(answer, images, classes).values.double().cpu().numpy()
+
+
+@contextmanager
+def exact_products() -> Iterator[None]:
+    """Float32 products in float32: by default CUDA rounds the operands of convolutions to ten bits."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def _axis(layer: nn.Module) -> int:
@@ -265,6 +293,8 @@ class _Whole(fx.Interpreter):
     def _note(self, node: fx.Node, layer: str) -> None:
         """Which channels that this call reads are not zero everywhere."""
         given: Tensor = _input_of(self, node)
+        if given.shape[0] != self._images:
+            raise CannotSplitError(f"{layer} does not read a row an image")
         axis = _axis(self.tail.net.get_submodule(layer))
         spread = given.movedim(axis, 1).reshape(self._images, given.shape[axis], -1)
         lively = spread.ne(0).any(dim=2).cpu()
@@ -325,8 +355,12 @@ class _Rest(fx.Interpreter):
             channels = self.tail.channels_of(group, layer)
             if channels is not None:
                 rows = torch.from_numpy(numbers).to(given.device)
-                part = given.index_select(0, rows).index_select(_axis(module), channels.to(given.device))
-                response[place] -= _contribution(module, part, channels)
+                whole = given.index_select(0, rows)
+                gone = _contribution(module, whole.index_select(_axis(module), channels.to(given.device)), channels)
+                rest = response[place] - gone
+                if float(gone.abs().amax()) > _LARGE * float(rest.abs().amax()):  # the difference of two near numbers
+                    rest = module(whole.index_fill(_axis(module), channels.to(given.device), 0))
+                response[place] = rest
         return response
 
     def _silenced(self, given: Tensor, layer: str, module: nn.Conv2d | nn.Linear) -> Tensor:

@@ -161,6 +161,12 @@ def test_minutes_end_it_well(source: SavedSource, home: Path, monkeypatch: pytes
             "No filter of features.0 can go: it is to be kept",
         ),
         ({"layer": FIRST, "target_macs": 0.01}, PlanError, "out of reach: the most is"),
+        ({"layer": FIRST, "ratio": 0.1}, PlanError, "the share of no layer is as much"),
+        (
+            {"layer": FIRST, "max_accuracy_drop": 1, "judged_on": "train"},
+            OptionError,
+            "judged_on=train and max_accuracy_drop",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_clear_line(
