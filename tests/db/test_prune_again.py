@@ -95,7 +95,7 @@ def test_a_name_that_is_taken_meanwhile_is_not_taken_again(
 
     def overtaken(*arguments: Any, **_: Any) -> None:
         """Somebody else stores another net under the name, and this prune fails."""
-        write_network(database, small_network(0), arguments[3])
+        write_network(database, small_network(0), arguments[2])
         raise ConflictError("The name is there with other inputs.")
 
     free = graph.prune("again", remove_layers=["features.11"], retrain=False, dry_run=True)["new_model"]
