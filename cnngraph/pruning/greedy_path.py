@@ -104,7 +104,7 @@ class GreedyPath(PruningPath):
         if not steps and self._late:
             raise PlanError("No filter goes: the time is over before the first was found.", "Give more {minutes}.")
         if not steps:
-            raise PlanError("No filter goes: the share of no layer is as much as what goes together.", self.hint())
+            raise PlanError("No filter goes: the share of no layer is as much as what goes together.", "Ask for more.")
         removes = tuple(_removals(self.coupling, steps))
         shown = [
             {"layer": step.layer, "filters": _channels(step), "car": step.car, "accuracy": step.accuracy}

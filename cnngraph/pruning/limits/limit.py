@@ -84,7 +84,8 @@ LIMITS: dict[str, Limit] = {
             "max_accuracy_drop",
             "drop",
             float,
-            "As many go as cost at most this much validation accuracy, in points of percent; trains on the way.",
+            "As many go as cost at most this much validation accuracy, in points of percent; trains on the way (car "
+            "does not).",
             "1.0",
             most=100,
         ),
@@ -206,6 +207,8 @@ def read_limits(path: str | Path) -> dict[str, Any]:
             f"{source} is no TOML: {error}.", "Write a limit a line, such as target_macs = 0.6"
         ) from error
     known = {name.replace("-", "_"): value for name, value in content.items()}
+    if not known:
+        raise OptionError(f"{source} holds no limit.", "Write a limit a line, such as target_macs = 0.6")
     names = [*LIMITS, *COMPANIONS]
     strange = next((name for name in known if name not in names), None)
     if strange is not None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["ALL", "METHOD", "Options"]
 
 ALL = "all"
+_IMAGES, _LARGEST_MAP = 256, 2**28  # of one run: images at most, bytes of a map of all of them
 _EXACT = 1e-9  # a share that is a whole number must not lose one to rounding
 
 
@@ -137,13 +138,16 @@ class _Judge:
 
         ablated = AblatedNet(copy.deepcopy(self._context.saved.model).to(self.device), self._coupling)
         shape, images = self._context.saved.input_shape, self._images
+        batch = min(self.count, _batch(self._context))
 
         def batches() -> Iterable[Any]:
             return images.batches
 
         def ablate(groups: Sequence[Group]) -> Ablation:
             memory = MEMORY // judges
-            return Ablation(ablated, groups, batches, input_shape=shape, classes=images.classes, memory=memory)
+            return Ablation(
+                ablated, groups, batches, input_shape=shape, classes=images.classes, batch=batch, memory=memory
+            )
 
         return ablate
 
@@ -153,7 +157,17 @@ class _Judge:
             sum(len(mine) - gone for gone in range(min(shares[layer], len(mine)))) for layer, mine in groups.items()
         )
         minutes = runs * self._seconds / 60
-        return f"At most {runs:,} times without a filter on {self.shown}: at most {minutes:.1f} minutes, mostly less."
+        return (
+            f"At most {runs:,} times without a filter on {self.shown}: {minutes:.1f} minutes as whole runs of the net; "
+            "mostly it is less."
+        )
+
+
+def _batch(context: Context) -> int:
+    """Images of one run: as many as keep its largest map within :data:`_LARGEST_MAP`."""
+    layers = context.graph.layers
+    largest = max((one.out_channels or 1) * (one.out_height or 1) * (one.out_width or 1) for one in layers)
+    return int(max(1, min(_IMAGES, _LARGEST_MAP // (4 * largest))))
 
 
 def _hashed(batches: Iterable[Any], digest: Any) -> Iterator[Any]:
@@ -210,7 +224,7 @@ def _share(coupling: Coupling, layer: str, groups: Sequence[Group], bounds: Mapp
     wanted = bounds.get("filters", able)
     if wanted > able and strict:
         raise PlanError(
-            f"{{filters={wanted}}} of {layer} cannot go: it has {width}, {able} of which can.", "Ask for fewer."
+            f"{wanted} filters of {layer} cannot go: it has {width}, {able} of which can.", "Ask for fewer: {filters}."
         )
     return int(min(wanted, able, math.floor(bounds.get("ratio", 1.0) * width + _EXACT)))
 

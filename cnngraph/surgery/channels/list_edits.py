@@ -43,6 +43,7 @@ class _Edits:
         self.model, self.filters = model, filters
         self.dependencies: ChannelDependencies = coupling.dependencies
         self.gone: Gone = coupling.gone(filters)
+        self.classes = coupling.classes
         self.asked = tuple(filters)
         self.details: dict[tuple[Kind, str], SliceEdit] = {}
         self.reasons: dict[tuple[Kind, str], str] = {}
@@ -82,7 +83,18 @@ class _Edits:
         self.reasons[kind, path] = reason
 
     def _asked_for(self, kind: Kind, path: str) -> tuple[str, ...]:
-        return (path,) if kind == "filters" and path in self.filters else self.asked
+        """The layers of the plan whose filters, or what is coupled with them, are what this edit is about."""
+        rows = dict(_ROWS).get(kind)
+        if rows is None:
+            return self.asked
+        row = getattr(self.dependencies, rows)[path]
+        here = set(self.classes[row[self.gone[row]]].tolist())
+        outputs = self.dependencies.outputs
+        return tuple(
+            layer
+            for layer, numbers in self.filters.items()
+            if not here.isdisjoint(self.classes[outputs[layer][sorted(numbers)]].tolist())
+        )
 
     def _give_reasons(self) -> None:
         """Say of each layer and norm how much of it goes, and of filters that no plan names with what they go."""

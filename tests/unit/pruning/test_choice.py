@@ -149,6 +149,7 @@ def test_limits_of_a_file(tmp_path: Path) -> None:
         ("target_mac = 0.6", "names target_mac, which is no limit"),
         ("score = 'bn'", "names score, which is no limit"),
         ("target_macs 0.6", "is no TOML"),
+        ("# nothing yet", "holds no limit"),
         ("target_macs = 'half'", "target_macs=half is no number"),
         ("[target_macs]\nshare = 1", "is no number"),
     ],
