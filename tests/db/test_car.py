@@ -31,8 +31,8 @@ def test_the_plan_of_an_accuracy_limit_keeps_it(page: Path) -> None:
 
 
 def test_the_graph_says_which_filters_went_and_what_each_cost(command: Run, page: Path, database: Any) -> None:
-    (parent,) = command("lineage", "lenet-slim", "--json").json["ancestors"]
-    assert (parent["model"], parent["method"]) == ("tester/lenet", "car")
+    (parent,) = command("lineage", "digits5-slim", "--json").json["ancestors"]
+    assert (parent["model"], parent["method"]) == ("tester/digits5", "car")
     assert {layer: len(filters) for layer, filters in parent["filters"].items()} == {"features.0": 2, "features.3": 6}
     rows = database.read(
         "MATCH (:PruningRun {key: $run})-[r:REMOVES]->(f:FeatureMap) "
@@ -40,7 +40,17 @@ def test_the_graph_says_which_filters_went_and_what_each_cost(command: Run, page
         run=parent["run"],
     )
     again = command(
-        "plan", "lenet", "--method", "car", "--layer", "features.0", "--layer", "features.3", "--ratio", "0.4", "--json"
+        "plan",
+        "digits5",
+        "--method",
+        "car",
+        "--layer",
+        "features.0",
+        "--layer",
+        "features.3",
+        "--ratio",
+        "0.4",
+        "--json",
     ).json
     assert {one["layer"]: one["filters"] for one in again["removes"]} == parent["filters"]
     cost = {(step["layer"], filters): step["car"] for step in again["settings"]["steps"] for filters in step["filters"]}
