@@ -4,10 +4,12 @@ A job is named by a hash of its inputs: the same inputs name the same folder, ot
 version of this program, which may compute otherwise. Inside, each stage leaves a JSON file when it is done: it is made
 once and read afterwards, also by the very process that made it, so that what comes out never depends on interruptions.
 
-    HOME/work/DIGEST/slim.json, slim/ ...      a prune, held by DIGEST.lock while it runs
-    HOME/work/plan-DIGEST.json                 a measured plan, until its prune has stored the new model
-    HOME/work/drop-DIGEST.json                 the trials of a search by accuracy
-    HOME/work/car-DIGEST.json                  the filters that the method car found so far; read by the same search
+In the folder ``work`` of the home:
+
+    DIGEST/slim.json, slim/ ...      a prune, held by DIGEST.lock while it runs
+    plan-DIGEST.json                 a measured plan, until its prune has stored the new model
+    drop-DIGEST.json                 the trials of a search by accuracy
+    car-DIGEST.json                  the filters that the method car found so far; read by the same search
 """
 
 from __future__ import annotations
