@@ -123,9 +123,11 @@ def take_from_pool(
     """
     judges = {layer: ablate(candidates) for layer, candidates in groups.items() if candidates}
     for step in known:
-        _remove_from_pool(judges, step.group, step.layer, 0.0)
+        judges[step.layer].remove(step.group)
         room.take(step.group)
         yield step
+    for judge in judges.values() if known else ():  # nobody was asked before all of them had gone
+        judge.renew()
     while True:
         found: list[tuple[float, int, Group, str, float]] = []
         for layer, judge in judges.items():
