@@ -50,14 +50,20 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
     """Filters in the order in which the accuracy misses them least.
 
     Raises:
-        OptionError: no layer was named. NotFoundError: a layer is not there. PlanError: its filters cannot go, or not
-            so many; or there are no images to judge on.
+        OptionError: no layer was named, or options do not go together. NotFoundError: a layer is not there.
+        PlanError: its filters cannot go, or not so many; or there are no images to judge on.
     """
     from cnngraph.pruning.greedy import Room, groups_of, take_from_each, take_from_pool
     from cnngraph.pruning.greedy_path import GreedyPath, KeptSteps
 
     if not options.layer:
         raise OptionError("The method car needs {layer}: whose filters may go.", f"Name one, or {{layer={ALL}}}.")
+    if options.judged_on != "validation" and context.max_accuracy_drop is not None:
+        raise OptionError(
+            f"{{judged_on={options.judged_on}}} and {{max_accuracy_drop}} do not go together: a drop is of validation "
+            "accuracy.",
+            "Leave out one of them.",
+        )
     context.require_feature_maps()
     coupling = context.coupling
     layers = _layers(coupling, options.layer)
@@ -68,12 +74,6 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
     shares = {
         layer: _share(coupling, layer, mine, bounds, strict=ALL not in options.layer) for layer, mine in groups.items()
     }
-    if options.judged_on != "validation" and context.max_accuracy_drop is not None:
-        raise OptionError(
-            f"{{judged_on={options.judged_on}}} and {{max_accuracy_drop}} do not go together: a drop is of validation "
-            "accuracy.",
-            "Leave out one of them.",
-        )
     judge = _Judge(context, coupling, options.judged_on)
     state = {
         "recipe": context.saved.origin.digest,
