@@ -228,11 +228,11 @@ def _pool(raw: RawData, name: str, folder_path: Path | None, split_by: SplitOpti
     groups = None if split_by.group_by is None else groups_by(split_by.group_by, pool.names)
     if file is None:
         return replace(pool, groups=groups)
-    given = read_split_file(Path(file), pool.names, folder_path, sha256=split_by.sha256)
-    if given.groups is not None and groups is not None:
+    split_file = read_split_file(Path(file), pool.names, folder_path, sha256=split_by.sha256)
+    if split_file.groups is not None and groups is not None:
         raise UsageError(f"{file} names groups, and so does --group-by.", "Leave one of them out.")
-    raw = replace(raw, warnings=(*raw.warnings, *given.warnings))
-    return Pool(raw, name, given.codes, given.groups or groups)
+    raw = replace(raw, warnings=(*raw.warnings, *split_file.warnings))
+    return Pool(raw, name, split_file.codes, split_file.groups or groups)
 
 
 def _require_enough(name: str, classes: list[str], labels: NDArray[np.int64], subset: Subset) -> None:

@@ -110,7 +110,7 @@ class GreedyPath(PruningPath):
             {"layer": step.layer, "filters": _channels(step), "car": step.car, "accuracy": step.accuracy}
             for step in steps
         ]
-        told = {"baseline": self.baseline, "judged_on": self.judged_on, "steps": shown}
+        reasons = {"baseline": self.baseline, "judged_on": self.judged_on, "steps": shown}
         before, after = self.baseline, steps[-1].accuracy
         notes = [f"Accuracy on the {self.judged_on}: {before:.2%} before, {after:.2%} without them, untrained."]
         if self._late:
@@ -118,7 +118,7 @@ class GreedyPath(PruningPath):
         return self.base.model_copy(
             update={
                 "removes": removes,
-                "settings": self.base.settings | told,
+                "settings": self.base.settings | reasons,
                 "notes": (*self.base.notes, *notes),
             }
         )
