@@ -29,6 +29,8 @@ LABELS = (
     "CouplingGroup",
     "MeasureRun",
     "PruningRun",
+    "Step",
+    "Review",
     "Evaluation",
     "DataModel",
     # on layers, for Browser: see docs/schema.md

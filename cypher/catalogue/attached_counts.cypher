@@ -2,4 +2,6 @@
 MATCH (m:Model {key: $key})
 RETURN COUNT { (m)<-[:OF]-(:MeasureRun) } AS measure_runs,
        COUNT { (m)<-[:OF]-(:PruningRun) } AS pruning_runs,
-       COUNT { (m)<-[:OF]-(:Evaluation) } AS evaluations
+       COUNT { (m)<-[:OF]-(:Evaluation) } AS evaluations,
+       COUNT { (m)<-[:OF]-(:PruningRun)<-[:OF]-(:Step) } AS steps,
+       COUNT { (m)<-[:OF]-(:Review)-[:JUDGED]->() } AS choices

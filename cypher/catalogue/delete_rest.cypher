@@ -1,4 +1,4 @@
-// Layers, blocks, coupling groups, tensors, classes, runs and evaluations: few. Parameters: $key.
+// Layers, blocks, coupling groups, tensors, classes, runs with their steps, reviews and evaluations: few. Parameters: $key.
 MATCH (m:Model {key: $key})
 CALL (m) {
   MATCH (n:Layer {model: m.key}) WHERE n.layer IS NOT NULL
@@ -16,7 +16,10 @@ CALL (m) {
   MATCH (m)-[:HAS_CLASS]->(n:Class)
   RETURN n
   UNION
-  MATCH (m)<-[:OF]-(n:MeasureRun|PruningRun|Evaluation)
+  MATCH (m)<-[:OF]-(n:MeasureRun|PruningRun|Evaluation|Review)
+  RETURN n
+  UNION
+  MATCH (m)<-[:OF]-(:PruningRun)<-[:OF]-(n:Step)
   RETURN n
 }
 DETACH DELETE n

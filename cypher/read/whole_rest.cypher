@@ -18,7 +18,10 @@ CALL (m) {
   MATCH (m)-[:HAS_CLASS]->(n:Class)
   RETURN n
   UNION
-  MATCH (m)<-[:OF]-(n:MeasureRun|PruningRun|Evaluation)
+  MATCH (m)<-[:OF]-(n:MeasureRun|PruningRun|Evaluation|Review)
+  RETURN n
+  UNION
+  MATCH (m)<-[:OF]-(:PruningRun)<-[:OF]-(n:Step)
   RETURN n
 }
 RETURN elementId(n) AS id, labels(n) AS labels, properties(n) AS properties
