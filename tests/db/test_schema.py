@@ -24,6 +24,9 @@ KEYS = {
     "MeasureRun": ["key"],
     "PruningRun": ["key"],
     "Evaluation": ["key"],
+    "Step": ["run", "number"],
+    "Review": ["key"],
+    "JUDGED": ["review", "id"],
 }
 
 
