@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from cnngraph.api.options import Decision
 from cnngraph.console import Progress, Quiet
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cnngraph.jobs.session import Session
     from cnngraph.measures.calls import Calls
     from cnngraph.measures.measure import MeasureResult
+    from cnngraph.measures.stored_reductions import CarResult
     from cnngraph.network.tables import Network
     from cnngraph.plan import Plan
 
@@ -238,6 +239,20 @@ class Graph:
 
     # Decisions; nothing is changed by them.
 
+    @overload
+    def measure(  # type: ignore[overload-overlap]  # "car" is a str too, and its result has no theta
+        self,
+        name: str,
+        measure: Literal["car"],
+        *,
+        layer: str | Sequence[str] = (),
+        judged_on: str = "validation",
+        device: str = "auto",
+        minutes: float | None = None,
+        progress: Progress | None = None,
+    ) -> CarResult: ...
+
+    @overload
     def measure(
         self,
         name: str,
@@ -248,18 +263,32 @@ class Graph:
         engine: str = "auto",
         reference: str = "median",
         progress: Progress | None = None,
-    ) -> MeasureResult:
-        """Compute and store one measure; see docs/measures.md for what each says."""
-        from cnngraph.measures import registry
+    ) -> MeasureResult: ...
 
-        how: dict[str, Any] = {"aggregate": aggregate, "seed": seed, "engine": engine, "reference": reference}
-        return registry.measure(self.database, self.key(name), measure, **how, progress=progress or Quiet())
+    def measure(
+        self, name: str, measure: str, *, progress: Progress | None = None, **options: Any
+    ) -> MeasureResult | CarResult:
+        """Compute and store one measure; see docs/measures.md for what each says.
 
-    def preview_measure(self, name: str, measure: str, **options: Any) -> dict[str, Any]:
-        """What :meth:`measure` with the same options would write; nothing is computed."""
-        from cnngraph.measures.registry import preview
+            graph.measure("mine", "degree")
+            graph.measure("mine", "car", layer="features.3")
 
-        return preview(self.database, self.key(name), measure, **options)
+        Args:
+            aggregate, seed, engine, reference: of a measure that ranks layers.
+            layer, judged_on, device, minutes: of ``car``: whose filters (default: all layers), judged on the
+                ``validation`` or the ``train`` part, where, and after how long no further layer is begun.
+        """
+        from cnngraph.jobs.measure import measure as compute
+
+        return compute(self.session(progress), self.key(name), measure, options)
+
+    def preview_measure(
+        self, name: str, measure: str, *, progress: Progress | None = None, **options: Any
+    ) -> dict[str, Any]:
+        """What :meth:`measure` with the same options would write; nothing is written."""
+        from cnngraph.jobs.measure import preview
+
+        return preview(self.session(progress), self.key(name), measure, options)
 
     def measure_calls(self, name: str, measure: str, *, seed: int = 0) -> Calls:
         """What the server's Graph Data Science is asked for one measure, to be pasted; nothing is computed."""

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_latency",
-    "check_measure",
     "check_own",
     "check_plan",
     "check_query",
     "check_storage",
     "check_stored_name",
+    "choose_measures",
     "choose_prune",
     "demo",
     "evaluate",
@@ -76,11 +76,11 @@ def check_own(key: str, owner: str) -> None:
     require_own(key, owner)
 
 
-def check_measure(name: str, *, aggregate: str) -> None:
-    """Return if there is such a measure, and such an aggregate of it; raises UsageError."""
-    from cnngraph.measures.registry import find_measure
+def choose_measures(names: Sequence[str], said: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """By measure the options that it reads, of those that were said; raises UsageError where none reads one."""
+    from cnngraph.measures.choice import choose_measures
 
-    find_measure(name, aggregate=aggregate)
+    return choose_measures(names, said)
 
 
 def check_plan(said: Mapping[str, Any]) -> bool:
