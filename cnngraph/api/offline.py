@@ -46,6 +46,7 @@ __all__ = [
     "map_model",
     "open_bundle",
     "prune_to_bundle",
+    "query_needs",
     "query_text",
     "read_cnn2multilayer",
     "saved_path",
@@ -122,6 +123,13 @@ def list_queries() -> list[dict[str, str]]:
     from cnngraph.database.queries import saved
 
     return [{"query": query.stem, "title": query.title} for query in saved()]
+
+
+def query_needs(stem: str, name: str) -> str:
+    """The command that makes of the model ``name`` what a saved query shows; "" where it says none."""
+    from cnngraph.database.queries import find
+
+    return find(stem).needs.replace("NAME", name)
 
 
 def query_text(stem: str, key: str, parameters: Mapping[str, Any]) -> str:

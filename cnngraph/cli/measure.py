@@ -148,6 +148,8 @@ def _print_preview(key: str, runs: list[dict[str, Any]], json: bool) -> None:
 
 def _as_json(run: MeasureResult | CarResult) -> dict[str, Any]:
     layers = [score._asdict() for score in run.layers]
+    for layer in layers:
+        layer.pop("by_class", None)  # a number a filter and class: it stands in the graph
     found = {"key": run.key, "measure": run.measure, "reference": run.reference, "layers": layers}
     if run.reference is None:
         found |= {name: getattr(run, name) for name in ("baseline", "images", "judged_on", "class_images", "left")}
