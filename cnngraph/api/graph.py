@@ -190,7 +190,8 @@ class Graph:
         dry_run: bool = False,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
-        """Write one model: its graph (parquet, neo4j-admin, gexf, graphml, json), or the net (safetensors, pt2, onnx).
+        """Write one model: its graph (parquet, neo4j-admin, gexf, graphml, json), the net (safetensors, pt2, onnx), or
+        both as a ``bundle``.
 
         Args:
             view: of the graph: channels, positions or both (default). class_: whose weights its edges get; default:
