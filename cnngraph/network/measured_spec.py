@@ -53,9 +53,10 @@ def _reductions(table: pa.Table, places: Places, maps: Integers, classes: int) -
     unique([layers, channels], "reductions", "channel", ordered=True)
     _within(table.column("car"), "reductions", "car")
     lengths(table.column("car_by_class"), classes, "reductions", "car_by_class")
-    values: Any = pc.fill_null(pc.list_flatten(table.column("car_by_class")), 0.0)
-    good = (np.abs(values.to_numpy()) <= 1).reshape(table.num_rows, -1).all(axis=1)
-    require(good, "reductions", "car_by_class", "a value is not within -1 and 1")
+    good: Any = np.abs(pc.fill_null(pc.list_flatten(table.column("car_by_class")), 0.0).to_numpy()) <= 1
+    if not good.all():
+        row = int(pc.list_parent_indices(table.column("car_by_class")).to_numpy()[int(np.argmin(good))])
+        raise fail("reductions", "car_by_class", row, "a value is not within -1 and 1")
     return set(zip(table.column("layer").to_pylist(), channels.tolist(), strict=True))
 
 
