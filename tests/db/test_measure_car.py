@@ -124,10 +124,10 @@ def test_golden_numbers_stand_in_the_graph(command: Run, graph: Graph, folder: P
 
 def test_queries_and_json_say_the_same(command: Run, graph: Graph, folder: Path) -> None:
     ingest(command, folder, "dead", "data", "car-queries")
-    done = command("measure", "car-queries", "--measure", "car", "--measure", "depth", "--json", cwd=folder)
+    done = command("measure", "car-queries", "--measure", "car", "--measure", "magnitude", "--json", cwd=folder)
     assert done.code == 0, done.err
-    car, depth = done.json["runs"]
-    assert (car["measure"], car["reference"], depth["layers"][0]["theta"]) == ("car", None, 1.0)
+    car, magnitude = done.json["runs"]
+    assert (car["measure"], car["reference"], magnitude["layers"][0]["theta"]) == ("car", None, 1.0)
     assert car["layers"] == [{"layer": "0", "value": 0.25, "theta": None, "car": [0.5, 0.3, 0.2, 0.0]}]
     ask: Callable[..., Any] = lambda stem, **how: graph.query(stem, model="car-queries", parameters=how)  # noqa: E731
     (row,) = ask("filters-of-class", **{"class": "b"})
@@ -247,12 +247,13 @@ def test_coupled_filters_and_an_interruption(
     assert max(row["layers"] for row in groups) > 3
 
 
-def test_one_class(command: Run, graph: Graph, folder: Path) -> None:
-    draw(folder / "one" / "data", {"a": (4, (2, 1, 0))})
-    ingest(command, folder, "golden", "one/data", "car-one")
-    found = graph.measure("car-one", "car")
-    assert found.layers[0].car == (0.0, 0.0, 0.0)
-    assert found.layers[0].by_class == ((0.0,),) * 3
+def test_one_class_is_refused_before_there_is_a_model(command: Run, folder: Path, server: Any) -> None:
+    draw(folder / "one", {"a": (4, (2, 1, 0))})
+    done = command(
+        "ingest", "python:golden_nets:golden", "--data", "folder:one", "--size", 4, "--name", "car-one", cwd=folder
+    )
+    assert (done.code, done.out) == (1, "")
+    assert "has only one class: a" in done.err
 
 
 def test_bad_input_is_said_in_a_line(command: Run, graph: Graph, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
