@@ -370,6 +370,7 @@ class Graph:
         retrain: bool = True,
         control: bool = True,
         reconstruct: bool = False,
+        prune_weights: float | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
@@ -393,6 +394,7 @@ class Graph:
             as_name: of the new model; default: one is made. out: also write the saved model there.
             retrain, control, reconstruct: train the new net; train the unpruned one beside it; refit what read removed
                 filters first. epochs, batch_size, learning_rate: of both trainings.
+            prune_weights: a share; so many of the weights of each layer that lost filters become zero after that.
             trainer: ``package.module:function`` that trains instead.
             data, data_root: instead of what the model was ingested with.
             choice: see :class:`~cnngraph.api.options.Decision`; ``seed`` and ``device`` are of the training too.
@@ -406,7 +408,7 @@ class Graph:
 
         said = {**choice, "plan": plan, "run": run, "data": data, "data_root": data_root}
         recipe = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-        training = TrainingWords(retrain, control, reconstruct, recipe, trainer)
+        training = TrainingWords(retrain, control, reconstruct, recipe, trainer, prune_weights)
         job = choose_prune(name, said, training, as_name=as_name, out=out, dry_run=dry_run)
         return self.carry_out(job, progress=progress)[1]
 
