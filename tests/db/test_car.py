@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import cnngraph as cg
 from tests.forge import Forge
 from tests.pages import carry_out
 
@@ -71,3 +72,11 @@ def test_the_graph_says_what_each_filter_is_for(command: Run, page: Path, databa
     cars = {row["channel"]: row["car"] for row in rows if row["layer"] == "features.3"}
     assert cars[filter_] == pytest.approx(lowest["car"]) == pytest.approx(min(cars.values()))
     assert command("query", "filters-of-class", "--model", "digits5", "--param", "class=3", "--json").json["rows"]
+
+
+def test_the_stored_net_holds_the_zeros(command: Run, page: Path) -> None:
+    lineage = command("lineage", "digits5-thin", "--json").json
+    assert [edit["module"] for edit in lineage["edits"] if edit["kind"] == "zeros"] == ["features.3"]
+    net = cg.load(command("show", "digits5-thin", "--json").json["artifact"])
+    weight = net.get_submodule("features.3").get_parameter("weight")
+    assert (weight.numel(), int((weight != 0).sum())) == (1200, 240)

@@ -38,6 +38,9 @@ def golden(classes, filters=3):
 
 def dead(classes):
     return golden(classes, filters=4)
+
+def tied(classes):
+    return nn.Sequential(nn.Conv2d(3, classes, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 """
 
 
@@ -261,6 +264,10 @@ def test_bad_input_is_said_in_a_line(command: Run, graph: Graph, folder: Path, m
     for layer in ("9", "1", "4"):  # not there; no conv; the output
         with pytest.raises(NotFoundError, match=f"no layer '{layer}' with filters"):
             graph.measure("car-bad", "car", layer=layer)
+    ingest(command, folder, "tied", "data", "car-tied")
+    for layer in ((), ("0",)):
+        with pytest.raises(PlanError, match=r"No filter of 0 can go: .*\. Name another layer"):
+            graph.measure("car-tied", "car", layer=layer)
     for options, said in (
         ({"aggregate": "sum"}, "aggregate belongs to measures that rank layers, not to car"),
         ({"judged_on": "test"}, "no judged on 'test'"),
