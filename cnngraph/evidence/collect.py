@@ -27,7 +27,7 @@ from cnngraph.network.images import LabelledImages
 from cnngraph.network.observe import observe
 from cnngraph.network.resemblance import Resemblance
 
-__all__ = ["Collected", "LayerEvidence", "Twins", "collect", "layers_with_filters"]
+__all__ = ["Collected", "InOrder", "LayerEvidence", "Twins", "collect", "layers_with_filters"]
 
 Integers = npt.NDArray[np.int64]
 
@@ -107,7 +107,7 @@ def collect(
     graph, whole = followed.graph, followed.maps
     maps = Maps({layer: whole.sizes[layer] for layer in chosen}, tuple(p for p in whole.probes if p.layer in chosen))
     shapes = {one: (maps.sizes[one], *_size(followed, one)) for one in chosen}
-    images = _InOrder(batches, classes=classes)
+    images = InOrder(batches, classes=classes)
     watch = _Watch(images, shapes, Resemblance(maps, seed=0), grey or _is_grey)
     with evaluation_mode(followed.model), torch.inference_mode(), np.errstate(invalid="ignore"):
         observe(
@@ -143,7 +143,7 @@ def _size(followed: FollowedNet, layer: str) -> tuple[int, int]:
     return conv.out_height, conv.out_width
 
 
-class _InOrder(LabelledImages):
+class InOrder(LabelledImages):
     """Images whose numbers and classes are known while they run; a class may have none."""
 
     first = 0  # number of the first image of the batch that runs
@@ -166,7 +166,7 @@ class _Watch:
 
     def __init__(
         self,
-        images: _InOrder,
+        images: InOrder,
         shapes: Mapping[str, tuple[int, int, int]],
         alike: Resemblance,
         grey: Callable[[Tensor], bool],
