@@ -265,8 +265,8 @@ def page(rows: Sequence[dict[str, Any]], judged: int) -> str:
     said = (
         f"Test accuracy with half of one conv layer gone, nothing trained afterwards: mean ± standard deviation over "
         f"{seeds} trainings. Trained: {trained}. CAR judges on {judged} validation images. *random*: the mean of "
-        f"{DRAWS} orders. Within a layer RMS ranks as the magnitude of incoming weights does. The first six scores are the "
-        f"baselines of the paper, the others ours. {known['processor']}, {known['threads']} thread, "
+        f"{DRAWS} orders. Within a layer RMS ranks as the magnitude of incoming weights does. The first six scores are "
+        f"the baselines of the paper, the others ours. {known['processor']}, {known['threads']} thread, "
         f"{known['date']}."
     )
     parts = [said]

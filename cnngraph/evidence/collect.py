@@ -55,7 +55,7 @@ class LayerEvidence:
 
 @dataclass(frozen=True)
 class Twins:
-    """Filters that answer alike, each pair once: places of the two layers, the channels, and the correlation."""
+    """Filters of one layer that answer alike, each pair once: place of the layer, (pairs, 2) channels, correlation."""
 
     layers: npt.NDArray[np.int32]
     channels: npt.NDArray[np.int32]
@@ -108,7 +108,7 @@ def collect(
     maps = Maps({layer: whole.sizes[layer] for layer in chosen}, tuple(p for p in whole.probes if p.layer in chosen))
     shapes = {one: (maps.sizes[one], *_size(followed, one)) for one in chosen}
     images = InOrder(batches, classes=classes)
-    watch = _Watch(images, shapes, Resemblance(maps, seed=0), grey or _is_grey)
+    watch = _Watch(images, shapes, Resemblance(maps, seed=0, across=False), grey or _is_grey)
     with evaluation_mode(followed.model), torch.inference_mode(), np.errstate(invalid="ignore"):
         observe(
             graph.graph_module,
@@ -198,11 +198,10 @@ class _Watch:
     def twins(self, layers: Sequence[str], progress: Progress) -> Twins:
         table = self._alike.table(progress.note)
         number = {layer: place for place, layer in enumerate(layers)}
-        ends = [[number[name] for name in table[f"{end}_layer"].to_pylist()] for end in ("source", "target")]
         channels = [table[f"{end}_channel"].to_numpy() for end in ("source", "target")]
         return Twins(
-            np.array(ends, dtype=np.int32).T.reshape(-1, 2),
-            np.stack(channels, axis=1).astype(np.int32).reshape(-1, 2),
+            np.array([number[name] for name in table["source_layer"].to_pylist()], dtype=np.int32),
+            np.stack(channels, axis=1).astype(np.int32),
             table["correlation"].to_numpy(),
         )
 

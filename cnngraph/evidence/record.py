@@ -49,8 +49,7 @@ class TopImage:
 
 @dataclass(frozen=True)
 class Twin:
-    """A filter that answers alike: correlation of the responses, -1..1, over places and images within a layer, over
-    the mean responses to images across layers."""
+    """A filter of the same layer that answers alike: correlation of the responses, -1..1, over places and images."""
 
     layer: str
     channel: int
@@ -133,27 +132,20 @@ class Evidence:
         self._shape(layer)
         return self._blocks[layer]
 
-    def twins(self, layer: str, channel: int, *, across: bool = False) -> list[Twin]:
+    def twins(self, layer: str, channel: int) -> list[Twin]:
         """The filters of the layer that answer most alike, strongest correlation (of either sign) first.
-
-        Args: ``across``: those of other layers instead.
 
         Raises:
             NotFoundError: there is no such layer or filter.
         """
-        own = (self._place(layer, channel), channel)
+        place = self._place(layer, channel)
         arrays = self._arrays
         layers, channels, correlation = (arrays[f"twin_{what}"] for what in ("layers", "channels", "correlation"))
         found = []
         for mine, other in ((0, 1), (1, 0)):
-            rows = np.flatnonzero((layers[:, mine] == own[0]) & (channels[:, mine] == channel))
-            rows = rows[(layers[rows, other] != own[0]) == across]
-            found += [
-                Twin(self.layers[int(layers[row, other])], int(channels[row, other]), float(correlation[row]))
-                for row in rows
-            ]
-        order = {name: number for number, name in enumerate(self.layers)}
-        return sorted(found, key=lambda twin: (-abs(twin.correlation), order[twin.layer], twin.channel))
+            rows = np.flatnonzero((layers == place) & (channels[:, mine] == channel))
+            found += [Twin(layer, int(channels[row, other]), float(correlation[row])) for row in rows]
+        return sorted(found, key=lambda twin: (-abs(twin.correlation), twin.channel))
 
     def kernel_picture(self, layer: str, channel: int) -> bytes | None:
         """The weights of a filter as PNG; ``None`` where they are no picture (1 x 1), or the layer makes its weights.
