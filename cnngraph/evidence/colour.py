@@ -34,7 +34,7 @@ from cnngraph.origin import Preprocessing
 
 __all__ = ["SELECTIVE_ANSWERS", "SELECTIVE_WEIGHTS", "answers_to_colour", "greyed", "weights_on_colour"]
 
-SELECTIVE_WEIGHTS = 0.5  # share of the energy from which on weights are colour-selective
+SELECTIVE_WEIGHTS = 0.75  # share of the energy from which on weights are colour-selective: above that of random ones
 SELECTIVE_ANSWERS = 0.25  # share of the response from which on answers are
 
 _BATCH = 64
