@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from cnngraph.evidence.record import Evidence
 
-__all__ = ["count_colours", "show_filters"]
+__all__ = ["count_colours", "count_selective", "show_filters"]
 
 LAYERS_SHOWN, FILTERS_SHOWN, PATCHES_SHOWN = 6, 20, 4
 
@@ -132,10 +132,10 @@ class _Source:
             return "Colour is undefined here: the images are grey."
         kernels = kernels_of(self.gathering.loaded.model, layer)
         if kernels is not None and self.gathering.reads_image(layer):
-            return _count(layer, "weights", weights_on_colour(kernels), gone, SELECTIVE_WEIGHTS)
+            return count_selective(layer, "weights", weights_on_colour(kernels), gone, SELECTIVE_WEIGHTS)
         if self.evidence is None or layer not in self.evidence.layers:
             return ""
-        return _count(layer, "answers", self.evidence.answers_to_colour(layer), gone, SELECTIVE_ANSWERS)
+        return count_selective(layer, "answers", self.evidence.answers_to_colour(layer), gone, SELECTIVE_ANSWERS)
 
     def _pictures(self, layer: str, channel: int, as_weights: bool) -> Iterator[bytes]:
         if as_weights:
@@ -151,8 +151,11 @@ class _Source:
             yield self.evidence.image(top.image_index, top.box)
 
 
-def _count(layer: str, by: str, scores: npt.NDArray[np.float64], gone: Sequence[int], at_least: float) -> ColourCount:
-    selective, first = scores >= at_least, list(gone[:FIRST])  # NaN is not
+def count_selective(
+    layer: str, by: str, scores: npt.NDArray[np.float64], gone: Sequence[int], at_least: float
+) -> ColourCount:
+    """How many filters, and how many of the first that went, have a score that counts; NaN does not."""
+    selective, first = scores >= at_least, list(gone[:FIRST])
     return ColourCount(
         layer,
         "weights" if by == "weights" else "answers",

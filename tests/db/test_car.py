@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,3 +56,16 @@ def test_the_graph_says_which_filters_went_and_what_each_cost(command: Run, page
     assert {one["layer"]: one["filters"] for one in again["removes"]} == parent["filters"]
     cost = {(step["layer"], filters): step["car"] for step in again["settings"]["steps"] for filters in step["filters"]}
     assert {(row["layer"], row["channel"]): row["car"] for row in rows} == pytest.approx(cost)
+
+
+def test_the_report_shows_the_filters_that_went_in_their_order(command: Run, page: Path) -> None:
+    html = (page / "digits5-slim.html").read_text(encoding="utf-8")
+    plan = command("report", "digits5-slim", "--out", page / "again.html", "--json")
+    assert plan.json["colour_selective"] == []
+    assert html == (page / "again.html").read_text(encoding="utf-8")  # what was looked at is shown from then on
+    assert "Colour is undefined here: the images are grey." in html
+    assert "Accuracy, step by step" in html
+    went = html.index("Went, in this order")
+    assert went < html.index("Stay:", went)
+    assert html.count("data:image/png;base64,") > 2 * 6  # the filters of conv1, and patches of conv2
+    assert not re.search(r'(?:src|href)="(?!data:|#|http://(?:localhost|127\.0\.0\.1))', html)  # nothing from outside
