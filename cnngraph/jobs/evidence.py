@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.datasets.survey import sample_rows
@@ -189,7 +190,8 @@ class Gathering:
     def _inputs(self) -> dict[str, Any]:
         loaded, images, digest = self.loaded, self.images, hashlib.sha256()
         for row, label in enumerate(images.labels.tolist()):
-            digest.update(f"{images.name(row)}:{label}\n".encode())
+            name = images.name(row)
+            digest.update(f"{name}:{label}:{_state_of(name) if images.in_files else ''}\n".encode())
         return {
             "evidence": _VERSION,
             "weights": loaded.sha256,
@@ -198,6 +200,15 @@ class Gathering:
             "part": self.part,
             "images": digest.hexdigest(),
         }
+
+
+def _state_of(path: str) -> str:
+    """Size and time of change of a file, by which one that was replaced is told; "" where it is not there."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return ""
+    return f"{found.st_size}:{found.st_mtime_ns}"
 
 
 def _are_grey(images: Tensor, *, preprocessing: Preprocessing) -> bool:

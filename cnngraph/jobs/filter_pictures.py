@@ -62,8 +62,8 @@ def show_filters(session: Session, plan: Plan, command: str, *, look: bool) -> F
 
 
 def count_colours(session: Session, plan: Plan, *, look: bool = False) -> list[ColourCount]:
-    """How many of the filters that a plan takes are colour-selective, layer by layer; only of layers where that is
-    defined and known.
+    """How many of the filters that a plan takes are colour-selective, of the layers that the page shows; only where
+    that is defined and known.
 
     Raises:
         As :func:`cnngraph.jobs.evidence.collect_evidence`, with ``look``.
@@ -73,7 +73,7 @@ def count_colours(session: Session, plan: Plan, *, look: bool = False) -> list[C
         return []
     try:
         source = _Source(gathering_of(session, stored(session.database, plan.model)), "", look=look)
-        found = [source.colours(layer, gone) for layer, gone in order.items()]
+        found = [source.colours(layer, gone) for layer, gone in list(order.items())[:LAYERS_SHOWN]]
     except CnngraphError:
         if look:
             raise
@@ -131,7 +131,7 @@ class _Source:
         if not self.in_colour:
             return "Colour is undefined here: the images are grey."
         kernels = kernels_of(self.gathering.loaded.model, layer)
-        if kernels is not None and self.gathering.reads_image(layer):
+        if kernels is not None and kernels.shape[1] == 3 and self.gathering.reads_image(layer):
             return count_selective(layer, "weights", weights_on_colour(kernels), gone, SELECTIVE_WEIGHTS)
         if self.evidence is None or layer not in self.evidence.layers:
             return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -73,6 +74,16 @@ def test_evidence_is_gathered_once_and_read_from_then_on(
         found.top_images("features.0", 99)
     with pytest.raises(NotFoundError, match=r"features\.98"):
         graph.evidence("seen", ["features.98"])
+
+
+def test_images_that_were_replaced_are_looked_at_anew(graph: cg.Graph) -> None:
+    first = graph.evidence("seen", ["features.0"], part="validation")
+    path = Path(first.looked.images.name(0))
+    before = path.stat()
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 10**9))
+    assert graph.evidence("seen", ["features.0"], part="validation").folder != first.folder
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert graph.evidence("seen", ["features.0"], part="validation").folder == first.folder
 
 
 def test_half_a_pass_is_made_anew(graph: cg.Graph) -> None:
