@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from cnngraph.database.connection import Database
     from cnngraph.database.gds import Projection
+    from cnngraph.evidence.record import Evidence
     from cnngraph.jobs.ingest import TracedModel
     from cnngraph.jobs.prune_job import PruneJob
     from cnngraph.jobs.pruned_bundle import PruneRecord
@@ -485,15 +486,60 @@ class Graph:
 
         return prove(self.database, name, data=other_data(data, data_root), seed=seed, progress=progress or Quiet())
 
-    def report(self, name: str, out: str | Path) -> tuple[str, Path]:
+    def report(
+        self, name: str, out: str | Path, *, pictures: bool = False, progress: Progress | None = None
+    ) -> tuple[str, Path]:
         """Write the page about a pruned model; returns its verdict and its path.
+
+        Args:
+            pictures: look at the training images once, so that the page shows what excites the filters that went and
+                those that stay. What was looked at before is shown anyway.
+
+        Raises:
+            NotFoundError: there is no such model, or it was not made by a prune.
+            ModelError, DataError: with ``pictures``, where the net before or its images are not here.
+        """
+        from cnngraph.jobs.report import write_report
+
+        return write_report(self.session(progress), self.key(name), Path(out), look=pictures)
+
+    def colour_selective(self, name: str) -> list[dict[str, Any]]:
+        """How many of the first filters that a prune took are colour-selective, layer by layer where that is known.
+
+        Each has ``layer``, ``by`` (``weights`` of filters that read the image, else ``answers``), ``at_least`` (the
+        score that counts), ``filters`` and ``selective`` of the layer, ``first`` that went and ``selective_of_first``.
 
         Raises:
             NotFoundError: there is no such model, or it was not made by a prune.
         """
-        from cnngraph.jobs.report import write_report
+        from cnngraph.jobs.report import colours_of
 
-        return write_report(self.database, self.key(name), Path(out))
+        return colours_of(self.session(), self.key(name))
+
+    def evidence(
+        self,
+        name: str,
+        layers: Sequence[str] | None = None,
+        *,
+        part: str = "train",
+        progress: Progress | None = None,
+    ) -> Evidence:
+        """What images say about the filters of a model: one pass, kept, read from then on.
+
+            found = graph.evidence("mine", ["features.0"])
+            found.top_images("features.0", 7)[0].box
+            found.occurrence("features.0", 7)  # P(activation > 0 | class, position)
+
+        Args:
+            layers: conv layers; default: all. part: of its data: ``train``, ``validation`` or ``test``.
+
+        Raises:
+            NotFoundError: there is no such model or layer. ModelError: its saved net is not here.
+            DataError: its images are not.
+        """
+        from cnngraph.jobs.evidence import collect_evidence
+
+        return collect_evidence(self.session(progress), name, layers, part=part)
 
     def gds(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,3 +81,16 @@ def test_the_stored_net_holds_the_zeros(command: Run, page: Path) -> None:
     net = cg.load(command("show", "digits5-thin", "--json").json["artifact"])
     weight = net.get_submodule("features.3").get_parameter("weight")
     assert (weight.numel(), int((weight != 0).sum())) == (1200, 240)
+
+
+def test_the_report_shows_the_filters_that_went_in_their_order(command: Run, page: Path) -> None:
+    html = (page / "digits5-slim.html").read_text(encoding="utf-8")
+    plan = command("report", "digits5-slim", "--out", page / "again.html", "--json")
+    assert plan.json["colour_selective"] == []
+    assert html == (page / "again.html").read_text(encoding="utf-8")  # what was looked at is shown from then on
+    assert "Colour is undefined here: the images are grey." in html
+    assert "Accuracy, step by step" in html
+    went = html.index("Went, in this order")
+    assert went < html.index("Stay:", went)
+    assert html.count("data:image/png;base64,") > 2 * 6  # the filters of conv1, and patches of conv2
+    assert not re.search(r'(?:src|href)="(?!data:|#|http://(?:localhost|127\.0\.0\.1))', html)  # nothing from outside
