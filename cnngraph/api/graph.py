@@ -170,11 +170,20 @@ class Graph:
 
         return lineage(self.database, self.key(name)).as_json()
 
-    def delete(self, name: str, *, dry_run: bool = False, progress: Progress | None = None) -> dict[str, Any]:
-        """Delete one model's nodes, in batches, and return what went."""
+    def delete(
+        self, name: str, *, dry_run: bool = False, yes: bool = False, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Delete one model's nodes, in batches, and return what went.
+
+        Args:
+            yes: also where people have judged its filters; what they said is written to a file first (``review_log``).
+
+        Raises:
+            ConflictError: people have judged it, without ``yes``; or somebody writes it now.
+        """
         from cnngraph.database.catalogue import delete
 
-        return delete(self.database, self.key(name), dry_run=dry_run, progress=progress or Quiet())
+        return delete(self.database, self.key(name), dry_run=dry_run, yes=yes, progress=progress or Quiet())
 
     def export(
         self,
@@ -327,6 +336,37 @@ class Graph:
 
         timing, folder = Timing(latency_on, runtime, batch), stored(self.database, name).folder
         return tabulate(folder, timing, progress or Quiet(), Path(out) if out else None)
+
+    def review_status(self, name: str, *, agree: str = "all") -> dict[str, Any]:
+        """How far people have judged the filters of a model, what goes by it, where they disagree: the JSON of
+        ``cnngraph review --status``.
+
+        Args:
+            agree: how many of those who judged a filter must say that it goes: any, majority or all.
+
+        Raises:
+            NotFoundError: there is no such model. ModelError: it has no feature maps, or it is not known which weights.
+        """
+        from cnngraph.jobs.review import status
+
+        return status(self.session(), name, agree)
+
+    def export_review(self, name: str, out: str | Path) -> dict[str, Any]:
+        """Write what people decided on the filters of a model to ``out``, a .json or .csv file."""
+        from cnngraph.jobs.review import export_log
+
+        return export_log(self.session(), name, Path(out))
+
+    def replay_review(self, name: str, file: str | Path) -> dict[str, Any]:
+        """Store the choices of a file that :meth:`export_review` wrote; those that are there already stay.
+
+        Raises:
+            NotFoundError: there is no such model, file or filter. ModelError: it is no log, or was changed by hand.
+            ConflictError: it is of another net. Nothing is stored then.
+        """
+        from cnngraph.jobs.review import replay
+
+        return replay(self.session(), name, Path(file))
 
     # New models out of stored ones, each with its lineage.
 
