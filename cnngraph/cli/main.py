@@ -87,6 +87,7 @@ def _register() -> None:
         prune,
         query,
         rebuild,
+        review,
         train,
         verify,
     )
@@ -103,6 +104,7 @@ def _register() -> None:
         measure,
         plan,
         prune,
+        review,
         verify,
         latency,
         adopt,

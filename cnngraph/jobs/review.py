@@ -2,19 +2,105 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnngraph.console import say
 from cnngraph.database.review_files import read_file, write_file
-from cnngraph.database.reviews import append, bind, read_log
-from cnngraph.errors import ConflictError
+from cnngraph.database.reviews import Choice, append, bind, judgeable_layers, read_log
+from cnngraph.errors import CnngraphError, ConflictError, UsageError
 from cnngraph.review.progress import describe_progress
 from cnngraph.sources.stored import stored
 
 if TYPE_CHECKING:
     from cnngraph.jobs.session import Session
+    from cnngraph.review.costs import FilterCosts
+    from cnngraph.review.judging import Judging
+    from cnngraph.sources.stored import StoredModel
 
-__all__ = ["export_log", "replay", "status"]
+__all__ = ["PageChoice", "export_log", "open_judging", "replay", "show_page", "status"]
+
+
+@dataclass(frozen=True)
+class PageChoice:
+    """How the page is opened.
+
+    Attributes:
+        layers: only filters of these. by: who judges; default: the owner.
+        shuffle: in random order. hide_scores: what the machine thinks is hidden until the person has decided.
+        port: ``None``: the usual one, or a free one. open_browser: open it in the browser.
+        latency_table: a file that says how long the layers take.
+    """
+
+    layers: tuple[str, ...] | None = None
+    by: str | None = None
+    shuffle: bool = False
+    hide_scores: bool = False
+    port: int | None = None
+    open_browser: bool = False
+    latency_table: Path | None = None
+
+
+def show_page(session: Session, name: str, choice: PageChoice, told: Callable[[str], object] = say) -> None:
+    """Serve the page on which a person judges the filters of a model, until Ctrl-C (a KeyboardInterrupt).
+
+    Raises:
+        NotFoundError: there is no such model or layer. ModelError: it has no feature maps, or they are no filters.
+        CnngraphError: the port is taken. UsageError: nobody can be called so.
+    """
+    from cnngraph.review.server import listen, serve
+
+    with listen(choice.port) as listening:  # a port that is taken is said before long work
+        judging = open_judging(session, name, choice)
+        serve(judging, listening, told, open_browser=choice.open_browser)
+
+
+def open_judging(session: Session, name: str, choice: PageChoice) -> Judging:
+    """What the page is opened on; raises as :func:`show_page`."""
+    from cnngraph.review.judging import Judging
+
+    db = session.database
+    by = _person(choice.by if choice.by is not None else session.settings.owner)
+    model = stored(db, name)
+    layers = judgeable_layers(db, model.key, choice.layers)
+    read_log(db, model.key)  # one that is of other weights, or damaged, is said now
+    absent: dict[str, dict[str, str]] = {}
+    costs = _costs(session, model, choice.latency_table, absent)
+    return Judging(db, bind(db, model.key), layers, by, choice.shuffle, choice.hide_scores, costs=costs, absent=absent)
+
+
+def _person(by: str) -> str:
+    try:
+        return Choice("-", "-", 0, "keep", by).by
+    except ValueError as error:
+        raise UsageError(
+            f"{by!r} is no name of a person.", "Use one such as ann: up to 100 printable signs."
+        ) from error
+
+
+def _costs(
+    session: Session, model: StoredModel, table: Path | None, absent: dict[str, dict[str, str]]
+) -> FilterCosts | None:
+    """What each filter costs, by the saved net; ``None``, and why in ``absent``, where that cannot be had."""
+    from cnngraph.review.costs import FilterCosts
+    from cnngraph.surgery.channels.coupling import coupled
+    from cnngraph.surgery.saved import read_saved
+    from cnngraph.training.latency_table import read_table
+
+    session.progress.start("Opening the net")
+    try:
+        saved = read_saved(model.folder)
+        coupling = saved.followed.view("coupling", coupled)
+    except CnngraphError as error:
+        if table is not None:
+            raise
+        absent["costs"] = {"text": f"What it costs is not known: {error.message}", "command": ""}
+        return None
+    layers = [layer.layer for layer in saved.followed.graph.layers]
+    latencies = read_table(table, layers).layers if table is not None else None
+    return FilterCosts(saved.model, coupling, latencies)
 
 
 def status(session: Session, name: str, agree: str) -> dict[str, Any]:
