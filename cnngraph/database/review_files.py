@@ -116,7 +116,8 @@ def _folder() -> Path:
 
 
 def _content(binding: Binding, choices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    plain = [{name: value for name, value in one.items() if value is not None} for one in choices]
+    # What is empty is left out: a cell of a CSV file cannot tell it from what is not there.
+    plain = [{name: value for name, value in one.items() if value not in (None, "")} for one in choices]
     content = {"version": VERSION, **asdict(binding), "choices": plain}
     return {**content, "digest": _digest(content)}
 
