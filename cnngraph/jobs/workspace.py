@@ -10,6 +10,7 @@ In the folder ``work`` of the home:
     plan-DIGEST.json                 a measured plan, until its prune has stored the new model
     drop-DIGEST.json                 the trials of a search by accuracy
     car-DIGEST.json                  the filters that the method car found so far; read by the same search
+    evidence-DIGEST/                 what images say about filters; read by every later look at them
 """
 
 from __future__ import annotations
@@ -117,6 +118,10 @@ class Workspace:
     def job(self, inputs: Mapping[str, object]) -> JobFolder:
         """The folder of the job with these inputs."""
         return JobFolder(self.root / hash_inputs(inputs))
+
+    def folder(self, what: str, inputs: Mapping[str, object]) -> JobFolder:
+        """The folder of something that is kept when it is done, such as the evidence about filters."""
+        return JobFolder(self.root / f"{what}-{hash_inputs(inputs)}")
 
     def file(self, what: str, inputs: Mapping[str, object]) -> Path:
         """The file of something smaller than a job, such as the trials of a search."""

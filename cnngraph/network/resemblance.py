@@ -47,7 +47,7 @@ class _Moments:
     """
 
     def __init__(self) -> None:
-        self._count = 0
+        self.count = 0
         self._shift: Tensor = torch.empty(0)
         self._sums: Floats = np.empty(0)
         self._products: Floats = np.empty(0)
@@ -58,10 +58,10 @@ class _Moments:
 
         values = values.cpu()
         images, size, places = values.shape
-        if not self._count:
+        if not self.count:
             self._shift = values.double().mean((0, 2))[:, None, None]
             self._sums, self._products = np.zeros(size), np.zeros(size * (size + 1) // 2)
-        self._count += images * places
+        self.count += images * places
         for part in torch.split(values, max(1, _VALUES_AT_ONCE // (size * places))):
             ours = part.transpose(0, 1).to(torch.float64, copy=True, memory_format=torch.contiguous_format)
             rows = ours.sub_(self._shift).view(size, -1)
@@ -102,9 +102,9 @@ class _Moments:
         upper, _ = lapack.dtfttr(len(self._sums), self._products)
         self._products = np.empty(0)
         lower, sums = torch.from_numpy(upper.T), torch.from_numpy(self._sums)
-        lower.addr_(sums, sums, alpha=-1 / self._count)
-        means = self._sums / self._count + self._shift.flatten().numpy()
-        scale, alive = _scale(lower.diagonal().numpy(), means, self._count)
+        lower.addr_(sums, sums, alpha=-1 / self.count)
+        means = self._sums / self.count + self._shift.flatten().numpy()
+        scale, alive = _scale(lower.diagonal().numpy(), means, self.count)
         factors = torch.from_numpy(scale)
         return lower.mul_(factors[:, None]).mul_(factors).tril_(), alive
 
@@ -121,19 +121,21 @@ def _scale(squares: Floats, means: Floats, count: int) -> tuple[Floats, Flags]:
 class Resemblance:
     """Collects responses during the pass; :meth:`table` compares the maps afterwards."""
 
-    def __init__(self, maps: Maps, seed: int) -> None:
-        self._maps = maps
+    def __init__(self, maps: Maps, seed: int, *, across: bool = True) -> None:
+        """Args: ``seed`` of a sample of images. ``across``: compare maps of different layers, too."""
+        self._maps, self._compares_across = maps, across
         self._within: dict[str, _Moments] = {}
         self._across = _Square() if maps.total <= LARGEST_SQUARE else _Sample(maps.total, seed)
 
     def see(self, layer: str, values: Tensor) -> None:
         """Take the maps of one layer: (images, channels, places). Layers of one place are compared by images."""
-        if values.shape[2] > 1:
+        if values.shape[2] > 1 or not self._compares_across:
             self._within.setdefault(layer, _Moments()).add(values)
 
     def end_of_batch(self, means: Mapping[str, Tensor]) -> None:
         """Take each image's mean response of every map: layer -> (images, channels)."""
-        self._across.add(torch.cat([means[layer] for layer in self._maps.sizes], dim=1).cpu())
+        if self._compares_across:
+            self._across.add(torch.cat([means[layer] for layer in self._maps.sizes], dim=1).cpu())
 
     def table(self, note: Callable[[str], None]) -> pa.Table:
         """The most alike maps of each map: ``SCHEMAS["resembles"]``, by (source map, target map)."""
@@ -145,6 +147,8 @@ class Resemblance:
     def _pairs_within(self) -> Pairs:
         found: list[Pairs] = []
         for layer, moments in self._within.items():
+            if not self._compares_across and moments.count < FEWEST_IMAGES:
+                continue
             first, second, values = moments.most_alike()
             start = self._maps.first[layer]
             found.append((first + start, second + start, values))
@@ -154,6 +158,8 @@ class Resemblance:
         """Pairs of different layers, and those within the layers of one place."""
         layer_of = self._maps.layer_of
         found: list[Pairs] = []
+        if not self._compares_across:
+            return _joined(found)
         self._across.finish()
         if self._across.used < self._across.images:
             used, images = self._across.used, self._across.images

@@ -1,0 +1,1 @@
+"""What images say about filters: which excite them most, where each class does, which filters answer alike."""
