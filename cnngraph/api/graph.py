@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cnngraph.jobs.ingest import TracedModel
     from cnngraph.jobs.prune_job import PruneJob
     from cnngraph.jobs.pruned_bundle import PruneRecord
+    from cnngraph.jobs.review import ReviewPage
     from cnngraph.jobs.session import Session
     from cnngraph.measures.calls import Calls
     from cnngraph.measures.measure import MeasureResult
@@ -337,7 +338,7 @@ class Graph:
         timing, folder = Timing(latency_on, runtime, batch), stored(self.database, name).folder
         return tabulate(folder, timing, progress or Quiet(), Path(out) if out else None)
 
-    def review(
+    def open_review(
         self,
         name: str,
         *,
@@ -346,27 +347,30 @@ class Graph:
         shuffle: bool = False,
         hide_scores: bool = False,
         port: int | None = None,
-        open_browser: bool = False,
         latency_table: str | Path | None = None,
+        images: bool = True,
         progress: Progress | None = None,
-    ) -> None:
-        """Serve the page on which a person judges the filters of a model, on this machine alone, until Ctrl-C.
+    ) -> ReviewPage:
+        """The page on which a person judges the filters of a model, on this machine alone; ``serve()`` serves it.
+
+            graph.open_review("mine", by="ann").serve(open_browser=True)  # until Ctrl-C
 
         Args:
             layers: only filters of these. by: who judges; default: the owner.
             shuffle: in random order. hide_scores: what the machine thinks is hidden until the person has decided.
-            port: default: 8723, or a free one. open_browser: open it in the browser.
+            port: default: 8723, or a free one.
             latency_table: a file of :meth:`latency`, which says the milliseconds.
+            images: look at the images that the model was ingested with, where that was not done before.
 
         Raises:
-            KeyboardInterrupt: it was ended. NotFoundError: there is no such model or layer.
-            ModelError: it has no feature maps, or it is not known which weights. CnngraphError: the port is taken.
+            NotFoundError: there is no such model or layer. ModelError: it has no feature maps, or it is not known which
+                weights. CnngraphError: the port is taken.
         """
-        from cnngraph.jobs.review import PageChoice, show_page
+        from cnngraph.jobs.review import PageChoice, open_page
 
         table = Path(latency_table) if latency_table is not None else None
-        chosen = PageChoice(tuple(layers) if layers else None, by, shuffle, hide_scores, port, open_browser, table)
-        show_page(self.session(progress), name, chosen)
+        chosen = PageChoice(tuple(layers) if layers else None, by, shuffle, hide_scores, port, table, images)
+        return open_page(self.session(progress), name, chosen)
 
     def review_status(self, name: str, *, agree: str = "all") -> dict[str, Any]:
         """How far people have judged the filters of a model, what goes by it, where they disagree: the JSON of

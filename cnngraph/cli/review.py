@@ -102,12 +102,15 @@ def review(
 
 def _show_page(name: str, page: PageOptions) -> None:
     """Serve the page until Ctrl-C, which is an interruption here as everywhere (exit 130)."""
-    with connection.graph() as graph, progress() as bars:
-        try:
-            graph.review(name, **page.said, progress=bars)
-        except KeyboardInterrupt:
-            say(f"What was decided is stored. Next: cnngraph review {name} --status")
-            raise
+    with connection.graph() as graph:
+        with progress() as bars:
+            opened = graph.open_review(name, **page.said, progress=bars)
+        with opened:
+            try:
+                opened.serve(open_browser=page.open)
+            except KeyboardInterrupt:
+                say(f"What was decided is stored. Next: cnngraph review {name} --status")
+                raise
 
 
 def _print_status(name: str, found: dict[str, Any]) -> None:

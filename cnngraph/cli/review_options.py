@@ -40,11 +40,18 @@ class PageOptions:
         typer.Option(help="Of cnngraph latency --out: says the milliseconds.", rich_help_panel=_PANEL),
     ] = None
 
+    no_images: Annotated[
+        bool,
+        typer.Option("--no-images", help="Open it at once, without a look at the images.", rich_help_panel=_PANEL),
+    ] = False
+
     @property
     def said(self) -> dict[str, Any]:
         """The same by the names of the api."""
-        said = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("layer", "open")}
-        return said | {"layers": self.layer or None, "open_browser": self.open}
+        said = {
+            one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("layer", "open", "no_images")
+        }
+        return said | {"layers": self.layer or None, "images": not self.no_images}
 
     @property
     def typed(self) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from cnngraph.console import say
 from cnngraph.database.review_files import read_file, write_file
@@ -15,12 +15,15 @@ from cnngraph.review.progress import describe_progress
 from cnngraph.sources.stored import stored
 
 if TYPE_CHECKING:
+    import socket
+
+    from cnngraph.evidence.record import Evidence
     from cnngraph.jobs.session import Session
     from cnngraph.review.costs import FilterCosts
     from cnngraph.review.judging import Judging
     from cnngraph.sources.stored import StoredModel
 
-__all__ = ["PageChoice", "export_log", "open_judging", "replay", "show_page", "status"]
+__all__ = ["PageChoice", "ReviewPage", "export_log", "open_judging", "open_page", "replay", "status"]
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,9 @@ class PageChoice:
     Attributes:
         layers: only filters of these. by: who judges; default: the owner.
         shuffle: in random order. hide_scores: what the machine thinks is hidden until the person has decided.
-        port: ``None``: the usual one, or a free one. open_browser: open it in the browser.
-        latency_table: a file that says how long the layers take.
+        port: ``None``: the usual one, or a free one.
+        latency_table: a file that says how long the layers take. images: look at the images that the model was
+            ingested with, where that was not done before.
     """
 
     layers: tuple[str, ...] | None = None
@@ -39,27 +43,66 @@ class PageChoice:
     shuffle: bool = False
     hide_scores: bool = False
     port: int | None = None
-    open_browser: bool = False
     latency_table: Path | None = None
+    images: bool = True
 
 
-def show_page(session: Session, name: str, choice: PageChoice, told: Callable[[str], object] = say) -> None:
-    """Serve the page on which a person judges the filters of a model, until Ctrl-C (a KeyboardInterrupt).
+class ReviewPage:
+    """The page on which a person judges the filters of a model, ready to be served; a context manager."""
+
+    def __init__(self, judging: Judging, listening: socket.socket) -> None:
+        from cnngraph.review.server import PageServer
+
+        self.judging, self._server = judging, PageServer(judging, listening)
+
+    @property
+    def address(self) -> str:
+        """Where it opens, once: the next call gives another address when this one was used."""
+        return self._server.address
+
+    def serve(self, *, open_browser: bool = False, told: Callable[[str], object] = say) -> None:
+        """Answer this machine's browsers until Ctrl-C.
+
+        Args:
+            open_browser: open it in the browser. told: hears the address.
+
+        Raises:
+            KeyboardInterrupt: it was ended.
+        """
+        self._server.serve(told, open_browser=open_browser)
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._server.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_page(session: Session, name: str, choice: PageChoice) -> ReviewPage:
+    """The page for a model: its filters with what the graph, the net and its images say of them.
 
     Raises:
         NotFoundError: there is no such model or layer. ModelError: it has no feature maps, or they are no filters.
         CnngraphError: the port is taken. UsageError: nobody can be called so.
     """
-    from cnngraph.review.server import listen, serve
+    from cnngraph.review.server import listen
 
-    with listen(choice.port) as listening:  # a port that is taken is said before long work
-        judging = open_judging(session, name, choice)
-        serve(judging, listening, told, open_browser=choice.open_browser)
+    listening = listen(choice.port)  # a port that is taken is said before long work
+    try:
+        return ReviewPage(open_judging(session, name, choice), listening)
+    except BaseException:
+        listening.close()
+        raise
 
 
 def open_judging(session: Session, name: str, choice: PageChoice) -> Judging:
-    """What the page is opened on; raises as :func:`show_page`."""
+    """What the page is opened on; raises as :func:`open_page`."""
     from cnngraph.review.judging import Judging
+    from cnngraph.review.lenses import Lenses
 
     db = session.database
     by = _person(choice.by if choice.by is not None else session.settings.owner)
@@ -68,7 +111,9 @@ def open_judging(session: Session, name: str, choice: PageChoice) -> Judging:
     read_log(db, model.key)  # one that is of other weights, or damaged, is said now
     absent: dict[str, dict[str, str]] = {}
     costs = _costs(session, model, choice.latency_table, absent)
-    return Judging(db, bind(db, model.key), layers, by, choice.shuffle, choice.hide_scores, costs=costs, absent=absent)
+    evidence = _evidence(session, name, choice, absent)
+    lenses = Lenses.of(db, model.key, name, costs=costs, evidence=evidence, absent=absent)
+    return Judging(db, bind(db, model.key), layers, by, lenses, choice.shuffle, choice.hide_scores)
 
 
 def _person(by: str) -> str:
@@ -78,6 +123,24 @@ def _person(by: str) -> str:
         raise UsageError(
             f"{by!r} is no name of a person.", "Use one such as ann: up to 100 printable signs."
         ) from error
+
+
+def _evidence(session: Session, name: str, choice: PageChoice, absent: dict[str, dict[str, str]]) -> Evidence | None:
+    """What images say of the filters; ``None``, and why in ``absent``, where that cannot be had."""
+    from cnngraph.jobs.evidence import collect_evidence, find_evidence
+
+    try:
+        kept = find_evidence(session, name, choice.layers)
+        if kept is None and choice.images:
+            return collect_evidence(session, name, choice.layers)
+    except CnngraphError as error:
+        session.progress.note(f"No images: {error}")
+        absent["evidence"] = {"text": f"The images could not be looked at: {error}", "command": ""}
+        return None
+    if kept is None:
+        command = f"cnngraph review {name}" + "".join(f" --layer {layer}" for layer in choice.layers or ())
+        absent["evidence"] = {"text": "The images were not looked at: --no-images.", "command": command}
+    return kept
 
 
 def _costs(

@@ -84,15 +84,15 @@ def make_app(judging: Judging) -> FastAPI:
 
     @app.get("/picture/image")
     def image(index: int) -> Response:
-        return _picture(judging.image(index))
+        return _picture(judging.lenses.image(index))
 
     @app.get("/picture/weights")
     def weights(layer: str, channel: int) -> Response:
-        return _picture(judging.weights(layer, channel))
+        return _picture(judging.lenses.weights(layer, channel))
 
     @app.get("/picture/face")
     def face(layer: str, channel: int) -> Response:
-        return _picture(judging.face(layer, channel))
+        return _picture(judging.lenses.face(layer, channel))
 
     _say_errors(app)
     return app

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from cnngraph.errors import CnngraphError
 from cnngraph.review.judging import Judging
 
-__all__ = ["PORT", "listen", "serve"]
+__all__ = ["PORT", "PageServer", "listen"]
 
 PORT = 8723  # the same as long as it is free, so that what a browser still keeps for the page is found again
 _LOOPBACK = "127.0.0.1"
@@ -39,27 +39,46 @@ def listen(port: int | None) -> socket.socket:
     raise CnngraphError("This machine has no free port for the page.", "Close some programs and try again.")
 
 
-def serve(judging: Judging, listening: socket.socket, say: Callable[[str], object], *, open_browser: bool) -> None:
-    """Serve the page on ``listening`` until Ctrl-C, which ends it with a KeyboardInterrupt."""
-    import uvicorn
+class PageServer:
+    """The page on a socket of this machine."""
 
-    from cnngraph.review.app import make_app
-    from cnngraph.review.guard import Guard
+    def __init__(self, judging: Judging, listening: socket.socket) -> None:
+        from cnngraph.review.app import make_app
+        from cnngraph.review.guard import Guard
 
-    port = listening.getsockname()[1]
-    guard = Guard(make_app(judging), port, lambda address: say(f"For another browser: {address}"))
-    say(f"Judge the filters of {judging.binding.model} at {guard.address}")
-    say("Ctrl-C ends the page; what was decided is stored.")
-    if open_browser and not webbrowser.open(guard.address):
-        say("No browser could be opened: copy the address.")
-    config = uvicorn.Config(
-        guard,
-        log_level="error",
-        access_log=False,
-        lifespan="off",
-        ws="none",
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=2,
-    )
-    uvicorn.Server(config).run(sockets=[listening])
+        self._judging, self._listening = judging, listening
+        self._told: Callable[[str], object] = lambda _: None
+        self._guard = Guard(make_app(judging), listening.getsockname()[1], self._announce)
+
+    @property
+    def address(self) -> str:
+        """The address that opens the page, once."""
+        return self._guard.address
+
+    def serve(self, told: Callable[[str], object], *, open_browser: bool) -> None:
+        """Answer until Ctrl-C, which ends it with a KeyboardInterrupt."""
+        import uvicorn
+
+        self._told = told
+        told(f"Judge the filters of {self._judging.binding.model} at {self.address}")
+        told("Ctrl-C ends the page; what was decided is stored.")
+        if open_browser and not webbrowser.open(self.address):
+            told("No browser could be opened: copy the address.")
+        config = uvicorn.Config(
+            self._guard,
+            log_level="error",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=2,
+        )
+        uvicorn.Server(config).run(sockets=[self._listening])
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._listening.close()
+
+    def _announce(self, address: str) -> None:
+        self._told(f"For another browser: {address}")

@@ -26,7 +26,8 @@ export function absent({ text, command }) {
 const DRAWN = {
   images(place, told) {
     if (!told.images.length) return put(place, make("p", {}, "No image excites this filter."));
-    return put(place, make("ul", { class: "pictures" }, ...told.images.map((one, rank) => {
+    return put(place, make("p", {}, `Of ${told.of}; the box is what the filter looks at where it responds most.`),
+      make("ul", { class: "pictures" }, ...told.images.map((one, rank) => {
       const [top, left, bottom, right] = one.box;
       const seen = make("div", { class: "seen" },
         make("img", { src: `/picture/image?${query({ index: one.index })}`, alt: `image ${rank + 1}: ${one.label}` }));
