@@ -105,14 +105,13 @@ class Lenses:
             }
 
     def face(self, layer: str, channel: int) -> bytes | None:
-        """A picture that stands for a filter: its weights where they are an image, else its first image."""
+        """A picture that stands for a filter: its first image; in the first layer, and without any, its weights."""
         evidence = self._looked(layer)
         if evidence is None:
             return None
         with self._one_at_a_time:
-            made = evidence.kernel_picture(layer, channel)
-            top = [] if made is not None else evidence.top_images(layer, channel)
-            return evidence.image(top[0].image_index) if top else made
+            top = evidence.top_images(layer, channel) if layer != evidence.layers[0] else []
+            return evidence.image(top[0].image_index) if top else evidence.kernel_picture(layer, channel)
 
     def image(self, index: int) -> bytes | None:
         """An image that was looked at, as PNG."""
