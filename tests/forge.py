@@ -41,6 +41,7 @@ _PRELOADED = (
     "cnngraph.database.connection",
     "cnngraph.jobs.baseline",
     "cnngraph.jobs.prune_job",
+    "cnngraph.jobs.review",
     "cnngraph.jobs.execute",
     "cnngraph.jobs.ingest",
     "cnngraph.jobs.offline",

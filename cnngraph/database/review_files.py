@@ -10,15 +10,17 @@ from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnngraph.database import cypher
-from cnngraph.database.connection import Database
 from cnngraph.database.reviews import Binding, Choice, Log
 from cnngraph.errors import ConflictError, ModelError, NotFoundError, UsageError
 from cnngraph.files import write_text
 from cnngraph.settings import home_dir
 from cnngraph.validation import Fail, parse_as, read_object
+
+if TYPE_CHECKING:
+    from cnngraph.database.connection import Database
 
 __all__ = ["FORMATS", "check_format", "keep_logs", "read_file", "require_yes", "write_file"]
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
-
-import neo4j
+from typing import TYPE_CHECKING, Any
 
 from cnngraph.database import cypher
-from cnngraph.database.connection import Database
 from cnngraph.errors import ConflictError, ModelError, NotFoundError, nearest
 from cnngraph.origin import Origin
 from cnngraph.validation import parse_stored, read_object
 from cnngraph.vocabulary import ANSWERS, LENSES
+
+if TYPE_CHECKING:
+    import neo4j
+
+    from cnngraph.database.connection import Database
 
 __all__ = ["UNDO", "Binding", "Choice", "Log", "append", "bind", "judgeable_layers", "read_log"]
 

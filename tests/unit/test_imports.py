@@ -9,10 +9,22 @@ from pathlib import Path
 
 ROOMS = (
     "cnngraph.cli.main, cnngraph.jobs.baseline, cnngraph.jobs.ingest, cnngraph.jobs.plan, cnngraph.jobs.execute, "
-    "cnngraph.jobs.offline, cnngraph.network.trace, cnngraph.surgery.saved, cnngraph.surgery.verify, "
-    "cnngraph.training.fit, cnngraph.shipping.export"
+    "cnngraph.jobs.offline, cnngraph.jobs.review, cnngraph.network.trace, cnngraph.surgery.saved, "
+    "cnngraph.surgery.verify, cnngraph.training.fit, cnngraph.shipping.export"
 )
-NEVER = {"torchvision", "timm", "sklearn", "scipy", "matplotlib", "pandas", "networkx", "onnx", "onnxruntime"}
+NEVER = {
+    "torchvision",
+    "timm",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "pandas",
+    "networkx",
+    "onnx",
+    "onnxruntime",
+    "fastapi",
+    "uvicorn",
+}
 COMPILER = {
     "torch._dynamo",
     "torch._inductor",
