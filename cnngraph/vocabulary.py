@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = [
     "AGGREGATES",
+    "AGREE",
+    "ANSWERS",
     "DEVICES",
     "ENGINES",
     "FILTER_SCORES",
@@ -12,6 +14,7 @@ __all__ = [
     "INITS",
     "JUDGED_ON",
     "LATENCY_DEVICES",
+    "LENSES",
     "MEASURES",
     "NET_SCORES",
     "NULL_MEASURES",
@@ -63,6 +66,9 @@ FILTER_SCORES = (
 SCOPES = ("layer", "global")
 
 JUDGED_ON = ("validation", "train")
+ANSWERS = ("keep", "drop", "unknown")  # of a person, on a filter
+AGREE = ("any", "majority", "all")  # of those who judged a filter, for it to go
+LENSES = ("images", "occurrence", "weights", "serves", "twins", "scores")  # through which a person looks at a filter
 UNITS = ("layers", "blocks", "filters")
 INITS = ("least-squares", "inherit", "reset", "scratch")  # the weights where ends are joined
 DEVICES = ("auto", "cpu", "cuda")

@@ -42,6 +42,7 @@ _PRELOADED = (
     "cnngraph.jobs.baseline",
     "cnngraph.jobs.filter_pictures",
     "cnngraph.jobs.prune_job",
+    "cnngraph.jobs.review",
     "cnngraph.jobs.execute",
     "cnngraph.jobs.ingest",
     "cnngraph.jobs.offline",

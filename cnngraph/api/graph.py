@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cnngraph.jobs.ingest import TracedModel
     from cnngraph.jobs.prune_job import PruneJob
     from cnngraph.jobs.pruned_bundle import PruneRecord
+    from cnngraph.jobs.review import ReviewPage
     from cnngraph.jobs.session import Session
     from cnngraph.measures.calls import Calls
     from cnngraph.measures.measure import MeasureResult
@@ -172,11 +173,20 @@ class Graph:
 
         return lineage(self.database, self.key(name)).as_json()
 
-    def delete(self, name: str, *, dry_run: bool = False, progress: Progress | None = None) -> dict[str, Any]:
-        """Delete one model's nodes, in batches, and return what went."""
+    def delete(
+        self, name: str, *, dry_run: bool = False, yes: bool = False, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Delete one model's nodes, in batches, and return what went.
+
+        Args:
+            yes: also where people have judged its filters; what they said is written to a file first (``review_log``).
+
+        Raises:
+            ConflictError: people have judged it, without ``yes``; or somebody writes it now.
+        """
         from cnngraph.database.catalogue import delete
 
-        return delete(self.database, self.key(name), dry_run=dry_run, progress=progress or Quiet())
+        return delete(self.database, self.key(name), dry_run=dry_run, yes=yes, progress=progress or Quiet())
 
     def export(
         self,
@@ -358,6 +368,71 @@ class Graph:
 
         timing, folder = Timing(latency_on, runtime, batch), stored(self.database, name).folder
         return tabulate(folder, timing, progress or Quiet(), Path(out) if out else None)
+
+    def open_review(
+        self,
+        name: str,
+        *,
+        layers: Sequence[str] | None = None,
+        by: str | None = None,
+        shuffle: bool = False,
+        hide_scores: bool = False,
+        port: int | None = None,
+        latency_table: str | Path | None = None,
+        images: bool = True,
+        progress: Progress | None = None,
+    ) -> ReviewPage:
+        """The page on which a person judges the filters of a model, on this machine alone; ``serve()`` serves it.
+
+            graph.open_review("mine", by="ann").serve(open_browser=True)  # until Ctrl-C
+
+        Args:
+            layers: only filters of these. by: who judges; default: the owner.
+            shuffle: in random order. hide_scores: what the machine thinks is hidden until the person has decided.
+            port: default: 8723, or a free one.
+            latency_table: a file of :meth:`latency`, which says the milliseconds.
+            images: look at the images that the model was ingested with, where that was not done before.
+
+        Raises:
+            NotFoundError: there is no such model or layer. ModelError: it has no feature maps, or it is not known which
+                weights. CnngraphError: the port is taken.
+        """
+        from cnngraph.jobs.review import PageChoice, open_page
+
+        table = Path(latency_table) if latency_table is not None else None
+        chosen = PageChoice(tuple(layers) if layers else None, by, shuffle, hide_scores, port, table, images)
+        return open_page(self.session(progress), name, chosen)
+
+    def review_status(self, name: str, *, agree: str = "all") -> dict[str, Any]:
+        """How far people have judged the filters of a model, what goes by it, where they disagree: the JSON of
+        ``cnngraph review --status``.
+
+        Args:
+            agree: how many of those who judged a filter must say that it goes: any, majority or all.
+
+        Raises:
+            NotFoundError: there is no such model. ModelError: it has no feature maps, or it is not known which weights.
+        """
+        from cnngraph.jobs.review import status
+
+        return status(self.session(), name, agree)
+
+    def export_review(self, name: str, out: str | Path) -> dict[str, Any]:
+        """Write what people decided on the filters of a model to ``out``, a .json or .csv file."""
+        from cnngraph.jobs.review import export_log
+
+        return export_log(self.session(), name, Path(out))
+
+    def replay_review(self, name: str, file: str | Path) -> dict[str, Any]:
+        """Store the choices of a file that :meth:`export_review` wrote; those that are there already stay.
+
+        Raises:
+            NotFoundError: there is no such model, file or filter. ModelError: it is no log, or was changed by hand.
+            ConflictError: it is of another net. Nothing is stored then.
+        """
+        from cnngraph.jobs.review import replay
+
+        return replay(self.session(), name, Path(file))
 
     # New models out of stored ones, each with its lineage.
 

@@ -30,6 +30,7 @@ __all__ = [
     "check_own",
     "check_plan",
     "check_query",
+    "check_review_file",
     "check_storage",
     "check_stored_name",
     "choose_measures",
@@ -116,6 +117,13 @@ def check_query(stem: str, key: str, parameters: Mapping[str, Any]) -> None:
     from cnngraph.database.queries import find
 
     find(stem).parameters(key, parameters)
+
+
+def check_review_file(path: Path) -> None:
+    """Return if the log of a review can be written there or read from there, by its suffix; raises UsageError."""
+    from cnngraph.database.review_files import check_format
+
+    check_format(path)
 
 
 def list_queries() -> list[dict[str, str]]:

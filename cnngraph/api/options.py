@@ -22,7 +22,8 @@ class Decision(TypedDict, total=False):
 
     By a ``method``: ``multilayer`` (layers by a measure, the default), ``filters`` (implied by its options) or
     ``random`` or ``car``, with its own options: ``measure``, ``aggregate``, ``reference``, ``engine``; ``score``,
-    ``scope``, ``round_to``, ``at_least``; ``of``; ``layer``, ``per_step``, ``judged_on``.
+    ``scope``, ``round_to``, ``at_least``; ``of``; ``layer``, ``per_step``, ``judged_on``. Or ``review``, what people
+    decided on the page of ``cnngraph review``: ``agree``.
 
     How much goes is said by limits, which hold together, or by ``limits``, a TOML file of them. As far as every bound
     allows: ``threshold`` (of theta), ``remove`` (how many), ``ratio`` (a share), ``filters`` (how many of each named
@@ -51,6 +52,7 @@ class Decision(TypedDict, total=False):
     layer: str | Sequence[str] | None
     per_step: int | None
     judged_on: str | None
+    agree: str | None
     limits: str | Path | None
     threshold: float | None
     remove: int | None

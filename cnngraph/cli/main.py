@@ -87,6 +87,7 @@ def _register() -> None:
         prune,
         query,
         rebuild,
+        review,
         train,
         verify,
     )
@@ -102,6 +103,7 @@ def _register() -> None:
         export,
         measure,
         plan,
+        review,
         prune,
         verify,
         latency,

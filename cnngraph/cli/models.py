@@ -131,6 +131,8 @@ def lineage(name: ModelName, json: Json = False) -> None:
 def delete(name: ModelName, dry_run: DryRun = False, yes: Yes = False, json: Json = False) -> None:
     """Delete one model from the database: its nodes and nothing else. Its saved files stay.
 
+    What people decided on its filters (cnngraph review) is written to a file first, and wants --yes.
+
     Example: cnngraph delete demo --dry-run
     """
     from cnngraph.api import offline
@@ -141,9 +143,10 @@ def delete(name: ModelName, dry_run: DryRun = False, yes: Yes = False, json: Jso
         if not dry_run:
             if not yes:
                 sizes = ", ".join(f"{number(count)} {what}" for what, count in counts.items() if isinstance(count, int))
-                ask(f"Delete {name} ({sizes})?")
+                if not counts["choices"]:  # what people decided goes only with --yes, which the api says
+                    ask(f"Delete {name} ({sizes})?")
             with progress() as bars:
-                counts = graph.delete(name, progress=bars)
+                counts = graph.delete(name, yes=yes, progress=bars)
     if json:
         emit_json(counts | {"dry_run": dry_run})
         return

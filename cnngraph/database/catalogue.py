@@ -9,6 +9,7 @@ from cnngraph.database import cypher, failures
 from cnngraph.database.connection import Database
 from cnngraph.database.fingerprint import json_property
 from cnngraph.database.lease import lease
+from cnngraph.database.review_files import keep_logs, require_yes
 from cnngraph.database.saved_models import describe_saved
 from cnngraph.errors import ConflictError, DatabaseError, NotFoundError, UsageError, nearest
 from cnngraph.settings import split_key
@@ -125,26 +126,34 @@ def show(db: Database, key: str) -> dict[str, Any]:
     return shown
 
 
-def delete(db: Database, key: str, *, dry_run: bool = False, progress: Progress | None = None) -> dict[str, int]:
+def delete(
+    db: Database, key: str, *, dry_run: bool = False, yes: bool = False, progress: Progress | None = None
+) -> dict[str, Any]:
     """Delete a model with everything that belongs to it, and nothing else; returns the counts.
 
     Also goes what was found out about it: its measure runs, the pruning runs *of* it, its evaluations. Models that came
-    out of it stay. A delete that was interrupted is finished by the next one.
+    out of it stay. A delete that was interrupted is finished by the next one. What people decided on its filters is
+    written to a file first, whose path is ``review_log`` then.
+
+    Args:
+        yes: it may go although people have judged its filters.
 
     Raises:
         UsageError: it is another owner's.
         NotFoundError: there is no such model.
-        ConflictError: somebody writes it now.
+        ConflictError: somebody writes it now; or people have judged it, without ``yes``.
     """
     require_own(key, db.owner)
     going = counts(db, key) | db.read(cypher.load("catalogue/attached_counts"), key=key)[0]
     if dry_run:
         return going
+    require_yes(db, key, yes=yes)
     with lease(db, key):
         db.write(cypher.load("catalogue/mark_deleting"), key=key)
+        logs = keep_logs(db, key)
         empty(db, key, going, progress or Quiet())
         db.write(cypher.load("catalogue/delete_model"), key=key)
-    return going
+    return going | ({"review_log": ", ".join(map(str, logs))} if logs else {})
 
 
 def empty(db: Database, key: str, going: dict[str, int], progress: Progress) -> None:

@@ -21,6 +21,7 @@ from cnngraph.database.batches import send
 from cnngraph.database.connection import Database
 from cnngraph.database.fingerprint import fingerprint, model_properties
 from cnngraph.database.lease import Lease, lease
+from cnngraph.database.review_files import keep_logs, require_yes
 from cnngraph.database.schema import require_current
 from cnngraph.errors import ConflictError, UsageError
 from cnngraph.network import sizes
@@ -62,7 +63,7 @@ class WriteOptions:
     Attributes:
         replace: delete what is under this name first, if its inputs were others.
         dry_run: write nothing, only say what would be written.
-        yes: allow more than 2 GB.
+        yes: allow more than 2 GB, and to replace a model whose filters people have judged.
     """
 
     replace: bool = False
@@ -96,7 +97,8 @@ def write_network(
 
     Raises:
         SpecError: the network contradicts itself.
-        ConflictError: the name is in use with other inputs, or somebody writes it now.
+        ConflictError: the name is in use with other inputs, or somebody writes it now; or people have judged the model
+            that would be replaced, without ``yes``.
         UsageError: the name is another owner's, or the store gets too large without ``yes``.
         DatabaseError: the server refuses or is lost; the same call goes on.
     """
@@ -109,6 +111,8 @@ def write_network(
         return {"model": key, **network.counts(), "action": intent, "dry_run": True, **_deleted(db, key, intent)}
     if intent == "nothing" and not _brings_measures(db, key, network):
         return _summary(db, key, "nothing", {}, None)
+    if intent == "replace":
+        require_yes(db, key, yes=how.yes)
     if not how.yes:
         _require_small(network)
     db.write(cypher.load("write/open_model"), key=key, owner=db.owner, name=key.partition("/")[2])
@@ -180,6 +184,8 @@ class _Ingest:
 
     def _delete_old(self) -> None:
         self.db.write(cypher.load("catalogue/mark_deleting"), key=self.key)
+        for log in keep_logs(self.db, self.key):
+            self.progress.note(f"What people decided on the filters of {self.key} is in {log}.")
         catalogue.empty(self.db, self.key, catalogue.counts(self.db, self.key), self.progress)
         self.db.write(cypher.load("catalogue/clear_model"), key=self.key)
 

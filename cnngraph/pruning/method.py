@@ -70,7 +70,8 @@ class Method:
         name: as it is typed: ``--method NAME``. summary: one sentence for ``--help`` and the documentation.
         removes: what a plan of it removes.
         options: a frozen dataclass whose fields are made by :func:`option`.
-        limits: names of the limits that it takes (:data:`cnngraph.pruning.limits.limit.LIMITS`).
+        limits: names of the limits that it takes (:data:`cnngraph.pruning.limits.limit.LIMITS`); none: it says by
+            itself how much goes.
         needs: what it must have, for these options.
         path: plans that remove more from level to level; the mapping holds the bounds that were given, by name (a
             threshold, a count, a share), which no plan of the path may exceed.

@@ -17,6 +17,7 @@ _FILES = (
     "filters",
     "random_order",
     "car",
+    "review",
 )
 
 

@@ -9,11 +9,23 @@ from pathlib import Path
 
 ROOMS = (
     "cnngraph.cli.main, cnngraph.jobs.baseline, cnngraph.jobs.ingest, cnngraph.jobs.plan, cnngraph.jobs.execute, "
-    "cnngraph.jobs.offline, cnngraph.jobs.filter_pictures, cnngraph.evidence.record, cnngraph.network.trace, "
-    "cnngraph.surgery.saved, cnngraph.surgery.verify, "
+    "cnngraph.jobs.offline, cnngraph.jobs.filter_pictures, cnngraph.jobs.review, cnngraph.evidence.record, "
+    "cnngraph.network.trace, cnngraph.surgery.saved, cnngraph.surgery.verify, "
     "cnngraph.training.fit, cnngraph.shipping.export"
 )
-NEVER = {"torchvision", "timm", "sklearn", "scipy", "matplotlib", "pandas", "networkx", "onnx", "onnxruntime"}
+NEVER = {
+    "torchvision",
+    "timm",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "pandas",
+    "networkx",
+    "onnx",
+    "onnxruntime",
+    "fastapi",
+    "uvicorn",
+}
 COMPILER = {
     "torch._dynamo",
     "torch._inductor",

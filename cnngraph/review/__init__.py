@@ -1,0 +1,1 @@
+"""The page where a person judges filters, and what follows from what people said."""
