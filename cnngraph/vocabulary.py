@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "AGGREGATES",
+    "CRITERIA",
     "DEVICES",
     "ENGINES",
     "FILTER_SCORES",
@@ -60,6 +61,7 @@ FILTER_SCORES = (
 )
 SCOPES = ("layer", "global")
 
+CRITERIA = ("accuracy", "kappa", "fisher", "apoz", "l1")  # by which the filters of one layer go, see progressive
 JUDGED_ON = ("validation", "train")
 UNITS = ("layers", "blocks", "filters")
 INITS = ("least-squares", "inherit", "reset", "scratch")  # the weights where ends are joined
