@@ -76,7 +76,7 @@ def find_steps(context: Context, options: Options, bounds: Mapping[str, Any]) ->
 METHOD = Method(
     name="progressive",
     removes="filters",
-    summary="filters layer by layer, the net up to the next layer retrained between",
+    summary="filters layer by layer, the net up to the next layer retrained between (prune alone)",
     options=Options,
     limits=("ratio", "filters", "max_accuracy_drop", "max_kappa_drop"),
     needs=lambda _: frozenset({Need.WEIGHTS, Need.IMAGES, Need.LABELS, Need.TRAINING}),
