@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SteppedPrune", "prune_in_steps"]
 
+_COARSE = 100  # validation images, below which it is said how finely they judge
+
 
 @dataclass(frozen=True)
 class SteppedPrune(PruneTask):
@@ -114,6 +116,9 @@ def prune_in_steps(
         require_trainable(subject.model, subject.data.train)  # said before the long work
     folder.mkdir(parents=True, exist_ok=True)
     progress.note(_expectation(stepwise, subject, recipe))
+    judged = len(subject.data.validation)
+    if judged < _COARSE:
+        progress.note(f"There are {judged} validation images: accuracy goes in steps of {100 / judged:.2g} points.")
     before = _before(subject, retraining, JobFolder(folder))
     walk = _take_steps(subject, stepwise, retraining, before, folder, progress)
     if walk.net is None:
