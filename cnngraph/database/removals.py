@@ -77,7 +77,7 @@ def _filter_removal(layer: str, rows: list[Mapping[str, Any]], fail: Fail) -> Re
     strange = next((score for score in scores if not isinstance(score, int | float)), None)
     if strange is not None:
         raise fail(f"score: {strange!r} of a filter of {layer} is no number")
-    steps = [row["step"] for row in by_channel.values() if row["step"] is not None]
+    steps = [row["step"] for row in by_channel.values() if row.get("step") is not None]
     values = {
         "layer": layer,
         "kind": "filters",

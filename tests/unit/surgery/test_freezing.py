@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 import torch
@@ -98,7 +99,7 @@ def bits(net: nn.Module) -> dict[str, str]:
     ],
 )
 def test_everything_after_the_next_layer_stays_bit_for_bit(
-    name: str, options: dict[str, float], layers: list[str], data: Data
+    name: str, options: dict[str, Any], layers: list[str], data: Data
 ) -> None:
     net = build(name, classes=10, size=32, seed=0, **options)
     for layer in layers:
