@@ -32,6 +32,7 @@ from cnngraph.validation import parse_stored
 if TYPE_CHECKING:
     from torch import nn
 
+    from cnngraph.training.execution import Execution
     from cnngraph.training.fit import Recipe
 
 __all__ = ["SteppedPrune", "prune_in_steps"]
@@ -235,6 +236,7 @@ def _take_step(
     if not plan.removes:
         return {"plan": None}
     slim = apply(net, plan, input_shape=shape)
+    execution = _execution(subject, retraining, JobFolder(home.path.parent))
     trained = stepwise.trained(FollowedNet(slim, shape), target)
     kept = hash_tensors(slim, named_tensors(slim).keys() - trained)
     plan = plan.model_copy(update={"settings": plan.settings | {"step": number, "frozen": kept}})
@@ -253,6 +255,7 @@ def _take_step(
             device=retraining.device,
             checkpoint=home.path / "checkpoint.safetensors",
             progress=progress,
+            execution=execution,
         )
     _require_kept(kept, hash_tensors(slim, kept), home)
     save_net(slim, subject, home.path / "model", trained=True)
@@ -260,6 +263,20 @@ def _take_step(
     went = len(plan.filters[target])
     step = StepTaken(number, target, went, parameters, took.epochs, **scores, seconds=choosing + took.seconds)
     return {"plan": plan.model_dump(mode="json"), "step": asdict(step), "epoch_seconds": took.epoch_seconds}
+
+
+def _execution(subject: LoadedModel, retraining: Retraining, folder: JobFolder) -> Execution | None:
+    """How each step is trained, measured once: measured again after a kill, it might round otherwise."""
+    from cnngraph.training.execution import Execution, choose_execution
+
+    if retraining.trainer is not None:
+        return None
+    stage = folder.stage("execution")
+    if not stage.is_done:
+        count = min(_recipe(retraining).batch_size, len(subject.data.train))
+        sample, _ = subject.data.train[range(count)]
+        stage.write(asdict(choose_execution(subject.model, sample, device=retraining.device)))
+    return Execution(**stage.read())
 
 
 def _choose(
