@@ -30,7 +30,7 @@ from torch import nn
 
 from benchmarks.report import Findings, machine, markdown, write_section
 from cnngraph.console import Progress, progress
-from cnngraph.jobs import prune_in_steps as prune_in_steps_module
+from cnngraph.jobs import one_step
 from cnngraph.jobs.baseline import Trained, train, train_net
 from cnngraph.jobs.plan import steps_saved
 from cnngraph.jobs.prune_in_steps import prune_in_steps
@@ -182,7 +182,7 @@ def training_timed() -> Iterator[list[float]]:
         seconds.append(time.process_time() - began)
         return found
 
-    with mock.patch.object(prune_in_steps_module, "train_net", timed):
+    with mock.patch.object(one_step, "train_net", timed):
         yield seconds
 
 

@@ -7,11 +7,9 @@ there, and comes out bit for bit as one that was not.
 
 from __future__ import annotations
 
-import copy
 import shutil
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +17,10 @@ from cnngraph.console import Progress, Quiet
 from cnngraph.database.records import StepTaken
 from cnngraph.errors import PlanError, VerificationError
 from cnngraph.jobs.agreement import compare_with_old, tell_agreement
-from cnngraph.jobs.baseline import settings_of, train_net
+from cnngraph.jobs.baseline import settings_of
+from cnngraph.jobs.one_step import Walk, many, recipe_of, score, step_in_words, take_step
 from cnngraph.jobs.prune import proof_images, proof_in_short
-from cnngraph.jobs.pruned import Made, Pruned, PruneTask, Retraining, inputs_of_training, judge, save_net
+from cnngraph.jobs.pruned import Made, Pruned, PruneTask, Retraining, inputs_of_training, judge
 from cnngraph.jobs.workspace import JobFolder
 from cnngraph.network.remembered import remember_structures
 from cnngraph.plan import Plan
@@ -32,7 +31,6 @@ from cnngraph.validation import parse_stored
 if TYPE_CHECKING:
     from torch import nn
 
-    from cnngraph.training.execution import Execution
     from cnngraph.training.fit import Recipe
 
 __all__ = ["SteppedPrune", "prune_in_steps"]
@@ -64,27 +62,10 @@ class SteppedPrune(PruneTask):
 
     def expect(self, retraining: Retraining) -> dict[str, Any]:
         """How many trainings, and how many filters of each layer; which ones is not known yet."""
-        recipe = _recipe(retraining)
+        recipe = recipe_of(retraining)
         steps = self.outline.settings["steps"]
         counts = {layer: len(filters) for layer, filters in self.outline.filters.items()}
         return {"trainings": len(steps), "epochs": recipe.epochs, "steps": steps, "filter_counts": counts}
-
-
-@dataclass
-class _Walk:
-    """How far the steps are.
-
-    Attributes:
-        net: where the net is that the steps have left; ``None``: no step was taken. plans, taken: of the steps so far.
-        epochs, epoch_seconds: how many were trained, and what they took together. note: why it ended early, if it did.
-    """
-
-    net: Path | None = None
-    plans: list[Plan] = field(default_factory=list)
-    taken: list[StepTaken] = field(default_factory=list)
-    epochs: int = 0
-    epoch_seconds: float = 0.0
-    note: str = ""
 
 
 @remember_structures()
@@ -112,7 +93,7 @@ def prune_in_steps(
     from cnngraph.training.fitness import require_trainable
 
     progress = progress or Quiet()
-    recipe = _recipe(retraining)
+    recipe = recipe_of(retraining)
     if retraining.trainer is None:
         require_trainable(subject.model, subject.data.train)  # said before the long work
     folder.mkdir(parents=True, exist_ok=True)
@@ -138,12 +119,6 @@ def prune_in_steps(
     return judge(subject, made, total, folder=folder, progress=progress)
 
 
-def _recipe(retraining: Retraining) -> Recipe:
-    if retraining.recipe is None:
-        raise ValueError("steps are trained")
-    return retraining.recipe
-
-
 def _expectation(stepwise: Stepwise, subject: LoadedModel, recipe: Recipe) -> str:
     count = len(stepwise.outline.settings["steps"])
     epochs = count * recipe.epochs
@@ -152,8 +127,8 @@ def _expectation(stepwise: Stepwise, subject: LoadedModel, recipe: Recipe) -> st
         f": {epochs * float(known) / 60:.1f} minutes, if one takes as long as in its own training" if known else ""
     )
     return (
-        f"{_many(count, 'layer')} to be simplified, each followed by a training of {_many(recipe.epochs, 'epoch')}, "
-        f"{_many(epochs, 'epoch')} together{minutes}; the control trains for as many."
+        f"{many(count, 'layer')} to be simplified, each followed by a training of {many(recipe.epochs, 'epoch')}, "
+        f"{many(epochs, 'epoch')} together{minutes}; the control trains for as many."
     )
 
 
@@ -161,15 +136,8 @@ def _before(subject: LoadedModel, retraining: Retraining, folder: JobFolder) -> 
     """Validation accuracy and kappa of the old net."""
     stage = folder.stage("before")
     if not stage.is_done:
-        stage.write(_scores(subject.model, subject, retraining.device))
+        stage.write(score(subject.model, subject, retraining.device))
     return stage.read()
-
-
-def _scores(net: nn.Module, subject: LoadedModel, device: str) -> dict[str, float]:
-    from cnngraph.training.evaluate import evaluate
-
-    found = evaluate(copy.deepcopy(net), subject.data.validation, device=device)
-    return {"accuracy": found.accuracy, "kappa": found.kappa}
 
 
 def _take_steps(
@@ -179,9 +147,9 @@ def _take_steps(
     before: dict[str, float],
     folder: Path,
     progress: Progress,
-) -> _Walk:
+) -> Walk:
     """Step after step, until all are done, one loses more than is allowed, or the time is over."""
-    walk, slowest = _Walk(), _recipe(retraining).epochs * float(subject.training.get("epoch_seconds") or 0.0)
+    walk, slowest = Walk(), recipe_of(retraining).epochs * float(subject.training.get("epoch_seconds") or 0.0)
     ended = JobFolder(folder).stage("ended")
     for place, target in enumerate(stepwise.targets, 1):
         home = JobFolder(folder / f"step-{place}")
@@ -192,13 +160,13 @@ def _take_steps(
                 ended.write({"before": target})
                 break
             home.path.mkdir(exist_ok=True)
-            done.write(_take_step(subject, stepwise, retraining, target, walk, home, progress))
+            done.write(take_step(subject, stepwise, retraining, target, walk, home, progress))
         known = done.read()
         if known["plan"] is None:
             progress.note(f"{target} keeps its filters: its share is less than goes together.")
             continue
         step = StepTaken(**known["step"])
-        progress.note(_in_words(step))
+        progress.note(step_in_words(step))
         beyond = stepwise.allowed.exceeded(before, asdict(step))
         if beyond:
             walk.note = f"{target} was not simplified, nor what comes after it: {beyond}"
@@ -214,113 +182,8 @@ def _take_steps(
     return walk
 
 
-def _take_step(
-    subject: LoadedModel,
-    stepwise: Stepwise,
-    retraining: Retraining,
-    target: str,
-    walk: _Walk,
-    home: JobFolder,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Choose, cut, train and judge; what the stage ``done`` holds."""
-    from cnngraph.network.followed_net import FollowedNet
-    from cnngraph.origin import get_origin, set_origin
-    from cnngraph.surgery import saved
-    from cnngraph.surgery.apply import apply
-    from cnngraph.surgery.freezing import count_parameters_of, frozen, hash_tensors, named_tensors
-
-    net = subject.model if walk.net is None else saved.read_saved(walk.net).model
-    number, shape = len(walk.plans) + 1, subject.input_shape
-    plan, choosing = _choose(net, stepwise, target, walk.plans, home, progress)
-    if not plan.removes:
-        return {"plan": None}
-    slim = apply(net, plan, input_shape=shape)
-    execution = _execution(subject, retraining, JobFolder(home.path.parent))
-    trained = stepwise.trained(FollowedNet(slim, shape), target)
-    kept = hash_tensors(slim, named_tensors(slim).keys() - trained)
-    plan = plan.model_copy(update={"settings": plan.settings | {"step": number, "frozen": kept}})
-    origin = get_origin(net)
-    if origin is not None:
-        set_origin(slim, origin.then(plan, shape))
-    recipe = _recipe(retraining)
-    parameters = count_parameters_of(slim, trained)
-    progress.note(f"Step {number}, {target}: training {parameters:,} parameters.")
-    with frozen(slim, trained):
-        took = train_net(
-            slim,
-            subject.data,
-            recipe,
-            retraining.trainer,
-            device=retraining.device,
-            checkpoint=home.path / "checkpoint.safetensors",
-            progress=progress,
-            execution=execution,
-        )
-    _require_kept(kept, hash_tensors(slim, kept), home)
-    save_net(slim, subject, home.path / "model", trained=True)
-    scores = _scores(saved.read_saved(home.path / "model").model, subject, retraining.device)
-    went = len(plan.filters[target])
-    step = StepTaken(number, target, went, parameters, took.epochs, **scores, seconds=choosing + took.seconds)
-    return {"plan": plan.model_dump(mode="json"), "step": asdict(step), "epoch_seconds": took.epoch_seconds}
-
-
-def _execution(subject: LoadedModel, retraining: Retraining, folder: JobFolder) -> Execution | None:
-    """How each step is trained, measured once: measured again after a kill, it might round otherwise."""
-    from cnngraph.training.execution import Execution, choose_execution
-
-    if retraining.trainer is not None:
-        return None
-    stage = folder.stage("execution")
-    if not stage.is_done:
-        count = min(_recipe(retraining).batch_size, len(subject.data.train))
-        sample, _ = subject.data.train[range(count)]
-        stage.write(asdict(choose_execution(subject.model, sample, device=retraining.device)))
-    return Execution(**stage.read())
-
-
-def _choose(
-    net: nn.Module, stepwise: Stepwise, target: str, done: Sequence[Plan], home: JobFolder, progress: Progress
-) -> tuple[Plan, float]:
-    """The plan of the step, and the seconds that it took to find; read back where an earlier run found it."""
-    stage = home.stage("cut")
-    if not stage.is_done:
-        progress.start(f"Choosing what goes of {target}")
-        began = time.monotonic()
-        plan = stepwise.plan(net, target, done)
-        stage.write({"plan": plan.model_dump(mode="json"), "seconds": time.monotonic() - began})
-    known = stage.read()
-    return parse_stored(Plan, known["plan"], str(stage.path)), float(known["seconds"])
-
-
-def _require_kept(before: Mapping[str, str], after: Mapping[str, str], home: JobFolder) -> None:
-    """Return if what was to stay is what it was, bit for bit.
-
-    Raises:
-        VerificationError: it is not, as where a trainer of the user's own thaws it.
-    """
-    changed = next((name for name, value in before.items() if after[name] != value), None)
-    if changed is not None:
-        shutil.rmtree(home.path, ignore_errors=True)
-        raise VerificationError(
-            f"{changed} was to stay as it is in this step, and the training changed it.",
-            "Nothing was stored. A trainer trains what has requires_grad, and sets modes by train() and eval() alone.",
-        )
-
-
-def _in_words(step: StepTaken) -> str:
-    trained = f"{step.trained_parameters:,} parameters trained for {_many(step.epochs, 'epoch')}"
-    judged = f"validation accuracy {step.accuracy:.2%}, kappa {step.kappa:.4f}"
-    went = _many(step.filters, "filter")
-    return f"Step {step.number}, {step.layer}: {went} gone, {trained}; {judged}; {step.seconds:.1f} s."
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"
-
-
 def _whole_plan(
-    subject: LoadedModel, stepwise: Stepwise, walk: _Walk, before: Mapping[str, float], recipe: Recipe
+    subject: LoadedModel, stepwise: Stepwise, walk: Walk, before: Mapping[str, float], recipe: Recipe
 ) -> Plan:
     """What went in all steps together, for the old net, with what explains it."""
     outline, allowed = stepwise.outline, stepwise.allowed
