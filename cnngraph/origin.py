@@ -88,6 +88,25 @@ class Origin(BaseModel):
         """Of the net that the last plan was executed on; itself where nothing was executed."""
         return self._with(self.executed[:-1])
 
+    @property
+    def last_steps(self) -> tuple[Plan, ...]:
+        """The plans of the last prune in order: one, or those between which the net was trained (``settings["step"]``).
+
+        >>> first, second = (Plan(settings={"step": number}) for number in (1, 2))
+        >>> len(Origin(architecture="a", plans=(Plan(), first, second)).last_steps)
+        2
+        """
+        number = self.plans[-1].settings.get("step") if self.plans else None
+        count = number if isinstance(number, int) and 0 < number <= len(self.plans) else min(1, len(self.plans))
+        steps = self.plans[len(self.plans) - count :]
+        whole = [one.settings.get("step") for one in steps] == list(range(1, count + 1))
+        return steps if whole else self.plans[-1:]
+
+    @property
+    def before_steps(self) -> Origin:
+        """Of the net that the last prune was carried out on; itself where nothing was executed."""
+        return self._with(self.executed[: len(self.plans) - len(self.last_steps)])
+
     def then(self, plan: Plan, input_shape: tuple[int, int, int] | None) -> Origin:
         """Of the net that ``plan``, executed for ``input_shape``, leaves."""
         return self._with((*self.executed, (plan, input_shape)))

@@ -8,7 +8,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from cnngraph.errors import NotFoundError, PlanError
 from cnngraph.files import write_text
@@ -55,15 +64,25 @@ class Removal(_Strict):
     ``filters``: with ``kind="filters"`` the output channels of ``layer`` that go, numbered as in the net that the plan
     is for. Channels of other layers that are coupled with them go along, whether the plan names them or not.
     ``scores``: of these filters, in the same order (empty where there are none); ``score`` is then their largest.
+    ``steps``: in the same order, the step in which each went, from 1, where the net was trained between steps.
     """
 
     layer: str
     kind: Literal["layer", "block", "filters"] = "layer"
     filters: tuple[int, ...] = ()
     scores: tuple[FiniteFloat, ...] = ()
+    steps: tuple[int, ...] = ()
     score: FiniteFloat | None = None
     threshold: FiniteFloat | None = None
     reason: str = ""
+
+    @model_serializer(mode="wrap")
+    def _without_steps_where_there_are_none(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What went at once reads as it did before there were steps: fingerprints hold what is written."""
+        content: dict[str, Any] = write(self)
+        if not self.steps:
+            content.pop("steps", None)
+        return content
 
     @model_validator(mode="after")
     def _filters_of_a_layer(self) -> Removal:
@@ -77,6 +96,8 @@ class Removal(_Strict):
             raise ValueError(f"{self.layer} names filter {min(self.filters)}; they are numbered from 0")
         if self.scores and len(self.scores) != len(self.filters):
             raise ValueError(f"{self.layer} has {len(self.scores)} scores for {len(self.filters)} filters")
+        if self.steps and (len(self.steps) != len(self.filters) or min(self.steps) < 1):
+            raise ValueError(f"{self.layer} has {len(self.steps)} steps, from 1, for {len(self.filters)} filters")
         return self
 
 

@@ -6,6 +6,7 @@ __all__ = [
     "AGGREGATES",
     "AGREE",
     "ANSWERS",
+    "CRITERIA",
     "DEVICES",
     "ENGINES",
     "FILTER_SCORES",
@@ -65,6 +66,7 @@ FILTER_SCORES = (
 )
 SCOPES = ("layer", "global")
 
+CRITERIA = ("accuracy", "kappa", "fisher", "apoz", "l1")  # by which the filters of one layer go, see progressive
 JUDGED_ON = ("validation", "train")
 ANSWERS = ("keep", "drop", "unknown")  # of a person, on a filter
 AGREE = ("any", "majority", "all")  # of those who judged a filter, for it to go

@@ -20,16 +20,17 @@ class Decision(TypedDict, total=False):
 
     By hand: ``remove_layers``, ``remove_blocks`` (names).
 
-    By a ``method``: ``multilayer`` (layers by a measure, the default), ``filters`` (implied by its options) or
-    ``random`` or ``car``, with its own options: ``measure``, ``aggregate``, ``reference``, ``engine``; ``score``,
-    ``scope``, ``round_to``, ``at_least``; ``of``; ``layer``, ``per_step``, ``judged_on``. Or ``review``, what people
-    decided on the page of ``cnngraph review``: ``agree``.
+    By a ``method``: ``multilayer`` (layers by a measure, the default), ``filters`` (implied by its options),
+    ``random``, ``car`` or ``progressive`` (which :meth:`Graph.prune` alone takes), with its own options: ``measure``,
+    ``aggregate``, ``reference``, ``engine``; ``score``, ``scope``, ``round_to``, ``at_least``; ``of``; ``layer``,
+    ``per_step``, ``judged_on``; ``criterion``, ``layer``. Or ``review``, what people decided on the page of
+    ``cnngraph review``: ``agree``.
 
     How much goes is said by limits, which hold together, or by ``limits``, a TOML file of them. As far as every bound
     allows: ``threshold`` (of theta), ``remove`` (how many), ``ratio`` (a share), ``filters`` (how many of each named
-    layer), ``max_accuracy_drop`` (points of percent). As little as reaches every target: ``target_speedup`` (times,
-    measured), ``target_latency_ms``, ``target_macs`` and ``target_parameters`` (what is left: a share, or a count above
-    1), ``target_mb``.
+    layer), ``max_accuracy_drop`` (points of percent), ``max_kappa_drop`` (of Cohen's kappa). As little as reaches every
+    target: ``target_speedup`` (times, measured), ``target_latency_ms``, ``target_macs`` and ``target_parameters`` (what
+    is left: a share, or a count above 1), ``target_mb``.
 
     ``keep``: layers that cannot go, or a mapping with the reasons. ``steps`` belongs to ``max_accuracy_drop``,
     ``minutes`` to every search, ``latency_on``, ``runtime`` and ``batch`` to a target, ``percentile`` and
@@ -53,12 +54,14 @@ class Decision(TypedDict, total=False):
     per_step: int | None
     judged_on: str | None
     agree: str | None
+    criterion: str | None
     limits: str | Path | None
     threshold: float | None
     remove: int | None
     ratio: float | None
     filters: int | None
     max_accuracy_drop: float | None
+    max_kappa_drop: float | None
     target_speedup: float | None
     target_latency_ms: float | None
     target_macs: float | None

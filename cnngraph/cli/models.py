@@ -92,6 +92,7 @@ _LINEAGE = {
     "descendants": ("model", "pruned_from", "relation", "method", "removed", "filters"),
     "measure_runs": ("key", "measure", "reference", "current", "created_at"),
     "pruning_runs": ("key", "method", "created_at", "removed", "filters", "produced"),
+    "steps": ("number", "layer", "filters", "trained_parameters", "epochs", "accuracy", "kappa", "seconds"),
     "edits": ("module", "kind", "reason"),
     "evaluations": ("name", "child", "images", "accuracy", "recall", "epoch_seconds", "latency_ms", "created_at"),
 }
@@ -115,7 +116,7 @@ def lineage(name: ModelName, json: Json = False) -> None:
             headers = [name for name in _LINEAGE.get(key, value[0]) if name in there]
             rows = [
                 [
-                    _counted(row[name]) if name == "filters" else _flat(_to_the_minute(name, row.get(name)))
+                    _counted(row[name]) if isinstance(row[name], dict) else _flat(_to_the_minute(name, row.get(name)))
                     for name in headers
                 ]
                 for row in value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import line, say, table
@@ -10,7 +10,7 @@ from cnngraph.console import line, say, table
 if TYPE_CHECKING:
     from cnngraph.api import Plan
 
-__all__ = ["as_json", "in_words", "print_plan", "print_pruned", "print_schedule"]
+__all__ = ["as_json", "in_words", "print_plan", "print_pruned", "print_schedule", "print_steps"]
 
 
 def as_json(made: Plan) -> dict[str, Any]:
@@ -31,7 +31,14 @@ def print_pruned(made: Plan, result: dict[str, Any]) -> None:
         say(note)
     if result.get("dry_run"):
         say(f"Would remove {made.in_words} and store {result['new_model']}: {in_words(result['would_write'])}.")
+        if "trainings" in result:
+            print_steps(result["steps"])
+            say(
+                f"{result['trainings']} trainings of {result['epochs']} epochs; which filters go is found between them."
+            )
         return
+    if result["steps"]:
+        print_steps(result["steps"])
     table(("", "before", "after", "change", "control"), figures_table(result))
     for remark in remarks_on(result):
         line(remark)
@@ -40,6 +47,13 @@ def print_pruned(made: Plan, result: dict[str, Any]) -> None:
         table(("layer", "weights before", "after the cut", "not zero", "times smaller"), rows, title="\nWeights")
         line("Zeros are values like others: further training moves them.")
     line(f"\nremoved: {made.in_words}\nstored:  {result['new_model']}")
+
+
+def print_steps(steps: Sequence[Mapping[str, Any]]) -> None:
+    """The steps of a prune that trains between them, as ``lineage`` shows them."""
+    names = ("number", "layer", "filters", "trained_parameters", "epochs", "accuracy", "kappa", "seconds")
+    headers = [name for name in names if any(name in step for step in steps)]
+    table([name.replace("_", " ") for name in headers], [[step[name] for name in headers] for step in steps])
 
 
 def print_plan(made: Plan, *, schedule: bool) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import neo4j
@@ -16,8 +17,9 @@ import neo4j
 from cnngraph.database import catalogue, cypher
 from cnngraph.database.connection import Database
 from cnngraph.database.edits import pack_edits, unpack_edits
-from cnngraph.database.records import Ancestor, Descendant, Evaluation, Lineage, MeasureRun, PruningRun
+from cnngraph.database.records import Ancestor, Descendant, Evaluation, Lineage, MeasureRun, PruningRun, StepTaken
 from cnngraph.database.removals import removal_rows, removals_of
+from cnngraph.database.rows import camel
 from cnngraph.errors import ConflictError, NotFoundError, PlanError, nearest
 from cnngraph.plan import Plan
 from cnngraph.settings import check_name
@@ -31,6 +33,7 @@ __all__ = [
     "store_evaluation",
     "store_produced",
     "store_pruning_run",
+    "store_steps",
 ]
 
 _EXECUTED_BY_RUN = {"model", "removes", "run"}  # not part of the parameters: the graph itself says it
@@ -145,6 +148,21 @@ def store_produced(
     db.transact(store)
 
 
+def store_steps(db: Database, run: str, steps: Sequence[StepTaken]) -> None:
+    """Store the steps in which a decision was carried out; those that were there before are replaced.
+
+    Raises:
+        NotFoundError: there is no such run.
+    """
+    rows = [
+        {camel(name): value for name, value in asdict(step).items()} | {"name": f"{step.number} {step.layer}"}
+        for step in steps
+    ]
+    found = db.write(cypher.load("lineage/store_steps"), run=run, rows=rows)
+    if not found or found[0]["steps"] != len(rows):
+        raise NotFoundError(f"There is no PruningRun {run} in the database.")
+
+
 def store_evaluation(db: Database, key: str, evaluation: Evaluation) -> str:
     """Store figures of a model; returns the Evaluation's key. Those of the same identity replace each other.
 
@@ -194,6 +212,7 @@ def lineage(db: Database, key: str) -> Lineage:
         pruning_runs=tuple(PruningRun(**row) for row in rows("pruning_runs")),
         evaluations=tuple(_evaluations(db, key)),
         edits=tuple(edits_of(db, key)[0]),
+        steps=tuple(StepTaken(**row) for row in rows("steps")),
     )
 
 
@@ -216,7 +235,7 @@ def _evaluations(db: Database, key: str) -> list[Evaluation]:
 
 def _by_layer(row: dict[str, Any]) -> dict[str, Any]:
     """A row with its filters, where it has some, as channels by layer."""
-    if "filters" not in row:
+    if not isinstance(row.get("filters"), list):
         return row
     return row | {"filters": {entry["layer"]: entry["filters"] for entry in row["filters"]}}
 

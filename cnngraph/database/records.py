@@ -14,7 +14,7 @@ from cnngraph.database.fingerprint import json_property
 from cnngraph.database.rows import camel, snake
 from cnngraph.datasets.images_from import ImagesFrom
 
-__all__ = ["Ancestor", "Descendant", "Evaluation", "Lineage", "MeasureRun", "PruningRun"]
+__all__ = ["Ancestor", "Descendant", "Evaluation", "Lineage", "MeasureRun", "PruningRun", "StepTaken"]
 
 _IDENTITY = ("split", "seed", "device", "control", "run", "child", "data", "data_root", "images_per_class")
 # Of images_from as properties: the part of an Evaluation's own images is its split, how many they are is a figure.
@@ -193,10 +193,32 @@ class PruningRun:
 
 
 @dataclass(frozen=True)
+class StepTaken:
+    """One step of a prune that trained the net between its steps.
+
+    Attributes:
+        number: from 1. layer: that was simplified. filters: how many of its filters went.
+        trained_parameters: of the net that the step left, how many were trained; all others stayed bit for bit.
+        epochs: of that training. accuracy, kappa: on the validation images, after it.
+        seconds: that choosing and training took.
+    """
+
+    number: int
+    layer: str
+    filters: int
+    trained_parameters: int
+    epochs: int
+    accuracy: float
+    kappa: float
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Lineage:
     """Where a model comes from (nearest first), what came of it, and what was found out about it.
 
     ``edits``: what the prune that made it changed, each with ``module``, ``kind``, ``reason`` and ``removed``.
+    ``steps``: of the prune that made it, where it trained between steps.
     """
 
     model: str
@@ -206,6 +228,7 @@ class Lineage:
     pruning_runs: tuple[PruningRun, ...]
     evaluations: tuple[Evaluation, ...]
     edits: tuple[Mapping[str, Any], ...] = ()
+    steps: tuple[StepTaken, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The JSON of ``lineage``."""
@@ -214,5 +237,6 @@ class Lineage:
         found |= {
             "evaluations": [one.as_json() for one in self.evaluations],
             "edits": [dict(edit) for edit in self.edits],
+            "steps": [asdict(step) for step in self.steps],
         }
         return {"model": self.model, **found}

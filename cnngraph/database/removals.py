@@ -39,9 +39,10 @@ def removal_rows(db: Database, plan: Plan) -> tuple[Rows, Rows]:
         elif removal.kind == "filters":
             _require_maps(plan.model, removal, known)
             scores = removal.scores or (removal.score,) * len(removal.filters)
+            steps = removal.steps or (None,) * len(removal.filters)
             filters += [
-                {"layer": removal.layer, "channel": channel, **why, "score": score}
-                for channel, score in zip(removal.filters, scores, strict=True)
+                {"layer": removal.layer, "channel": channel, **why, "score": score, "step": step}
+                for channel, score, step in zip(removal.filters, scores, steps, strict=True)
             ]
         else:
             whole.append({"layer": removal.layer, "block": None, **why})
@@ -76,11 +77,13 @@ def _filter_removal(layer: str, rows: list[Mapping[str, Any]], fail: Fail) -> Re
     strange = next((score for score in scores if not isinstance(score, int | float)), None)
     if strange is not None:
         raise fail(f"score: {strange!r} of a filter of {layer} is no number")
+    steps = [row["step"] for row in by_channel.values() if row.get("step") is not None]
     values = {
         "layer": layer,
         "kind": "filters",
         "filters": tuple(by_channel),
         "scores": tuple(scores) if len(scores) == len(by_channel) else (),
+        "steps": tuple(steps) if len(steps) == len(by_channel) else (),
         "score": max(scores, default=None),
         "threshold": rows[0]["threshold"],
         "reason": rows[0]["reason"] or "",

@@ -13,7 +13,7 @@ from cnngraph.console import Progress, say_all
 from cnngraph.errors import ModelError, OptionError
 from cnngraph.jobs import ingest as ingesting
 from cnngraph.jobs.naming import Place, place
-from cnngraph.jobs.prune import FIGURES, figures
+from cnngraph.jobs.pruned import FIGURES, figures
 from cnngraph.jobs.record import judged_on
 from cnngraph.jobs.session import Session
 from cnngraph.settings import check_name

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from cnngraph.datasets.registry import Data
     from cnngraph.training.evaluate import Evaluation
+    from cnngraph.training.execution import Execution
     from cnngraph.training.fit import Recipe
     from cnngraph.training.own_trainer import OwnTrainer
 
@@ -55,19 +56,28 @@ def train_net(
     device: str,
     checkpoint: Path,
     progress: Progress,
+    execution: Execution | None = None,
 ) -> Trained:
-    """Train in place, by ``trainer`` or by our own loop, which alone keeps a checkpoint to go on from."""
+    """Train in place, by ``trainer`` or by our own loop, which alone keeps a checkpoint to go on from.
+
+    Args:
+        execution: how our own loop runs; ``None``: it measures what is faster.
+    """
     if trainer is not None:
         progress.start(f"Training by {trainer.name}")
         seconds = trainer.fit(model, data.train, data.validation, recipe, device)
         return Trained(recipe.epochs, seconds / recipe.epochs, seconds)
     from cnngraph.training.fit import fit
 
+    known: dict[str, Any] = (
+        {"precision": execution.precision, "channels_last": execution.channels_last} if execution else {}
+    )
     done = fit(
         model,
         data.train,
         data.validation,
         **asdict(recipe),
+        **known,
         device=device,
         checkpoint=checkpoint,
         progress=progress,

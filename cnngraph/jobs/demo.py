@@ -17,6 +17,7 @@ from cnngraph.console import Progress
 from cnngraph.errors import CnngraphError
 from cnngraph.jobs import baseline, execute, ingest
 from cnngraph.jobs.plan import plan_stored
+from cnngraph.jobs.prune import PlannedPrune
 from cnngraph.jobs.prune_job import PruneJob
 from cnngraph.jobs.session import Session
 from cnngraph.jobs.workspace import JobFolder
@@ -134,7 +135,7 @@ class Demo:
             session = self._session(db)
             plan = plan_stored(session, NAME, job.choice, job.data, costs=False)
             write_plan(plan, plan_file)
-            result = execute.carry_out(session, job, plan)
+            _, result = execute.carry_out(session, job, PlannedPrune(plan))
             done.write(result)
             return plan, result
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.errors import ConflictError, PlanError
 from cnngraph.jobs import ingest as ingesting
 from cnngraph.jobs.naming import place
-from cnngraph.jobs.prune import Pruned, inputs_of, prune
+from cnngraph.jobs.pruned import Pruned, PruneTask
 from cnngraph.jobs.record import record
 from cnngraph.jobs.session import Session
 from cnngraph.jobs.workspace import JobFolder
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["carry_out", "preview", "require_free"]
 
 
-def carry_out(session: Session, job: PruneJob, plan: Plan) -> dict[str, Any]:
-    """Rebuild, verify, retrain, evaluate and store; the JSON of ``prune``.
+def carry_out(session: Session, job: PruneJob, task: PruneTask) -> tuple[Plan, dict[str, Any]]:
+    """Rebuild, verify, retrain, evaluate and store; the plan that was carried out, and the JSON of ``prune``.
 
     Raises:
         PlanError: the plan does not fit. VerificationError: the rebuilt net failed its proof; nothing was stored.
@@ -37,23 +37,25 @@ def carry_out(session: Session, job: PruneJob, plan: Plan) -> dict[str, Any]:
 
     db, settings, progress, training = session.database, session.settings, session.progress, job.training
     model = stored(db, job.source)
-    if not plan.removes:
+    outline = task.outline
+    if not outline.removes:
         raise PlanError(
             "The plan removes nothing, so there is no new model to make.",
             f"See what does: cnngraph plan {job.source} --schedule; or ask for more: a larger {{ratio}}, a "
             "smaller {at_least}.",
         )
-    removal_rows(db, plan)  # what the graph could not say afterwards is refused before hours of training
+    removal_rows(db, outline)  # what the graph could not say afterwards is refused before hours of training
     subject = open_model(ModelChoice(name=str(model.folder)), model.data(job.data), progress, required="sound")
     retraining = training.retraining(subject, device=job.choice.device, seed=job.choice.seed)
-    folder = session.workspace.job(inputs_of(subject, plan, retraining))
+    folder = session.workspace.job(task.inputs(subject, retraining))
     require_free(session, job.as_name, job.out, folder)
     if job.dry_run:
         new_name = job.as_name or place(db, _base(model.key), None, sha256="", data=None).name
-        return {"model": model.key} | preview(subject, plan, model.mapping, split_key(new_name, settings.owner))
+        written = preview(subject, outline, model.mapping, split_key(new_name, settings.owner))
+        return outline, {"model": model.key} | written | task.expect(retraining)
     db.storage.require_writable()
     with folder.locked():
-        pruned = prune(subject, plan, retraining, folder=folder.path, progress=progress)
+        pruned = task.carry_out(subject, retraining, folder=folder.path, progress=progress)
         result = _store(session, model, pruned, job)
         if job.out is not None:
             out = job.out
@@ -62,7 +64,7 @@ def carry_out(session: Session, job: PruneJob, plan: Plan) -> dict[str, Any]:
             shutil.copytree(result["artifact"], part)
             part.replace(out)
         folder.remove()
-    return result
+    return pruned.plan, result
 
 
 def require_free(session: Session, as_name: str | None, out: Path | None, folder: JobFolder | None = None) -> None:
@@ -110,13 +112,14 @@ def _store(session: Session, parent: StoredModel, pruned: Pruned, job: PruneJob)
     JobFolder(pruned.folder).say_name(new.name)
     new_key = ingesting.store(session, prepared, new.name, WriteOptions(yes=True))["model"]
     of: dict[str, Any] = {"data": data, "seed": slim.choice.seed, "device": str(pick_device(job.choice.device))}
-    run = record(db, pruned.plan, new_key, pruned.result | {"edits": pruned.edits}, gone=pruned.gone, **of)
+    left = pruned.result | {"edits": pruned.edits}
+    run = record(db, pruned.plan, new_key, left, gone=pruned.gone, steps=pruned.steps, **of)
     names = {"model": parent.key, "new_model": new_key, "run": run}
     return names | pruned.result | {"artifact": str(stored(db, new_key).folder), "joins": pruned.joins}
 
 
 def preview(subject: LoadedModel, plan: Plan, mapping: TraceOptions, new_name: str) -> dict[str, Any]:
-    """What a prune would write, counted on the net that it would make; nothing is trained.
+    """What a prune would write, counted on a net as it would make; nothing is trained.
 
     Args:
         mapping: of the old net; the new one is mapped the same way.
@@ -131,8 +134,6 @@ def preview(subject: LoadedModel, plan: Plan, mapping: TraceOptions, new_name: s
     slim = replace(subject, model=cut(subject.model, plan, input_shape=subject.input_shape))
     return {
         "new_model": new_name,
-        "removed": plan.removed,
-        "filters": plan.filters,
         "would_write": ingesting.expected_size(slim, mapping),
         "dry_run": True,
     }

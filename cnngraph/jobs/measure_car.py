@@ -25,8 +25,10 @@ from cnngraph.measures.stored_reductions import (
     store_layer,
 )
 from cnngraph.pruning.context import Context
+from cnngraph.pruning.layer_shares import explain_fixed, named_layers
 from cnngraph.pruning.limits.time_budget import TimeBudget
-from cnngraph.pruning.methods.car import ALL, Judge, explain_fixed, find_layers
+from cnngraph.pruning.method import ALL
+from cnngraph.pruning.methods.car import Judge
 from cnngraph.sources.stored import OtherData, stored
 from cnngraph.vocabulary import DEVICES, JUDGED_ON
 
@@ -247,7 +249,7 @@ def _groups(context: Context, named: Sequence[str]) -> dict[str, tuple[Group, ..
         NotFoundError: there is no such layer. PlanError: no filter of one that was named can go.
     """
     coupling = context.coupling
-    layers = [layer for layer in coupling.layers if layer in set(find_layers(coupling, named))]
+    layers = [layer for layer in coupling.layers if layer in set(named_layers(coupling, named))]
     groups = {
         layer: tuple(
             group for group in coupling.groups if not group.fixed and layer in {name for name, _ in group.filters}

@@ -9,7 +9,7 @@ from cnngraph.errors import ConflictError, PlanError
 from cnngraph.jobs import ingest as ingesting
 from cnngraph.jobs import pruned_bundle
 from cnngraph.jobs.execute import preview
-from cnngraph.jobs.prune import inputs_of, prune
+from cnngraph.jobs.pruned import PruneTask
 from cnngraph.jobs.session import Session
 from cnngraph.network.remembered import remember_structures
 from cnngraph.plan import Plan
@@ -34,50 +34,53 @@ def require_new(to_bundle: Path) -> None:
 
 @remember_structures()
 def prune_to_bundle(
-    session: Session, source: SavedSource, job: PruneJob, plan: Plan, to_bundle: Path
-) -> dict[str, Any]:
+    session: Session, source: SavedSource, job: PruneJob, task: PruneTask, to_bundle: Path
+) -> tuple[Plan, dict[str, Any]]:
     """Rebuild, verify, retrain, evaluate, map, and write the bundle; no database is asked for anything.
 
     The same call goes on after an interruption.
 
     Returns:
-        The JSON of ``prune``; ``model`` is the source as typed, ``new_model`` and ``bundle`` the folder of the bundle.
+        The plan that was carried out, and the JSON of ``prune``; ``model`` is the source as typed, ``new_model`` and
+        ``bundle`` the folder of the bundle.
 
     Raises:
         PlanError: the plan does not fit. VerificationError: the rebuilt net failed its proof; nothing is written.
     """
     from cnngraph.training.execution import pick_device
 
-    if not plan.removes:
+    outline = task.outline
+    if not outline.removes:
         raise PlanError(
             "The plan removes nothing, so there is no new model to make.", "Name a layer: {remove_layers=L}"
         )
     progress, device, seed = session.progress, job.choice.device, job.choice.seed
     progress.start("Opening the model and the data")
     subject = open_model(ModelChoice(name=str(source.folder)), source.data(job.data), progress, required="sound")
-    if job.dry_run:
-        return {"model": source.typed, "bundle": str(to_bundle)} | preview(
-            subject, plan, source.mapping, str(to_bundle)
-        )
     retraining = job.training.retraining(subject, device=device, seed=seed)
-    folder = session.workspace.job(inputs_of(subject, plan, retraining))
+    if job.dry_run:
+        written = preview(subject, outline, source.mapping, str(to_bundle))
+        names = {"model": source.typed, "bundle": str(to_bundle)}
+        return outline, names | written | task.expect(retraining)
+    folder = session.workspace.job(task.inputs(subject, retraining))
     with folder.locked():
-        pruned = prune(subject, plan, retraining, folder=folder.path, progress=progress)
+        pruned = task.carry_out(subject, retraining, folder=folder.path, progress=progress)
         mapped = ingesting.map_subject(pruned.subject, source.mapping, progress)
         prepared = ingesting.TracedModel(mapped, folder.path / "new", pruned.subject.sha256)
         ingesting.save_subject(pruned.subject, prepared.model)
         card = pruned_bundle.PruneRecord(
-            plan=plan,
+            plan=pruned.plan,
             parent_sha256=subject.sha256,
             sha256=prepared.sha256,
             **{name: pruned.result[name] for name in ("verified", "agreement", "before", "after", "control")},
             joins=pruned.joins,
             gone=pruned.gone,
             edits=pruned.edits,
+            steps=pruned.steps,
             device=str(pick_device(device)),
             seed=subject.choice.seed,
         )
         pruned_bundle.write(prepared, card, to_bundle)
         folder.remove()
-    names = {"model": source.typed, "new_model": str(to_bundle), "bundle": str(to_bundle), "run": None}
-    return names | pruned.result | {"joins": pruned.joins}
+    places = {"model": source.typed, "new_model": str(to_bundle), "bundle": str(to_bundle)}
+    return pruned.plan, places | {"run": None} | pruned.result | {"joins": pruned.joins}

@@ -30,6 +30,7 @@ from cnngraph.sources.stored import OtherData, StoredModel, stored
 
 if TYPE_CHECKING:
     from cnngraph.pruning.limits.cost_meter import CostMeter
+    from cnngraph.pruning.stepwise import Stepwise
 
 __all__ = [
     "choose_plan",
@@ -37,12 +38,25 @@ __all__ = [
     "plan_saved",
     "plan_stored",
     "require_no_graph",
+    "steps_saved",
+    "steps_stored",
 ]
 
 
 def choose_plan(said: Mapping[str, Any]) -> Choice:
-    """What goes, as it was said where it is only planned; raises as :func:`cnngraph.pruning.choice.choose`."""
-    return choose(said, ways=("remove_layers", "remove_blocks"))
+    """What goes, as it was said where it is only planned.
+
+    Raises:
+        OptionError: the method decides while the net is trained. Otherwise as :func:`cnngraph.pruning.choice.choose`.
+    """
+    choice = choose(said, ways=("remove_layers", "remove_blocks"))
+    if choice.decides_while_training:
+        assert choice.method is not None
+        raise OptionError(
+            f"{{method={choice.method.name}}} decides while it trains, so that there is no plan before.",
+            "Carry it out with prune; what it would do says {dry_run} there.",
+        )
+    return choice
 
 
 def plan_stored(session: Session, name: str, choice: Choice, data: OtherData, *, costs: bool = True) -> Plan:
@@ -60,18 +74,7 @@ def plan_stored(session: Session, name: str, choice: Choice, data: OtherData, *,
         return plan_from_person(session, name, choice)
     model = stored(session.database, name)
     opened = Opened(model, data)
-    context = Context(
-        model=model.key,
-        architecture=model.properties.get("architecture") or "",
-        open_saved=lambda: _read(model.folder),
-        open_images=lambda: opened.images(choice.seed),
-        open_judged=opened.judged,
-        state=lambda what, inputs: opened.state(session, what, inputs),
-        open_database=session.database,
-        has_net=model.is_saved,
-        other_data=data != OtherData() and model.data(data) != model.data(OtherData()),
-        **_of(choice, session.progress),
-    )
+    context = context_of_stored(session, opened, model, choice)
     return decide(session, opened, context, choice, costs=costs).model_copy(update={"recipe": model.recipe})
 
 
@@ -95,16 +98,64 @@ def plan_saved(session: Session, source: SavedSource, choice: Choice, data: Othe
         return made.model_copy(update=changes | ({"init": choice.init} if choice.init is not None else {}))
     require_no_graph(choice)
     opened = Opened(source, data)
-    context = Context(
+    return decide(session, opened, context_of_saved(session, opened, source, choice), choice, costs=False)
+
+
+def steps_stored(session: Session, name: str, choice: Choice, data: OtherData) -> Stepwise:
+    """What goes step by step, of a model of the database, by a method that decides while the net is trained.
+
+    Raises:
+        NotFoundError: there is no such model or layer. PlanError: nothing can go.
+    """
+    model = stored(session.database, name)
+    found = _steps(context_of_stored(session, Opened(model, data), model, choice), choice)
+    found.outline = found.outline.model_copy(update={"recipe": model.recipe})
+    return found
+
+
+def steps_saved(session: Session, source: SavedSource, choice: Choice, data: OtherData) -> Stepwise:
+    """The same of a saved model that no database needs to know."""
+    require_no_graph(choice)
+    return _steps(context_of_saved(session, Opened(source, data), source, choice), choice)
+
+
+def _steps(context: Context, choice: Choice) -> Stepwise:
+    assert choice.method is not None
+    assert choice.method.steps is not None
+    context.require_known()
+    return choice.method.steps(context, choice.options, choice.bounds)
+
+
+def context_of_stored(session: Session, opened: Opened, model: StoredModel, choice: Choice) -> Context:
+    """What a method may read of a model of the database."""
+    data = opened.data
+    return Context(
+        model=model.key,
+        architecture=model.properties.get("architecture") or "",
+        open_saved=lambda: _read(model.folder),
+        open_images=lambda: opened.images(choice.seed),
+        open_judged=opened.judged,
+        state=lambda what, inputs: opened.state(session, what, inputs),
+        open_database=session.database,
+        has_net=model.is_saved,
+        other_data=data != OtherData() and model.data(data) != model.data(OtherData()),
+        **_of(choice, session.progress),
+    )
+
+
+def context_of_saved(session: Session, opened: Opened, source: SavedSource, choice: Choice) -> Context:
+    """What a method may read of a saved model."""
+    from cnngraph.surgery.saved import read_description
+
+    return Context(
         model="",
-        architecture=architecture,
+        architecture=read_description(source.folder).origin.architecture,
         open_saved=lambda: _read(source.folder),
         open_images=lambda: opened.images(choice.seed),
         open_judged=opened.judged,
         state=lambda what, inputs: opened.state(session, what, inputs),
         **_of(choice, session.progress),
     )
-    return decide(session, opened, context, choice, costs=False)
 
 
 def require_no_graph(choice: Choice) -> None:
@@ -172,6 +223,7 @@ def decide(session: Session, opened: Opened, context: Context, choice: Choice, *
         PlanError: nothing can go, or not so much. LimitError: limits that cannot all hold.
     """
     assert choice.method is not None
+    assert choice.method.path is not None
     context.require_known()
     path = choice.method.path(context, choice.options, choice.bounds)
     budget = context.budget
@@ -200,6 +252,7 @@ def _of(choice: Choice, progress: Progress) -> dict[str, Any]:
     return {
         "searching": bool(choice.targets) or choice.max_accuracy_drop is not None,
         "max_accuracy_drop": choice.max_accuracy_drop,
+        "max_kappa_drop": choice.max_kappa_drop,
         "keep": choice.keep,
         "init": choice.init or "least-squares",
         "seed": choice.seed,
@@ -243,6 +296,7 @@ def _reachable_without_bounds(context: Context, choice: Choice, meter: CostMeter
     from cnngraph.pruning.limits.target import TOLERANCE
 
     assert choice.method is not None
+    assert choice.method.path is not None
     free = choice.method.path(context, choice.options, {})
     try:
         share = free.choose(meter.predict if free.reckoned else meter.predict_built, meter.goal.share).share

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from cnngraph.database.connection import Database
+    from cnngraph.plan import Plan
     from cnngraph.surgery.saved import Saved
 
 __all__ = ["prove", "prove_saved"]
@@ -25,6 +26,9 @@ __all__ = ["prove", "prove_saved"]
 
 def prove(db: Database, name: str, *, data: OtherData, seed: int, progress: Progress) -> dict[str, Any]:
     """The proof of a pruned model of the database; the JSON of ``cnngraph verify``.
+
+    Of a prune that trained between its steps, that the steps together are right, and that nothing changed in a step
+    that was to stay (:mod:`cnngraph.surgery.freezing_proof`).
 
     Its parent is the nearest ancestor in the lineage that has the structure which the plan is for.
 
@@ -74,6 +78,7 @@ def _proven(
 ) -> dict[str, Any]:
     """``required``: the candidate that it must have been cut from, said before the long work."""
     from cnngraph.surgery.execution import apply_plan
+    from cnngraph.surgery.freezing_proof import prove_freezing
     from cnngraph.surgery.saved import read_saved
     from cnngraph.surgery.structure_diff import structure_diff
     from cnngraph.surgery.verify import ProofOptions, verify
@@ -82,8 +87,6 @@ def _proven(
     slim = read_saved(path)
     if not slim.origin.plans:
         raise PlanError(f"{name} was not pruned: there is no plan to prove.", "Prune it: cnngraph prune NAME ...")
-    # Who the plan was for is known: the net is looked for by what it is.
-    plan = slim.origin.plans[-1].unguarded
     found = _parent(slim, candidates)
     if required is not None and found is None:
         raise ModelError(
@@ -92,6 +95,9 @@ def _proven(
     parent = found[1].model if found else _new_parent(slim, seed)
     progress.start("Carrying the plan out anew")
     shape = slim.origin.input_shape or slim.input_shape
+    steps = slim.origin.last_steps
+    # Who the plan was for is known: the net is looked for by what it is.
+    plan = (steps[0] if len(steps) == 1 else _in_one_plan(parent, steps, shape)).unguarded
     require_repeatable(parent, shape)
     done = apply_plan(parent, plan, shape)
     trained = found is None or bool(structure_diff(slim.model, done))
@@ -107,13 +113,19 @@ def _proven(
         seed=seed,
         trained=trained,
     )
+    failures = [*proof.failures]
+    if "step" in steps[0].settings:
+        progress.start("Looking at what was to stay in each step")
+        failures += prove_freezing(parent if found else None, slim, steps)
     notes = list(proof.notes)
     if found is None:
         notes.insert(0, "The net that it was cut from is not here: its architecture with new weights stands for it.")
     return {
         **asdict(proof),
+        "failures": failures,
         "notes": notes,
-        "ok": proof.ok,
+        "ok": not failures,
+        "steps": len(steps) if "step" in steps[0].settings else None,
         "parent": str(found[0]) if found else None,
         "removed": plan.removed,
         "filters": plan.filters,
@@ -125,7 +137,7 @@ def _parent(slim: Saved, candidates: Iterable[Path]) -> tuple[Path, Saved] | Non
     """The first candidate that has the structure which the last plan of ``slim`` is for."""
     from cnngraph.surgery.saved import read_saved
 
-    wanted = slim.origin.parent.digest
+    wanted = slim.origin.before_steps.digest
     for path in candidates:
         saved = read_saved(path)
         if saved.origin.digest == wanted:
@@ -139,8 +151,16 @@ def _new_parent(slim: Saved, seed: int) -> nn.Module:
     from cnngraph.surgery.rebuilding import rebuild
 
     with seeded(seed):
-        parent = rebuild(slim.origin.parent, slim.input_shape).model.eval()
+        parent = rebuild(slim.origin.before_steps, slim.input_shape).model.eval()
     return parent.to(next(weight.dtype for weight in slim.model.parameters() if weight.is_floating_point()))
+
+
+def _in_one_plan(parent: nn.Module, steps: Sequence[Plan], shape: tuple[int, int, int]) -> Plan:
+    """What the steps of a prune come to, for the net before all of them."""
+    from cnngraph.pruning.steps import in_one
+    from cnngraph.surgery.channels.coupling import coupled
+
+    return steps[0].model_copy(update={"removes": in_one(coupled(parent, shape).layers, steps)})
 
 
 def _folder(db: Database, key: str) -> Path | None:

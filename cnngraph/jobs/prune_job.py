@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.errors import OptionError
 from cnngraph.jobs import execute, offline
 from cnngraph.jobs.baseline import training_recipe
-from cnngraph.jobs.plan import plan_saved, plan_stored, require_no_graph
-from cnngraph.jobs.prune import Retraining
+from cnngraph.jobs.plan import plan_saved, plan_stored, require_no_graph, steps_saved, steps_stored
+from cnngraph.jobs.prune import PlannedPrune
+from cnngraph.jobs.prune_in_steps import SteppedPrune
+from cnngraph.jobs.pruned import PruneTask, Retraining
 from cnngraph.jobs.session import Session
 from cnngraph.network.remembered import remember_structures
 from cnngraph.plan import Plan
@@ -152,8 +154,21 @@ def choose_prune(
             trainer is not there.
     """
     chosen = choose(said, ways=("remove_layers", "remove_blocks", "plan", "run"), needed=True, reads_data=True)
+    _require_training(chosen, training)
     data = other_data(said.get("data"), said.get("data_root"))
     return PruneJob(source, chosen, training.choose(), data, as_name, Path(out) if out is not None else None, dry_run)
+
+
+def _require_training(choice: Choice, training: TrainingWords) -> None:
+    """Refuse what a method that decides while it trains cannot have."""
+    for name, said in (("retrain", not training.retrain), ("reconstruct", training.reconstruct)):
+        if choice.decides_while_training and said:
+            assert choice.method is not None
+            value = "" if name == "reconstruct" else "=False"
+            raise OptionError(
+                f"{{{name}{value}}} and {{method={choice.method.name}}} exclude each other: it trains after each step.",
+                "Leave out one of them.",
+            )
 
 
 @remember_structures()
@@ -168,6 +183,9 @@ def prune_to_graph(job: PruneJob, session: Session) -> tuple[Plan, dict[str, Any
         VerificationError: the rebuilt net failed its proof; nothing was stored. ConflictError: the new name exists.
     """
     execute.require_free(session, job.as_name, job.out)
+    if job.choice.decides_while_training:
+        steps = steps_stored(session, job.source, job.choice, job.data)
+        return execute.carry_out(session, job, SteppedPrune(steps, job.choice.identity))
 
     def decide() -> Plan:
         return plan_stored(session, job.source, job.trial, job.data, costs=False)
@@ -175,7 +193,7 @@ def prune_to_graph(job: PruneJob, session: Session) -> tuple[Plan, dict[str, Any
     with session.workspace.keep_plan(
         _inputs(job, session), decide, keep=not job.dry_run, progress=session.progress
     ) as plan:
-        return plan, execute.carry_out(session, job, plan)
+        return execute.carry_out(session, job, PlannedPrune(plan))
 
 
 @remember_structures()
@@ -192,8 +210,12 @@ def prune_to_bundle(job: PruneJob, session: Session, to_bundle: Path) -> tuple[P
     require_no_graph(job.choice)
     offline.require_new(to_bundle)
     source = open_source(job.source)
-    plan = plan_saved(session, source, job.trial, job.data)
-    return plan, offline.prune_to_bundle(session, source, job, plan, to_bundle)
+    task: PruneTask
+    if job.choice.decides_while_training:
+        task = SteppedPrune(steps_saved(session, source, job.choice, job.data), job.choice.identity)
+    else:
+        task = PlannedPrune(plan_saved(session, source, job.trial, job.data))
+    return offline.prune_to_bundle(session, source, job, task, to_bundle)
 
 
 def _inputs(job: PruneJob, session: Session) -> dict[str, Any] | None:

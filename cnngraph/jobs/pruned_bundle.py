@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from cnngraph.database.records import StepTaken
 from cnngraph.errors import NotFoundError, OptionError, SpecError, explain
 from cnngraph.files import write_text
 from cnngraph.jobs import ingest as ingesting
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PruneRecord", "ingest", "is_pruned_bundle", "open_bundle", "read_card", "store", "write"]
 
-FORMAT, VERSION = "cnngraph-pruning", 3
+FORMAT, VERSION = "cnngraph-pruning", 4
+_WITHOUT_STEPS = 3  # what those of older programs can read too
 _CARD, _EDITS = "pruning.json", "edits.json"
 
 
@@ -43,15 +45,17 @@ class PruneRecord(BaseModel):
         plan: that was carried out; its ``model`` is the parent's key, "" where the plan was made without a database.
         parent_sha256, sha256: of the weights of the old net and of the new one.
         verified, agreement, before, after, control: as in the JSON of ``prune``; before version 3 no agreement.
-        joins: relative error by layer. gone: as in :class:`cnngraph.jobs.prune.Pruned`; version 1 had none.
+        joins: relative error by layer. gone: as in :class:`cnngraph.jobs.pruned.Pruned`; version 1 had none.
         device, seed: of the evaluations.
-        edits: as in :class:`cnngraph.jobs.prune.Pruned`; they lie in a file of their own.
+        edits: as in :class:`cnngraph.jobs.pruned.Pruned`; they lie in a file of their own.
+        steps: as in :class:`cnngraph.jobs.pruned.Pruned`; only version 4 has some, and only where the net was trained
+            between steps: all else is written as version 3.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: str = FORMAT
-    version: int = VERSION
+    version: int = _WITHOUT_STEPS
     plan: Plan
     parent_sha256: str
     sha256: str
@@ -65,6 +69,7 @@ class PruneRecord(BaseModel):
     device: str
     seed: int
     edits: tuple[dict[str, Any], ...] = ()
+    steps: tuple[StepTaken, ...] = ()
 
 
 def write(prepared: ingesting.TracedModel, card: PruneRecord, folder: Path) -> None:
@@ -72,7 +77,11 @@ def write(prepared: ingesting.TracedModel, card: PruneRecord, folder: Path) -> N
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
         ingesting.write_bundle(prepared, part)
-        write_text(part / _CARD, card.model_dump_json(indent=2, exclude={"edits"}) + "\n")
+        if card.steps:
+            content = card.model_copy(update={"version": VERSION}).model_dump_json(indent=2, exclude={"edits"})
+        else:
+            content = card.model_dump_json(indent=2, exclude={"edits", "steps"})
+        write_text(part / _CARD, content + "\n")
         write_text(part / _EDITS, json.dumps({"edits": card.edits}, indent=1) + "\n")
         part.replace(folder)
     finally:
@@ -205,7 +214,7 @@ def store(
     if not how.dry_run and parent is None:
         record_alone(db, chosen.key, card.model_dump(), **of)
     elif not how.dry_run:
-        run = record(db, plan, chosen.key, card.model_dump(), gone=card.gone, **of)
+        run = record(db, plan, chosen.key, card.model_dump(), gone=card.gone, steps=card.steps, **of)
     return counts | {"pruned_from": parent, "run": run}
 
 

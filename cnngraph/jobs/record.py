@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.plan import Plan
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
+    from cnngraph.database.records import StepTaken
 
 __all__ = ["judged_on", "record", "record_alone"]
 
@@ -20,9 +21,8 @@ def record(
     result: Mapping[str, Any],
     *,
     gone: Collection[str],
-    data: Mapping[str, Any] | None,
-    seed: int,
-    device: str,
+    steps: Sequence[StepTaken] = (),
+    **of: Any,
 ) -> str:
     """Store all of it, each once, however often this is repeated; the key of the PruningRun.
 
@@ -30,7 +30,9 @@ def record(
         plan: its ``model`` is the key of the parent. child: key of the new model, which is stored already.
         result: the JSON of ``prune``: verified, agreement, before, after, control; and the ``edits``, where known.
         gone: convs that the cut took out, by module: those of the plan and what went along.
-        data, seed, device: of the evaluations; the data as a DataChoice in JSON, ``None`` where they are not known.
+        steps: in which it was carried out, where the net was trained between them.
+        of: ``data``, ``seed`` and ``device`` of the evaluations; the data as a DataChoice in JSON, ``None`` where they
+            are not known.
     """
     from cnngraph.database import lineage
     from cnngraph.database.records import Evaluation
@@ -38,7 +40,10 @@ def record(
     run = lineage.store_pruning_run(db, plan)
     surviving = _surviving(db, plan, child, gone)
     lineage.store_produced(db, run, child, plan.model, surviving, result.get("edits") or ())
-    common = {"split": "test", "seed": seed, "device": device, "run": run, "child": child} | judged_on(data)
+    if steps:
+        lineage.store_steps(db, run, steps)
+    common = {"split": "test", "seed": of["seed"], "device": of["device"], "run": run, "child": child}
+    common |= judged_on(of["data"])
     lineage.store_evaluation(db, plan.model, Evaluation.of(result["before"], **common))
     _store_new(db, child, result, common)
     if result["control"] is not None:

@@ -73,12 +73,13 @@ def _without_parent(db: Database, key: str, evaluations: Sequence[Evaluation]) -
 
     name = key.split("/")[-1]
     own = StoredModel(key, catalogue.properties(db, key), db.storage)
-    plans = own.origin.plans if own.origin else ()
+    plans = own.origin.last_steps if own.origin else ()
     if not plans:
         return NotFoundError(
             f"{key} was not made by a prune, so there is nothing to report.", f"Try: cnngraph lineage {name}"
         )
-    known = [f"it lost {textwrap.shorten(plans[-1].in_words, 80, placeholder=' ...')}"]
+    lost = ", then ".join(plan.in_words for plan in plans)
+    known = [f"it lost {textwrap.shorten(lost, 80, placeholder=' ...')}"]
     if evaluations and evaluations[-1].figures.get("accuracy") is not None:
         known.append(f"its accuracy is {evaluations[-1].figures['accuracy']:.1%}")
     if own.properties.get("parameters") is not None:

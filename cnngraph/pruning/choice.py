@@ -76,6 +76,16 @@ class Choice:
         return self.limits.get("max_accuracy_drop")
 
     @property
+    def max_kappa_drop(self) -> float | None:
+        """Of Cohen's kappa, 0 to 2."""
+        return self.limits.get("max_kappa_drop")
+
+    @property
+    def decides_while_training(self) -> bool:
+        """Whether there is no plan before the net is trained."""
+        return self.method is not None and self.method.steps is not None
+
+    @property
     def timing(self) -> Timing:
         """How latency is measured."""
         from cnngraph.pruning.limits.cost_meter import Timing
@@ -165,6 +175,7 @@ def choose(
     )
     _require_reader(choice, given, reads_data)
     _require_machine(choice)
+    _require_before(choice)
     return choice
 
 
@@ -332,6 +343,17 @@ def _require_machine(choice: Choice) -> None:
 
     check_runtime(choice.timing.runtime)
     pick_device(choice.timing.device)
+
+
+def _require_before(choice: Choice) -> None:
+    """Refuse what is said of a plan that is made before any training, where there is none."""
+    for name, said in (("steps", choice.judged.get("steps")), ("init", choice.init)):
+        if choice.decides_while_training and said is not None:
+            assert choice.method is not None
+            raise OptionError(
+                f"{{{name}={said}}} says nothing with {{method={choice.method.name}}}, which trains after each step.",
+                f"Leave out {{{name}}}.",
+            )
 
 
 def _listed(names: Iterable[str], word: str) -> str:

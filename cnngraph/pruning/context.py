@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Context", "Images"]
 
+_IMAGES, _LARGEST_MAP = 256, 2**28  # of one run: images at most, bytes of a map of all of them
+
 
 @dataclass(frozen=True)
 class Images:
@@ -54,6 +56,7 @@ class Context:
         open_database: ``None`` where the decision is made without one.
         has_net: whether there is a saved net (an imported network has none).
         searching: whether a limit needs the path itself, not only its end. max_accuracy_drop: that limit, in points.
+            max_kappa_drop: that limit.
         other_data: whether other data were named than the model was ingested with.
         keep: layers that must stay, with the reason. init, seed, device: as everywhere.
     """
@@ -67,6 +70,7 @@ class Context:
     has_net: bool = True
     searching: bool = False
     max_accuracy_drop: float | None = None
+    max_kappa_drop: float | None = None
     other_data: bool = False
     keep: Mapping[str, str] = field(default_factory=dict)
     init: Init = "least-squares"
@@ -100,6 +104,13 @@ class Context:
     def graph(self) -> LayerGraph:
         """The layers of the net."""
         return self.saved.followed.graph
+
+    @cached_property
+    def batch(self) -> int:
+        """Images of one run: as many as keep its largest map small."""
+        layers = self.graph.layers
+        largest = max((one.out_channels or 1) * (one.out_height or 1) * (one.out_width or 1) for one in layers)
+        return int(max(1, min(_IMAGES, _LARGEST_MAP // (4 * largest))))
 
     @cached_property
     def coupling(self) -> Coupling:

@@ -17,8 +17,11 @@ from cnngraph.vocabulary import ENGINES
 if TYPE_CHECKING:
     from cnngraph.pruning.context import Context
     from cnngraph.pruning.path import PruningPath
+    from cnngraph.pruning.stepwise import Stepwise
 
-__all__ = ["Method", "Need", "OptionField", "engine_option", "option", "option_fields"]
+__all__ = ["ALL", "Method", "Need", "OptionField", "engine_option", "layer_option", "option", "option_fields"]
+
+ALL = "all"  # in the place of the names of layers
 
 
 class Need(StrEnum):
@@ -50,6 +53,11 @@ def engine_option() -> Any:
     )
 
 
+def layer_option() -> Any:
+    """The field of methods that may be told whose filters go."""
+    return option((), f"Filters of this layer may go; repeat it, or {ALL}.")
+
+
 @dataclass(frozen=True)
 class OptionField:
     """One option of a method as the registry, the command line and the rules see it."""
@@ -74,7 +82,9 @@ class Method:
             itself how much goes.
         needs: what it must have, for these options.
         path: plans that remove more from level to level; the mapping holds the bounds that were given, by name (a
-            threshold, a count, a share), which no plan of the path may exceed.
+            threshold, a count, a share), which no plan of the path may exceed. ``None`` of a method with ``steps``.
+        steps: of a method that decides while the net is trained: what goes step by step, from the same. There is no
+            plan before; only a prune carries it out.
         implied: whether naming one of its limits or options is enough, so that ``--method`` may be left out.
         lists: whether a plan without any limit says something: a ranking, a schedule.
         takes_long: whether the path itself is long work, which ``minutes`` ends with any limit.
@@ -87,7 +97,8 @@ class Method:
     options: type
     limits: tuple[str, ...]
     needs: Callable[[Any], frozenset[Need]]
-    path: Callable[[Context, Any, Mapping[str, Any]], PruningPath]
+    path: Callable[[Context, Any, Mapping[str, Any]], PruningPath] | None = None
+    steps: Callable[[Context, Any, Mapping[str, Any]], Stepwise] | None = None
     implied: bool = False
     lists: bool = False
     takes_long: bool = False

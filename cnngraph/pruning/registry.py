@@ -17,6 +17,7 @@ _FILES = (
     "filters",
     "random_order",
     "car",
+    "progressive",
     "review",
 )
 
@@ -25,8 +26,9 @@ def register(methods: Iterable[Method]) -> tuple[dict[str, Method], dict[str, Op
     """The methods by name, and their options by name.
 
     Raises:
-        TypeError: two methods of one name; a limit that there is not; an option that means one thing in one method and
-            another in another, or that is called like a limit or a general option.
+        TypeError: two methods of one name; one that decides in no way or in two; a limit that there is not; an option
+            that means one thing in one method and another in another, or that is called like a limit or a general
+            option.
     """
     named: dict[str, Method] = {}
     options: dict[str, OptionField] = {}
@@ -34,6 +36,8 @@ def register(methods: Iterable[Method]) -> tuple[dict[str, Method], dict[str, Op
         if method.name in named:
             raise TypeError(f"There are two methods called {method.name}")
         named[method.name] = method
+        if (method.path is None) == (method.steps is None):
+            raise TypeError(f"The method {method.name} needs a path, or steps between which the net is trained")
         strange = [limit for limit in method.limits if limit not in LIMITS]
         if strange:
             raise TypeError(f"The method {method.name} takes the limit {strange[0]}, which there is not")

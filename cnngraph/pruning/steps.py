@@ -1,4 +1,4 @@
-"""A removal in several steps: of plans that each take more, each is made to go on where the one before stopped."""
+"""A removal in several steps: plans that each take more, and plans that each go on where the one before stopped."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from cnngraph.plan import Plan, Removal
 
-__all__ = ["in_steps"]
+__all__ = ["in_one", "in_steps", "survivors"]
 
 
 def in_steps(plans: Sequence[Plan]) -> Iterator[Plan]:
@@ -43,3 +43,53 @@ def _more_filters(
             numbers = tuple(channel - sum(other < channel for other in gone) for channel in more)
             yield Removal(layer=removal.layer, kind="filters", filters=numbers, reason=removal.reason)
             gone.update(more)
+
+
+def survivors(widths: Mapping[str, int], plans: Iterable[Plan]) -> dict[str, list[int]]:
+    """By layer, which of its filters are left, by their numbers before any plan.
+
+    >>> from cnngraph.plan import Removal
+    >>> step = Plan(removes=(Removal(layer="a", kind="filters", filters=(0,)),))
+    >>> survivors({"a": 4}, [step, step])
+    {'a': [2, 3]}
+
+    Args:
+        widths: how many filters each layer had. plans: filters alone, each numbered as in the net that those before it
+            have left, and complete: with everything that is coupled.
+    """
+    left = {layer: list(range(width)) for layer, width in widths.items()}
+    for plan in plans:
+        for layer, filters in plan.filters.items():
+            left[layer] = [number for place, number in enumerate(left[layer]) if place not in set(filters)]
+    return left
+
+
+def in_one(widths: Mapping[str, int], plans: Sequence[Plan]) -> tuple[Removal, ...]:
+    """What plans that were carried out one after the other remove together, in the numbers of the first one's net.
+
+    Args:
+        widths, plans: as :func:`survivors` has them; layers come out in the order of ``widths``.
+    """
+    found: dict[str, list[tuple[int, int, float | None, str]]] = {}
+    for number, plan in enumerate(plans, 1):
+        left = survivors(widths, plans[: number - 1])
+        for removal in plan.removes:
+            scores: Sequence[float | None] = removal.scores or (removal.score,) * len(removal.filters)
+            found.setdefault(removal.layer, []).extend(
+                (left[removal.layer][place], number, score, removal.reason)
+                for place, score in zip(removal.filters, scores, strict=True)
+            )
+    return tuple(_together(layer, sorted(found[layer])) for layer in widths if layer in found)
+
+
+def _together(layer: str, rows: Sequence[tuple[int, int, float | None, str]]) -> Removal:
+    scores = tuple(score for _, _, score, _ in rows if score is not None)
+    return Removal(
+        layer=layer,
+        kind="filters",
+        filters=tuple(filter_ for filter_, _, _, _ in rows),
+        scores=scores if len(scores) == len(rows) else (),
+        steps=tuple(step for _, step, _, _ in rows),
+        score=max(scores, default=None),
+        reason=" ".join(dict.fromkeys(reason for _, _, _, reason in sorted(rows, key=lambda row: row[1]))),
+    )

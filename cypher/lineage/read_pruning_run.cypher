@@ -16,6 +16,6 @@ RETURN run.method AS method, run.parameters AS parameters,
        COLLECT {
          MATCH (run)-[r:REMOVES]->(f:FeatureMap)<-[:HAS_FEATURE_MAP]-(l:Layer)
          RETURN {model: f.model, layer: coalesce(l.sharedWith, l.layer), channel: f.channel, score: r.score,
-                 threshold: r.threshold, reason: r.reason}
+                 threshold: r.threshold, reason: r.reason, step: r.step}
          ORDER BY l.index, f.channel
        } AS filters

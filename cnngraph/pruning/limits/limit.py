@@ -90,6 +90,14 @@ LIMITS: dict[str, Limit] = {
             most=100,
         ),
         Limit(
+            "max_kappa_drop",
+            "drop",
+            float,
+            "As many go as cost at most this much of Cohen's kappa on the validation images; trains on the way.",
+            "0.02",
+            most=2,
+        ),
+        Limit(
             "target_speedup",
             "target",
             float,

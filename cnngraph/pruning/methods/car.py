@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.errors import NotFoundError, OptionError, PlanError, nearest
+from cnngraph.errors import OptionError
 from cnngraph.pruning.limits.limit import SEARCHED
-from cnngraph.pruning.method import Method, Need, option
+from cnngraph.pruning.method import ALL, Method, Need, layer_option, option
 from cnngraph.vocabulary import JUDGED_ON
 
 if TYPE_CHECKING:
@@ -28,18 +27,14 @@ if TYPE_CHECKING:
     from cnngraph.surgery.channels.ablation import Ablation
     from cnngraph.surgery.channels.coupling import Coupling, Group
 
-__all__ = ["ALL", "METHOD", "Judge", "Options", "explain_fixed", "find_layers"]
-
-ALL = "all"
-_IMAGES, _LARGEST_MAP = 256, 2**28  # of one run: images at most, bytes of a map of all of them
-_EXACT = 1e-9  # a share that is a whole number must not lose one to rounding
+__all__ = ["METHOD", "Judge", "Options"]
 
 
 @dataclass(frozen=True)
 class Options:
     """Which filters may go, and what judges them."""
 
-    layer: tuple[str, ...] = option((), f"Filters of this layer may go; repeat it, or {ALL}.")
+    layer: tuple[str, ...] = layer_option()
     per_step: int = option(1, "So many go before all are judged anew.", least=1)
     judged_on: str = option(
         "validation", f"The images that accuracy is judged on: {', '.join(JUDGED_ON)}.", words=JUDGED_ON
@@ -55,6 +50,7 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
     """
     from cnngraph.pruning.greedy import Room, groups_of, take_from_each, take_from_pool
     from cnngraph.pruning.greedy_path import GreedyPath, KeptSteps
+    from cnngraph.pruning.layer_shares import named_layers, require_groups, share_of, take_first
 
     if not options.layer:
         raise OptionError("The method car needs {layer}: whose filters may go.", f"Name one, or {{layer={ALL}}}.")
@@ -66,13 +62,14 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
         )
     context.require_feature_maps()
     coupling = context.coupling
-    layers = find_layers(coupling, options.layer)
+    layers = named_layers(coupling, options.layer)
     groups = groups_of(coupling, layers)
     if ALL in options.layer:
         groups = {layer: mine for layer, mine in groups.items() if mine}
-    _require_groups(context, coupling, groups, layers)
+    require_groups(context, coupling, groups, layers)
     shares = {
-        layer: _share(coupling, layer, mine, bounds, strict=ALL not in options.layer) for layer, mine in groups.items()
+        layer: share_of(coupling, layer, mine, bounds, strict=ALL not in options.layer)
+        for layer, mine in groups.items()
     }
     judge = Judge(context, coupling, options.judged_on)
     state = {
@@ -99,7 +96,7 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
     return GreedyPath(
         base.model_copy(update={"measure": "car", "notes": coupling.notes}),
         coupling,
-        {layer: _first(layer, mine, shares[layer]) for layer, mine in groups.items()},
+        {layer: take_first(layer, mine, shares[layer]) for layer, mine in groups.items()},
         find,
         kept,
         judge.baseline,
@@ -144,7 +141,7 @@ class Judge:
 
         ablated = AblatedNet(copy.deepcopy(self._context.saved.model).to(self.device), self._coupling)
         shape, images = self._context.saved.input_shape, self._images
-        batch = min(self.count, _batch(self._context))
+        batch = min(self.count, self._context.batch)
 
         def batches() -> Iterable[Any]:
             return images.batches
@@ -169,13 +166,6 @@ class Judge:
         )
 
 
-def _batch(context: Context) -> int:
-    """Images of one run: as many as keep its largest map within :data:`_LARGEST_MAP`."""
-    layers = context.graph.layers
-    largest = max((one.out_channels or 1) * (one.out_height or 1) * (one.out_width or 1) for one in layers)
-    return int(max(1, min(_IMAGES, _LARGEST_MAP // (4 * largest))))
-
-
 def _noted(batches: Iterable[Any], digest: Any, counts: list[int]) -> Iterator[Any]:
     """The batches as they are; ``digest`` takes in what is in them, ``counts`` how many images there are of a class."""
     for images, labels in batches:
@@ -183,75 +173,6 @@ def _noted(batches: Iterable[Any], digest: Any, counts: list[int]) -> Iterator[A
         for label in labels.tolist():
             counts[label] += 1
         yield images, labels
-
-
-def find_layers(coupling: Coupling, named: Sequence[str]) -> list[str]:
-    """The layers that were named, or all that have filters.
-
-    Raises:
-        NotFoundError: one is not there, or has no filters.
-    """
-    if ALL in named:
-        return list(coupling.layers)
-    strange = next((layer for layer in named if layer not in coupling.layers), None)
-    if strange is not None:
-        raise NotFoundError(f"There is no layer {strange!r} with filters.", nearest(strange, coupling.layers))
-    return list(named)
-
-
-def _require_groups(
-    context: Context, coupling: Coupling, groups: Mapping[str, Sequence[Group]], layers: Sequence[str]
-) -> None:
-    """Return if a filter of the layers can go; says of each layer that has none of its own why.
-
-    Raises:
-        PlanError: none can.
-    """
-    for layer in (layer for layer in layers if not groups.get(layer)):
-        reason = explain_fixed(coupling, groups, layer)
-        if not any(groups.values()):
-            raise PlanError(f"No filter of {layer} can go: {reason}.", "Name another layer.")
-        context.progress.note(f"{layer} has no filters of its own to lose: {reason}.")
-
-
-def explain_fixed(coupling: Coupling, groups: Mapping[str, Sequence[Group]], layer: str) -> str:
-    """Why no group belongs to ``layer``."""
-    for owner, mine in groups.items():
-        if any(name == layer for group in mine for name, _ in group.filters):
-            return f"they go with those of {owner}"
-    fixed = (group.fixed for group in coupling.groups if group.fixed and layer in {name for name, _ in group.filters})
-    return next(fixed, "nothing of it can go")
-
-
-def _share(coupling: Coupling, layer: str, groups: Sequence[Group], bounds: Mapping[str, Any], *, strict: bool) -> int:
-    """How many filters of the layer may go: within the bounds, and one stays.
-
-    Raises:
-        PlanError: more were asked for by number than there are.
-    """
-    from cnngraph.pruning.greedy import count_filters
-
-    width = coupling.layers[layer]
-    most = width - 1
-    able = min(most, sum(count_filters(group, layer) for group in groups)) if groups else most
-    wanted = bounds.get("filters", able)
-    if wanted > able and strict:
-        raise PlanError(
-            f"{wanted} filters of {layer} cannot go: it has {width}, {able} of which can.", "Ask for fewer: {filters}."
-        )
-    return int(min(wanted, able, math.floor(bounds.get("ratio", 1.0) * width + _EXACT)))
-
-
-def _first(layer: str, groups: Sequence[Group], share: int) -> tuple[Group, ...]:
-    """As many groups as fit into the share."""
-    from cnngraph.pruning.greedy import count_filters
-
-    found, room = [], share
-    for group in groups:
-        if count_filters(group, layer) <= room:
-            found.append(group)
-            room -= count_filters(group, layer)
-    return tuple(found)
 
 
 METHOD = Method(

@@ -170,7 +170,13 @@ class Ablation:
         self._kept = self._keep()
         parts = list(self._summaries())
         self.labels: Numbers = np.concatenate([labels for labels, _ in parts])
-        self.right: Right = np.concatenate([_right(logits, labels) for labels, logits in parts])
+        self.answers: Numbers = np.concatenate([_answers(logits) for _, logits in parts])
+
+    @property
+    def right(self) -> Right:
+        """Whether the net, without what went, gives the class of each image: bool (images,)."""
+        right: Right = self.answers == self.labels
+        return right
 
     @property
     def splits(self) -> bool:
@@ -179,12 +185,16 @@ class Ablation:
 
     def right_without(self, groups: Sequence[Group]) -> list[Right]:
         """For each group, whether the net without it gives the class of each image: bool (images,)."""
-        found = [self.right.copy() for _ in groups]
+        return [answers == self.labels for answers in self.answers_without(groups)]
+
+    def answers_without(self, groups: Sequence[Group]) -> list[Numbers]:
+        """For each group, the class that the net without it gives each image: (images,)."""
+        found = [self.answers.copy() for _ in groups]
         start = 0
         for part in self._parts():
             asked = [(group, part.active(group)) for group in groups]
-            for row, (_, numbers), right in zip(found, asked, self._right_of(part, asked), strict=True):
-                row[start + numbers] = right
+            for row, (_, numbers), logits in zip(found, asked, self._logits(part, asked), strict=True):
+                row[start + numbers] = _answers(logits)
             start += len(part.labels)
         return found
 
@@ -223,7 +233,7 @@ class Ablation:
         self.groups = tuple(one for one in self.groups if one.index != group.index)
         if part and part.head and tail and known is not None:
             self._kept = replace(part, logits=known, head=tail.refresh(part.head, known))
-            self.right = _right(known, self.labels)
+            self.answers = _answers(known)
         else:
             self.renew()
 
@@ -234,7 +244,7 @@ class Ablation:
         part, self._kept = self._kept, None
         if part is not None:
             self._kept = _joined([self._part(part.images[rows], part.labels[rows]) for rows in self._rows(part)])
-        self.right = np.concatenate([_right(logits, labels) for labels, logits in self._summaries()])
+        self.answers = np.concatenate([_answers(logits) for _, logits in self._summaries()])
 
     def _rows(self, part: _Part) -> Iterator[slice]:
         return (slice(start, start + self._batch) for start in range(0, len(part.labels), self._batch))
@@ -314,7 +324,7 @@ class Ablation:
 
     def _right_of(self, part: _Part, asked: Sequence[tuple[Group, Numbers]]) -> list[Right]:
         answers = self._logits(part, asked)
-        return [_right(logits, part.labels[numbers]) for (_, numbers), logits in zip(asked, answers, strict=True)]
+        return [_answers(logits) == part.labels[numbers] for (_, numbers), logits in zip(asked, answers, strict=True)]
 
     def _logits(self, part: _Part, asked: Sequence[tuple[Group, Numbers]]) -> list[Logits]:
         """What the net answers for some images of ``part`` without a group."""
@@ -381,12 +391,12 @@ def _packed(lengths: Sequence[Numbers], batch: int) -> Iterator[list[tuple[int, 
         yield lot
 
 
-def _right(logits: Logits, labels: Numbers) -> Right:
-    """Whether the largest logit, of equals the first, is that of the label."""
+def _answers(logits: Logits) -> Numbers:
+    """The class of the largest logit, of equals the first."""
     if not len(logits):
-        return np.zeros(0, dtype=bool)
-    right: Right = logits.argmax(axis=1) == labels
-    return right
+        return np.zeros(0, dtype=np.int64)
+    answers: Numbers = logits.argmax(axis=1)
+    return answers
 
 
 def _margin(logits: Logits) -> npt.NDArray[np.float64]:

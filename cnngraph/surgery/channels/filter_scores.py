@@ -27,6 +27,7 @@ __all__ = [
     "NET_SCORES",
     "TAYLOR_IMAGES",
     "FilterScores",
+    "absolute_sum",
     "magnitude",
     "norm_scale",
     "outgoing_magnitude",
@@ -87,6 +88,11 @@ def magnitude(model: nn.Module, coupling: Coupling) -> FilterScores:
     usual initialisation its square does not depend on the filter's size.
     """
     return {layer: _listed(_filters(model, layer).norm(dim=1)) for layer in coupling.layers}
+
+
+def absolute_sum(model: nn.Module, layer: str) -> tuple[float, ...]:
+    """The L1 norm of the weights of each filter of one layer, biases left out (Li et al., ICLR 2017)."""
+    return _listed(_filters(model, layer).abs().sum(dim=1))
 
 
 def root_mean_square(model: nn.Module, coupling: Coupling) -> FilterScores:

@@ -44,7 +44,7 @@ USAGE = [
     (["plan", "x", "--ratio", "0.3", "--threshold", "0.3"], "--threshold belongs to the method multilayer"),
     (
         ["plan", "x", "--method", "multilayer", "--ratio", "0.3"],
-        "--ratio belongs to the methods filters, random and car",
+        "--ratio belongs to the methods filters, random, car and progressive",
     ),
     (["plan", "x", "--method", "filters"], "One of these is needed: --ratio"),
     (["plan", "x", "--score", "taylor"], "One of these is needed: --ratio"),

@@ -137,7 +137,7 @@ def test_an_interrupted_prune_compares_once_and_says_it_again(
     subject: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("cnngraph.jobs.prune.figures", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("cnngraph.jobs.pruned.figures", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             prune(subject, GENTLE, PLAIN, folder=tmp_path / "work")
     kept = json.loads((tmp_path / "work" / "slim.json").read_text())["agreement"]

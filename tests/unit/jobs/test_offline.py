@@ -15,6 +15,7 @@ from cnngraph.jobs import pruned_bundle
 from cnngraph.jobs.ingest import from_bundle, prepare, write_bundle
 from cnngraph.jobs.offline import prune_to_bundle, require_new
 from cnngraph.jobs.plan import plan_saved
+from cnngraph.jobs.prune import PlannedPrune
 from cnngraph.jobs.prune_job import PruneJob, TrainingChoice
 from cnngraph.jobs.session import Session
 from cnngraph.jobs.workspace import JobFolder, Workspace
@@ -66,7 +67,7 @@ def session(tmp_path: Path) -> Session:
 
 def run(source: SavedSource, plan: Plan, to: Path, *, dry_run: bool = False) -> dict[str, Any]:
     job = PruneJob(source.typed, Choice(device="cpu"), TrainingChoice(retrain=False, control=False), dry_run=dry_run)
-    return prune_to_bundle(session(to.parent), source, job, plan, to)
+    return prune_to_bundle(session(to.parent), source, job, PlannedPrune(plan), to)[1]
 
 
 def test_a_bundle_is_pruned_to_a_bundle_that_is_mapped_alike(bundle: Path, tmp_path: Path, quick: None) -> None:

@@ -14,6 +14,7 @@ from cnngraph.database.connection import Database
 from cnngraph.errors import ConflictError, PlanError
 from cnngraph.jobs import execute, prune_job
 from cnngraph.jobs.prune_job import PruneJob, TrainingChoice, prune_to_graph
+from cnngraph.jobs.pruned import PruneTask
 from cnngraph.jobs.session import Session
 from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.choice import choose
@@ -59,11 +60,11 @@ class Desk:
             prune_to_graph(job, Session(settings, self.progress, cast(Database, object())))
         return self.found
 
-    def carry_out(self, session: Session, job: PruneJob, plan: Plan) -> dict[str, Any]:
-        self.found = plan.in_words
+    def carry_out(self, session: Session, job: PruneJob, task: PruneTask) -> tuple[Plan, dict[str, Any]]:
+        self.found = task.outline.in_words
         if self.end is not None:
             raise self.end("it ended")
-        return {}
+        return task.outline, {}
 
     @property
     def files(self) -> int:

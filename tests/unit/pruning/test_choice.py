@@ -26,7 +26,7 @@ WAYS = ("remove_layers", "remove_blocks", "plan", "run")
         ({"ratio": 0.3, "threshold": 0.3}, "threshold belongs to the method multilayer, not to filters"),
         (
             {"method": "multilayer", "ratio": 0.3},
-            "ratio belongs to the methods filters, random and car, not to multilayer",
+            "ratio belongs to the methods filters, random, car and progressive, not to multilayer",
         ),
         ({"ratio": 0.3, "measure": "degree"}, "measure belongs to the method multilayer"),
         ({"ratio": 0.3, "of": "layers"}, "of belongs to the method random"),

@@ -1,0 +1,179 @@
+"""One step of a prune that trains between its steps: choose what goes, cut it, train what may change, judge."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.console import Progress
+from cnngraph.database.records import StepTaken
+from cnngraph.errors import VerificationError
+from cnngraph.jobs.baseline import train_net
+from cnngraph.jobs.pruned import Retraining, save_net
+from cnngraph.jobs.workspace import JobFolder
+from cnngraph.plan import Plan
+from cnngraph.pruning.stepwise import Stepwise
+from cnngraph.sources.loaded import LoadedModel
+from cnngraph.validation import parse_stored
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cnngraph.training.execution import Execution
+    from cnngraph.training.fit import Recipe
+
+__all__ = ["Walk", "many", "recipe_of", "score", "step_in_words", "take_step"]
+
+
+@dataclass
+class Walk:
+    """How far the steps are.
+
+    Attributes:
+        net: where the net is that the steps have left; ``None``: no step was taken. plans, taken: of the steps so far.
+        epochs, epoch_seconds: how many were trained, and what they took together. note: why it ended early, if it did.
+    """
+
+    net: Path | None = None
+    plans: list[Plan] = field(default_factory=list)
+    taken: list[StepTaken] = field(default_factory=list)
+    epochs: int = 0
+    epoch_seconds: float = 0.0
+    note: str = ""
+
+
+def recipe_of(retraining: Retraining) -> Recipe:
+    """How each step is trained; raises ValueError where nothing is to be."""
+    if retraining.recipe is None:
+        raise ValueError("steps are trained")
+    return retraining.recipe
+
+
+def score(net: nn.Module, subject: LoadedModel, device: str) -> dict[str, float]:
+    """Accuracy and Cohen's kappa of a net on the validation images."""
+    from cnngraph.training.evaluate import evaluate
+
+    found = evaluate(copy.deepcopy(net), subject.data.validation, device=device)
+    return {"accuracy": found.accuracy, "kappa": found.kappa}
+
+
+def take_step(
+    subject: LoadedModel,
+    stepwise: Stepwise,
+    retraining: Retraining,
+    target: str,
+    walk: Walk,
+    home: JobFolder,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Choose, cut, train and judge.
+
+    Args:
+        walk: the steps before. home: the folder of this one.
+
+    Returns:
+        What the stage ``done`` holds: ``plan`` (``None``: nothing of ``target`` goes), ``step``, ``epoch_seconds``.
+
+    Raises:
+        VerificationError: the training changed what was to stay.
+    """
+    from cnngraph.network.followed_net import FollowedNet
+    from cnngraph.origin import get_origin, set_origin
+    from cnngraph.surgery import saved
+    from cnngraph.surgery.apply import apply
+    from cnngraph.surgery.freezing import count_parameters_of, frozen, hash_tensors, named_tensors
+
+    net = subject.model if walk.net is None else saved.read_saved(walk.net).model
+    number, shape = len(walk.plans) + 1, subject.input_shape
+    plan, choosing = _choose(net, stepwise, target, walk.plans, home, progress)
+    if not plan.removes:
+        return {"plan": None}
+    slim = apply(net, plan, input_shape=shape)
+    execution = _execution(subject, retraining, JobFolder(home.path.parent))
+    trained = stepwise.trained(FollowedNet(slim, shape), target)
+    kept = hash_tensors(slim, named_tensors(slim).keys() - trained)
+    plan = plan.model_copy(update={"settings": plan.settings | {"step": number, "frozen": kept}})
+    origin = get_origin(net)
+    if origin is not None:
+        set_origin(slim, origin.then(plan, shape))
+    recipe = recipe_of(retraining)
+    parameters = count_parameters_of(slim, trained)
+    progress.note(f"Step {number}, {target}: training {parameters:,} parameters.")
+    with frozen(slim, trained):
+        took = train_net(
+            slim,
+            subject.data,
+            recipe,
+            retraining.trainer,
+            device=retraining.device,
+            checkpoint=home.path / "checkpoint.safetensors",
+            progress=progress,
+            execution=execution,
+        )
+    _require_kept(kept, hash_tensors(slim, kept), home)
+    save_net(slim, subject, home.path / "model", trained=True)
+    found = score(saved.read_saved(home.path / "model").model, subject, retraining.device)
+    went = len(plan.filters[target])
+    step = StepTaken(number, target, went, parameters, took.epochs, **found, seconds=choosing + took.seconds)
+    return {"plan": plan.model_dump(mode="json"), "step": asdict(step), "epoch_seconds": took.epoch_seconds}
+
+
+def _execution(subject: LoadedModel, retraining: Retraining, folder: JobFolder) -> Execution | None:
+    """How each step is trained, measured once: measured again after a kill, it might round otherwise."""
+    from cnngraph.training.execution import Execution, choose_execution
+
+    if retraining.trainer is not None:
+        return None
+    stage = folder.stage("execution")
+    if not stage.is_done:
+        count = min(recipe_of(retraining).batch_size, len(subject.data.train))
+        sample, _ = subject.data.train[range(count)]
+        stage.write(asdict(choose_execution(subject.model, sample, device=retraining.device)))
+    return Execution(**stage.read())
+
+
+def _choose(
+    net: nn.Module, stepwise: Stepwise, target: str, done: Sequence[Plan], home: JobFolder, progress: Progress
+) -> tuple[Plan, float]:
+    """The plan of the step, and the seconds that it took to find; read back where an earlier run found it."""
+    stage = home.stage("cut")
+    if not stage.is_done:
+        progress.start(f"Choosing what goes of {target}")
+        began = time.monotonic()
+        plan = stepwise.plan(net, target, done)
+        stage.write({"plan": plan.model_dump(mode="json"), "seconds": time.monotonic() - began})
+    known = stage.read()
+    return parse_stored(Plan, known["plan"], str(stage.path)), float(known["seconds"])
+
+
+def _require_kept(before: Mapping[str, str], after: Mapping[str, str], home: JobFolder) -> None:
+    """Return if what was to stay is what it was, bit for bit.
+
+    Raises:
+        VerificationError: it is not, as where a trainer of the user's own thaws it.
+    """
+    changed = next((name for name, value in before.items() if after[name] != value), None)
+    if changed is not None:
+        shutil.rmtree(home.path, ignore_errors=True)
+        raise VerificationError(
+            f"{changed} was to stay as it is in this step, and the training changed it.",
+            "Nothing was stored. A trainer trains what has requires_grad, and sets modes by train() and eval() alone.",
+        )
+
+
+def step_in_words(step: StepTaken) -> str:
+    """What a step did, a sentence."""
+    trained = f"{step.trained_parameters:,} parameters trained for {many(step.epochs, 'epoch')}"
+    judged = f"validation accuracy {step.accuracy:.2%}, kappa {step.kappa:.4f}"
+    went = many(step.filters, "filter")
+    return f"Step {step.number}, {step.layer}: {went} gone, {trained}; {judged}; {step.seconds:.1f} s."
+
+
+def many(count: int, what: str) -> str:
+    """A number with its word, as ``1 epoch`` and ``2 epochs``."""
+    return f"{count:,} {what}{'s' * (count != 1)}"

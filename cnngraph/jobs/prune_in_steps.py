@@ -1,0 +1,247 @@
+"""A prune by a method that decides while it trains: choose, cut and train step by step, then prove and judge.
+
+Each step leaves its stages in a folder of its own in the work folder: ``step-N/cut`` (the plan), a checkpoint, and
+``step-N/done`` with the trained net, which the next step reads back: a prune that was killed at any moment goes on
+there, and comes out bit for bit as one that was not.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.console import Progress, Quiet
+from cnngraph.database.records import StepTaken
+from cnngraph.errors import PlanError, VerificationError
+from cnngraph.jobs.agreement import compare_with_old, tell_agreement
+from cnngraph.jobs.baseline import settings_of
+from cnngraph.jobs.one_step import Walk, many, recipe_of, score, step_in_words, take_step
+from cnngraph.jobs.prune import proof_images, proof_in_short
+from cnngraph.jobs.pruned import Made, Pruned, PruneTask, Retraining, inputs_of_training, judge
+from cnngraph.jobs.workspace import JobFolder
+from cnngraph.network.remembered import remember_structures
+from cnngraph.plan import Plan
+from cnngraph.pruning.stepwise import Stepwise
+from cnngraph.sources.loaded import LoadedModel
+from cnngraph.validation import parse_stored
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cnngraph.training.fit import Recipe
+
+__all__ = ["SteppedPrune", "prune_in_steps"]
+
+_COARSE = 100  # validation images, below which it is said how finely they judge
+
+
+@dataclass(frozen=True)
+class SteppedPrune(PruneTask):
+    """What goes is found on the way.
+
+    Attributes:
+        decision: all that decides, as JSON holds it (:attr:`cnngraph.pruning.choice.Choice.identity`).
+    """
+
+    stepwise: Stepwise
+    decision: Mapping[str, Any]
+
+    @property
+    def outline(self) -> Plan:  # type: ignore[override]
+        """As much as goes in all steps together."""
+        return self.stepwise.outline
+
+    def inputs(self, subject: LoadedModel, retraining: Retraining) -> dict[str, Any]:
+        return inputs_of_training(subject, retraining) | {"model": self.outline.model, "decision": dict(self.decision)}
+
+    def carry_out(self, subject: LoadedModel, retraining: Retraining, *, folder: Path, progress: Progress) -> Pruned:
+        return prune_in_steps(subject, self.stepwise, retraining, folder=folder, progress=progress)
+
+    def expect(self, retraining: Retraining) -> dict[str, Any]:
+        """How many trainings, and how many filters of each layer; which ones is not known yet."""
+        recipe = recipe_of(retraining)
+        steps = self.outline.settings["steps"]
+        counts = {layer: len(filters) for layer, filters in self.outline.filters.items()}
+        return {"trainings": len(steps), "epochs": recipe.epochs, "steps": steps, "filter_counts": counts}
+
+
+@remember_structures()
+def prune_in_steps(
+    subject: LoadedModel,
+    stepwise: Stepwise,
+    retraining: Retraining,
+    *,
+    folder: Path,
+    progress: Progress | None = None,
+) -> Pruned:
+    """Carry out the steps on ``subject``, which was opened as a sound one.
+
+    The origin of the new net holds a plan a step; the plan that comes out names all that went, in the numbers of the
+    old net. The control trains for as many epochs as all steps together.
+
+    Args:
+        folder: where it leaves its stages.
+
+    Raises:
+        ModelError: the net cannot be trained. PlanError: a step does not fit the net, or none was taken.
+        VerificationError: what was to stay was changed in training, or the new net failed its proof; nothing is kept.
+    """
+    from cnngraph.surgery import saved
+    from cnngraph.training.fitness import require_trainable
+
+    progress = progress or Quiet()
+    recipe = recipe_of(retraining)
+    if retraining.trainer is None:
+        require_trainable(subject.model, subject.data.train)  # said before the long work
+    folder.mkdir(parents=True, exist_ok=True)
+    progress.note(_expectation(stepwise, subject, recipe))
+    judged = len(subject.data.validation)
+    if judged < _COARSE:
+        progress.note(f"There are {judged} validation images: accuracy goes in steps of {100 / judged:.2g} points.")
+    before = _before(subject, retraining, JobFolder(folder))
+    walk = _take_steps(subject, stepwise, retraining, before, folder, progress)
+    if walk.net is None:
+        raise PlanError(
+            f"No filter goes: {walk.note or 'no layer has as much to lose as goes together'}.",
+            "Nothing was stored. Ask for less of each layer, allow a larger drop, or give more time.",
+        )
+    plan = _whole_plan(subject, stepwise, walk, before, recipe)
+    net = saved.read_saved(walk.net).model
+    report = _proven(subject, net, plan, retraining, folder, progress)
+    tell_agreement(report["agreement"], {}, plan, progress)
+    mean = walk.epoch_seconds / walk.epochs
+    settings = settings_of(recipe, retraining.trainer) | {"epoch_seconds": mean}
+    made = Made(net, plan, report, settings, mean, tuple(walk.taken))
+    total = replace(retraining, recipe=replace(recipe, epochs=walk.epochs))
+    return judge(subject, made, total, folder=folder, progress=progress)
+
+
+def _expectation(stepwise: Stepwise, subject: LoadedModel, recipe: Recipe) -> str:
+    count = len(stepwise.outline.settings["steps"])
+    epochs = count * recipe.epochs
+    known = subject.training.get("epoch_seconds")
+    minutes = (
+        f": {epochs * float(known) / 60:.1f} minutes, if one takes as long as in its own training" if known else ""
+    )
+    return (
+        f"{many(count, 'layer')} to be simplified, each followed by a training of {many(recipe.epochs, 'epoch')}, "
+        f"{many(epochs, 'epoch')} together{minutes}; the control trains for as many."
+    )
+
+
+def _before(subject: LoadedModel, retraining: Retraining, folder: JobFolder) -> dict[str, float]:
+    """Validation accuracy and kappa of the old net."""
+    stage = folder.stage("before")
+    if not stage.is_done:
+        stage.write(score(subject.model, subject, retraining.device))
+    return stage.read()
+
+
+def _take_steps(
+    subject: LoadedModel,
+    stepwise: Stepwise,
+    retraining: Retraining,
+    before: dict[str, float],
+    folder: Path,
+    progress: Progress,
+) -> Walk:
+    """Step after step, until all are done, one loses more than is allowed, or the time is over."""
+    walk, slowest = Walk(), recipe_of(retraining).epochs * float(subject.training.get("epoch_seconds") or 0.0)
+    ended = JobFolder(folder).stage("ended")
+    for place, target in enumerate(stepwise.targets, 1):
+        home = JobFolder(folder / f"step-{place}")
+        done = home.stage("done")
+        if not done.is_done:
+            if ended.is_done or not stepwise.budget.allows(slowest):
+                walk.note = f"the {stepwise.budget.minutes:g} minutes are over before {target}"
+                ended.write({"before": target})
+                break
+            home.path.mkdir(exist_ok=True)
+            done.write(take_step(subject, stepwise, retraining, target, walk, home, progress))
+        known = done.read()
+        if known["plan"] is None:
+            progress.note(f"{target} keeps its filters: its share is less than goes together.")
+            continue
+        step = StepTaken(**known["step"])
+        progress.note(step_in_words(step))
+        beyond = stepwise.allowed.exceeded(before, asdict(step))
+        if beyond:
+            walk.note = f"{target} was not simplified, nor what comes after it: {beyond}"
+            break
+        walk.plans.append(parse_stored(Plan, known["plan"], str(done.path)))
+        walk.taken.append(step)
+        walk.net = home.path / "model"
+        walk.epochs += step.epochs
+        walk.epoch_seconds += known["epoch_seconds"] * step.epochs
+        slowest = max(slowest, step.seconds)
+    if walk.note:
+        progress.note(f"{walk.note[0].upper()}{walk.note[1:]}.")
+    return walk
+
+
+def _whole_plan(
+    subject: LoadedModel, stepwise: Stepwise, walk: Walk, before: Mapping[str, float], recipe: Recipe
+) -> Plan:
+    """What went in all steps together, for the old net, with what explains it."""
+    outline, allowed = stepwise.outline, stepwise.allowed
+    steps = [
+        {name: value for name, value in asdict(step).items() if name != "seconds"}  # which another run would not repeat
+        for step in walk.taken
+    ]
+    settings: dict[str, Any] = {
+        "epochs": recipe.epochs,
+        "baseline": dict(before),
+        "judged_on": subject.images_from("validation").words,
+        "steps": steps,
+    }
+    if allowed.accuracy_drop is not None:
+        settings["max_accuracy_drop"] = {"points": allowed.accuracy_drop}
+    if allowed.kappa_drop is not None:
+        settings["max_kappa_drop"] = allowed.kappa_drop
+    notes = (*outline.notes, *([f"{walk.note[0].upper()}{walk.note[1:]}."] if walk.note else []))
+    removes = stepwise.together(walk.plans)
+    return outline.model_copy(update={"removes": removes, "settings": outline.settings | settings, "notes": notes})
+
+
+def _proven(
+    subject: LoadedModel, net: nn.Module, plan: Plan, retraining: Retraining, folder: Path, progress: Progress
+) -> dict[str, Any]:
+    """What is known of the new net, which was proven; read back where an earlier run proved it.
+
+    Raises:
+        VerificationError: it failed its proof; nothing is kept.
+    """
+    from cnngraph.surgery.execution import apply_plan
+    from cnngraph.surgery.verify import ProofOptions, verify
+
+    done = JobFolder(folder).stage("proven")
+    if done.is_done:
+        return done.read()
+    progress.start("Verifying")
+    execution = apply_plan(subject.model, plan, subject.input_shape)
+    proof = verify(
+        subject.model,
+        net,
+        plan,
+        how=ProofOptions(repeatable=True, execution=execution, float32=False),
+        input_shape=subject.input_shape,
+        images=proof_images(subject.data, retraining.seed),
+        trained=True,
+    )
+    if not proof.ok:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise VerificationError(
+            f"The new net failed its proof: {'; '.join(proof.failures)}.", "Nothing was stored. Name other layers."
+        )
+    known = {
+        "verified": proof_in_short(proof),
+        "joins": {},
+        "gone": (),
+        "edits": [edit.as_json() for edit in execution.edits],
+        "agreement": compare_with_old(subject, execution.model, retraining.device, progress),
+    }
+    done.write(known)
+    return done.read()

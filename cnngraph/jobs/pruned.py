@@ -1,0 +1,304 @@
+"""What a prune made: judged beside the old net and the control, whoever made it."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.console import Progress, Quiet, warn
+from cnngraph.database.records import StepTaken
+from cnngraph.jobs.baseline import train_net
+from cnngraph.jobs.drop import drop_found
+from cnngraph.jobs.workspace import JobFolder
+from cnngraph.jobs.zero_weights import edits_of_zeros, zero_smallest
+from cnngraph.origin import get_origin
+from cnngraph.plan import Plan
+from cnngraph.sources.loaded import LoadedModel
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cnngraph.training.fit import Recipe
+    from cnngraph.training.own_trainer import OwnTrainer
+
+__all__ = [
+    "FIGURES",
+    "Made",
+    "PruneTask",
+    "Pruned",
+    "Retraining",
+    "figures",
+    "inputs_of_training",
+    "judge",
+    "save_net",
+    "train_copy",
+]
+
+
+# What is known of a net; accuracy, macro precision and recall, and kappa are of the test images of ``images_from``.
+FIGURES = (
+    "accuracy",
+    "precision",
+    "recall",
+    "kappa",
+    "near_chance",
+    "images",
+    "images_from",
+    "epoch_seconds",
+    "latency_ms",
+    "parameters",
+    "macs",
+)
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """How the slim net is trained.
+
+    Attributes:
+        recipe: as for a baseline; ``None`` trains nothing.
+        reconstruct: refit the layers that read removed filters before that.
+        control: train the unpruned net too, for as long.
+        trainer: the user's own function, for both nets; ``None``: our own loop.
+        prune_weights: the share of the weights that become zero after the training, in layers that lost filters.
+    """
+
+    recipe: Recipe | None
+    control: bool = True
+    device: str = "auto"
+    seed: int = 0
+    trainer: OwnTrainer | None = None
+    reconstruct: bool = False
+    prune_weights: float | None = None
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A pruned, verified and evaluated net that is not stored yet.
+
+    Attributes:
+        result: the JSON of ``prune`` without its names. The epoch time of ``before`` is the control's where there is
+            one (same recipe, machine and hour as ``after``), else what the old net's own training took.
+        subject: the new net with its data; its training is the retraining, without one that of the old net.
+        joins: relative error of each layer that was refitted by least squares.
+        gone: convs that are out of the new net, by module: those of the plan and of its blocks, and what went along.
+        folder: the work folder; remove it when everything is stored.
+        edits: what changed in the net and why, as :meth:`cnngraph.surgery.edits.Edit.as_json` gives it.
+        steps: as :class:`Made` has them.
+    """
+
+    subject: LoadedModel
+    plan: Plan
+    result: dict[str, Any]
+    joins: dict[str, float]
+    gone: tuple[str, ...]
+    folder: Path
+    edits: tuple[dict[str, Any], ...] = ()
+    steps: tuple[StepTaken, ...] = ()
+
+
+@dataclass(frozen=True)
+class Made:
+    """A new net that is not judged yet.
+
+    Attributes:
+        report: what is known of it: ``verified``, ``agreement``, ``joins``, ``gone``, ``edits``.
+        training: the settings that it was trained with. epoch_seconds: the mean of that; ``None``: it was not trained.
+        steps: in which it was made, where it was trained between them.
+    """
+
+    model: nn.Module
+    plan: Plan
+    report: Mapping[str, Any]
+    training: Mapping[str, Any] = field(default_factory=dict)
+    epoch_seconds: float | None = None
+    steps: tuple[StepTaken, ...] = ()
+
+
+class PruneTask(ABC):
+    """What goes, and how it is carried out between the opened net and the new one, whoever decides it and when.
+
+    Attributes:
+        outline: what goes, or, where that is decided on the way, as much of the same.
+    """
+
+    outline: Plan
+
+    @abstractmethod
+    def inputs(self, subject: LoadedModel, retraining: Retraining) -> dict[str, Any]:
+        """All that decides what comes out."""
+
+    @abstractmethod
+    def carry_out(self, subject: LoadedModel, retraining: Retraining, *, folder: Path, progress: Progress) -> Pruned:
+        """The new net, proven, trained and judged; ``folder`` is where it leaves its stages."""
+
+    @abstractmethod
+    def expect(self, retraining: Retraining) -> dict[str, Any]:
+        """What a dry run says of it."""
+
+
+def judge(
+    subject: LoadedModel, made: Made, retraining: Retraining, *, folder: Path, progress: Progress | None = None
+) -> Pruned:
+    """Say how good the new net is, beside the old one and the control, which is trained as ``retraining`` says.
+
+    Weights that are to be zero afterwards are, before it is judged.
+
+    Args:
+        made: the new net, trained where it is to be.
+        folder: where the control leaves its stages.
+    """
+    progress = progress or Quiet()
+    zeroed: list[dict[str, Any]] = []
+    if retraining.prune_weights is not None:
+        net, zeroed = zero_smallest(subject.model, made.model, made.plan, retraining.prune_weights)
+        made = replace(made, model=net)
+    before = figures(subject.model, subject, retraining.device, progress, "the net before")
+    training = dict(subject.training)
+    before["epoch_seconds"] = training.pop("epoch_seconds", None)  # of the old net, not of the new one
+    control: dict[str, Any] | None = None
+    if retraining.recipe is not None:
+        training = dict(made.training)
+        if retraining.control:
+            kept, seconds = train_copy(
+                subject.model, subject, retraining, folder / "control", "Training the control", progress
+            )
+            control = figures(kept, subject, retraining.device, progress, "the control") | {"epoch_seconds": seconds}
+            before["epoch_seconds"] = seconds
+    after = figures(made.model, subject, retraining.device, progress, "the new net")
+    after["epoch_seconds"] = made.epoch_seconds
+    _latencies(subject, made.model, before, after, control, retraining.device, progress)
+    plan, report = made.plan, made.report
+    result = {
+        "removed": plan.removed,
+        "filters": plan.filters,
+        "steps": [asdict(step) for step in made.steps],
+        "verified": report["verified"],
+        "agreement": report["agreement"],
+        "before": before,
+        "after": after,
+        "control": control,
+        "drop": drop_found(subject, made.model, plan, retraining.device, progress),
+    } | ({"weights": zeroed} if zeroed else {})
+    trained = subject.trained or retraining.recipe is not None
+    new = replace(subject, model=made.model, training=training, trained=trained)
+    gone, edits = tuple(report.get("gone", ())), tuple(report.get("edits", ()))  # an earlier version noted neither
+    return Pruned(new, plan, result, report["joins"], gone, folder, (*edits, *edits_of_zeros(zeroed)), made.steps)
+
+
+def figures(model: nn.Module, subject: LoadedModel, device: str, progress: Progress, what: str) -> dict[str, Any]:
+    """:data:`FIGURES` without the times, which are still to come; accuracy near chance is said.
+
+    Args:
+        what: the net, in words.
+    """
+    from cnngraph.network.graph import follow
+    from cnngraph.network.macs import count_parameters
+    from cnngraph.training.chance import near_chance
+    from cnngraph.training.evaluate import evaluate
+
+    progress.start(f"Evaluating {what} on the test images")
+    found = evaluate(model, subject.data.test, device=device)
+    useless = near_chance(found)
+    if useless:
+        warn(f"{what}: {useless}")
+    graph = follow(model, subject.input_shape)
+    return {
+        "accuracy": found.accuracy,
+        "precision": found.precision,
+        "recall": found.recall,
+        "kappa": found.kappa,
+        "near_chance": useless is not None,
+        "images": found.images,
+        "images_from": subject.images_from("test", found.images).as_json(),
+        "epoch_seconds": None,
+        "latency_ms": None,
+        "parameters": count_parameters(model),
+        "macs": sum(layer.macs for layer in graph.layers),
+    }
+
+
+def train_copy(
+    model: nn.Module, subject: LoadedModel, retraining: Retraining, folder: Path, what: str, progress: Progress
+) -> tuple[nn.Module, float]:
+    """``model`` trained (a copy: the net that came in stays as it is) and its mean seconds an epoch."""
+    from cnngraph.surgery import saved
+
+    done = JobFolder(folder).stage("done")
+    if not done.is_done:
+        assert retraining.recipe is not None
+        tuned = copy.deepcopy(model)
+        progress.note(what)
+        folder.mkdir(exist_ok=True)
+        took = train_net(
+            tuned,
+            subject.data,
+            retraining.recipe,
+            retraining.trainer,
+            device=retraining.device,
+            checkpoint=folder / "checkpoint.safetensors",
+            progress=progress,
+        )
+        save_net(tuned, subject, folder / "model", trained=True)
+        done.write({"epoch_seconds": took.epoch_seconds})
+    # Read back, the net lies in memory as the old one does: a layout chosen for training would decide the latency.
+    return saved.read_saved(folder / "model").model, float(done.read()["epoch_seconds"])
+
+
+def _latencies(
+    subject: LoadedModel,
+    slim: nn.Module,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    control: dict[str, Any] | None,
+    device: str,
+    progress: Progress,
+) -> None:
+    """Both nets in turn, so that a drift of the machine meets them alike; the control has the old net's structure."""
+    from cnngraph.training.latency import latency_ms
+
+    progress.start("Measuring latency")
+    found = latency_ms({"before": subject.model, "after": slim}, subject.input_shape, device=device)
+    before["latency_ms"], after["latency_ms"] = found["before"], found["after"]
+    if control is not None:
+        control["latency_ms"] = found["before"]
+
+
+def save_net(model: nn.Module, subject: LoadedModel, folder: Path, *, trained: bool) -> None:
+    """Keep a net in a work folder."""
+    from cnngraph.surgery import saved
+
+    saved.save(
+        model,
+        folder,
+        facts=saved.SavedFacts(
+            preprocessing=subject.preprocessing,
+            classes=subject.data.classes,
+            dataset=subject.choice.name,
+            trained=trained,
+        ),
+    )
+
+
+def inputs_of_training(subject: LoadedModel, retraining: Retraining) -> dict[str, Any]:
+    """What decides what comes out besides what goes: weights, data, the training, where it runs."""
+    from cnngraph.training.execution import pick_device
+
+    origin = get_origin(subject.model)
+    return {
+        "weights": subject.sha256,
+        "origin": origin.model_dump(mode="json") if origin else None,
+        "data": subject.choice.model_dump(),
+        "preprocessing": subject.preprocessing.model_dump(mode="json"),
+        "split": subject.split.sha256 if subject.split else None,
+        "training": asdict(retraining.recipe) if retraining.recipe else None,
+        "trainer": [retraining.trainer.name, retraining.trainer.sha256] if retraining.trainer else None,
+        "device": str(pick_device(retraining.device)),
+        "seed": retraining.seed,
+        "control": retraining.control,
+        "reconstruct": retraining.reconstruct,
+    } | ({"prune_weights": retraining.prune_weights} if retraining.prune_weights is not None else {})

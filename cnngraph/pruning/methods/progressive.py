@@ -1,0 +1,86 @@
+"""Method ``progressive``: layer by layer, filters go by a criterion, and the net up to the next layer is retrained.
+
+Osaku, Gomes, Falcão, "Convolutional Neural Network Simplification with Progressive Retraining", arXiv 2101.04699, 2021.
+When layer l is done, layers 1 to l + 1 are trained and everything after stays bit for bit
+(:mod:`cnngraph.surgery.freezing`); there are as many trainings as layers that lost filters. The paper's formula for the
+objective criterion is not known: those of :mod:`cnngraph.pruning.criteria` are our choice, as is that what goes is a
+coupling group, which belongs to the first named layer in it, and that a share is never exceeded and a filter stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cnngraph.errors import OptionError
+from cnngraph.pruning.method import ALL, Method, Need, layer_option, option
+from cnngraph.vocabulary import CRITERIA
+
+if TYPE_CHECKING:
+    from cnngraph.pruning.context import Context
+    from cnngraph.pruning.stepwise import Stepwise
+
+__all__ = ["METHOD", "Options"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What chooses the filters, and of which layers."""
+
+    criterion: str = option("accuracy", f"By which the filters of a layer go: {', '.join(CRITERIA)}.", words=CRITERIA)
+    layer: tuple[str, ...] = layer_option()
+
+
+def find_steps(context: Context, options: Options, bounds: Mapping[str, Any]) -> Stepwise:
+    """A step for each layer that loses filters, in network order.
+
+    Raises:
+        OptionError: nothing says how much of a layer goes. NotFoundError: a layer is not there.
+        PlanError: its filters cannot go, or there are no validation images.
+    """
+    from cnngraph.pruning.criteria import CHOOSERS
+    from cnngraph.pruning.greedy import groups_of
+    from cnngraph.pruning.layer_by_layer import LayerByLayer, LayerShares, outline
+    from cnngraph.pruning.layer_shares import named_layers, require_groups, share_of
+    from cnngraph.pruning.stepwise import Allowed
+
+    if not bounds:
+        raise OptionError(
+            "The method progressive needs {ratio} or {filters}: how much of each layer goes.",
+            "For example {ratio=0.3}.",
+        )
+    context.require_feature_maps()
+    coupling = context.coupling
+    everything = not options.layer or ALL in options.layer
+    named = tuple(named_layers(coupling, (ALL,) if everything else options.layer))
+    groups = groups_of(coupling, named)
+    told = not everything or not any(groups.values())  # of layers that nobody named only where nothing can go
+    require_groups(context, coupling, groups, [layer for layer, mine in groups.items() if mine or told])
+    shares = {layer: share_of(coupling, layer, mine, bounds, strict=not everything) for layer, mine in groups.items()}
+    how = LayerShares(CHOOSERS[options.criterion], named, shares, coupling.layers)
+    base = context.empty_plan("progressive", criterion=options.criterion, **bounds, widths=dict(coupling.layers))
+    base = base.model_copy(update={"measure": options.criterion, "notes": coupling.notes})
+    targets, whole = outline(coupling, how, base)
+    return LayerByLayer(
+        whole,
+        targets,
+        Allowed(context.max_accuracy_drop, context.max_kappa_drop),
+        context.budget,
+        context=context,
+        how=how,
+        judged=context.open_judged("validation"),
+    )
+
+
+METHOD = Method(
+    name="progressive",
+    removes="filters",
+    summary="filters layer by layer, the net up to the next layer retrained between (prune alone)",
+    options=Options,
+    limits=("ratio", "filters", "max_accuracy_drop", "max_kappa_drop"),
+    needs=lambda _: frozenset({Need.WEIGHTS, Need.IMAGES, Need.LABELS, Need.TRAINING}),
+    steps=find_steps,
+    takes_long=True,
+    paper="Osaku, Gomes & Falcão 2021",
+)

@@ -1,0 +1,57 @@
+"""The proof that what was to stay in each step of a prune did, by the sha256 of every frozen tensor in its plan.
+
+A tensor that no step has trained yet must be the old net's, sliced; one that no later step trains must be the new
+net's; between two steps that both leave it alone and do not cut it, nothing may change it. What was trained before and
+cut since is gone: of that the plans are all that is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import nn
+
+from cnngraph.network.followed_net import FollowedNet
+from cnngraph.plan import Plan
+from cnngraph.surgery.apply import cut
+from cnngraph.surgery.freezing import hash_tensors, named_tensors, trained_tensors
+from cnngraph.surgery.rebuilding import rebuild
+from cnngraph.surgery.saved import Saved
+
+__all__ = ["prove_freezing"]
+
+
+def prove_freezing(parent: nn.Module | None, slim: Saved, steps: Sequence[Plan]) -> list[str]:
+    """What is not as the plans of the steps say, a sentence each.
+
+    Args:
+        parent: the net before the first step; ``None`` where it is not known.
+        steps: the last plans of ``slim``, one a step; their settings hold the layer and the hashes of what was frozen.
+    """
+    failures: list[str] = []
+    shape = slim.origin.input_shape or slim.input_shape
+    net = rebuild(slim.origin.before_steps, shape).model if parent is None else parent
+    trained_once: set[str] = set()
+    known: dict[str, str] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for number, plan in enumerate(steps, 1):
+        layer, kept = plan.settings.get("layer"), plan.settings.get("frozen")
+        net = cut(net, plan.unguarded, input_shape=shape)
+        tensors = named_tensors(net)
+        if not isinstance(layer, str) or layer not in dict(net.named_modules()) or not isinstance(kept, Mapping):
+            return [*failures, f"step {number}: its plan does not say which layer it is about and what was frozen"]
+        trained = trained_tensors(FollowedNet(net, shape), layer)
+        frozen = tensors.keys() - trained
+        missing, strange = sorted(frozen - kept.keys()), sorted(kept.keys() - frozen)
+        failures += [f"step {number}: there is no sha256 of {name}, which was to stay" for name in missing]
+        failures += [f"step {number}: {name} is said to be frozen, and was trained" for name in strange]
+        wanted = hash_tensors(net, frozen - trained_once) if parent is not None else {}
+        wanted |= {name: known[name] for name in frozen & known.keys() if shapes[name] == tuple(tensors[name].shape)}
+        changed = [name for name in sorted(kept.keys() & wanted.keys()) if kept[name] != wanted[name]]
+        failures += [f"step {number}: {name} was to stay, and is another since" for name in changed]
+        trained_once |= trained
+        known = {name: kept[name] for name in frozen & kept.keys()}
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    last = hash_tensors(slim.model, known.keys() & named_tensors(slim.model).keys())
+    changed = [name for name in sorted(known) if last.get(name) != known[name]]
+    return failures + [f"{name} was to stay in the last step, and is another since" for name in changed]
