@@ -9,8 +9,8 @@ from pathlib import Path
 
 ROOMS = (
     "cnngraph.cli.main, cnngraph.jobs.baseline, cnngraph.jobs.ingest, cnngraph.jobs.plan, cnngraph.jobs.execute, "
-    "cnngraph.jobs.offline, cnngraph.network.trace, cnngraph.surgery.saved, cnngraph.surgery.verify, "
-    "cnngraph.training.fit, cnngraph.shipping.export"
+    "cnngraph.jobs.offline, cnngraph.jobs.measure_car, cnngraph.network.trace, cnngraph.surgery.saved, "
+    "cnngraph.surgery.verify, cnngraph.training.fit, cnngraph.shipping.export"
 )
 NEVER = {"torchvision", "timm", "sklearn", "scipy", "matplotlib", "pandas", "networkx", "onnx", "onnxruntime"}
 COMPILER = {
