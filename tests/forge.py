@@ -41,6 +41,7 @@ _PRELOADED = (
     "cnngraph.database.connection",
     "cnngraph.jobs.baseline",
     "cnngraph.jobs.filter_pictures",
+    "cnngraph.jobs.measure_car",
     "cnngraph.jobs.prune_job",
     "cnngraph.jobs.review",
     "cnngraph.jobs.execute",

@@ -187,6 +187,8 @@ def shown_calls(db: Database, key: str, name: str, *, seed: int = 0, username: s
         UsageError: the measure is unknown, or none of Graph Data Science's.
         NotFoundError, ConflictError, DatabaseError, PlanError: as :func:`measure`.
     """
+    if name in UNRANKED_MEASURES:
+        raise UsageError(f"The measure {name} is not computed by Graph Data Science.", "cnngraph runs the net for it.")
     chosen, options = find_measure(name, seed=seed)
     _require_measurable(db, key, chosen, "database")
     return calls(db, key, chosen, options, username, password=password)

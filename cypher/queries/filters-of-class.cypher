@@ -1,6 +1,6 @@
 // Filters that serve a class
 // The $top feature maps without whose filter the accuracy of class $class (a number or a name, null for the first that has any)
-// falls most, in $layer (null: in the whole model). `rank` is the place of the class among those that the filter serves; a
+// falls most, in $layer (null: in the whole model). `rank` is the place of the class among those that the filter serves, and a
 // SERVES is drawn where it is one of the first or last.
 // Needs: cnngraph measure NAME --measure car
 :params {"model": "OWNER/NAME", "class": null, "layer": null, "top": 40};
