@@ -267,19 +267,19 @@ def page(rows: Sequence[dict[str, Any]], judged: int) -> str:
         f"images a class, {SETTINGS[net].epochs} epochs"
         for net in nets
     )
-    seeds = len({row["seed"] for row in rows})
     said = (
         f"Accuracy on {TESTED:,} test images with half of one conv layer gone, nothing trained afterwards: mean ± "
-        f"standard deviation over {seeds} trainings. Trained: {trained}. CAR judges on {judged} validation images. "
+        f"standard deviation over trainings from several seeds. Trained: {trained}. CAR judges on {judged} validation images. "
         f"*random*: the mean of {DRAWS} orders. Within a layer RMS ranks as the magnitude of incoming weights does. "
-        "The first six scores are "
-        f"the baselines of the paper, the others ours. {known['processor']}, {known['threads']} thread, "
+        f"The first six scores are the baselines of the paper, the others ours. {known['processor']}, {known['threads']} thread, "
         f"{known['date']}."
     )
     parts = [said]
     for net in nets:
         mine = [row for row in rows if row["net"] == net]
-        parts += [f"### {net}: half of a layer, without fine-tuning", _table(net, mine), *_colours(net, mine)]
+        seeds = len({row["seed"] for row in mine if row["method"] == "car"})
+        title = f"### {net}: half of a layer gone, {seeds} seed{'s' if seeds > 1 else ''}"
+        parts += [title, _table(net, mine), *_colours(net, mine)]
     return "\n\n".join([*parts, "### Beside the paper", *_verdicts(nets, rows)])
 
 
