@@ -269,10 +269,10 @@ def page(rows: Sequence[dict[str, Any]], judged: int) -> str:
     )
     said = (
         f"Accuracy on {TESTED:,} test images with half of one conv layer gone, nothing trained afterwards: mean ± "
-        f"standard deviation over trainings from several seeds. Trained: {trained}. CAR judges on {judged} validation images. "
-        f"*random*: the mean of {DRAWS} orders. Within a layer RMS ranks as the magnitude of incoming weights does. "
-        f"The first six scores are the baselines of the paper, the others ours. {known['processor']}, {known['threads']} thread, "
-        f"{known['date']}."
+        f"standard deviation over trainings from several seeds. Trained: {trained}. CAR judges on {judged} validation "
+        f"images. *random*: the mean of {DRAWS} orders. Within a layer RMS ranks as the magnitude of incoming weights "
+        "does. The first six scores are the baselines of the paper, the others ours. "
+        f"{known['processor']}, {known['threads']} thread, {known['date']}."
     )
     parts = [said]
     for net in nets:
