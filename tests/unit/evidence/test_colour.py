@@ -91,3 +91,23 @@ def test_evidence_is_read_back_from_its_folder(tmp_path: Path) -> None:
     assert evidence.kernel_picture("0", 0) is None  # a single weight a channel
     assert evidence.image(0).startswith(b"\x89PNG")
     assert evidence.reads_image("0")
+
+
+def test_maps_by_blocks_are_the_means_of_the_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    plain = Preprocessing(size=(5, 4), channels=3, mean=(0.5,), std=(0.5,))
+    shown = Images(ArrayPixels(random.integers(0, 256, (6, 5, 4, 3), dtype=np.uint8)), np.arange(6) % 2, plain)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(40, 2)).eval()
+    maps = {}
+    for block in (1, 2):
+        monkeypatch.setattr("cnngraph.evidence.collect.block_sizes", lambda *_, block=block: {"0": block})
+        found = collect(FollowedNet(model, (3, 5, 4)), loader(shown), ["a", "b"])
+        write_evidence(found, tmp_path / str(block), About(["a", "b"], "train", shown.labels, ["0"]))
+        evidence = Evidence(tmp_path / str(block), lambda: Looked(model, shown))
+        assert evidence.block("0") == block
+        maps[block] = evidence.occurrence("0", 1)
+    assert maps[2].shape == (2, 3, 2)
+    for row, column in np.ndindex(3, 2):
+        cut = maps[1][:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+        assert maps[2][:, row, column] == pytest.approx(cut.mean((1, 2)))
