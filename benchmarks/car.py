@@ -152,13 +152,10 @@ def _suffix_seconds(model: nn.Module, coupling: Coupling, groups: Sequence[Group
 
 
 def _after(net: nn.Module, reader: nn.Module) -> list[Callable[[Tensor], Tensor]]:
-    """The steps of a chain from ``reader`` on; of any other net the whole net, from its images on."""
-    features = getattr(net, "features", None)
-    classifier = getattr(net, "classifier", None)
-    if not isinstance(features, nn.Sequential) or classifier is None:
-        raise SystemExit("no chain")
-    layers = list(features)
-    return [*layers[layers.index(reader) :], lambda x: x.flatten(1), classifier]
+    """The steps of a chain of features and classifier from ``reader`` on."""
+    features, classifier = list(net.features), list(net.classifier)  # type: ignore[arg-type]
+    steps = [*features, lambda x: x.flatten(1), *classifier]
+    return steps[steps.index(reader) :]
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ RESULTS = HERE / "results"
 
 Found = dict[str, dict[str, Any]]
 
+OPTIONS = {"car": ("--nets", RESULTS / "car-nets")}  # trained once
+
 # work, must reach, figure, whether it is reached
 ROWS: list[tuple[str, str, Callable[[Found], str], Callable[[Found], bool]]] = [
     (
@@ -40,6 +42,18 @@ ROWS: list[tuple[str, str, Callable[[Found], str], Callable[[Found], bool]]] = [
             f"{max(line['peak_megabytes'] for line in f['mapping_default']['lines']) / 1000:.1f} GB"
         ),
         lambda f: f["mapping_default"]["reached"],
+    ),
+    (
+        "evidence of all filters of VGG16 at 32 / a forward pass",
+        "<= 2, memory flat",
+        lambda f: f"{f['evidence']['ratio']:.2f}, {f['evidence']['peak_megabytes']:.0f} MB",
+        lambda f: f["evidence"]["reached"],
+    ),
+    (
+        "CAR against the naive loop, the slowest row against its limit",
+        ">= 1",
+        lambda f: f"{min(row['times_naive'] / row['must_reach']['naive'] for row in f['car']['rows'].values()):.2f}",
+        lambda f: f["car"]["reached"],
     ),
     (
         "agreement in a prune / a forward pass of both nets",
@@ -129,17 +143,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="cnngraph-bench-") as home:
         env = os.environ | {"CNNGRAPH_HOME": home}
         try:
-            names = ("topology", "mapping", "mapping_default", "agreement", "ingest", "measures", "gds")
-            for name in (*names, "listing", "startup", "server"):
+            names = ("topology", "mapping", "mapping_default", "evidence", "car", "agreement", "ingest", "measures")
+            for name in (*names, "gds", "listing", "startup", "server"):
                 say(f"{name} ...")
-                done = subprocess.run(
-                    [sys.executable, HERE / f"{name}.py"], env=env, stdout=subprocess.PIPE, text=True, check=True
-                )
+                command = [sys.executable, HERE / f"{name}.py", *OPTIONS.get(name, ())]
+                done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
                 (RESULTS / f"{name}.json").write_text(done.stdout, encoding="utf-8")
                 found[name] = json.loads(done.stdout)
         finally:
-            command = Path(sys.executable).with_name("cnngraph")
-            subprocess.run([command, "db", "down"], env=env, check=False, capture_output=True)
+            program = Path(sys.executable).with_name("cnngraph")
+            subprocess.run([program, "db", "down"], env=env, check=False, capture_output=True)
     reached = [ok(found) for _, _, _, ok in ROWS]
     rows = [(work, must, figure(found), "yes" if ok(found) else "NO") for work, must, figure, ok in ROWS]
     table(("work", "must reach", "measured", "reached"), rows)

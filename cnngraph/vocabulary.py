@@ -23,6 +23,7 @@ __all__ = [
     "RUNTIMES",
     "SCOPES",
     "UNITS",
+    "UNRANKED_MEASURES",
 ]
 
 # What ranks layers. The registry of measures is held to this list by a test.
@@ -40,6 +41,7 @@ MEASURES = (
     "map-pagerank",
     *NULL_MEASURES,
 )
+UNRANKED_MEASURES = ("car",)  # of filters: no theta, so that no layer is ranked by them
 AGGREGATES = ("mean", "sum", "median")  # over classes
 ENGINES = ("auto", "database", "local")  # where a measure is computed
 REFERENCES = ("median", "mean", "median-positive")  # of all scores

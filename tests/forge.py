@@ -40,6 +40,7 @@ _PRELOADED = (
     "cnngraph.api.graph",
     "cnngraph.database.connection",
     "cnngraph.jobs.baseline",
+    "cnngraph.jobs.filter_pictures",
     "cnngraph.jobs.prune_job",
     "cnngraph.jobs.review",
     "cnngraph.jobs.execute",

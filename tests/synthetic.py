@@ -6,6 +6,7 @@ No torch: positions and arcs follow the reference rule of Amelio et al. (Cogniti
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from cnngraph.measures.accuracy_reduction import find_served
 from cnngraph.network.tables import KERNEL, SCHEMAS, Details, Network, empty_table
 
-__all__ = ["small_network", "vgg16_224", "vgg16_positions"]
+__all__ = ["small_network", "vgg16_224", "vgg16_positions", "with_car"]
 
 Integers = npt.NDArray[np.int64]
 
@@ -366,3 +368,31 @@ def _columns(rows: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
 def _table(name: str, columns: dict[str, Any]) -> pa.Table:
     schema = SCHEMAS[name]
     return pa.table([pa.array(list(columns[field.name]), field.type) for field in schema], schema=schema)
+
+
+def with_car(network: Network, layers: Sequence[str], *, unjudged: Sequence[int] = ()) -> Network:
+    """``network`` with a CAR of the maps of these layers, every second of which costs nothing.
+
+    Args:
+        unjudged: the classes of which no image was judged.
+    """
+    random, classes = np.random.default_rng(0), network.classes.num_rows
+    every = zip(*(network.feature_maps[name].to_pylist() for name in ("layer", "channel")), strict=True)
+    maps = [pair for pair in every if pair[0] in layers]
+    lost = random.uniform(-0.1, 0.3, (len(maps), classes))
+    lost[::2] = 0.0
+    by_class = [[None if place in unjudged else value for place, value in enumerate(row)] for row in lost.tolist()]
+    reductions = [
+        {"layer": layer, "channel": channel, "car": float(np.mean(values)), "car_by_class": row}
+        for (layer, channel), values, row in zip(maps, lost, by_class, strict=True)
+    ]
+    serves = [
+        {"layer": layer, "channel": channel, "class_index": one.index, "reduction": one.reduction, "rank": one.rank}
+        for (layer, channel), row in zip(maps, by_class, strict=True)
+        for one in find_served(row)
+    ]
+    run = {"run": "car-0", "parameters": "{}", "baseline": 0.9, "images": 100 * classes, "judged_on": "images"}
+    run |= {"class_images": [0 if place in unjudged else 100 for place in range(classes)]}
+    run |= {"layers": list(layers), "values": [float(lost.mean())] * len(layers)}
+    rows = {"car_runs": [run], "reductions": reductions, "serves": serves}
+    return replace(network, **{name: pa.Table.from_pylist(found, schema=SCHEMAS[name]) for name, found in rows.items()})

@@ -86,8 +86,8 @@ class Setting:
 
 SETTINGS = {
     "lenet5": Setting(1.0, "mnist", 28, 1, 500, 10, ("features.0", "features.3"), augment=False),
-    "alexnet": Setting(0.5, "cifar10", 32, 3, 400, 10, ("features.0", "features.3")),
-    "vgg16_bn": Setting(0.25, "cifar10", 32, 3, 400, 8, ("features.0", "features.3")),
+    "alexnet": Setting(0.375, "cifar10", 32, 3, 250, 8, ("features.0", "features.3")),
+    "vgg16_bn": Setting(0.25, "cifar10", 32, 3, 250, 8, ("features.0", "features.3")),
 }
 
 
@@ -177,7 +177,7 @@ class Subject:
         if self.setting.channels != 3:
             return None
         if layer == self.setting.layers[0]:
-            kernels = self.saved.model.get_submodule(layer).weight
+            kernels = self.saved.model.get_submodule(layer).get_parameter("weight")
             return (weights_on_colour(kernels) >= SELECTIVE_WEIGHTS).tolist(), SELECTIVE_WEIGHTS
         train = self.data.train
         found = collect(self.saved.followed, loader(train), self.data.classes, [layer]).layers[layer]
@@ -194,11 +194,11 @@ class Study:
         self.found = Findings("reproduce_car", ("setting", "net", "seed", "layer", "method"))
 
     def run(self) -> None:
-        """Find what is missing, seeds first."""
-        for net in self.options.nets:
-            data = self.open(net)
-            for seed in range(self.options.seeds):
-                subject = Subject(net, seed, data, self.options.judged)
+        """Find what is missing: all nets of one seed, then of the next."""
+        data = {net: self.open(net) for net in self.options.nets}
+        for seed in range(self.options.seeds):
+            for net in self.options.nets:
+                subject = Subject(net, seed, data[net], self.options.judged)
                 for layer in subject.setting.layers:
                     for method in ("whole", "car", *BASELINES, *OURS):
                         self.one(subject, layer, method)
@@ -232,8 +232,8 @@ class Study:
         if method == "whole":
             row["accuracy"] = float(evaluate(subject.saved.model, subject.data.test, device="cpu").accuracy)
         elif method == "car":
-            order = subject.order_by_car(layer, max(width // 2, min(FIRST, width - 1)))
-            row |= {"accuracy": subject.accuracy_without(layer, order[: width // 2]), "order": order}
+            order = subject.order_by_car(layer, width // 2)
+            row |= {"accuracy": subject.accuracy_without(layer, order), "order": order}
             colour = subject.colour(layer)
             if colour is not None:
                 row |= {"selective": colour[0], "from": colour[1]}
@@ -374,7 +374,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--cifar10", default="cifar10", help="cifar10, or folder:PATH with train and test inside")
     parser.add_argument("--mnist", help="where MNIST lies (default: in the cache folder)")
-    parser.add_argument("--judged", type=int, default=500, help="validation images that CAR is judged on")
+    parser.add_argument("--judged", type=int, default=400, help="validation images that CAR is judged on")
     options = parser.parse_args()
     torch.set_num_threads(1)
     study = Study(options)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from cnngraph.api.options import Decision
 from cnngraph.console import Progress, Quiet
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from cnngraph.database.connection import Database
     from cnngraph.database.gds import Projection
+    from cnngraph.evidence.record import Evidence
     from cnngraph.jobs.ingest import TracedModel
     from cnngraph.jobs.prune_job import PruneJob
     from cnngraph.jobs.pruned_bundle import PruneRecord
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from cnngraph.jobs.session import Session
     from cnngraph.measures.calls import Calls
     from cnngraph.measures.measure import MeasureResult
+    from cnngraph.measures.stored_reductions import CarResult
     from cnngraph.network.tables import Network
     from cnngraph.plan import Plan
 
@@ -199,7 +201,8 @@ class Graph:
         dry_run: bool = False,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
-        """Write one model: its graph (parquet, neo4j-admin, gexf, graphml, json), or the net (safetensors, pt2, onnx).
+        """Write one model: its graph (parquet, neo4j-admin, gexf, graphml, json), the net (safetensors, pt2, onnx), or
+        both as a ``bundle``.
 
         Args:
             view: of the graph: channels, positions or both (default). class_: whose weights its edges get; default:
@@ -248,6 +251,20 @@ class Graph:
 
     # Decisions; nothing is changed by them.
 
+    @overload
+    def measure(  # type: ignore[overload-overlap]  # "car" is a str too, and its result has no theta
+        self,
+        name: str,
+        measure: Literal["car"],
+        *,
+        layer: str | Sequence[str] = (),
+        judged_on: str = "validation",
+        device: str = "auto",
+        minutes: float | None = None,
+        progress: Progress | None = None,
+    ) -> CarResult: ...
+
+    @overload
     def measure(
         self,
         name: str,
@@ -258,18 +275,32 @@ class Graph:
         engine: str = "auto",
         reference: str = "median",
         progress: Progress | None = None,
-    ) -> MeasureResult:
-        """Compute and store one measure; see docs/measures.md for what each says."""
-        from cnngraph.measures import registry
+    ) -> MeasureResult: ...
 
-        how: dict[str, Any] = {"aggregate": aggregate, "seed": seed, "engine": engine, "reference": reference}
-        return registry.measure(self.database, self.key(name), measure, **how, progress=progress or Quiet())
+    def measure(
+        self, name: str, measure: str, *, progress: Progress | None = None, **options: Any
+    ) -> MeasureResult | CarResult:
+        """Compute and store one measure; see docs/measures.md for what each says.
 
-    def preview_measure(self, name: str, measure: str, **options: Any) -> dict[str, Any]:
-        """What :meth:`measure` with the same options would write; nothing is computed."""
-        from cnngraph.measures.registry import preview
+            graph.measure("mine", "degree")
+            graph.measure("mine", "car", layer="features.3")
 
-        return preview(self.database, self.key(name), measure, **options)
+        Args:
+            aggregate, seed, engine, reference: of a measure that ranks layers.
+            layer, judged_on, device, minutes: of ``car``: whose filters (default: all layers), judged on the
+                ``validation`` or the ``train`` part, where, and after how long no further layer is begun.
+        """
+        from cnngraph.jobs.measure import measure as compute
+
+        return compute(self.session(progress), self.key(name), measure, options)
+
+    def preview_measure(
+        self, name: str, measure: str, *, progress: Progress | None = None, **options: Any
+    ) -> dict[str, Any]:
+        """What :meth:`measure` with the same options would write; nothing is written."""
+        from cnngraph.jobs.measure import preview
+
+        return preview(self.session(progress), self.key(name), measure, options)
 
     def measure_calls(self, name: str, measure: str, *, seed: int = 0) -> Calls:
         """What the server's Graph Data Science is asked for one measure, to be pasted; nothing is computed."""
@@ -415,6 +446,7 @@ class Graph:
         retrain: bool = True,
         control: bool = True,
         reconstruct: bool = False,
+        prune_weights: float | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
@@ -438,6 +470,7 @@ class Graph:
             as_name: of the new model; default: one is made. out: also write the saved model there.
             retrain, control, reconstruct: train the new net; train the unpruned one beside it; refit what read removed
                 filters first. epochs, batch_size, learning_rate: of both trainings.
+            prune_weights: a share; so many of the weights of each layer that lost filters become zero after that.
             trainer: ``package.module:function`` that trains instead.
             data, data_root: instead of what the model was ingested with.
             choice: see :class:`~cnngraph.api.options.Decision`; ``seed`` and ``device`` are of the training too.
@@ -451,7 +484,7 @@ class Graph:
 
         said = {**choice, "plan": plan, "run": run, "data": data, "data_root": data_root}
         recipe = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-        training = TrainingWords(retrain, control, reconstruct, recipe, trainer)
+        training = TrainingWords(retrain, control, reconstruct, recipe, trainer, prune_weights)
         job = choose_prune(name, said, training, as_name=as_name, out=out, dry_run=dry_run)
         return self.carry_out(job, progress=progress)[1]
 
@@ -528,15 +561,60 @@ class Graph:
 
         return prove(self.database, name, data=other_data(data, data_root), seed=seed, progress=progress or Quiet())
 
-    def report(self, name: str, out: str | Path) -> tuple[str, Path]:
+    def report(
+        self, name: str, out: str | Path, *, pictures: bool = False, progress: Progress | None = None
+    ) -> tuple[str, Path]:
         """Write the page about a pruned model; returns its verdict and its path.
+
+        Args:
+            pictures: look at the training images once, so that the page shows what excites the filters that went and
+                those that stay. What was looked at before is shown anyway.
+
+        Raises:
+            NotFoundError: there is no such model, or it was not made by a prune.
+            ModelError, DataError: with ``pictures``, where the net before or its images are not here.
+        """
+        from cnngraph.jobs.report import write_report
+
+        return write_report(self.session(progress), self.key(name), Path(out), look=pictures)
+
+    def colour_selective(self, name: str) -> list[dict[str, Any]]:
+        """How many of the first filters that a prune took are colour-selective, layer by layer where that is known.
+
+        Each has ``layer``, ``by`` (``weights`` of filters that read the image, else ``answers``), ``at_least`` (the
+        score that counts), ``filters`` and ``selective`` of the layer, ``first`` that went and ``selective_of_first``.
 
         Raises:
             NotFoundError: there is no such model, or it was not made by a prune.
         """
-        from cnngraph.jobs.report import write_report
+        from cnngraph.jobs.report import colours_of
 
-        return write_report(self.database, self.key(name), Path(out))
+        return colours_of(self.session(), self.key(name))
+
+    def evidence(
+        self,
+        name: str,
+        layers: Sequence[str] | None = None,
+        *,
+        part: str = "train",
+        progress: Progress | None = None,
+    ) -> Evidence:
+        """What images say about the filters of a model: one pass, kept, read from then on.
+
+            found = graph.evidence("mine", ["features.0"])
+            found.top_images("features.0", 7)[0].box
+            found.occurrence("features.0", 7)  # P(activation > 0 | class, position)
+
+        Args:
+            layers: conv layers; default: all. part: of its data: ``train``, ``validation`` or ``test``.
+
+        Raises:
+            NotFoundError: there is no such model or layer. ModelError: its saved net is not here.
+            DataError: its images are not.
+        """
+        from cnngraph.jobs.evidence import collect_evidence
+
+        return collect_evidence(self.session(progress), name, layers, part=part)
 
     def gds(
         self,

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_latency",
-    "check_measure",
     "check_own",
     "check_plan",
     "check_query",
     "check_review_file",
     "check_storage",
     "check_stored_name",
+    "choose_measures",
     "choose_prune",
     "demo",
     "evaluate",
@@ -47,6 +47,7 @@ __all__ = [
     "map_model",
     "open_bundle",
     "prune_to_bundle",
+    "query_needs",
     "query_text",
     "read_cnn2multilayer",
     "saved_path",
@@ -77,11 +78,11 @@ def check_own(key: str, owner: str) -> None:
     require_own(key, owner)
 
 
-def check_measure(name: str, *, aggregate: str) -> None:
-    """Return if there is such a measure, and such an aggregate of it; raises UsageError."""
-    from cnngraph.measures.registry import find_measure
+def choose_measures(names: Sequence[str], said: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """By measure the options that it reads, of those that were said; raises UsageError where none reads one."""
+    from cnngraph.measures.choice import choose_measures
 
-    find_measure(name, aggregate=aggregate)
+    return choose_measures(names, said)
 
 
 def check_plan(said: Mapping[str, Any]) -> bool:
@@ -130,6 +131,13 @@ def list_queries() -> list[dict[str, str]]:
     from cnngraph.database.queries import saved
 
     return [{"query": query.stem, "title": query.title} for query in saved()]
+
+
+def query_needs(stem: str, name: str) -> str:
+    """The command that makes of the model ``name`` what a saved query shows; "" where it says none."""
+    from cnngraph.database.queries import find
+
+    return find(stem).needs.replace("NAME", name)
 
 
 def query_text(stem: str, key: str, parameters: Mapping[str, Any]) -> str:

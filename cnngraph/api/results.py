@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from cnngraph.jobs.demo import Outcome
 from cnngraph.measures.measure import MeasureResult
+from cnngraph.measures.stored_reductions import CarResult
 
-__all__ = ["MeasureResult", "Outcome"]
+__all__ = ["CarResult", "MeasureResult", "Outcome"]

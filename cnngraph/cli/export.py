@@ -15,7 +15,7 @@ from cnngraph.console import emit_json, number, progress, say
 __all__ = ["register"]
 
 RELATIONSHIPS = ("CONNECTS", "FEEDS", "ARC", "RESEMBLES")
-GRAPH_FORMATS = ("parquet", "neo4j-admin", "gexf", "graphml", "json")
+GRAPH_FORMATS = ("parquet", "neo4j-admin", "bundle", "gexf", "graphml", "json")
 # The formats of the net itself, and what opens each.
 NET_FORMATS = {
     "safetensors": 'cnngraph.load("{out}")',
@@ -39,14 +39,15 @@ def export(
     out: Annotated[
         Path,
         typer.Option(
-            help="File to write, a new one for a net; for parquet and neo4j-admin a folder.", callback=writable
+            help="File to write, a new one for a net; for parquet, neo4j-admin and bundle a folder.", callback=writable
         ),
     ],
     format_: Annotated[
         str,
         typer.Option(
             "--format",
-            help="The graph: parquet, neo4j-admin, gexf, graphml or json. The net: safetensors, pt2 or onnx.",
+            help="The graph: parquet, neo4j-admin, gexf, graphml or json. The net: safetensors, pt2 or onnx. Both, for "
+            "another database: bundle.",
             callback=lambda v: known(v, FORMATS, "format"),
         ),
     ] = "parquet",
@@ -81,8 +82,9 @@ def export(
 
     Example: cnngraph export demo-pruned --format onnx --out demo.onnx
     """
-    if format_ in (*NET_FORMATS, "neo4j-admin") and (view or class_ or layers or relationships):
-        what = "is the whole graph" if format_ == "neo4j-admin" else "is the net"
+    whole = ("neo4j-admin", "bundle")
+    if format_ in (*NET_FORMATS, *whole) and (view or class_ or layers or relationships):
+        what = "is the whole graph" if format_ in whole else "is the net"
         raise typer.BadParameter(
             f"--view, --class, --layers and --relationships choose a part of the graph; {format_} {what}"
         )
@@ -111,6 +113,8 @@ def export(
     say(f"Wrote {out}: {number(report['nodes'])} nodes, {number(report['relationships'])} relationships.")
     for line in _weights_in_words(report):
         say(line)
+    if format_ == "bundle":
+        say(f"Take it into another database: cnngraph ingest {out} --name NAME")
     if format_ == "neo4j-admin":
         left_out = ", ".join(f"{number(count)} {what}" for what, count in report["left_out"].items())
         if left_out:

@@ -156,16 +156,26 @@ def delete(name: ModelName, dry_run: DryRun = False, yes: Yes = False, json: Jso
 def report(
     name: ModelName,
     out: Annotated[Path | None, typer.Option(help="File to write (default: NAME.html).", callback=writable)] = None,
+    pictures: Annotated[
+        bool,
+        typer.Option("--pictures", help="Look at the training images once, to show what excites the filters."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Write a page about a pruned model: the decision, its numbers, before, after and the control.
 
     Example: cnngraph report demo-pruned --out demo.html
+
+    Of a model that lost filters it shows those that went beside those that stay, and counts the colour-selective ones.
     """
     with connection.graph() as graph:
-        sentence, page = graph.report(name, out or Path(f"{name.split('/')[-1]}.html"))
+        with progress() as bars:
+            sentence, page = graph.report(
+                name, out or Path(f"{name.split('/')[-1]}.html"), pictures=pictures, progress=bars
+            )
+        colours = graph.colour_selective(name) if json else []
     if json:
-        emit_json({"page": str(page), "sentence": sentence})
+        emit_json({"page": str(page), "sentence": sentence, "colour_selective": colours})
     else:
         say(f"{sentence}\nWrote {page}.")
 

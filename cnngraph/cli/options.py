@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cnngraph.vocabulary import DEVICES, MEASURES, NULL_MEASURES
+from cnngraph.vocabulary import DEVICES, MEASURES, NULL_MEASURES, UNRANKED_MEASURES
 
 __all__ = [
     "MEASURE_NAMES",
@@ -28,6 +28,7 @@ __all__ = [
     "Seed",
     "Size",
     "Yes",
+    "above_zero",
     "ask",
     "finite",
     "known",
@@ -68,7 +69,8 @@ def _not_empty(values: list[str] | None) -> list[str] | None:
     return values
 
 
-def _above_zero(value: float | None) -> float | None:
+def above_zero(value: float | None) -> float | None:
+    """Refuse NaN, infinity, 0 and negative numbers."""
     if value is not None and not (math.isfinite(value) and value > 0):
         raise typer.BadParameter(f"{value} is not a finite number above 0")
     return value
@@ -76,12 +78,13 @@ def _above_zero(value: float | None) -> float | None:
 
 def _measure_names(values: list[str] | None) -> list[str] | None:
     for value in values or []:
-        known(value, MEASURES, "measure")
+        known(value, (*MEASURES, *UNRANKED_MEASURES), "measure")
     return values
 
 
 MEASURE_NAMES = (
-    f"{', '.join(name for name in MEASURES if name not in NULL_MEASURES)}; to compare with: {', '.join(NULL_MEASURES)}"
+    f"{', '.join(name for name in MEASURES if name not in NULL_MEASURES)}; to compare with: "
+    f"{', '.join(NULL_MEASURES)}; of filters: {', '.join(UNRANKED_MEASURES)}"
 )
 
 
@@ -136,5 +139,5 @@ Measures = Annotated[
     list[str] | None,
     typer.Option("--measure", "-m", help=f"Repeat for several: {MEASURE_NAMES}.", callback=_measure_names),
 ]
-Positive = Annotated[float | None, typer.Option(callback=_above_zero)]
+Positive = Annotated[float | None, typer.Option(callback=above_zero)]
 Finite = Annotated[float | None, typer.Option(callback=finite)]

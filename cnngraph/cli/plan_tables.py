@@ -35,6 +35,10 @@ def print_pruned(made: Plan, result: dict[str, Any]) -> None:
     table(("", "before", "after", "change", "control"), figures_table(result))
     for remark in remarks_on(result):
         line(remark)
+    if "weights" in result:
+        rows = [[row[name] for name in ("layer", "before", "weights", "left", "shrink")] for row in result["weights"]]
+        table(("layer", "weights before", "after the cut", "not zero", "times smaller"), rows, title="\nWeights")
+        line("Zeros are values like others: further training moves them.")
     line(f"\nremoved: {made.in_words}\nstored:  {result['new_model']}")
 
 

@@ -57,6 +57,12 @@ class TrainingOptions:
     batch_size: BatchSize = None
     learning_rate: LearningRate = None
     trainer: Trainer = None
+    prune_weights: Annotated[
+        float | None,
+        typer.Option(
+            help="At last so much of the weights of each layer that lost filters become zero, the smallest: a share."
+        ),
+    ] = None
 
     @property
     def words(self) -> TrainingWords:
@@ -64,7 +70,8 @@ class TrainingOptions:
         from cnngraph.api.choices import TrainingWords
 
         recipe = {"epochs": self.epochs, "batch_size": self.batch_size, "learning_rate": self.learning_rate}
-        return TrainingWords(not self.no_retrain, not self.no_control, self.reconstruct, recipe, self.trainer)
+        kept = not self.no_retrain, not self.no_control, self.reconstruct
+        return TrainingWords(*kept, recipe, self.trainer, self.prune_weights)
 
 
 def prune(

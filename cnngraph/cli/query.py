@@ -68,14 +68,21 @@ def query(
         emit_json({"query": stem, "rows": found})
         return
     if not found:
-        say(
-            "No rows."
-            if stem == "-"
-            else "No rows: the model lacks what this query shows (a measure, a view, a pruning)."
-        )
+        say(_why_none(stem, model))
         return
     headers = list(found[0])
     table(headers, [[_short(row[header]) for header in headers] for row in found])
+
+
+def _why_none(stem: str, model: str | None) -> str:
+    from cnngraph.api import offline
+
+    if stem == "-":
+        return "No rows."
+    command = offline.query_needs(stem, model or "NAME")
+    if command:
+        return f"No rows: nothing is so, or it was not measured. To measure it: {command}"
+    return "No rows: the model lacks what this query shows (a measure, a view, a pruning)."
 
 
 def _parameters(items: list[str]) -> dict[str, Any]:

@@ -44,6 +44,8 @@ _TABLES = {
     "blocks": "Block",
     "coupling_groups": "CouplingGroup",
     "tensors": "Tensor",
+    "car_runs": "MeasureRun",
+    "serves": "SERVES",
 }
 # What a Model node says of itself (design of the graph, without what only the program needs).
 _MODEL = pa.schema(
@@ -211,12 +213,28 @@ def _tables(network: Network, kept: Collection[str], class_: str | int) -> dict[
     tables = {label: getattr(network, name) for name, label in _TABLES.items()}
     weights = class_weights(network, network.positions["activation"], class_)
     sources = pc.index_in(network.arcs["source"], value_set=network.positions["number"].combine_chunks())
+    tables["FeatureMap"] = _with_reductions(network)
     tables["ARC"] = network.arcs.append_column("weight", weights.take(sources.combine_chunks()))
     return {
         label: table.rename_columns([camel(column) for column in table.column_names])
         for label, table in tables.items()
         if table.num_rows and (label not in RELATIONSHIPS or label in kept)
     }
+
+
+def _with_reductions(network: Network) -> pa.Table:
+    """The feature maps, with the columns of CAR where it was measured; null for maps that cannot go."""
+    maps = network.feature_maps
+    if not network.reductions.num_rows:
+        return maps
+    known = {(row["layer"], row["channel"]): row for row in network.reductions.to_pylist()}
+    pairs = zip(maps["layer"].to_pylist(), maps["channel"].to_pylist(), strict=True)
+    rows = [known.get(pair, {}) for pair in pairs]
+    for field in network.reductions.schema:
+        if field.name not in maps.column_names:
+            column = pa.array([row.get(field.name) for row in rows], field.type)
+            maps = maps.append_column(pa.field(field.name, field.type), column)
+    return maps
 
 
 def _model(db: Database, key: str) -> pa.Table:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from cnngraph.database.rows import camel
 from cnngraph.errors import SpecError
-from cnngraph.network.tables import LATER, Details, Network
+from cnngraph.network.tables import LATER, MEASURED, Details, Network
 from cnngraph.validation import read_object
 
 __all__ = ["details_of", "fingerprint", "json_property", "model_properties"]
@@ -29,7 +29,7 @@ def fingerprint(network: Network) -> str:
     digest.update(_json({"details": asdict(network.details), "counts": network.counts()}).encode())
     if not network.details.inputs:
         for name, table in network.tables().items():
-            if name in LATER and not table.num_rows:
+            if name in MEASURED or (name in LATER and not table.num_rows):
                 continue  # what was written before there was such a table is not another network for that
             digest.update(name.encode())
             _update(digest, table)

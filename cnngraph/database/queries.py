@@ -22,6 +22,7 @@ from cnngraph.errors import DatabaseError, NotFoundError, OptionError, UsageErro
 __all__ = ["SavedQuery", "find", "query_text", "run_cypher", "run_query", "saved"]
 
 _PARAMS = re.compile(r"^:params?\s+(\{.*\})\s*;?\s*$", re.MULTILINE)
+_NEEDS = "Needs: "  # begins the comment line that names the command which makes what a query shows
 _BATCHED = re.compile(r"\bIN\s+([\w$]+\s+CONCURRENT\s+)?TRANSACTIONS\b", re.IGNORECASE)
 
 
@@ -40,6 +41,11 @@ class SavedQuery:
     comment: tuple[str, ...]
     defaults: dict[str, Any]
     body: str
+
+    @property
+    def needs(self) -> str:
+        """The command that makes what it shows, with NAME for the model; "" where the comment names none."""
+        return next((line.removeprefix(_NEEDS) for line in self.comment if line.startswith(_NEEDS)), "")
 
     def parameters(self, key: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters of the query for the model ``key``; those not given have their defaults.

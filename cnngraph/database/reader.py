@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ _TENSORS = 50
 def read_network(db: Database, key: str, *, progress: Progress | None = None) -> Network:
     """The Network that was written under ``key``: equal details, equal tables.
 
-    What was added to the nodes afterwards (scores of measures) is left out: see :func:`frames`.
+    What was added to the nodes afterwards (scores of measures) is left out, but for CAR: see :func:`frames`.
 
     Raises:
         NotFoundError: there is no such model.
@@ -55,6 +56,7 @@ def read_network(db: Database, key: str, *, progress: Progress | None = None) ->
         "blocks": _table("blocks", (row["row"] for row in db.read(cypher.load("read/blocks"), key=key))),
         "tensors": read_tensors(db, key),
         "coupling_groups": _coupling_groups(db, key, places),
+        **_reductions(db, key, places),
     }
     return check(Network(details=details_of(catalogue.properties(db, key)), **tables))
 
@@ -92,6 +94,21 @@ def _coupling_groups(db: Database, key: str, places: dict[str, int]) -> pa.Table
 def _feature_maps(db: Database, key: str, places: dict[str, int]) -> pa.Table:
     found = (row["row"] for row in _by_layer(db, "read/feature_maps", key, places))
     return _table("feature_maps", sorted(found, key=lambda row: (places[row["layer"]], row["channel"])))
+
+
+def _reductions(db: Database, key: str, places: dict[str, int]) -> dict[str, pa.Table]:
+    """The tables of CAR; without rows where the model has none."""
+    runs = [row["row"] for row in db.read(cypher.load("read/car_run"), key=key)]
+    for row in runs:
+        row["run"] = row["key"].removeprefix(f"{key}:")
+        row["layers"], row["values"] = ([pair[end] for pair in row["scored"]] for end in (0, 1))
+    rows = [row["row"] for row in _by_layer(db, "read/reductions", key, places)] if runs else []
+    for row in rows:
+        row["carByClass"] = [None if math.isnan(value) else value for value in row["carByClass"]]
+    served = [(row["layer"], row["channel"], *one) for row in rows for one in row["serves"]]
+    columns = SCHEMAS["serves"].names
+    serves = pa.Table.from_pylist([dict(zip(columns, one, strict=True)) for one in served], schema=SCHEMAS["serves"])
+    return {"car_runs": _table("car_runs", runs), "reductions": _table("reductions", rows), "serves": serves}
 
 
 def _resembles(db: Database, key: str, places: dict[str, int]) -> pa.Table:

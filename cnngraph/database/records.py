@@ -169,12 +169,12 @@ class Descendant(_Related):
 
 @dataclass(frozen=True)
 class MeasureRun:
-    """One measurement; ``current``: whether the scores on the nodes are its own."""
+    """One measurement; ``current``: whether the scores on the nodes are its own. Without thetas it has no reference."""
 
     key: str
     measure: str
     parameters: str
-    reference: float
+    reference: float | None
     current: bool
     created_at: str
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ __all__ = [
     "arc_rows",
     "block_rows",
     "camel",
+    "car_run_rows",
     "class_rows",
     "connect_rows",
     "coupling_group_rows",
@@ -26,6 +28,7 @@ __all__ = [
     "feed_rows",
     "layer_rows",
     "position_rows",
+    "reduction_rows",
     "resemble_rows",
     "snake",
     "tensor_rows",
@@ -112,6 +115,38 @@ def tensor_rows(network: Network, key: str) -> Rows:
     made = _nodes(network.tensors, key, lambda row: str(row["name"]))
     sizes = pc.fill_null(pc.binary_length(network.tensors.column("data")), 0).to_numpy().astype(np.int64)
     return replace(made, sizes=1 + sizes // 1024)
+
+
+def car_run_rows(network: Network, key: str) -> Rows:  # noqa: ARG001 (one signature for all tables)
+    """The run that the reductions are of, with the layers that it measured."""
+    table = network.car_runs
+
+    def make(start: int, stop: int) -> list[Any]:
+        rows = _properties(table, start, stop)
+        for row in rows:
+            row["scored"] = list(zip(row.pop("layers"), row.pop("values"), strict=True))
+        return rows
+
+    return Rows(make, table.num_rows)
+
+
+def reduction_rows(network: Network, key: str) -> Rows:  # noqa: ARG001
+    """CAR of feature maps, each with the classes that it serves: ``[index of the class, reduction, rank]``."""
+    table, serves = network.reductions, network.serves
+    served: dict[tuple[str, int], list[list[Any]]] = {}
+    for row in serves.to_pylist():
+        served.setdefault((row["layer"], row["channel"]), []).append(
+            [row["class_index"], row["reduction"], row["rank"]]
+        )
+
+    def make(start: int, stop: int) -> list[Any]:
+        rows = _properties(table, start, stop)
+        for row in rows:
+            row["carByClass"] = [math.nan if value is None else value for value in row["carByClass"]]
+            row["serves"] = served.get((row["layer"], row["channel"]), [])
+        return rows
+
+    return Rows(make, table.num_rows)
 
 
 def layer_rows(network: Network, key: str) -> Rows:

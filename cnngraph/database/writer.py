@@ -33,8 +33,10 @@ __all__ = ["write_network"]
 
 Intent = Literal["new", "resume", "replace", "nothing"]
 
+_Phases = tuple[tuple[str, str, Callable[[Network, str], rows.Rows], int], ...]
+
 # phase, query, rows, elements (of tensors KiB) a batch; constraints exist, so the order is: ends before edges
-_PHASES: tuple[tuple[str, str, Callable[[Network, str], rows.Rows], int], ...] = (
+_PHASES: _Phases = (
     ("layers", "write/classes", rows.class_rows, 5_000),
     ("layers", "write/layers", rows.layer_rows, 5_000),
     ("layers", "write/feeds", rows.feed_rows, 5_000),
@@ -46,6 +48,11 @@ _PHASES: tuple[tuple[str, str, Callable[[Network, str], rows.Rows], int], ...] =
     ("connections", "write/connects", rows.connect_rows, 100_000),
     ("resemblances", "write/resembles", rows.resemble_rows, 50_000),
     ("tensors", "write/tensors", rows.tensor_rows, 8_000),
+)
+# What was measured of the net elsewhere: the run last, which says that all of it is there.
+_MEASURES: _Phases = (
+    ("measures", "write/reductions", rows.reduction_rows, 5_000),
+    ("measures", "write/car_runs", rows.car_run_rows, 1),
 )
 
 
@@ -102,7 +109,7 @@ def write_network(
     intent = _intent(db, key, network, how.replace)
     if how.dry_run:
         return {"model": key, **network.counts(), "action": intent, "dry_run": True, **_deleted(db, key, intent)}
-    if intent == "nothing":
+    if intent == "nothing" and not _brings_measures(db, key, network):
         return _summary(db, key, "nothing", {}, None)
     if intent == "replace":
         require_yes(db, key, yes=how.yes)
@@ -130,16 +137,16 @@ class _Ingest:
         # What was seen before the lease may have changed until it was ours.
         intent = _intent(self.db, self.key, self.network, replace)
         if intent == "nothing":
-            return _summary(self.db, self.key, intent, {}, None)
+            if _brings_measures(self.db, self.key, self.network):
+                self._send_all(_MEASURES)
+            return _summary(self.db, self.key, intent, self.seconds, None)
         if intent == "replace":
             with self._timed("delete"):
                 self._delete_old()
         if intent != "resume":
             properties = model_properties(self.network, saved_sha256=saved_sha256, sha256=sha256)
             self.db.write(cypher.load("write/begin_model"), key=self.key, properties=properties)
-        parts = [(phase, query, make(self.network, self.key), size) for phase, query, make, size in _PHASES]
-        for phase, group in groupby(parts, key=lambda part: part[0]):
-            self._send(phase, [(query, what, size) for _, query, what, size in group])
+        self._send_all(_PHASES + _MEASURES)
         with self._timed("check"):
             self._verify()
             self.held.check()
@@ -148,6 +155,11 @@ class _Ingest:
         # A resumed run skips what is there: its pace says nothing.
         rate = self.edges / spent if spent and intent != "resume" else None
         return _summary(self.db, self.key, intent, self.seconds, rate)
+
+    def _send_all(self, phases: _Phases) -> None:
+        parts = [(phase, query, make(self.network, self.key), size) for phase, query, make, size in phases]
+        for phase, group in groupby(parts, key=lambda part: part[0]):
+            self._send(phase, [(query, what, size) for _, query, what, size in group])
 
     def _send(self, phase: str, parts: list[tuple[str, rows.Rows, int]]) -> None:
         """Write what belongs to one phase: (query, rows, elements a batch) of each part; the phase is said once."""
@@ -214,6 +226,11 @@ def _intent(db: Database, key: str, network: Network, replace: bool) -> Intent:
         f"The model {key} is still loading from other inputs.",
         "Finish it with the command that began it, or add --replace to write it anew.",
     )
+
+
+def _brings_measures(db: Database, key: str, network: Network) -> bool:
+    """Whether the network has a CAR that the graph lacks; what was measured there stays."""
+    return network.car_runs.num_rows > 0 and not db.read(cypher.load("read/car_run"), key=key)
 
 
 def _expected(network: Network) -> dict[str, int]:

@@ -129,6 +129,11 @@ class Images(Dataset[tuple[torch.Tensor, torch.Tensor | int]]):
         """What a person calls the image at ``row``."""
         return self._pixels.name(int(self._places[row]))
 
+    @property
+    def in_files(self) -> bool:
+        """Whether each image is a file, whose path is its name."""
+        return self._pixels.in_files
+
     def preload(
         self, what: str = "Reading images", progress: Progress | None = None, data: str = "the data"
     ) -> list[str]:

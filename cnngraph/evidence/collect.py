@@ -109,7 +109,7 @@ def collect(
     shapes = {one: (maps.sizes[one], *_size(followed, one)) for one in chosen}
     images = InOrder(batches, classes=classes)
     watch = _Watch(images, shapes, Resemblance(maps, seed=0, across=False), grey or _is_grey)
-    with evaluation_mode(followed.model), torch.inference_mode(), np.errstate(invalid="ignore"):
+    with evaluation_mode(followed.model), torch.no_grad(), np.errstate(invalid="ignore"):
         observe(
             graph.graph_module,
             images,
@@ -181,7 +181,10 @@ class _Watch:
     def see(self, layer: str, flat: Tensor) -> None:
         _, height, width = self._shapes[layer]
         if flat.shape[2] != height * width:
-            raise TraceError(f"The response of {layer} has {flat.shape[2]} places instead of {height} x {width}.", "")
+            raise TraceError(
+                f"The response of {layer} has {flat.shape[2]} places instead of {height} x {width}.",
+                "Name other layers.",
+            )
         self._tops[layer].see(flat, self._images.first)
         self._counts[layer].see(flat, self._images.where)
         self._alike.see(layer, flat)

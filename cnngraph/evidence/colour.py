@@ -34,7 +34,7 @@ from cnngraph.origin import Preprocessing
 
 __all__ = ["SELECTIVE_ANSWERS", "SELECTIVE_WEIGHTS", "answers_to_colour", "greyed", "weights_on_colour"]
 
-SELECTIVE_WEIGHTS = 0.5  # share of the energy from which on weights are colour-selective
+SELECTIVE_WEIGHTS = 0.75  # share of the energy from which on weights are colour-selective: above that of random ones
 SELECTIVE_ANSWERS = 0.25  # share of the response from which on answers are
 
 _BATCH = 64
@@ -105,7 +105,7 @@ def answers_to_colour(followed: FollowedNet, layer: str, images: Images, excited
 
     whole = followed.maps
     maps = Maps({layer: whole.sizes[layer]}, tuple(probe for probe in whole.probes if probe.layer == layer))
-    with evaluation_mode(followed.model), torch.inference_mode():
+    with evaluation_mode(followed.model), torch.no_grad():
         observe(followed.graph.graph_module, shown, channels=maps.probes, see=see, progress=Quiet())
     with_colour = np.where(excited.images >= 0, excited.values, 0).sum(1, dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -166,6 +167,30 @@ class Evidence:
         self._place(layer, channel)
         kernels = kernels_of(self._looked.model, layer)
         return None if kernels is None or len(kernels) != self.filters(layer) else kernels[channel]
+
+    def answers_to_colour(self, layer: str) -> npt.NDArray[np.float64]:
+        """By filter the share of its answers that goes with colour, see :mod:`cnngraph.evidence.colour`; NaN: none.
+
+        The top images of the layer run once more, in grey; what comes out is kept.
+
+        Raises:
+            NotFoundError: there is no such layer. DataError: its images cannot be read any more.
+        """
+        place = self._place(layer, 0)
+        kept = self.folder / f"colour-{place}.npy"
+        if not kept.is_file():
+            from cnngraph.evidence.colour import Excited, answers_to_colour
+            from cnngraph.network.followed_net import FollowedNet
+
+            images = self._looked.images
+            height, width = images.preprocessing.size
+            followed = FollowedNet(self._looked.model, (images.preprocessing.channels, height, width))
+            excited = Excited(*(self._arrays[f"{what}-{place}"] for what in ("values", "images", "places")))
+            part = kept.with_name(f".{kept.name}.{os.getpid()}.npy")
+            np.save(part, answers_to_colour(followed, layer, images, excited))
+            part.replace(kept)
+        found: npt.NDArray[np.float64] = np.load(kept)
+        return found
 
     def image(self, index: int, box: Box | None = None) -> bytes:
         """An image as the net sees it, as PNG; ``box``: that part of it alone.

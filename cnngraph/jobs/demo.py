@@ -145,7 +145,7 @@ class Demo:
         page = self.folder / "summary.html"
         key = f"{db.owner}/{PRUNED}"
         with self._step("Write the summary", f"cnngraph report {PRUNED} --out {page}"):
-            sentence, _ = write_report(db, key, page, self.commands)
+            sentence, _ = write_report(self._session(db), key, page, self.commands)
             queries = pasteable(key, f"{db.owner}/{NAME}")
             browser = f"{db.http}/browser/" if db.http else None
             return Outcome(NAME, schedule, plan, result, sentence, page, queries, browser, db.embedded)

@@ -11,8 +11,10 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnngraph.datasets.survey import sample_rows
 from cnngraph.errors import DataError, NotFoundError, UsageError, listed, nearest
 from cnngraph.jobs.session import Session
 from cnngraph.jobs.workspace import JobFolder
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from cnngraph.evidence.record import Evidence
     from cnngraph.origin import Preprocessing
 
-__all__ = ["PARTS", "collect_evidence", "evidence_of_source", "find_evidence"]
+__all__ = ["PARTS", "Gathering", "collect_evidence", "evidence_of_source", "find_evidence", "gathering_of"]
 
 PARTS = ("train", "validation", "test")
 
@@ -55,29 +57,36 @@ def collect_evidence(
         NotFoundError: there is no such model or layer. ModelError: it has no saved model here.
         DataError: the images cannot be read, or the part has none. ConflictError: another process gathers it now.
     """
-    return _gathering(session, stored(session.database, name), part, data).collect(layers, device)
+    return gathering_of(session, stored(session.database, name), part, data).collect(layers, device)
 
 
 def find_evidence(
     session: Session, name: str, layers: Sequence[str] | None = None, *, part: str = "train"
 ) -> Evidence | None:
     """What :func:`collect_evidence` has kept; ``None`` where it would have to look at the images."""
-    return _gathering(session, stored(session.database, name), part, None).find(layers)
+    return gathering_of(session, stored(session.database, name), part, None).find(layers)
 
 
 def evidence_of_source(session: Session, source: SavedSource, *, part: str = "train") -> Evidence:
     """Evidence about a saved model that no database needs to know; raises as :func:`collect_evidence`."""
-    return _gathering(session, source, part, None).collect(None, "auto")
+    return gathering_of(session, source, part, None).collect(None, "auto")
 
 
-def _gathering(session: Session, source: StoredModel | SavedSource, part: str, data: OtherData | None) -> _Gathering:
+def gathering_of(
+    session: Session, source: StoredModel | SavedSource, part: str = "train", data: OtherData | None = None
+) -> Gathering:
+    """The evidence of a model by a part of its data, whether it is there yet or not.
+
+    Raises:
+        UsageError: there is no such part.
+    """
     if part not in PARTS:
         raise UsageError(f"There is no part {part!r}.", nearest(part, PARTS))
-    return _Gathering(session, source, part, data or OtherData())
+    return Gathering(session, source, part, data or OtherData())
 
 
 @dataclass(frozen=True)
-class _Gathering:
+class Gathering:
     """One model and the images that it is shown."""
 
     session: Session
@@ -105,7 +114,8 @@ class _Gathering:
                 return found
         return None
 
-    def collect(self, layers: Sequence[str] | None, device: str) -> Evidence:
+    def collect(self, layers: Sequence[str] | None = None, device: str = "auto") -> Evidence:
+        """What was kept, else what one pass finds; raises as :func:`collect_evidence`."""
         wanted = self._layers(layers)
         found = self.find(layers)
         if found is not None:
@@ -119,6 +129,15 @@ class _Gathering:
         made = self._read(folder)
         assert made is not None
         return made
+
+    def reads_image(self, layer: str) -> bool:
+        """Whether all that a layer reads is the image as it is."""
+        return [before.kind for before in self.loaded.followed.graph.predecessors(layer)] == ["Input"]
+
+    def has_colour(self) -> bool:
+        """Whether any image is more than grey, as far as a few of them tell."""
+        rows = sample_rows(len(self.images))
+        return bool(rows) and not _are_grey(self.images[rows][0], preprocessing=self.loaded.preprocessing)
 
     def _make(self, folder: JobFolder, layers: list[str], device: str) -> None:
         from cnngraph.datasets.registry import loader
@@ -142,7 +161,7 @@ class _Gathering:
             )
         finally:
             model.cpu()
-        reading = [layer for layer in layers if _reads_image(loaded, layer)]
+        reading = [layer for layer in layers if self.reads_image(layer)]
         write_evidence(found, folder.path, About(loaded.data.classes, self.part, self.images.labels, reading))
 
     def _read(self, folder: JobFolder) -> Evidence | None:
@@ -171,7 +190,8 @@ class _Gathering:
     def _inputs(self) -> dict[str, Any]:
         loaded, images, digest = self.loaded, self.images, hashlib.sha256()
         for row, label in enumerate(images.labels.tolist()):
-            digest.update(f"{images.name(row)}:{label}\n".encode())
+            name = images.name(row)
+            digest.update(f"{name}:{label}:{_state_of(name) if images.in_files else ''}\n".encode())
         return {
             "evidence": _VERSION,
             "weights": loaded.sha256,
@@ -182,10 +202,13 @@ class _Gathering:
         }
 
 
-def _reads_image(loaded: LoadedModel, layer: str) -> bool:
-    """Whether all that a layer reads are channels of the image, as they are."""
-    graph = loaded.followed.graph
-    return [before.kind for before in graph.predecessors(layer)] == ["Input"]
+def _state_of(path: str) -> str:
+    """Size and time of change of a file, by which one that was replaced is told; "" where it is not there."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return ""
+    return f"{found.st_size}:{found.st_mtime_ns}"
 
 
 def _are_grey(images: Tensor, *, preprocessing: Preprocessing) -> bool:

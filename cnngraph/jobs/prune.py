@@ -19,6 +19,7 @@ from cnngraph.jobs.agreement import compare_with_old, tell_agreement
 from cnngraph.jobs.baseline import settings_of, train_net
 from cnngraph.jobs.drop import drop_found
 from cnngraph.jobs.workspace import JobFolder
+from cnngraph.jobs.zero_weights import edits_of_zeros, require_zeroable, zero_smallest
 from cnngraph.network.remembered import remember_structures
 from cnngraph.origin import get_origin
 from cnngraph.plan import Plan
@@ -61,6 +62,7 @@ class Retraining:
         reconstruct: refit the layers that read removed filters before that.
         control: train the unpruned net too, for as long.
         trainer: the user's own function, for both nets; ``None``: our own loop.
+        prune_weights: the share of the weights that become zero after the training, in layers that lost filters.
     """
 
     recipe: Recipe | None
@@ -69,6 +71,7 @@ class Retraining:
     seed: int = 0
     trainer: OwnTrainer | None = None
     reconstruct: bool = False
+    prune_weights: float | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,8 @@ def prune(
             "The plan removes no filters, so there is nothing to reconstruct.",
             "Layers at the gap of a removed layer are refitted by {init=least-squares}.",
         )
+    if retraining.prune_weights is not None:
+        require_zeroable(subject.model, plan)
     if retraining.recipe is not None and retraining.trainer is None:
         require_trainable(subject.model, subject.data.train)  # said before the long work
     folder.mkdir(parents=True, exist_ok=True)
@@ -136,6 +141,9 @@ def prune(
             )
             control = figures(kept, subject, retraining.device, progress, "the control") | {"epoch_seconds": seconds}
             before["epoch_seconds"] = seconds
+    zeroed: list[dict[str, Any]] = []
+    if retraining.prune_weights is not None:
+        slim, zeroed = zero_smallest(subject.model, slim, plan, retraining.prune_weights)
     after = figures(slim, subject, retraining.device, progress, "the new net") | {"epoch_seconds": epoch_seconds}
     _latencies(subject, slim, before, after, control, retraining.device, progress)
     result = {
@@ -147,11 +155,11 @@ def prune(
         "after": after,
         "control": control,
         "drop": drop_found(subject, slim, plan, retraining.device, progress),
-    }
+    } | ({"weights": zeroed} if zeroed else {})
     trained = subject.trained or retraining.recipe is not None
     new = replace(subject, model=slim, training=training, trained=trained)
     gone, edits = tuple(report.get("gone", ())), tuple(report.get("edits", ()))  # an earlier version noted neither
-    return Pruned(new, plan, result, report["joins"], gone, folder, edits)
+    return Pruned(new, plan, result, report["joins"], gone, folder, (*edits, *edits_of_zeros(zeroed)))
 
 
 def figures(model: nn.Module, subject: LoadedModel, device: str, progress: Progress, what: str) -> dict[str, Any]:
@@ -374,4 +382,4 @@ def inputs_of(subject: LoadedModel, plan: Plan, retraining: Retraining) -> dict[
         "seed": retraining.seed,
         "control": retraining.control,
         "reconstruct": retraining.reconstruct,
-    }
+    } | ({"prune_weights": retraining.prune_weights} if retraining.prune_weights is not None else {})

@@ -40,20 +40,25 @@ class TrainingWords:
     reconstruct: bool = False
     recipe: Mapping[str, int | float | None] = field(default_factory=dict)
     trainer: str | None = None
+    prune_weights: float | None = None
 
     def choose(self) -> TrainingChoice:
         """The same with the function that trains.
 
         Raises:
-            OptionError: a trainer where nothing is trained.
+            OptionError: a trainer where nothing is trained; no share of the weights.
             Otherwise as :func:`cnngraph.training.own_trainer.find_trainer`.
         """
         from cnngraph.training.own_trainer import find_trainer
 
         if self.trainer is not None and not self.retrain:
             raise OptionError("{trainer} and {retrain=False} exclude each other.", "Leave out one of them.")
+        if self.prune_weights is not None and not 0 < self.prune_weights < 1:
+            raise OptionError(
+                f"{{prune_weights={self.prune_weights:g}}} is not a share between 0 and 1.", "Use one such as 0.8."
+            )
         trainer = find_trainer(self.trainer) if self.trainer is not None else None
-        return TrainingChoice(self.retrain, self.control, self.reconstruct, self.recipe, trainer)
+        return TrainingChoice(self.retrain, self.control, self.reconstruct, self.recipe, trainer, self.prune_weights)
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class TrainingChoice:
             filters first.
         recipe: epochs, batch_size and learning_rate, as far as they were said.
         trainer: the user's own training, of both nets; ``None``: ours.
+        prune_weights: the share of the weights that become zero at last, in layers that lost filters.
 
     Raises:
         OptionError: a trainer, and nothing is trained.
@@ -75,6 +81,7 @@ class TrainingChoice:
     reconstruct: bool = False
     recipe: Mapping[str, int | float | None] = field(default_factory=dict)
     trainer: OwnTrainer | None = None
+    prune_weights: float | None = None
 
     def retraining(self, subject: LoadedModel, *, device: str, seed: int) -> Retraining:
         """The same for this net: what was not said is as its own training was."""
@@ -86,15 +93,15 @@ class TrainingChoice:
             seed=seed,
             trainer=self.trainer,
             reconstruct=self.reconstruct,
+            prune_weights=self.prune_weights,
         )
 
     @property
     def identity(self) -> dict[str, Any]:
         """The same as JSON holds it."""
         trainer = self.trainer and (self.trainer.name, self.trainer.sha256)
-        return {name: getattr(self, name) for name in ("retrain", "control", "reconstruct", "recipe")} | {
-            "trainer": trainer
-        }
+        names = ("retrain", "control", "reconstruct", "recipe", "prune_weights")
+        return {name: getattr(self, name) for name in names} | {"trainer": trainer}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.errors import NotFoundError
+from cnngraph.jobs.session import Session
 from cnngraph.plan import Plan
 from cnngraph.sources.stored import StoredModel
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.database.records import Evaluation
 
-__all__ = ["QUERIES", "pasteable", "pruning_of", "write_report"]
+__all__ = ["QUERIES", "colours_of", "pasteable", "pruning_of", "write_report"]
 
 QUERIES = ("overview", "layers-by-theta", "before-after")
 
@@ -88,17 +89,27 @@ def _without_parent(db: Database, key: str, evaluations: Sequence[Evaluation]) -
     )
 
 
-def write_report(db: Database, key: str, out: Path, commands: Sequence[str] = ()) -> tuple[str, Path]:
+def write_report(
+    session: Session, key: str, out: Path, commands: Sequence[str] = (), *, look: bool = False
+) -> tuple[str, Path]:
     """Write the page of the pruned model ``key``; returns its verdict and its path.
+
+    Args:
+        look: run the net that was pruned over its training images once, for the patches that excite its filters; else
+            they are shown where that was done before.
 
     Raises:
         NotFoundError: there is no such model, or there is nothing to report; see :func:`pruning_of`.
+        ModelError, DataError: with ``look``, where net or images are not here.
     """
     from cnngraph.database import lineage
+    from cnngraph.jobs.filter_pictures import show_filters
     from cnngraph.reporting.page import PageContent, remarks_on, verdict, write_page
 
+    db = session.database
     plan, result = pruning_of(db, key)
     sentence = verdict(result)
+    command = f"cnngraph report {key.removeprefix(f'{db.owner}/')} --pictures"
     content = PageContent(
         title=f"{key}: {result['model']} without {textwrap.shorten(plan.in_words, 120, placeholder=' ...')}",
         plan=plan,
@@ -109,5 +120,18 @@ def write_report(db: Database, key: str, out: Path, commands: Sequence[str] = ()
         queries=pasteable(key, result["model"]),
         browser=f"{db.http}/browser/" if db.http else None,
         edits=lineage.edits_of(db, key)[0],
+        filters=show_filters(session, plan, command, look=look),
     )
     return sentence, write_page(out, content)
+
+
+def colours_of(session: Session, key: str) -> list[dict[str, Any]]:
+    """How many of the filters that the prune of ``key`` took are about colour, by layer where that is known.
+
+    Raises:
+        NotFoundError: as :func:`pruning_of`.
+    """
+    from cnngraph.jobs.filter_pictures import count_colours
+
+    plan, _ = pruning_of(session.database, key)
+    return [count.as_json() for count in count_colours(session, plan)]

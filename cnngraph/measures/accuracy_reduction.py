@@ -7,12 +7,15 @@ right with and without the filters hands that in.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["AccuracyReduction", "measure_reduction"]
+__all__ = ["AccuracyReduction", "Served", "find_served", "measure_reduction"]
+
+_ENDS = 3  # so many classes that a filter serves most, and as many that it serves least; our choice
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,15 @@ class AccuracyReduction:
 
     overall: float
     by_class: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A class that some filters serve: its number, its CAR^c, and its rank among all classes that have one, from 1."""
+
+    index: int
+    reduction: float
+    rank: int
 
 
 def measure_reduction(
@@ -52,3 +64,17 @@ def measure_reduction(
         overall=float(lost.sum() / len(labels)),
         by_class=tuple(float(one / count) if count else None for one, count in zip(lost, images, strict=True)),
     )
+
+
+def find_served(by_class: Sequence[float | None], ends: int = _ENDS) -> tuple[Served, ...]:
+    """The ``ends`` classes of the largest CAR^c and the ``ends`` of the smallest, largest first; of equals the first.
+
+    Their largest and smallest CAR^c say what filters are for (the paper's reading). Rank 1 is the class served most.
+
+    >>> [(one.index, one.rank) for one in find_served((0.0, 0.5, None, -0.1), ends=1)]
+    [(1, 1), (3, 3)]
+    """
+    known = [(index, value) for index, value in enumerate(by_class) if value is not None]
+    known.sort(key=lambda one: -one[1])
+    ranked = [Served(index, value, rank) for rank, (index, value) in enumerate(known, 1)]
+    return tuple(one for one in ranked if one.rank <= ends or one.rank > len(ranked) - ends)

@@ -11,7 +11,7 @@ from cnngraph.measures.calls import Calls, calls
 from cnngraph.measures.measure import Measure, MeasureResult, Options
 from cnngraph.measures.runs import begin_run, find_run, finish_run, run_key
 from cnngraph.measures.theta import check_reference_rule, thetas
-from cnngraph.vocabulary import AGGREGATES, ENGINES
+from cnngraph.vocabulary import AGGREGATES, ENGINES, UNRANKED_MEASURES
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
@@ -47,8 +47,13 @@ def find_measure(name: str, *, aggregate: str = "mean", seed: int = 0) -> tuple[
     """The measure of that name with its checked options.
 
     Raises:
-        UsageError: there is no such measure or aggregate, or the measure has no aggregates.
+        UsageError: there is no such measure or aggregate, or the measure has no aggregates, or no thetas.
     """
+    if name in UNRANKED_MEASURES:
+        raise OptionError(
+            f"The measure {name} scores filters and has no theta: no layer is ranked by it.",
+            f"Remove filters by it ({{method={name}}}), or look at it: cnngraph measure NAME --measure {name}",
+        )
     if name not in MEASURES:
         raise UsageError(f"There is no measure {name!r}.", nearest(name, MEASURES))
     if aggregate not in AGGREGATES:

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from cnngraph.errors import ConflictError, NotFoundError, SpecError, explain
 from cnngraph.files import file_sha256
 from cnngraph.network import spec
-from cnngraph.network.tables import KERNEL, LATER, SCHEMAS, Details, Network, empty_table
+from cnngraph.network.tables import KERNEL, LATER, MEASURED, SCHEMAS, Details, Network, empty_table
 from cnngraph.validation import read_object
 
 __all__ = ["FORMAT", "VERSION", "is_bundle", "model_folder", "read_bundle", "write_bundle"]
@@ -94,6 +94,8 @@ def read_bundle(folder: Path | str) -> Network:
 def _fill(network: Network, folder: Path) -> None:
     tables = {}
     for name, table in network.tables().items():
+        if name in MEASURED and not table.num_rows:
+            continue
         path = folder / f"{name}.parquet"
         pq.write_table(table.replace_schema_metadata(None), path, compression="zstd")
         tables[name] = {"rows": table.num_rows, "sha256": file_sha256(path)}

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cnngraph.errors import NotFoundError, UsageError, nearest
-from cnngraph.network.tables import Network
+from cnngraph.network.tables import MEASURED, Network
 
 __all__ = ["VIEWS", "select_layers", "select_view"]
 
@@ -25,7 +25,7 @@ def select_view(network: Network, view: str) -> Network:
         raise UsageError(f"There is no view {view!r}.", nearest(view, VIEWS))
     dropped = {
         "channels": ("positions", "arcs"),
-        "positions": ("feature_maps", "connects", "resembles", "tensors", "coupling_groups"),
+        "positions": ("feature_maps", "connects", "resembles", "tensors", "coupling_groups", *sorted(MEASURED)),
         "both": (),
     }[view]
     return replace(network, **{name: getattr(network, name).slice(0, 0) for name in dropped})
@@ -71,6 +71,9 @@ def select_layers(network: Network, layers: str) -> Network:
         blocks=_blocks_inside(network.blocks, set(kept.to_pylist())),
         tensors=inside(network.tensors, "layer"),
         coupling_groups=_groups_inside(network.coupling_groups, set(kept.to_pylist())),
+        car_runs=_runs_inside(network.car_runs, set(kept.to_pylist())),
+        reductions=inside(network.reductions, "layer"),
+        serves=inside(network.serves, "layer"),
     )
 
 
@@ -92,6 +95,15 @@ def _groups_inside(groups: pa.Table, layers: set[str]) -> pa.Table:
             row["layers"], row["channels"] = ([member[end] for member in members] for end in (0, 1))
             rows.append(row)
     return pa.Table.from_pylist(rows, schema=groups.schema)
+
+
+def _runs_inside(runs: pa.Table, layers: set[str]) -> pa.Table:
+    """The runs with what they say of ``layers``."""
+    rows = runs.to_pylist()
+    for row in rows:
+        scored = [pair for pair in zip(row["layers"], row["values"], strict=True) if pair[0] in layers]
+        row["layers"], row["values"] = ([pair[end] for pair in scored] for end in (0, 1))
+    return pa.Table.from_pylist(rows, schema=runs.schema)
 
 
 def _index(names: list[str], name: str, default: int) -> int:

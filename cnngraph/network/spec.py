@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cnngraph.errors import SpecError
+from cnngraph.network.measured_spec import check_measured
 from cnngraph.network.patches import PATCHES
 from cnngraph.network.rules import (
     Integers,
@@ -26,7 +27,7 @@ from cnngraph.network.rules import (
     require,
     unique,
 )
-from cnngraph.network.tables import BLOCK_KINDS, KERNEL, KINDS, SCHEMAS, Network
+from cnngraph.network.tables import BLOCK_KINDS, KERNEL, KINDS, MEASURED, SCHEMAS, Network
 
 __all__ = ["SOURCES", "VIEWS", "check", "is_connections_policy"]
 
@@ -65,6 +66,7 @@ def check(network: Network) -> Network:
     _blocks(network.blocks, order)
     _tensors(network, order)
     _coupling_groups(network.coupling_groups, order, maps)
+    check_measured(network, order.places, maps, classes)
     return network
 
 
@@ -116,7 +118,7 @@ def _details(network: Network) -> None:
         raise fail("details", "parameters", "-", "a count is negative")
     empty = {
         "channels": ("positions", "arcs"),
-        "positions": ("feature_maps", "connects", "resembles", "coupling_groups"),
+        "positions": ("feature_maps", "connects", "resembles", "coupling_groups", *sorted(MEASURED)),
         "both": (),
     }
     for name in empty[details.view]:

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     import networkx as nx
     import pandas as pd
 
-__all__ = ["BLOCK_KINDS", "KERNEL", "KINDS", "LATER", "SCHEMAS", "Details", "Network", "empty_table"]
+__all__ = ["BLOCK_KINDS", "KERNEL", "KINDS", "LATER", "MEASURED", "SCHEMAS", "Details", "Network", "empty_table"]
 
 KINDS = ("Input", "Conv", "Linear", "Norm", "Activation", "Pool", "Add", "Concat", "Flatten", "Other")
 BLOCK_KINDS = ("residual", "concat", "gate", "chain")
 
+# What was found out about the net by measuring it; it makes it no other net, and most have none.
+MEASURED = frozenset({"car_runs", "reductions", "serves"})
 # Tables that bundles and databases of earlier versions do not have: where one is missing it is empty.
-LATER = frozenset({"blocks", "tensors", "coupling_groups"})
+LATER = frozenset({"blocks", "tensors", "coupling_groups"}) | MEASURED
 
 _PAIR = pa.list_(pa.int32())
 _CLASSES = pa.list_(pa.float64())
@@ -169,6 +171,41 @@ SCHEMAS: dict[str, pa.Schema] = {
             pa.field("fixed", pa.string()),
         ]
     ),
+    # The run that `reductions` and `serves` are of, if there is one: the end of its key (`car-1a2b3c4d`), the
+    # parameters (JSON) that this is a hash of, the images that were judged, of each class too; and the layers that were
+    # measured, in network order, with the mean CAR of each.
+    "car_runs": pa.schema(
+        [
+            pa.field("run", pa.string(), nullable=False),
+            pa.field("parameters", pa.string(), nullable=False),
+            pa.field("baseline", pa.float64(), nullable=False),
+            pa.field("images", pa.int64(), nullable=False),
+            pa.field("judged_on", pa.string(), nullable=False),
+            pa.field("class_images", pa.list_(pa.int64()), nullable=False),
+            pa.field("layers", pa.list_(pa.string()), nullable=False),
+            pa.field("values", _CLASSES, nullable=False),
+        ]
+    ),
+    # What accuracy the net loses without the filter of a map: CAR, and CAR of each class (null where none of its images
+    # was judged). By (layer index, channel); maps that cannot go have no row.
+    "reductions": pa.schema(
+        [
+            pa.field("layer", pa.string(), nullable=False),
+            pa.field("channel", pa.int32(), nullable=False),
+            pa.field("car", pa.float64(), nullable=False),
+            pa.field("car_by_class", _CLASSES, nullable=False),
+        ]
+    ),
+    # The classes that a map's filter serves most and least; rank 1: most. By (layer index, channel, rank).
+    "serves": pa.schema(
+        [
+            pa.field("layer", pa.string(), nullable=False),
+            pa.field("channel", pa.int32(), nullable=False),
+            pa.field("class_index", pa.int32(), nullable=False),
+            pa.field("reduction", pa.float64(), nullable=False),
+            pa.field("rank", pa.int32(), nullable=False),
+        ]
+    ),
 }
 
 
@@ -228,6 +265,9 @@ class Network:
     blocks: pa.Table = field(default_factory=lambda: empty_table("blocks"))
     tensors: pa.Table = field(default_factory=lambda: empty_table("tensors"))
     coupling_groups: pa.Table = field(default_factory=lambda: empty_table("coupling_groups"))
+    car_runs: pa.Table = field(default_factory=lambda: empty_table("car_runs"))
+    reductions: pa.Table = field(default_factory=lambda: empty_table("reductions"))
+    serves: pa.Table = field(default_factory=lambda: empty_table("serves"))
 
     def tables(self) -> dict[str, pa.Table]:
         """All tables by name, in the order of :data:`SCHEMAS`."""

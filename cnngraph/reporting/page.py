@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.datasets.images_from import ImagesFrom
 from cnngraph.files import write_text
 from cnngraph.plan import Plan
+from cnngraph.reporting.plots import plot_curve, plot_plan
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from cnngraph.reporting.filters import FilterPictures
 
 __all__ = [
     "FIGURES",
@@ -38,10 +38,6 @@ FIGURES: tuple[tuple[str, str, str], ...] = (
     ("parameters", "parameters", "{:,}"),
     ("macs", "MACs", "{:,}"),
 )
-
-
-_GOES, _STAYS = "#c0392b", "#2471a3"
-_NAMED = 40  # more layers than that would write their names over each other
 
 
 def figures_table(result: Mapping[str, Any]) -> list[list[str]]:
@@ -122,6 +118,7 @@ class PageContent:
         sentence: the verdict. remarks: on the figures, which images they are of among them (:func:`judged_on`).
         commands: the commands that lead here. queries: (title, Cypher) to paste. browser: address of Neo4j Browser.
         edits: what changed in the net and why: ``module``, ``kind``, ``reason``.
+        filters: pictures of the filters that went and of those that stay; ``None`` where no filters went.
     """
 
     title: str
@@ -133,6 +130,7 @@ class PageContent:
     queries: Sequence[tuple[str, str]] = ()
     browser: str | None = None
     edits: Sequence[Mapping[str, Any]] = ()
+    filters: FilterPictures | None = None
 
 
 def write_page(path: Path, content: PageContent) -> Path:
@@ -143,56 +141,9 @@ def write_page(path: Path, content: PageContent) -> Path:
         loader=PackageLoader("cnngraph.reporting", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     page = environment.get_template("summary.html").render(
-        **vars(content), rows=figures_table(content.result), plot=_plot(content.plan)
+        **vars(content),
+        rows=figures_table(content.result),
+        plot=plot_plan(content.plan),
+        curve=plot_curve(content.plan),
     )
     return write_text(path, page)
-
-
-def _plot(plan: Plan) -> str:
-    """As an SVG element: filters that stay and go by layer, else theta by layer; "" where neither is known."""
-    widths: Mapping[str, int] = plan.settings.get("widths", {})
-    if plan.filters and widths:
-        return _drawn(lambda axes: _draw_filters(axes, plan.filters, widths))
-    return _drawn(lambda axes: _draw_thetas(axes, plan)) if plan.layers else ""
-
-
-def _drawn(draw: Callable[[Axes], None]) -> str:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({"svg.hashsalt": "cnngraph", "svg.fonttype": "none"}):
-        figure = Figure(figsize=(9, 3.2), layout="constrained")
-        draw(figure.subplots())
-        text = StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    svg = text.getvalue()
-    return svg[svg.index("<svg") :]
-
-
-def _draw_thetas(axes: Axes, plan: Plan) -> None:
-    """A bar a layer, removed ones in another colour, the threshold as a line."""
-    gone = set(plan.removed)
-    names = [score.layer for score in plan.layers]
-    thetas = [score.theta for score in plan.layers]
-    axes.bar(range(len(names)), thetas, color=[_GOES if name in gone else _STAYS for name in names])
-    if min(thetas) > 0:
-        axes.set_yscale("log")
-    if plan.threshold is not None:
-        axes.axhline(plan.threshold, color="#555", linestyle="--", linewidth=1)
-    axes.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=8)
-    axes.set_ylabel("theta = max / reference")
-
-
-def _draw_filters(axes: Axes, filters: Mapping[str, Sequence[int]], widths: Mapping[str, int]) -> None:
-    """A bar a layer: what stays, and on it what goes."""
-    gone = [len(filters.get(layer, ())) for layer in widths]
-    left = [width - count for width, count in zip(widths.values(), gone, strict=True)]
-    places = range(len(widths))
-    axes.bar(places, left, color=_STAYS, label="stay")
-    axes.bar(places, gone, bottom=left, color=_GOES, label="go")
-    if len(widths) <= _NAMED:
-        axes.set_xticks(places, list(widths), rotation=60, ha="right", fontsize=8)
-    else:
-        axes.set_xlabel("layers in network order")
-    axes.set_ylabel("filters")
-    axes.legend()

@@ -1,7 +1,7 @@
 // Overview of a model
 // Its layers and how they feed each other, from layer number $from on, theta of the current run of $measure (null: the
-// newest run) on the SCORED relationships and as `size`. What the newest pruning run removes hangs on red REMOVES. With
-// cypher/style.grass a layer is drawn the larger, the larger its theta of the newest run, and red where it is removed.
+// newest that has any) on the SCORED relationships and as `size`. What the newest pruning run removes hangs on red REMOVES.
+// With cypher/style.grass a layer is drawn the larger, the larger its theta of the newest run, and red where it is removed.
 :params {"model": "OWNER/NAME", "measure": null, "from": 0};
 MATCH (m:Model {key: $model})-[:HAS_LAYER]->(l:Layer)
 WHERE l.index >= toInteger($from)
@@ -9,7 +9,7 @@ WITH m, l ORDER BY l.index LIMIT 250
 WITH m, collect(l) AS shown
 CALL (m) {
   OPTIONAL MATCH (m)-[current:CURRENT]->(found:MeasureRun)
-  WHERE $measure IS NULL OR current.measure = $measure
+  WHERE ($measure IS NULL AND found.reference IS NOT NULL) OR current.measure = $measure
   RETURN found AS run ORDER BY found.createdAt DESC LIMIT 1
 }
 CALL (m) {

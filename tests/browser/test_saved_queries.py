@@ -16,7 +16,7 @@ from cnngraph.database.records import Evaluation
 from cnngraph.database.writer import write_network
 from cnngraph.measures.registry import measure
 from cnngraph.plan import Plan, Removal
-from tests.synthetic import small_network
+from tests.synthetic import small_network, with_car
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from tests.browser.neo4j_browser import Neo4jBrowser, chromium, opened  # noqa: E402
@@ -45,7 +45,7 @@ def browser(server: Any) -> Iterator[Neo4jBrowser]:
 @pytest.fixture(scope="module")
 def model(database: Database) -> Iterator[str]:
     """A small net that was measured and pruned."""
-    parent = write_network(database, small_network(0), "browser-net")["model"]
+    parent = write_network(database, with_car(small_network(0), ["conv1"]), "browser-net")["model"]
     child = write_network(database, small_network(1), "browser-net-pruned")["model"]
     measure(database, parent, "depth")
     run = store_pruning_run(
@@ -65,6 +65,7 @@ def model(database: Database) -> Iterator[str]:
         ("arcs-into-position", 26),  # one position, and what its 3 x 3 kernel looks at through a 2 x 2 pool
         ("removed", 3),  # the pruning run, the layer, the new model
         ("lineage", 4),  # two models, the run between, an evaluation
+        ("filters-of-class", 4),  # a class, and three feature maps that serve it
     ],
 )
 def test_paste_and_see(browser: Neo4jBrowser, database: Database, model: str, stem: str, nodes: int) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import cnngraph as cg
 from tests.forge import Forge
 from tests.pages import carry_out
 
@@ -55,3 +57,40 @@ def test_the_graph_says_which_filters_went_and_what_each_cost(command: Run, page
     assert {one["layer"]: one["filters"] for one in again["removes"]} == parent["filters"]
     cost = {(step["layer"], filters): step["car"] for step in again["settings"]["steps"] for filters in step["filters"]}
     assert {(row["layer"], row["channel"]): row["car"] for row in rows} == pytest.approx(cost)
+
+
+def test_the_graph_says_what_each_filter_is_for(command: Run, page: Path, database: Any) -> None:
+    kept = "MATCH (f:FeatureMap {model: $key})-[s:SERVES]->(c:Class) WHERE f.car IS NOT NULL RETURN f.layer AS layer, "
+    kept += "f.channel AS channel, f.car AS car, c.index AS class, s.reduction AS reduction, s.rank AS rank "
+    kept += "ORDER BY layer, channel, rank"
+    rows = database.read(kept, key="tester/digits5")
+    assert len(rows) == 6 * (6 + 16)
+    assert rows == database.read(kept, key="tester/digits5-again")  # ingested from the bundle
+    (lowest,) = command("plan", "digits5", "--method", "car", "--layer", "features.3", "--filters", 1, "--json").json[
+        "settings"
+    ]["steps"]
+    (filter_,) = lowest["filters"]
+    cars = {row["channel"]: row["car"] for row in rows if row["layer"] == "features.3"}
+    assert cars[filter_] == pytest.approx(lowest["car"]) == pytest.approx(min(cars.values()))
+    assert command("query", "filters-of-class", "--model", "digits5", "--param", "class=3", "--json").json["rows"]
+
+
+def test_the_stored_net_holds_the_zeros(command: Run, page: Path) -> None:
+    lineage = command("lineage", "digits5-thin", "--json").json
+    assert [edit["module"] for edit in lineage["edits"] if edit["kind"] == "zeros"] == ["features.3"]
+    net = cg.load(command("show", "digits5-thin", "--json").json["artifact"])
+    weight = net.get_submodule("features.3").get_parameter("weight")
+    assert (weight.numel(), int((weight != 0).sum())) == (1200, 240)
+
+
+def test_the_report_shows_the_filters_that_went_in_their_order(command: Run, page: Path) -> None:
+    html = (page / "digits5-slim.html").read_text(encoding="utf-8")
+    plan = command("report", "digits5-slim", "--out", page / "again.html", "--json")
+    assert plan.json["colour_selective"] == []
+    assert html == (page / "again.html").read_text(encoding="utf-8")  # what was looked at is shown from then on
+    assert "Colour is undefined here: the images are grey." in html
+    assert "Accuracy, step by step" in html
+    went = html.index("Went, in this order")
+    assert went < html.index("Stay:", went)
+    assert html.count("data:image/png;base64,") > 2 * 6  # the filters of conv1, and patches of conv2
+    assert not re.search(r'(?:src|href)="(?!data:|#|http://(?:localhost|127\.0\.0\.1))', html)  # nothing from outside

@@ -41,6 +41,10 @@ CREATE (r:PruningRun {key: 'by-hand', name: 'by hand', method: 'manual', owner: 
        (r)-[:OF]->(m), (r)-[:REMOVES {reason: 'I "say" so,\\nloudly'}]->(l), (r)-[:REMOVES]->(l),
        (l)-[:LIKES {how: 'a lot'}]->(k)
 WITH m
+MATCH (f:FeatureMap {model: m.key, layer: 'conv1', channel: 0}), (c:Class {model: m.key, index: 1})
+SET f.car = 0.25, f.carByClass = [0.5, 0.0 / 0.0]
+CREATE (f)-[:SERVES {reduction: 0.5, rank: 1}]->(c)
+WITH m
 MATCH (other:Model {key: $other})
 CREATE (m)-[:PRUNED_FROM]->(other), (other)-[:PRUNED_FROM]->(m)
 """

@@ -23,7 +23,7 @@ from cnngraph.errors import DatabaseError, NotFoundError, UsageError
 from cnngraph.measures.registry import measure
 from cnngraph.network.tables import SCHEMAS, Network
 from cnngraph.plan import Plan, Removal
-from tests.synthetic import small_network, vgg16_224, vgg16_positions
+from tests.synthetic import small_network, vgg16_224, vgg16_positions, with_car
 
 pytestmark = pytest.mark.db
 
@@ -109,7 +109,12 @@ def table(name: str, rows: list[dict[str, Any]]) -> pa.Table:
 @pytest.fixture(scope="module")
 def pruned(database: Database) -> Iterator[tuple[str, str]]:
     """VGG16 at 224 with measures, a run that removes two layers, the model that it produced, and evaluations."""
-    parent = write_network(database, with_channels(vgg16_224()), "queries-vgg", WriteOptions(yes=True))["model"]
+    parent = write_network(
+        database,
+        with_car(with_channels(vgg16_224()), ["features.0", "features.2"]),
+        "queries-vgg",
+        WriteOptions(yes=True),
+    )["model"]
     child = write_network(database, small_network(0), "queries-small")["model"]
     measure(database, parent, "depth")
     plan = Plan(
@@ -218,6 +223,18 @@ def test_what_the_queries_say(database: Database, pruned: tuple[str, str]) -> No
     assert alone == {"layer": "input", "channel": 0, "group": 0, "size": 1, "cannot_go": "they are all that it has"}
     assert run("goes-with-filter", layer="features.2", channel=1) == []
     assert len(run("strongest-connections", layer="features.7", top=1000)) == 140
+    serving = run("filters-of-class", **{"class": 3, "layer": "features.2", "top": 5})
+    assert [row["layer"] for row in serving] == ["features.2"] * 5
+    assert [row["reduction"] for row in serving] == sorted((row["reduction"] for row in serving), reverse=True)
+    served = run("classes-of-filter", layer="features.2", channel=serving[0]["channel"])
+    assert [row["reduction"] for row in served if row["class"] == serving[0]["class"]] == [serving[0]["reduction"]]
+    assert len(served) == 10
+    assert [row["rank"] for row in served] == [1, 2, 3, None, None, None, None, 8, 9, 10]
+    free = run("redundant-filters", correlation=0.5)
+    assert {row["car"] for row in free} == {0.0}
+    assert len(free) == 64
+    assert all(abs(row["correlation"]) >= 0.5 for row in free if row["twin_channel"] is not None)
+    assert any(row["twin_channel"] is not None for row in free)
     for key in pruned:
         removed = run("removed", key)
         assert [row["layer"] for row in removed] == ["features.26", "features.28"]

@@ -14,7 +14,7 @@ from cnngraph.database.reader import frames, read_network
 from cnngraph.database.writer import WriteOptions, write_network
 from cnngraph.errors import ConflictError, DatabaseError, SpecError, UsageError
 from cnngraph.network.tables import KINDS, Network
-from tests.synthetic import small_network
+from tests.synthetic import small_network, with_car
 
 pytestmark = pytest.mark.db
 
@@ -72,8 +72,9 @@ def name(database: Database, request: pytest.FixtureRequest) -> Any:
         small_network(1, kernels=True),
         small_network(2, view="channels", classes=1),
         small_network(3, view="positions"),
+        with_car(small_network(4), ["conv1", "block.conv3"], unjudged=[1]),
     ],
-    ids=["both", "kernels", "channels", "positions"],
+    ids=["both", "kernels", "channels", "positions", "car"],
 )
 def test_what_is_read_is_what_was_written(database: Database, name: str, network: Network) -> None:
     written = write_network(database, network, name)

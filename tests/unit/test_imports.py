@@ -9,8 +9,9 @@ from pathlib import Path
 
 ROOMS = (
     "cnngraph.cli.main, cnngraph.jobs.baseline, cnngraph.jobs.ingest, cnngraph.jobs.plan, cnngraph.jobs.execute, "
-    "cnngraph.jobs.offline, cnngraph.jobs.review, cnngraph.network.trace, cnngraph.surgery.saved, "
-    "cnngraph.surgery.verify, cnngraph.training.fit, cnngraph.shipping.export"
+    "cnngraph.jobs.offline, cnngraph.jobs.filter_pictures, cnngraph.jobs.review, cnngraph.evidence.record, "
+    "cnngraph.network.trace, cnngraph.surgery.saved, cnngraph.surgery.verify, "
+    "cnngraph.training.fit, cnngraph.shipping.export"
 )
 NEVER = {
     "torchvision",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cnngraph.surgery.channels.ablation import Ablation
     from cnngraph.surgery.channels.coupling import Coupling, Group
 
-__all__ = ["ALL", "METHOD", "Options"]
+__all__ = ["ALL", "METHOD", "Judge", "Options", "explain_fixed", "find_layers"]
 
 ALL = "all"
 _IMAGES, _LARGEST_MAP = 256, 2**28  # of one run: images at most, bytes of a map of all of them
@@ -66,7 +66,7 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
         )
     context.require_feature_maps()
     coupling = context.coupling
-    layers = _layers(coupling, options.layer)
+    layers = find_layers(coupling, options.layer)
     groups = groups_of(coupling, layers)
     if ALL in options.layer:
         groups = {layer: mine for layer, mine in groups.items() if mine}
@@ -74,7 +74,7 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
     shares = {
         layer: _share(coupling, layer, mine, bounds, strict=ALL not in options.layer) for layer, mine in groups.items()
     }
-    judge = _Judge(context, coupling, options.judged_on)
+    judge = Judge(context, coupling, options.judged_on)
     state = {
         "recipe": context.saved.origin.digest,
         "images": judge.images_sha256,
@@ -109,8 +109,14 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
     )
 
 
-class _Judge:
-    """The images that accuracy is judged on, and the net to judge."""
+class Judge:
+    """The images that accuracy is judged on, and the net to judge.
+
+    Attributes:
+        baseline: the accuracy of the whole net. count: of the images; shown: which they are, in words.
+        class_images: how many there are of each class. seconds: that one run of the net over all of them takes.
+        images_sha256: of the images and their classes. device: where the net runs.
+    """
 
     def __init__(self, context: Context, coupling: Coupling, part: str) -> None:
         from cnngraph.training.evaluate import evaluate
@@ -119,12 +125,12 @@ class _Judge:
         self._context, self._coupling = context, coupling
         self._images = context.open_judged(part)
         self.device = pick_device(context.device)
-        net, digest = copy.deepcopy(context.saved.model), hashlib.sha256()
+        net, digest, counts = copy.deepcopy(context.saved.model), hashlib.sha256(), [0] * self._images.classes
         began = context.budget.clock()
-        seen = _hashed(self._images.batches, digest)
+        seen = _noted(self._images.batches, digest, counts)
         found = evaluate(net, seen, classes=self._images.classes, device=self.device)
-        self.images_sha256 = digest.hexdigest()
-        self._seconds = context.budget.clock() - began
+        self.images_sha256, self.class_images = digest.hexdigest(), tuple(counts)
+        self.seconds = context.budget.clock() - began
         self.baseline, self.count = found.accuracy, found.images
         self.shown = self._images.taken_from or f"{self.count} {part} images"
         if self.count < 100:
@@ -156,7 +162,7 @@ class _Judge:
         runs = sum(
             sum(len(mine) - gone for gone in range(min(shares[layer], len(mine)))) for layer, mine in groups.items()
         )
-        minutes = runs * self._seconds / 60
+        minutes = runs * self.seconds / 60
         return (
             f"At most {runs:,} times without a filter on {self.shown}: {minutes:.1f} minutes as whole runs of the net; "
             "mostly it is less."
@@ -170,14 +176,21 @@ def _batch(context: Context) -> int:
     return int(max(1, min(_IMAGES, _LARGEST_MAP // (4 * largest))))
 
 
-def _hashed(batches: Iterable[Any], digest: Any) -> Iterator[Any]:
-    """The batches as they are; ``digest`` takes in what is in them."""
+def _noted(batches: Iterable[Any], digest: Any, counts: list[int]) -> Iterator[Any]:
+    """The batches as they are; ``digest`` takes in what is in them, ``counts`` how many images there are of a class."""
     for images, labels in batches:
         digest.update(images.numpy().tobytes() + labels.numpy().tobytes())
+        for label in labels.tolist():
+            counts[label] += 1
         yield images, labels
 
 
-def _layers(coupling: Coupling, named: Sequence[str]) -> list[str]:
+def find_layers(coupling: Coupling, named: Sequence[str]) -> list[str]:
+    """The layers that were named, or all that have filters.
+
+    Raises:
+        NotFoundError: one is not there, or has no filters.
+    """
     if ALL in named:
         return list(coupling.layers)
     strange = next((layer for layer in named if layer not in coupling.layers), None)
@@ -195,13 +208,13 @@ def _require_groups(
         PlanError: none can.
     """
     for layer in (layer for layer in layers if not groups.get(layer)):
-        reason = _reason(coupling, groups, layer)
+        reason = explain_fixed(coupling, groups, layer)
         if not any(groups.values()):
             raise PlanError(f"No filter of {layer} can go: {reason}.", "Name another layer.")
         context.progress.note(f"{layer} has no filters of its own to lose: {reason}.")
 
 
-def _reason(coupling: Coupling, groups: Mapping[str, Sequence[Group]], layer: str) -> str:
+def explain_fixed(coupling: Coupling, groups: Mapping[str, Sequence[Group]], layer: str) -> str:
     """Why no group belongs to ``layer``."""
     for owner, mine in groups.items():
         if any(name == layer for group in mine for name, _ in group.filters):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.errors import OptionError
 from cnngraph.pruning.limits.limit import SEARCHED
 from cnngraph.pruning.method import Method, Need, engine_option, option
-from cnngraph.vocabulary import AGGREGATES, MEASURES, NULL_MEASURES, REFERENCES
+from cnngraph.vocabulary import AGGREGATES, MEASURES, NULL_MEASURES, REFERENCES, UNRANKED_MEASURES
 
 if TYPE_CHECKING:
     from cnngraph.plan import Plan, Removal
@@ -33,7 +33,7 @@ class Options:
     measure: str = option(
         "degree",
         f"What ranks the layers: {_RANKING}; to compare with: {', '.join(NULL_MEASURES)}.",
-        words=MEASURES,
+        words=(*MEASURES, *UNRANKED_MEASURES),  # find_measure says why not the latter
     )
     aggregate: str = option("mean", "Over classes: mean, sum or median.", words=AGGREGATES)
     reference: str = option("median", "Of all scores: median, mean, median-positive.", words=REFERENCES)

@@ -145,7 +145,7 @@ class Ablation:
     Args:
         ablated: the net. groups: those that may be ablated, in the order in which equals go.
         batches: the images that are judged on. classes: of the data.
-        input_shape: (channels, height, width). batch: images of one run; memory grows with it.
+        input_shape: (channels, height, width). batch: images of one run at most; memory grows with it.
         memory: bytes that may be kept of the images from group to group; what takes more is computed anew each time.
     """
 
@@ -245,6 +245,7 @@ class Ablation:
             if not ablated.plain or not self.groups:
                 return None
             tail = Tail(ablated.net, ablated.coupling, self.groups, input_shape, self._batch, self._classes)
+            self._batch = tail.batch
             return tail if self._agrees(tail) else None
         except CannotSplitError:
             return None

@@ -9,6 +9,7 @@ which a group is silent at all its readers keeps its answer, and is not computed
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,9 @@ __all__ = ["CannotSplitError", "Head", "Tail", "exact_products"]
 
 
 _LARGE = 100.0
+# Bytes of the largest map of a batch on a processor: beyond its cache convolutions take half as long again. Fewer
+# images than _LEAST_BATCH would read the weights too often.
+_CACHED, _LEAST_BATCH = 2**22, 32
 
 
 class CannotSplitError(Exception):
@@ -62,8 +66,7 @@ class Tail:
     Attributes:
         net: the net, in which nothing reads what went before. Its weights are read at every run.
         coupling: of that net. groups: those that may be ablated.
-        input_shape: (channels, height, width). batch: how many images each run takes, always the same number.
-        classes: of the data.
+        input_shape: (channels, height, width). most: how many images a run may take. classes: of the data.
 
     Raises:
         CannotSplitError: at the first use, where a reader is no plain conv or dense layer, or a norm reckons over
@@ -74,7 +77,7 @@ class Tail:
     coupling: Coupling
     groups: tuple[Group, ...]
     input_shape: tuple[int, int, int]
-    batch: int
+    most: int
     classes: int | None = None
     _channels: dict[tuple[int, str], Tensor] = field(default_factory=dict, init=False, repr=False)
     _readers: dict[int, list[str]] = field(default_factory=dict, init=False, repr=False)
@@ -95,6 +98,16 @@ class Tail:
         """The net, followed in eval mode."""
         leaves = self.coupling.dependencies.known_kernels
         return follow_symbolically(self.net, self.input_shape, unread=True, leaves=leaves)
+
+    @cached_property
+    def batch(self) -> int:
+        """How many images each run takes, always the same number: on a processor as many as its cache may hold."""
+        if next(self.net.parameters()).is_cuda:
+            return self.most
+        shapes = (node.meta.get("shape") for node in self.changed & self.of_image)
+        sizes = [math.prod(shape[1:]) for shape in shapes if isinstance(shape, tuple) and shape[:1] == (BATCH,)]
+        fitting = _CACHED // (4 * max(sizes, default=1))
+        return min(self.most, max(_LEAST_BATCH, fitting))
 
     @cached_property
     def readers(self) -> dict[fx.Node, str]:

@@ -22,6 +22,7 @@ from cnngraph.settings import Settings
 from cnngraph.sources.data_choice import DataChoice
 from cnngraph.sources.loaded import LoadedModel, ModelChoice, open_model
 from cnngraph.surgery.verify import Verification
+from cnngraph.training.evaluate import evaluate
 from cnngraph.training.fit import Recipe
 from cnngraph.training.own_trainer import OwnTrainer
 
@@ -211,3 +212,22 @@ def test_what_a_rehearsal_finds_is_said_where_the_net_cannot_be_rebuilt(
         prune(subject, PLAN, RETRAINING, folder=tmp_path / "work")
     with pytest.raises(PlanError, match="in eval mode"):
         execute.preview(subject, PLAN, cast(Any, None), "me/new")
+
+
+def test_zeros_are_evaluated_and_stay_in_the_net(subject: LoadedModel, tmp_path: Path) -> None:
+    plan = Plan(model="me/net", removes=(Removal(layer="features.3", kind="filters", filters=(0, 1)),))
+    pruned = prune(subject, plan, Retraining(None, device="cpu", prune_weights=0.75), folder=tmp_path / "work")
+    (row,) = pruned.result["weights"]
+    weight = pruned.subject.model.get_submodule("features.3").get_parameter("weight")
+    assert row["left"] == int(torch.count_nonzero(weight)) == weight.numel() - int(0.75 * weight.numel())
+    assert row["shrink"] == pytest.approx(row["before"] / row["left"])
+    found = evaluate(pruned.subject.model, subject.data.test, device="cpu")
+    assert found.accuracy == pruned.result["after"]["accuracy"]
+    assert pruned.edits[-1]["kind"] == "zeros"
+    plain = prune(subject, plan, Retraining(None, device="cpu"), folder=tmp_path / "plain")
+    assert "weights" not in plain.result
+    other, one = (inputs_of(subject, plan, Retraining(None, prune_weights=share)) for share in (None, 0.75))
+    assert other != one and "prune_weights" not in other
+    with pytest.raises(PlanError, match="no layer to prune weights of"):
+        prune(subject, PLAN, Retraining(None, prune_weights=0.5), folder=tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()

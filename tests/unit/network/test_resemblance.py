@@ -29,8 +29,8 @@ def responses(images: int, seed: int = 0) -> dict[str, Tensor]:
     return values
 
 
-def collected(values: dict[str, Tensor], batch: int, seed: int = 0) -> list[dict[str, object]]:
-    found = Resemblance(Maps(SIZES, ()), seed)
+def collected(values: dict[str, Tensor], batch: int, seed: int = 0, *, across: bool = True) -> list[dict[str, object]]:
+    found = Resemblance(Maps(SIZES, ()), seed, across=across)
     for start in range(0, len(values["a"]), batch):
         part = {name: value[start : start + batch].flatten(2) for name, value in values.items()}
         for name, value in part.items():
@@ -81,6 +81,16 @@ def compare(rows: list[dict[str, object]], values: dict[str, Tensor]) -> None:
 @pytest.mark.parametrize("batch", [1, 4, 40])
 def test_correlations_equal_numpys(batch: int) -> None:
     compare(collected(responses(40), batch), responses(40))
+
+
+def test_layers_alone_are_compared_as_they_are_with_others() -> None:
+    within = [row for row in collected(responses(40), 7) if row["scope"] == "within"]
+    alone = collected(responses(40), 7, across=False)
+    for one, other in zip(alone, within, strict=True):
+        assert one.pop("correlation") == pytest.approx(other.pop("correlation"), abs=1e-12)
+        assert one == other
+    assert {row["source_layer"] for row in alone} == {"input", "a", "b"}  # "b" has one place
+    assert {row["source_layer"] for row in collected(responses(2), 2, across=False)} == {"input", "a"}
 
 
 def test_many_images_are_merged_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
