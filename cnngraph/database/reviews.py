@@ -7,7 +7,7 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -157,7 +157,7 @@ def read_log(db: Database, key: str) -> Log:
         ConflictError: a log in the graph is of other weights. ModelError: somebody changed a choice by hand.
     """
     binding = bind(db, key)
-    choices: list[Choice] = []
+    told: list[dict[str, Any]] = []
     for row in db.read(cypher.load("review/log"), model=key):
         if not binding.holds(row["sha256"], row["recipe"]):
             raise ConflictError(
@@ -165,13 +165,8 @@ def read_log(db: Database, key: str) -> Log:
                 "It decides nothing here. Look at it in Browser, and delete the Review node if it is not wanted.",
             )
         if row["choice"] is not None:
-            choices.append(_read(row["choice"], row["review"]))
-    return Log(binding, tuple(choices))
-
-
-def _read(row: Mapping[str, Any], review: str) -> Choice:
-    values = {name: value for name, value in row.items() if value is not None}
-    return parse_stored(Choice, values, f"A choice of the review {review} in the graph")
+            told.append({name: value for name, value in row["choice"].items() if value is not None})
+    return Log(binding, parse_stored(tuple[Choice, ...], told, f"The review of {key} in the graph"))
 
 
 def append(db: Database, binding: Binding, choices: Sequence[Choice]) -> list[str]:
