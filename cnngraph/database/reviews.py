@@ -210,7 +210,8 @@ def _require_bound(tx: neo4j.ManagedTransaction, binding: Binding) -> None:
     if not binding.holds(found["sha256"], _recipe_digest(binding.model, found["recipe"])):
         raise ConflictError(
             f"The model {binding.model} was replaced by another net since the review began: nothing was stored.",
-            "What was decided on the old one is in the file that --replace wrote. Begin again: cnngraph review NAME",
+            "What was decided on the old one is in the file that --replace wrote. "
+            f"Begin again: cnngraph review {binding.model}",
         )
 
 
