@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cnngraph.database.connection import Database
 
-__all__ = ["UNDO", "Binding", "Choice", "Log", "append", "bind", "judgeable_layers", "read_log"]
+__all__ = ["UNDO", "Binding", "Choice", "Log", "append", "bind", "judgeable_layers", "read_log", "stored_choices"]
 
 UNDO = "undo"  # the decision of a choice that takes another one back
 _LONGEST = 100  # signs of a name or an id
@@ -157,16 +157,25 @@ def read_log(db: Database, key: str) -> Log:
         ConflictError: a log in the graph is of other weights. ModelError: somebody changed a choice by hand.
     """
     binding = bind(db, key)
-    told: list[dict[str, Any]] = []
-    for row in db.read(cypher.load("review/log"), model=key):
-        if not binding.holds(row["sha256"], row["recipe"]):
+    reviews, choices = stored_choices(db, key)
+    for review in reviews:
+        if not binding.holds(review["sha256"], review["recipe"]):
             raise ConflictError(
-                f"The review {row['review']} is of other weights than {key} has now.",
+                f"The review {review['key']} is of other weights than {key} has now.",
                 "It decides nothing here. Look at it in Browser, and delete the Review node if it is not wanted.",
             )
-        if row["choice"] is not None:
-            told.append({name: value for name, value in row["choice"].items() if value is not None})
+    told = [{name: value for name, value in one.items() if name != "review"} for one in choices]
     return Log(binding, parse_stored(tuple[Choice, ...], told, f"The review of {key} in the graph"))
+
+
+def stored_choices(db: Database, key: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The logs of a model (``key``, ``sha256``, ``recipe``) and all choices in order, as they stand in the graph.
+
+    A choice has the fields of :class:`Choice` that were set, and ``review``, the key of its log.
+    """
+    (row,) = db.read(cypher.load("review/log"), model=key)
+    choices = ({name: value for name, value in one.items() if value is not None} for one in row["choices"])
+    return row["reviews"], list(choices)
 
 
 def append(db: Database, binding: Binding, choices: Sequence[Choice]) -> list[str]:
