@@ -12,8 +12,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.database import cypher
-from cnngraph.database.reviews import Binding, Choice, Log
+from cnngraph.database.reviews import Binding, Choice, Log, stored_choices
 from cnngraph.errors import ConflictError, ModelError, NotFoundError, UsageError
 from cnngraph.files import write_text
 from cnngraph.settings import home_dir
@@ -86,11 +85,11 @@ def require_yes(db: Database, key: str, *, yes: bool) -> None:
     Raises:
         ConflictError: people have judged it, and ``yes`` was not said.
     """
-    rows = [row["choice"] for row in db.read(cypher.load("review/log"), model=key) if row["choice"] is not None]
-    if rows and not yes:
-        people = sorted({str(row["by"]) for row in rows})
+    _, choices = stored_choices(db, key)
+    if choices and not yes:
+        people = sorted({str(one.get("by")) for one in choices})
         raise ConflictError(
-            f"{len(rows):,} choices of {', '.join(people)} on the filters of {key} would go with it.",
+            f"{len(choices):,} choices of {', '.join(people)} on the filters of {key} would go with it.",
             f"Add --yes: they are written into {_folder()} first.",
         )
 
@@ -100,16 +99,16 @@ def keep_logs(db: Database, key: str) -> list[Path]:
 
     As it stands in the graph, whatever somebody did to it there.
     """
+    reviews, choices = stored_choices(db, key)
+    bound = {one["key"]: (one["sha256"] or "", one["recipe"] or "") for one in reviews}
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in db.read(cypher.load("review/log"), model=key):
-        if row["choice"] is not None:
-            known = {name: value for name, value in row["choice"].items() if value is not None}
-            found.setdefault((row["sha256"] or "", row["recipe"] or ""), []).append(known)
+    for one in choices:
+        found.setdefault(bound[one.pop("review")], []).append(one)
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
     paths = []
-    for (sha256, recipe), choices in found.items():
+    for (sha256, recipe), mine in found.items():
         path = _folder() / f"{key.replace('/', '-')}-{sha256[:12]}-{now}.json"
-        paths.append(write_text(path, _as_json(_content(Binding(key, sha256, recipe), choices))))
+        paths.append(write_text(path, _as_json(_content(Binding(key, sha256, recipe), mine))))
     return paths
 
 

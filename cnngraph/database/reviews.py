@@ -7,7 +7,7 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cnngraph.database.connection import Database
 
-__all__ = ["UNDO", "Binding", "Choice", "Log", "append", "bind", "judgeable_layers", "read_log"]
+__all__ = ["UNDO", "Binding", "Choice", "Log", "append", "bind", "judgeable_layers", "read_log", "stored_choices"]
 
 UNDO = "undo"  # the decision of a choice that takes another one back
 _LONGEST = 100  # signs of a name or an id
@@ -157,21 +157,25 @@ def read_log(db: Database, key: str) -> Log:
         ConflictError: a log in the graph is of other weights. ModelError: somebody changed a choice by hand.
     """
     binding = bind(db, key)
-    choices: list[Choice] = []
-    for row in db.read(cypher.load("review/log"), model=key):
-        if not binding.holds(row["sha256"], row["recipe"]):
+    reviews, choices = stored_choices(db, key)
+    for review in reviews:
+        if not binding.holds(review["sha256"], review["recipe"]):
             raise ConflictError(
-                f"The review {row['review']} is of other weights than {key} has now.",
+                f"The review {review['key']} is of other weights than {key} has now.",
                 "It decides nothing here. Look at it in Browser, and delete the Review node if it is not wanted.",
             )
-        if row["choice"] is not None:
-            choices.append(_read(row["choice"], row["review"]))
-    return Log(binding, tuple(choices))
+    told = [{name: value for name, value in one.items() if name != "review"} for one in choices]
+    return Log(binding, parse_stored(tuple[Choice, ...], told, f"The review of {key} in the graph"))
 
 
-def _read(row: Mapping[str, Any], review: str) -> Choice:
-    values = {name: value for name, value in row.items() if value is not None}
-    return parse_stored(Choice, values, f"A choice of the review {review} in the graph")
+def stored_choices(db: Database, key: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The logs of a model (``key``, ``sha256``, ``recipe``) and all choices in order, as they stand in the graph.
+
+    A choice has the fields of :class:`Choice` that were set, and ``review``, the key of its log.
+    """
+    (row,) = db.read(cypher.load("review/log"), model=key)
+    choices = ({name: value for name, value in one.items() if value is not None} for one in row["choices"])
+    return row["reviews"], list(choices)
 
 
 def append(db: Database, binding: Binding, choices: Sequence[Choice]) -> list[str]:
@@ -215,7 +219,8 @@ def _require_bound(tx: neo4j.ManagedTransaction, binding: Binding) -> None:
     if not binding.holds(found["sha256"], _recipe_digest(binding.model, found["recipe"])):
         raise ConflictError(
             f"The model {binding.model} was replaced by another net since the review began: nothing was stored.",
-            "What was decided on the old one is in the file that --replace wrote. Begin again: cnngraph review NAME",
+            "What was decided on the old one is in the file that --replace wrote. "
+            f"Begin again: cnngraph review {binding.model}",
         )
 
 

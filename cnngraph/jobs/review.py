@@ -113,7 +113,10 @@ def open_judging(session: Session, name: str, choice: PageChoice) -> Judging:
     costs = _costs(session, model, choice.latency_table, absent)
     evidence = _evidence(session, name, choice, absent)
     lenses = Lenses.of(db, model.key, name, costs=costs, evidence=evidence, absent=absent)
-    return Judging(db, bind(db, model.key), layers, by, lenses, choice.shuffle, choice.hide_scores)
+    judging = Judging(db, bind(db, model.key), layers, by, lenses, choice.shuffle, choice.hide_scores)
+    judging.start()  # the first time the server compiles its queries, and files are opened
+    judging.filter(*judging.order[0])
+    return judging
 
 
 def _person(by: str) -> str:

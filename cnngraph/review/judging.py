@@ -140,7 +140,7 @@ class Judging:
 def _replaced(model: str) -> ConflictError:
     return ConflictError(
         f"The model {model} was replaced or deleted since this page was opened.",
-        "What was decided is in the file that --replace or delete wrote. Begin again: cnngraph review NAME",
+        f"What was decided is in the file that --replace or delete wrote. Begin again: cnngraph review {model}",
     )
 
 

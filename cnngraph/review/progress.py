@@ -19,8 +19,10 @@ __all__ = ["describe_progress", "read_scores"]
 
 
 def read_scores(db: Database, key: str) -> tuple[str, dict[tuple[str, int], float]]:
-    """What the machine ranks filters by, low goes first: ``car`` where every judged layer could have it, else
-    ``magnitude`` (the L2 norm of a filter's weights); and the score by filter.
+    """What the machine ranks filters by, low goes first, and the score by filter.
+
+    It is ``car`` where that was measured of any, and filters of which it was not have no score; else ``magnitude``, the
+    L2 norm of a filter's weights.
     """
     rows = db.read(cypher.load("review/scores"), model=key)
     name = "car" if any(row["car"] is not None for row in rows) else "magnitude"

@@ -22,7 +22,8 @@ def listen(port: int | None) -> socket.socket:
         CnngraphError: the port is taken, or not for this user.
     """
     for wanted in (port,) if port is not None else (PORT, 0):
-        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # The protocol is named, since asyncio sends small answers at once (TCP_NODELAY) only where it is: 40 ms each.
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((_LOOPBACK, wanted))

@@ -80,6 +80,17 @@ def at(page: Page) -> str:
     return page.locator("#title").inner_text()
 
 
+def nameless(page: Page) -> list[str]:
+    """What a screen reader could not name, of all that is shown and can be pressed, chosen or looked at."""
+    found: list[str] = page.evaluate(
+        """() => [...document.querySelectorAll('button, select, input, img, canvas, [role=progressbar]')]
+            .filter((one) => one.offsetParent && !one.textContent.trim() && !one.getAttribute('aria-label')
+                && !one.labels?.length && !one.alt)
+            .map((one) => one.outerHTML)"""
+    )
+    return found
+
+
 def test_a_whole_session_by_keyboard(session: Session, context: BrowserContext) -> None:
     with served(session, NAME, by="ann") as site:
         page = visit(context, site)
@@ -91,6 +102,7 @@ def test_a_whole_session_by_keyboard(session: Session, context: BrowserContext) 
         page.keyboard.press("?")
         expect(page.locator("#help")).to_be_visible()
         page.keyboard.press("Escape")
+        assert nameless(page) == []
         page.keyboard.press("n")
         expect(page.locator("#title")).to_have_text("Filter 1 of features.0")
         page.keyboard.press("ArrowLeft")
@@ -105,6 +117,7 @@ def test_a_whole_session_by_keyboard(session: Session, context: BrowserContext) 
         expect(page.locator("#summary")).to_be_visible()  # all are judged
         decided(page, 11)
         expect(page.locator("#sums")).to_contain_text("11 of 11 filters were judged")
+        expect(page.locator("#said")).to_contain_text("All are judged")  # heard, where it is not seen
         page.keyboard.press("z")
         expect(page.locator("#title")).to_have_text("Filter 7 of features.3")
         page.keyboard.press("z")
@@ -253,6 +266,7 @@ def test_a_group_of_twins_with_an_exception(session: Session, context: BrowserCo
         page = visit(context, site)
         page.goto(f"{site.origin}/layer/features.3")
         expect(page.locator("#tiles li")).to_have_count(8)
+        assert [one for one in nameless(page) if not one.startswith("<img")] == []  # a tile's image stands by its name
         page.locator("#sort").select_option("magnitude")
         page.locator("#tiles li[data-channel='5'] input").focus()
         page.keyboard.press("t")

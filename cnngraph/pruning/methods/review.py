@@ -79,7 +79,8 @@ def _groups(coupling: Coupling, judgement: Judgement) -> tuple[list[Group], list
     strange = sorted(wanted - seen)
     if strange:
         layer, channel = strange[0]
-        notes.append(f"Filter {channel} of {layer} and {len(strange) - 1} more are no filters that can be cut.")
+        more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
+        notes.append(f"Filter {channel} of {layer}{more} cannot be cut: the net has no such filters of its own.")
     return gone, notes
 
 

@@ -72,8 +72,13 @@ export class Choices {
   keep(one) {
     this.last = Math.max(Date.now(), this.last + 0.001);
     const made = { ...one, made: this.last };
-    localStorage.setItem(this.prefix + made.id, JSON.stringify(made));
-    this.apply(made);
+    try {
+      localStorage.setItem(this.prefix + made.id, JSON.stringify(made));
+    } catch {
+      this.closed = true;
+      return this.changed("This browser keeps nothing: allow it to store data for this page, and load it again.", false);
+    }
+    return this.apply(made);
   }
 
   async send() {

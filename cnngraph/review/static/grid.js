@@ -1,7 +1,7 @@
 // The grid of a layer: filter, sort, choose several (a group of twins, with exceptions), decide for all that are chosen.
 
 import { find, make, put, query, WORDS, written } from "./dom.js";
-import { path } from "./lenses.js";
+import { path, share } from "./lenses.js";
 
 export class Grid {
   constructor(choices, goTo) {
@@ -75,7 +75,7 @@ export class Grid {
     const box = make("input", { type: "checkbox", checked: this.chosen.has(channel), "aria-label": `choose filter ${channel}`,
       on: { change: () => this.choose(channel) } });
     const facts = ["car", "magnitude", "apoz"].filter((name) => one[name] != null && name === find("sort").value)
-      .map((name) => make("div", {}, written(one[name])));
+      .map((name) => make("div", {}, name === "car" ? share(one[name]) : written(one[name])));
     return make("li", { class: this.chosen.has(channel) ? "chosen" : "", "data-channel": String(channel) },
       make("a", { href: path(layer, channel), on: { click: open } }, `filter ${channel}`),
       ...(pictures ? [face] : []),

@@ -11,12 +11,13 @@ export const LENSES = [
   ["scores", "Scores"],
 ];
 
-export function draw(place, name, filter) {
+// `judged` says of a layer whether its filters are judged on this page.
+export function draw(place, name, filter, judged) {
   const told = filter.lenses[name];
   if (told.hidden) return put(place, make("p", {}, "Hidden until you have decided."));
   if (told.absent) return put(place, ...absent(told.absent));
   if (told.text) return put(place, make("p", {}, told.text));
-  return DRAWN[name](place, told, filter);
+  return DRAWN[name](place, told, filter, judged);
 }
 
 export function absent({ text, command }) {
@@ -65,17 +66,18 @@ const DRAWN = {
       classes.length ? make("details", {}, make("summary", {}, "All classes"), table(["class", "accuracy lost"], classes)) : null);
   },
 
-  twins(place, told) {
+  twins(place, told, filter, judged) {
     if (!told.twins.length) return put(place, make("p", {}, "No filter resembles it."));
     return put(place, make("ul", { class: "pictures" }, ...told.twins.map((one) => {
-      const words = `filter ${one.channel} of ${one.layer}`;
-      const link = make("a", { href: path(one.layer, one.channel) }, words);
+      const words = `${one.channel} of ${one.layer}`;
+      const link = judged(one.layer) ? make("a", { href: path(one.layer, one.channel) }, `filter ${words}`) : `map ${words}`;
       const face = told.pictures
         ? make("img", { loading: "lazy", alt: "", src: `/picture/face?${query({ layer: one.layer, channel: one.channel })}`,
           on: { error: (event) => event.target.remove() } })
         : null;
       return make("li", {}, make("figure", {}, ...(face ? [face] : []),
-        make("figcaption", {}, link, ` correlation ${written(one.correlation)}, ${one.scope} layers`)));
+        make("figcaption", {}, link,
+          ` correlation ${written(one.correlation)}, ${one.scope === "within" ? "within the layer" : "across layers"}`)));
     })));
   },
 

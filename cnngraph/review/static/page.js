@@ -169,7 +169,7 @@ async function look(name) {
   for (const button of find("lenses").children) button.setAttribute("aria-pressed", String(button.dataset.lens === name));
   const { layer, channel } = here;
   const filter = await load(layer, channel);
-  if (here.layer === layer && here.channel === channel && lens === name) draw(find("lens"), name, filter);
+  if (here.layer === layer && here.channel === channel && lens === name) draw(find("lens"), name, filter, isJudged);
 }
 
 function drawCost(filter) {
@@ -236,6 +236,8 @@ function step(by) {
 
 const named = ([at, channel]) => ({ layer: start.layers[at].layer, channel });
 
+const isJudged = (layer) => start.layers.some((one) => one.layer === layer);
+
 function place(layer, channel) {
   return start.order.findIndex(([at, other]) => other === channel && start.layers[at].layer === layer);
 }
@@ -291,7 +293,7 @@ function drawLast() {
 }
 
 async function showGrid(layer) {
-  if (!start.layers.some((one) => one.layer === layer)) throw new Error(`The layer ${layer} is not judged here.`);
+  if (!isJudged(layer)) throw new Error(`The layer ${layer} is not judged here.`);
   show("grid");
   if (here?.layer !== layer) here = { layer, channel: 0 };
   find("layer").value = layer;
