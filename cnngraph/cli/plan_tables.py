@@ -33,9 +33,7 @@ def print_pruned(made: Plan, result: dict[str, Any]) -> None:
         say(f"Would remove {made.in_words} and store {result['new_model']}: {in_words(result['would_write'])}.")
         if "trainings" in result:
             print_steps(result["steps"])
-            say(
-                f"{result['trainings']} trainings of {result['epochs']} epochs; which filters go is found between them."
-            )
+            say(f"Trainings: {result['trainings']}; epochs of each: {result['epochs']}.")
         return
     if result["steps"]:
         print_steps(result["steps"])

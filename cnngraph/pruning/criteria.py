@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from cnngraph.errors import PlanError
 from cnngraph.pruning.context import Images
 from cnngraph.pruning.greedy import Room, count_filters
 from cnngraph.surgery.channels.coupling import Coupling, Group
@@ -132,6 +133,8 @@ def _apoz(candidates: Candidates) -> list[float]:
 
     batches = candidates.training().batches
     found = response_scores(candidates.net, candidates.coupling, "apoz", batches, device=candidates.device)
+    if candidates.layer not in found:
+        raise PlanError(f"{candidates.layer} does not answer channel by channel.", "Choose by {criterion=l1}.")
     return _by_group(candidates, found[candidates.layer])
 
 

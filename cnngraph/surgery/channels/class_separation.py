@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
 
-from cnngraph.errors import DataError
+from cnngraph.errors import DataError, PlanError
 from cnngraph.modes import evaluation_mode
 from cnngraph.network.channels import Maps, channel_dim
 from cnngraph.network.followed_net import FollowedNet
@@ -43,10 +43,12 @@ def fisher_ratios(
         device: where a copy of the net runs.
 
     Raises:
-        DataError: there is no image.
+        DataError: there is no image. PlanError: the layer does not answer channel by channel.
     """
     net = copy.deepcopy(model).to(device)
     run, dtype = _Pooled(net, input_shape, layer), image_type(net)
+    if not run.places:
+        raise PlanError(f"{layer} does not answer channel by channel.", "Choose by {criterion=l1}.")
     answers: list[Tensor] = []
     labels: list[Tensor] = []
     with evaluation_mode(net), torch.no_grad():
