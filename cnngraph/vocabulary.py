@@ -66,7 +66,8 @@ FILTER_SCORES = (
 )
 SCOPES = ("layer", "global")
 
-CRITERIA = ("accuracy", "kappa", "fisher", "apoz", "l1")  # by which the filters of one layer go, see progressive
+# By which the filters of one layer go, in the method progressive.
+CRITERIA = ("accuracy", "kappa", "fisher", "apoz", "l1", "person")
 JUDGED_ON = ("validation", "train")
 ANSWERS = ("keep", "drop", "unknown")  # of a person, on a filter
 AGREE = ("any", "majority", "all")  # of those who judged a filter, for it to go

@@ -23,7 +23,7 @@ class Decision(TypedDict, total=False):
     By a ``method``: ``multilayer`` (layers by a measure, the default), ``filters`` (implied by its options),
     ``random``, ``car`` or ``progressive`` (which :meth:`Graph.prune` alone takes), with its own options: ``measure``,
     ``aggregate``, ``reference``, ``engine``; ``score``, ``scope``, ``round_to``, ``at_least``; ``of``; ``layer``,
-    ``per_step``, ``judged_on``; ``criterion``, ``layer``. Or ``review``, what people decided on the page of
+    ``per_step``, ``judged_on``; ``criterion``, ``layer``, ``agree``. Or ``review``, what people decided on the page of
     ``cnngraph review``: ``agree``.
 
     How much goes is said by limits, which hold together, or by ``limits``, a TOML file of them. As far as every bound

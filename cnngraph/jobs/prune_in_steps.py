@@ -55,7 +55,8 @@ class SteppedPrune(PruneTask):
         return self.stepwise.outline
 
     def inputs(self, subject: LoadedModel, retraining: Retraining) -> dict[str, Any]:
-        return inputs_of_training(subject, retraining) | {"model": self.outline.model, "decision": dict(self.decision)}
+        decided = {"decision": dict(self.decision), "settings": self.outline.settings}
+        return inputs_of_training(subject, retraining) | {"model": self.outline.model} | decided
 
     def carry_out(self, subject: LoadedModel, retraining: Retraining, *, folder: Path, progress: Progress) -> Pruned:
         return prune_in_steps(subject, self.stepwise, retraining, folder=folder, progress=progress)

@@ -162,12 +162,14 @@ def choose(
     method = find_method(str(given["method"])) if "method" in given else _implied(given)
     _require_own(method, given)
     limits = {name: LIMITS[name].check(value) for name, value in given.items() if name in LIMITS}
-    if not limits and method.limits and (needed or not method.lists):
+    options = _options(method, given, limits)
+    people_say = Need.PERSON in method.needs(options)  # how much goes, too
+    if not limits and method.limits and not people_say and (needed or not method.lists):
         raise OptionError(f"One of these is needed: {_listed(method.limits, 'or')}.", _example(ways))
     judged = _judged(given, method)
     choice = Choice(
         method=method,
-        options=_options(method, given, limits),
+        options=options,
         limits=limits,
         judged=judged,
         keep=_kept(given.get("keep", ())),

@@ -12,14 +12,24 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
-from cnngraph.vocabulary import ENGINES
+from cnngraph.vocabulary import AGREE, ENGINES
 
 if TYPE_CHECKING:
     from cnngraph.pruning.context import Context
     from cnngraph.pruning.path import PruningPath
     from cnngraph.pruning.stepwise import Stepwise
 
-__all__ = ["ALL", "Method", "Need", "OptionField", "engine_option", "layer_option", "option", "option_fields"]
+__all__ = [
+    "ALL",
+    "Method",
+    "Need",
+    "OptionField",
+    "agree_option",
+    "engine_option",
+    "layer_option",
+    "option",
+    "option_fields",
+]
 
 ALL = "all"  # in the place of the names of layers
 
@@ -56,6 +66,13 @@ def engine_option() -> Any:
 def layer_option() -> Any:
     """The field of methods that may be told whose filters go."""
     return option((), f"Filters of this layer may go; repeat it, or {ALL}.")
+
+
+def agree_option() -> Any:
+    """The field of methods that carry out what people said on the page of ``cnngraph review``."""
+    return option(
+        "all", f"How many of those who judged a filter must say that it goes: {', '.join(AGREE)}.", words=AGREE
+    )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,12 @@ class Judgement:
     def is_kept(self, layer: str, channel: int) -> bool:
         """Whether somebody judged the filter and it does not go."""
         return (layer, channel) in self.found and channel not in self.drops.get(layer, ())
+
+    def verdict(self, filters: Iterable[tuple[str, int]]) -> tuple[tuple[str, int] | None, tuple[str, int] | None]:
+        """Of filters (layer, channel) that only go together, the first that is to go and the first that is to stay."""
+        members = tuple(filters)
+        asked = next((one for one in members if one[1] in self.drops.get(one[0], ())), None)
+        return asked, next((one for one in members if self.is_kept(*one)), None)
 
     def who(self, layer: str, channel: int) -> tuple[str, ...]:
         """The people who said that the filter goes."""

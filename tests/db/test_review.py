@@ -258,6 +258,31 @@ def test_what_people_agree_on_is_planned_and_pruned(command: Run, database: Data
     assert "ann drops 1, 2" in row["reason"] and "cleo drops 1" in row["reason"]
 
 
+def test_what_people_dropped_goes_layer_by_layer_with_training_between(
+    command: Run, database: Database, lenet: str
+) -> None:
+    by_people = ("prune", lenet, "--method", "progressive", "--criterion", "person", "--agree", "any", "--epochs", 1)
+    dry = command(*by_people, "--dry-run", "--json")
+    assert dry.code == 0, dry.err
+    assert (dry.json["trainings"], dry.json["filter_counts"]) == (2, {"features.0": 1, "features.3": 2})
+    done = command(*by_people, "--no-control", "--as", "reviewed-steps", "--json")
+    assert done.code == 0, done.err
+    assert done.json["filters"] == {"features.0": [0], "features.3": [1, 2]}
+    assert [(step["layer"], step["filters"]) for step in done.json["steps"]] == [("features.0", 1), ("features.3", 2)]
+    rows = database.read(
+        "MATCH (run:PruningRun)-[:PRODUCED]->(:Model {key: 'tester/reviewed-steps'}) "
+        "MATCH (run)-[r:REMOVES]->(f:FeatureMap) "
+        "RETURN f.channel AS channel, r.step AS step, r.score AS score ORDER BY step, channel",
+    )
+    half = pytest.approx(0.5)
+    assert [(row["channel"], row["step"]) for row in rows] == [(0, 1), (1, 2), (2, 2)]
+    assert [row["score"] for row in rows] == [1.0, pytest.approx(2 / 3), half]
+    bounded = command(*by_people, "--filters", 1, "--dry-run", "--json").json
+    assert bounded["filter_counts"] == {"features.0": 1, "features.3": 1}
+    stray = command("prune", lenet, "--method", "progressive", "--agree", "any", "--ratio", "0.3")
+    assert (stray.code, "--agree belongs to --criterion person" in stray.err) == (2, True), stray.err
+
+
 def test_all_filters_of_a_layer_cannot_go(command: Run, database: Database, lenet: str) -> None:
     key = f"tester/{lenet}"
     width = len(database.read("MATCH (f:FeatureMap {model: $key, layer: 'features.0'}) RETURN f", key=key))
@@ -266,6 +291,8 @@ def test_all_filters_of_a_layer_cannot_go(command: Run, database: Database, lene
     assert (refused.code, f"removes all {width} filters of features.0" in refused.err) == (1, True), refused.err
     with pytest.raises(PlanError):
         Graph(database, load_settings()).plan(lenet, method="review")
+    steps = command("prune", lenet, "--method", "progressive", "--criterion", "person", "--agree", "any")
+    assert (steps.code, f"All {width} filters of features.0 are to go" in steps.err) == (1, True), steps.err
     together = command("plan", lenet, "--method", "review", "--ratio", "0.3")
     assert (together.code, "--ratio belongs to the methods" in together.err) == (2, True), together.err
     assert command("plan", lenet, "--method", "review", "--agree", "most").code == 2

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.errors import PlanError
-from cnngraph.pruning.method import Method, Need, option
-from cnngraph.vocabulary import AGREE
+from cnngraph.pruning.method import Method, Need, agree_option
 
 if TYPE_CHECKING:
     from cnngraph.plan import Removal
@@ -28,9 +27,7 @@ __all__ = ["METHOD", "Options"]
 class Options:
     """When a filter goes that several people judged."""
 
-    agree: str = option(
-        "all", f"How many of those who judged a filter must say that it goes: {', '.join(AGREE)}.", words=AGREE
-    )
+    agree: str = agree_option()
 
 
 def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> PruningPath:  # noqa: ARG001
@@ -64,11 +61,10 @@ def _groups(coupling: Coupling, judgement: Judgement) -> tuple[list[Group], list
     notes: list[str] = []
     wanted = {(layer, channel) for layer, channels in judgement.drops.items() for channel in channels}
     for group in coupling.groups:
-        asked = [one for one in group.filters if one in wanted]
-        if not asked:
+        asked, kept = judgement.verdict(group.filters)
+        if asked is None:
             continue
-        kept = next((one for one in group.filters if judgement.is_kept(*one)), None)
-        layer, channel = asked[0]
+        layer, channel = asked
         if group.fixed:
             notes.append(f"Filter {channel} of {layer} stays: {group.fixed}.")
         elif kept is not None:
