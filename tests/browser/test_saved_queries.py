@@ -65,7 +65,7 @@ def model(database: Database) -> Iterator[str]:
         ("arcs-into-position", 26),  # one position, and what its 3 x 3 kernel looks at through a 2 x 2 pool
         ("removed", 3),  # the pruning run, the layer, the new model
         ("lineage", 4),  # two models, the run between, an evaluation
-        ("filters-of-class", 4),  # a class, and three feature maps that serve it
+        ("filters-of-class", 2),  # a class, and the one feature map that serves it
     ],
 )
 def test_paste_and_see(browser: Neo4jBrowser, database: Database, model: str, stem: str, nodes: int) -> None:
