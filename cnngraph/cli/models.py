@@ -151,7 +151,10 @@ def delete(name: ModelName, dry_run: DryRun = False, yes: Yes = False, json: Jso
     if json:
         emit_json(counts | {"dry_run": dry_run})
         return
+    log = counts.pop("review_log", None)
     table(("what", "would go" if dry_run else "deleted"), [(what, count) for what, count in counts.items()])
+    if log is not None:
+        say(f"What people decided on its filters is in {log}.")
 
 
 def report(

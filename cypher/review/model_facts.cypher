@@ -2,4 +2,4 @@
 MATCH (m:Model {key: $model})
 RETURN m.sha256 AS sha256, m.inputShape AS input_shape,
        COLLECT { MATCH (m)-[:HAS_CLASS]->(c:Class) RETURN c.name ORDER BY c.index } AS classes,
-       EXISTS { MATCH (f:FeatureMap {model: m.key})-[:RESEMBLES]->() } AS correlated
+       EXISTS { MATCH (f:FeatureMap {model: $model})-[:RESEMBLES]->() WHERE f.layer IS NOT NULL } AS correlated

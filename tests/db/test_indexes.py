@@ -11,6 +11,7 @@ from cnngraph.database import catalogue, cypher, queries
 from cnngraph.database.connection import Database
 from cnngraph.database.lineage import store_evaluation, store_pruning_run
 from cnngraph.database.records import Evaluation
+from cnngraph.database.reviews import Choice, append, bind
 from cnngraph.database.writer import write_network
 from cnngraph.measures.registry import measure
 from cnngraph.plan import Plan, Removal
@@ -59,15 +60,19 @@ def scans(db: Database, text: str, params: dict[str, Any]) -> list[tuple[str, st
 @pytest.fixture(scope="module", autouse=True)
 def models(database: Database) -> Iterator[None]:
     """Some models: where there is but one node of a label, to look at all of them costs the least."""
-    keys = [write_network(database, small_network(seed, kernels=True), f"indexed-{seed}")["model"] for seed in range(8)]
+    keys = [
+        write_network(database, small_network(seed, kernels=True), f"indexed-{seed}", sha256=f"{seed}")["model"]
+        for seed in range(8)
+    ]
     for measured in keys:
         measure(database, measured, "depth")
         store_evaluation(database, measured, Evaluation.of({"accuracy": 0.5}))
         store_pruning_run(database, Plan(model=measured, removes=(Removal(layer="conv1"),)))
+        append(database, bind(database, measured), [Choice("1", "conv1", 0, "drop", "ann")])
     database.auto("CALL db.prepareForReplanning(60)")
     yield
     for key in keys:
-        catalogue.delete(database, key)
+        catalogue.delete(database, key, yes=True)
 
 
 @pytest.mark.parametrize("stem", STEMS)

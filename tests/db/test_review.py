@@ -219,7 +219,7 @@ def test_a_review_in_the_graph_of_other_weights_is_refused(database: Database, j
 def test_what_people_agree_on_is_planned_and_pruned(command: Run, database: Database, lenet: str) -> None:
     key = f"tester/{lenet}"
     refused = command("plan", lenet, "--method", "review")
-    assert (refused.code, f"Nobody has judged a filter of {key}" in refused.err) == (1, True)
+    assert (refused.code, f"Nobody has judged a filter of {key}" in refused.err) == (1, True), refused.err
     said = {
         "ann": {("features.0", 0): "drop", ("features.3", 1): "drop", ("features.3", 2): "drop"},
         "ben": {("features.0", 0): "drop", ("features.3", 1): "keep", ("features.3", 2): "unknown"},
