@@ -125,7 +125,7 @@ def lineage(name: ModelName, json: Json = False) -> None:
             table(headers, shown, title=f"\n{key}")
             if len(shown) < len(rows):
                 line(f"... and {len(rows) - len(shown)} more changes: see --json, or cnngraph report")
-        elif key != "edits":  # of a model that no prune made, or none that noted them
+        elif key not in ("edits", "steps"):  # of a model that no prune made, or none that had or noted them
             line(f"{key}: {_flat(value) if value else '-'}")
 
 

@@ -97,5 +97,13 @@ def test_a_lineage_is_one_json_object() -> None:
     told = Lineage("ada/c", (parent,), (), (), (), (Evaluation(),)).as_json()
     assert told["ancestors"][0]["removed"] == ["conv1"]
     assert told["ancestors"][0]["filters"] == {"conv2": [0, 3]}
-    lists = {"ancestors", "descendants", "measure_runs", "pruning_runs", "evaluations", "edits", "steps"}
-    assert set(told) == {"model", *lists}
+    assert set(told) == {
+        "model",
+        "ancestors",
+        "descendants",
+        "measure_runs",
+        "pruning_runs",
+        "evaluations",
+        "edits",
+        "steps",
+    }
