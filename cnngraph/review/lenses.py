@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -183,7 +184,7 @@ class Lenses:
         if not row["serves"] and by_class is None:
             command = f"cnngraph measure {self.name} --measure car --layer {layer}"
             return {"absent": {"text": "What each class loses without it was not measured.", "command": command}}
-        return {"served": row["serves"], "classes": self.facts["classes"], "by_class": by_class or []}
+        return {"served": row["serves"], "classes": self.facts["classes"], "by_class": _known(by_class or ())}
 
     def _twins(self, layer: str, channel: int, twins: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         evidence = self._looked(layer)
@@ -202,6 +203,11 @@ class Lenses:
             ],
             "pictures": True,
         }
+
+
+def _known(values: Sequence[float]) -> list[float | None]:
+    """A list of the graph as JSON has it: NaN stands there for what is not known."""
+    return [None if math.isnan(value) else value for value in values]
 
 
 def _rounded(occurrence: npt.NDArray[np.floating[Any]]) -> list[list[float | None]]:

@@ -75,6 +75,6 @@ def test_as_many_go_as_were_dropped_and_no_more_than_the_share(coupling: Couplin
 
 def test_a_layer_keeps_one(coupling: Coupling) -> None:
     people = by_people(*((LAYER, channel, "drop", "ann") for channel in range(16)))
-    with pytest.raises(PlanError, match="All 16 filters of features.3") as refused:
+    with pytest.raises(PlanError, match=r"All 16 filters of features\.3") as refused:
         people.shares(coupling, groups_of(coupling, [LAYER]), {LAYER: 15})
     assert refused.value.hint == "Keep one: cnngraph review net --layer features.3"
