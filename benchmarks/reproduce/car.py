@@ -64,6 +64,7 @@ DRAWS = 5  # of random orders, whose mean counts
 FIRST = 20  # filters to go whose colour is looked at
 TESTED = 1000  # test images that accuracy is told on
 TRACED = 20  # images a class that the graph is of
+PAPER_COLOURS = (17, 14)  # of the first 20 to go of AlexNet's first two layers
 PAPER = {0: 26, 1: 20}  # per cent above the best baseline on AlexNet's first two layers
 
 
@@ -360,7 +361,27 @@ def _verdicts(nets: Sequence[str], rows: Sequence[dict[str, Any]]) -> list[str]:
     more = (
         "These nets are narrower, were trained briefly, and see 32 pixels; the paper's AlexNet was trained on ImageNet."
     )
-    return [table, f"{sentence} {more}"]
+    return [table, f"{sentence} {_colours_beside_the_paper(rows)}{more}"]
+
+
+def _colours_beside_the_paper(rows: Sequence[dict[str, Any]]) -> str:
+    """What the paper says of the colours of AlexNet's first filters to go, and whether it is so here."""
+    said = []
+    for number, layer in enumerate(SETTINGS["alexnet"].layers):
+        mine = [row for row in rows if row["net"] == "alexnet" and row["layer"] == layer and "selective" in row]
+        if mine:
+            first = statistics.mean(
+                statistics.mean(row["selective"][one] for one in row["order"][:FIRST]) for row in mine
+            )
+            every = statistics.mean(statistics.mean(row["selective"]) for row in mine)
+            said.append(f"{first:.0%} in layer {number + 1}, where {every:.0%} of all filters are")
+    if not said:
+        return ""
+    paper = " and ".join(map(str, PAPER_COLOURS))
+    return (
+        f"Of the first {FIRST} to go of AlexNet's first two layers the paper calls {paper} colour-selective, by eye; "
+        f"here {' and '.join(said)}. "
+    )
 
 
 def _spread(shares: Sequence[float]) -> str:
