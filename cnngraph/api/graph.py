@@ -578,8 +578,10 @@ class Graph:
 
         return write_report(self.session(progress), self.key(name), Path(out), look=pictures)
 
-    def colour_selective(self, name: str) -> list[dict[str, Any]]:
+    def colour_selective(self, name: str) -> list[dict[str, Any]] | None:
         """How many of the first filters that a prune took are colour-selective, layer by layer where that is known.
+
+        ``None`` where the net before or its images are not here.
 
         Each has ``layer``, ``by`` (``weights`` of filters that read the image, else ``answers``), ``at_least`` (the
         score that counts), ``filters`` and ``selective`` of the layer, ``first`` that went and ``selective_of_first``.

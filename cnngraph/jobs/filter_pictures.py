@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from cnngraph.console import warn
 from cnngraph.errors import CnngraphError
 from cnngraph.jobs.evidence import Gathering, gathering_of
 from cnngraph.jobs.session import Session
@@ -61,9 +62,9 @@ def show_filters(session: Session, plan: Plan, command: str, *, look: bool) -> F
         return FilterPictures([], f"The filters cannot be shown: {error.message} {error.hint}".strip())
 
 
-def count_colours(session: Session, plan: Plan, *, look: bool = False) -> list[ColourCount]:
+def count_colours(session: Session, plan: Plan, *, look: bool = False) -> list[ColourCount] | None:
     """How many of the filters that a plan takes are colour-selective, of the layers that the page shows; only where
-    that is defined and known.
+    that is defined and known. ``None``, which is said, where the net before or its images are not here.
 
     Raises:
         As :func:`cnngraph.jobs.evidence.collect_evidence`, with ``look``.
@@ -74,10 +75,11 @@ def count_colours(session: Session, plan: Plan, *, look: bool = False) -> list[C
     try:
         source = _Source(gathering_of(session, stored(session.database, plan.model)), "", look=look)
         found = [source.colours(layer, gone) for layer, gone in list(order.items())[:LAYERS_SHOWN]]
-    except CnngraphError:
+    except CnngraphError as error:
         if look:
             raise
-        return []
+        warn(f"How many of the filters are about colour is not known: {error.message} {error.hint}".rstrip())
+        return None
     return [one for one in found if isinstance(one, ColourCount)]
 
 

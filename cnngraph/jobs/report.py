@@ -126,8 +126,10 @@ def write_report(
     return sentence, write_page(out, content)
 
 
-def colours_of(session: Session, key: str) -> list[dict[str, Any]]:
+def colours_of(session: Session, key: str) -> list[dict[str, Any]] | None:
     """How many of the filters that the prune of ``key`` took are about colour, by layer where that is known.
+
+    ``None`` where the net before or its images are not here.
 
     Raises:
         NotFoundError: as :func:`pruning_of`.
@@ -135,4 +137,5 @@ def colours_of(session: Session, key: str) -> list[dict[str, Any]]:
     from cnngraph.jobs.filter_pictures import count_colours
 
     plan, _ = pruning_of(session.database, key)
-    return [count.as_json() for count in count_colours(session, plan)]
+    counts = count_colours(session, plan)
+    return None if counts is None else [count.as_json() for count in counts]

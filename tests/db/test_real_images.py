@@ -48,5 +48,9 @@ def test_filters_serve_the_classes_of_the_data(page: Path, database: Any, data: 
 
 
 def test_colours_are_counted_where_images_have_some(command: Run, page: Path) -> None:
-    counted = command("report", "caltech-car", "--out", page / "again.html", "--json").json["colour_selective"]
-    assert [one["layer"] for one in counted] == ["features.0", "features.3"]
+    counted = command("report", "caltech-car", "--out", page / "again.html", "--json", cwd=page)
+    assert [one["layer"] for one in counted.json["colour_selective"]] == ["features.0", "features.3"]
+    # the folder of its images is a relative path
+    elsewhere = command("report", "caltech-car", "--out", page / "again.html", "--json")
+    assert elsewhere.json["colour_selective"] is None
+    assert "is not known" in elsewhere.err
