@@ -27,6 +27,7 @@ class GreedyStep:
     Attributes:
         group: it. layer: the named layer that it belongs to. filters: how many of its filters are there.
         car: the accuracy that is lost with it, a share of 1. accuracy: what is left after it.
+        round: those of one number were judged on one and the same net.
     """
 
     group: Group
@@ -34,6 +35,7 @@ class GreedyStep:
     filters: int
     car: float
     accuracy: float
+    round: int
 
 
 def groups_of(coupling: Coupling, layers: Sequence[str]) -> dict[str, tuple[Group, ...]]:
@@ -94,6 +96,7 @@ def take_from_each(
         per_step: how many groups go before all are judged anew.
         known: steps of an earlier, interrupted run, which are not chosen again.
     """
+    number = max((step.round for step in known), default=0)
     for layer, candidates in groups.items():
         judge = ablate(candidates)
         for step in known:
@@ -102,10 +105,11 @@ def take_from_each(
                 room.take(step.group)
                 yield step
         while fitting := [group for group in judge.groups if room.fits(group)]:
+            number += 1
             for group, lost in _missed_least(judge, fitting, per_step):
                 if room.fits(group):
                     room.take(group)
-                    yield _remove(judge, group, layer, lost)
+                    yield _remove(judge, group, layer, lost, number)
 
 
 def take_from_pool(
@@ -128,7 +132,9 @@ def take_from_pool(
         yield step
     for judge in judges.values() if known else ():  # nobody was asked before all of them had gone
         judge.renew()
+    number = max((step.round for step in known), default=0)
     while True:
+        number += 1
         found: list[tuple[float, int, Group, str, float]] = []
         for layer, judge in judges.items():
             fitting = [group for group in judge.groups if room.fits(group)]
@@ -141,7 +147,11 @@ def take_from_pool(
         for _, _, group, layer, lost in sorted(found, key=lambda one: one[:2])[:per_step]:
             if room.fits(group):
                 room.take(group)
-                yield _remove_from_pool(judges, group, layer, lost)
+                step = _remove(judges[layer], group, layer, lost, number)
+                for other, judge in judges.items():
+                    if other != layer:
+                        judge.renew()
+                yield step
 
 
 def _missed_least(judge: Ablation, groups: Sequence[Group], number: int) -> list[tuple[Group, float]]:
@@ -161,14 +171,6 @@ def _lost(judge: Ablation, right: Right) -> float:
     return (int(judge.right.sum()) - int(right.sum())) / len(right)
 
 
-def _remove(judge: Ablation, group: Group, layer: str, lost: float) -> GreedyStep:
+def _remove(judge: Ablation, group: Group, layer: str, lost: float, number: int) -> GreedyStep:
     judge.remove(group)
-    return GreedyStep(group, layer, count_filters(group, layer), lost, float(judge.right.mean()))
-
-
-def _remove_from_pool(judges: Mapping[str, Ablation], group: Group, layer: str, lost: float) -> GreedyStep:
-    step = _remove(judges[layer], group, layer, lost)
-    for other, judge in judges.items():
-        if other != layer:
-            judge.renew()
-    return step
+    return GreedyStep(group, layer, count_filters(group, layer), lost, float(judge.right.mean()), number)

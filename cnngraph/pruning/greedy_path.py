@@ -23,7 +23,7 @@ from cnngraph.surgery.channels.coupling import Coupling, Group
 
 __all__ = ["GreedyPath", "KeptSteps"]
 
-_VERSION = 1
+_VERSION = 2
 _PREDICTIONS = 32  # of a target, before the level is bisected between two of them
 
 
@@ -33,7 +33,7 @@ class KeptSteps:
 
     Attributes:
         path: the file; ``None`` where nothing is kept. groups: by index, with the named layer that each belongs to.
-        per_step: how many groups go in one round; a round that was interrupted is found again as a whole.
+        per_step: how many groups go in one round, at most; one that was interrupted is found again.
     """
 
     path: Path | None
@@ -53,17 +53,21 @@ class KeptSteps:
                 if index not in self.groups or index in found:
                     break
                 layer, group = self.groups[index]
-                cost, left = float(row["car"]), float(row["accuracy"])
-                found[index] = GreedyStep(group, layer, count_filters(group, layer), cost, left)
+                cost, left, number = float(row["car"]), float(row["accuracy"]), int(row["round"])
+                found[index] = GreedyStep(group, layer, count_filters(group, layer), cost, left, number)
         except (OSError, ValueError, KeyError, TypeError):  # half a file of a crashed disk: the steps are found again
             return []
         steps = list(found.values())
-        return steps[: len(steps) - len(steps) % self.per_step]
+        last = [step for step in steps if step.round == steps[-1].round]
+        return steps if len(last) == self.per_step else steps[: len(steps) - len(last)]
 
     def write(self, steps: Sequence[GreedyStep]) -> None:
         """Keep them all; the file is replaced as a whole."""
         if self.path is not None:
-            rows = [{"group": step.group.index, "car": step.car, "accuracy": step.accuracy} for step in steps]
+            rows = [
+                {"group": step.group.index, "car": step.car, "accuracy": step.accuracy, "round": step.round}
+                for step in steps
+            ]
             write_text(self.path, json.dumps({"version": _VERSION, "steps": rows}) + "\n")
 
 
@@ -156,7 +160,7 @@ class GreedyPath(PruningPath):
         """The same share of each layer, whichever filters: about what a level costs, found without judging any."""
         share = level / max(1, sum(map(len, self.candidates.values())))
         taken = [
-            GreedyStep(group, layer, count_filters(group, layer), 0.0, 0.0)
+            GreedyStep(group, layer, count_filters(group, layer), 0.0, 0.0, 0)
             for layer, groups in self.candidates.items()
             for group in groups[: max(1, round(share * len(groups)))]
         ]

@@ -128,6 +128,27 @@ def test_an_interrupted_search_goes_on_where_it_was(
     assert planned(source, home, layer=SECOND, ratio=0.5) == whole
 
 
+@pytest.mark.parametrize("killed_after", [3, 4, 5])
+def test_rounds_of_several_filters_go_on_where_they_were(
+    killed_after: int, source: SavedSource, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last round of a layer may be shorter than the others: three filters of the first go in rounds of two."""
+    said: dict[str, Any] = {"layer": [FIRST, SECOND], "filters": 3, "per_step": 2}
+    whole = planned(source, tmp_path / "other", **said)
+    write = greedy_path.KeptSteps.write
+
+    def interrupted(kept: greedy_path.KeptSteps, steps: list[GreedyStep]) -> None:
+        write(kept, steps)
+        if len(steps) == killed_after:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(greedy_path.KeptSteps, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        planned(source, home, **said)
+    monkeypatch.setattr(greedy_path.KeptSteps, "write", write)
+    assert planned(source, home, **said) == whole
+
+
 def test_minutes_end_it_well(source: SavedSource, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from cnngraph.pruning.limits.time_budget import TimeBudget
 
