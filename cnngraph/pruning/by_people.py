@@ -1,7 +1,8 @@
-"""The criterion of a person's eye, in a method that simplifies a net layer by layer: filters go that people dropped."""
+"""What people said of filters, carried out: which groups go, all at once or layer by layer."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,32 @@ if TYPE_CHECKING:
     from cnngraph.pruning.context import Context
     from cnngraph.surgery.channels.coupling import Coupling, Group
 
-__all__ = ["ByPeople"]
+__all__ = ["ByPeople", "groups_by_people"]
+
+
+def groups_by_people(coupling: Coupling, judgement: Judgement) -> tuple[list[Group], list[str]]:
+    """The groups that go; a sentence about each that was to go and stays."""
+    gone: list[Group] = []
+    notes: list[str] = []
+    wanted = {(layer, channel) for layer, channels in judgement.drops.items() for channel in channels}
+    for group in coupling.groups:
+        asked, kept = judgement.verdict(group.filters)
+        if asked is None:
+            continue
+        layer, channel = asked
+        if group.fixed:
+            notes.append(f"Filter {channel} of {layer} stays: {group.fixed}.")
+        elif kept is not None:
+            notes.append(f"Filter {channel} of {layer} stays: filter {kept[1]} of {kept[0]} goes with it, and is kept.")
+        else:
+            gone.append(group)
+    seen = {one for group in coupling.groups for one in group.filters}
+    strange = sorted(wanted - seen)
+    if strange:
+        layer, channel = strange[0]
+        more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
+        notes.append(f"Filter {channel} of {layer}{more} cannot be cut: the net has no such filters of its own.")
+    return gone, notes
 
 
 @dataclass(frozen=True)
@@ -41,6 +67,10 @@ class ByPeople:
         drops = {layer: list(channels) for layer, channels in self.judgement.drops.items()}
         return {"agree": self.judgement.agree, "people": list(self.judgement.people), "drops": drops}
 
+    def notes(self, coupling: Coupling) -> list[str]:
+        """A sentence about each filter that was to go and stays."""
+        return groups_by_people(coupling, self.judgement)[1]
+
     def judged_layers(self, named: Sequence[str]) -> tuple[str, ...]:
         """Those of the layers of which a filter is to go.
 
@@ -61,19 +91,22 @@ class ByPeople:
     ) -> dict[str, int]:
         """By layer, how many filters go: those that people dropped, and no more than ``most``.
 
+        Args:
+            groups: by layer, those that belong to it. most: by the same layers; it holds for coupled ones too.
+
         Raises:
             PlanError: all filters of a layer would go.
         """
-        found = dict(most)
-        for layer, mine in groups.items():
-            dropped = sum(count_filters(group, layer) for group in mine if self._goes(group.filters))
-            if dropped >= coupling.layers[layer]:
+        going = {layer: [one for one in mine if self._goes(one.filters)] for layer, mine in groups.items()}
+        counts = Counter(layer for mine in going.values() for group in mine for layer, _ in group.filters)
+        for layer, count in counts.items():
+            if count >= coupling.layers[layer]:
                 raise PlanError(
-                    f"All {dropped} filters of {layer} are to go, and one must stay.",
+                    f"All {count} filters of {layer} are to go, and one must stay.",
                     f"Keep one: cnngraph review {self.name} --layer {layer}",
                 )
-            found[layer] = min(dropped, most[layer])
-        return found
+        own = {layer: sum(count_filters(group, layer) for group in mine) for layer, mine in going.items()}
+        return {layer: min(own[layer], most[layer]) if groups[layer] else most[layer] for layer in most}
 
     def __call__(self, candidates: Candidates, room: Room) -> list[Chosen]:
         """The groups of one layer that go; the score is the share of those who judged the filter that dropped it."""

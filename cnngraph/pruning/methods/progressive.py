@@ -73,7 +73,8 @@ def find_steps(context: Context, options: Options, bounds: Mapping[str, Any]) ->
     base = context.empty_plan("progressive", criterion=options.criterion, **bounds, widths=dict(coupling.layers))
     if people:
         base = base.model_copy(update={"settings": base.settings | people.settings})
-    base = base.model_copy(update={"measure": options.criterion, "notes": coupling.notes})
+    notes = (*coupling.notes, *(people.notes(coupling) if people else ()))
+    base = base.model_copy(update={"measure": options.criterion, "notes": notes})
     targets, whole = outline(coupling, how, base)
     return LayerByLayer(
         whole,

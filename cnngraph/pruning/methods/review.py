@@ -36,13 +36,14 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
     Raises:
         PlanError: nobody judged a filter, nothing of it can go, or all filters of a layer would.
     """
+    from cnngraph.pruning.by_people import groups_by_people
     from cnngraph.pruning.path import LayerPath
     from cnngraph.review.carried_out import read_judgement
 
     context.require_feature_maps()
     judgement = read_judgement(context.database, context.model, options.agree)
     coupling = context.coupling
-    gone, notes = _groups(coupling, judgement)
+    gone, notes = groups_by_people(coupling, judgement)
     removes = tuple(_removals(coupling, judgement, gone))
     if not removes:
         people = " and ".join(judgement.people)
@@ -53,31 +54,6 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
     coupling.closure({one.layer: one.filters for one in removes})  # refuses all filters of a layer
     base = context.empty_plan("review", agree=options.agree, people=list(judgement.people), widths=coupling.layers)
     return LayerPath(base.model_copy(update={"notes": (*coupling.notes, *notes)}), removes)
-
-
-def _groups(coupling: Coupling, judgement: Judgement) -> tuple[list[Group], list[str]]:
-    """The groups that go; a sentence about each that was to go and stays."""
-    gone: list[Group] = []
-    notes: list[str] = []
-    wanted = {(layer, channel) for layer, channels in judgement.drops.items() for channel in channels}
-    for group in coupling.groups:
-        asked, kept = judgement.verdict(group.filters)
-        if asked is None:
-            continue
-        layer, channel = asked
-        if group.fixed:
-            notes.append(f"Filter {channel} of {layer} stays: {group.fixed}.")
-        elif kept is not None:
-            notes.append(f"Filter {channel} of {layer} stays: filter {kept[1]} of {kept[0]} goes with it, and is kept.")
-        else:
-            gone.append(group)
-    seen = {one for group in coupling.groups for one in group.filters}
-    strange = sorted(wanted - seen)
-    if strange:
-        layer, channel = strange[0]
-        more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
-        notes.append(f"Filter {channel} of {layer}{more} cannot be cut: the net has no such filters of its own.")
-    return gone, notes
 
 
 def _removals(coupling: Coupling, judgement: Judgement, groups: list[Group]) -> Iterator[Removal]:

@@ -15,6 +15,7 @@ from cnngraph.pruning.greedy import Room, groups_of
 from cnngraph.review.agreement import dropped, standing
 from cnngraph.review.carried_out import Judgement
 from cnngraph.surgery.channels.coupling import Coupling, coupled
+from tests.toynets import toy
 
 LAYER, SHAPE = "features.3", (3, 32, 32)
 Said = tuple[str, int, str, str]  # layer, channel, decision, by whom
@@ -71,6 +72,27 @@ def test_as_many_go_as_were_dropped_and_no_more_than_the_share(coupling: Couplin
     assert people.judged_layers(["features.0", LAYER]) == (LAYER,)
     with pytest.raises(PlanError, match="by what ann said"):
         people.judged_layers(["features.0"])
+
+
+def test_filters_that_go_together_may_be_dropped_in_either_layer_or_both() -> None:
+    summed = coupled(toy("residual").eval(), (3, 8, 8))
+    layers = list(summed.layers)
+    (group, *_) = (one for one in summed.groups if not one.fixed and len({layer for layer, _ in one.filters}) > 1)
+    first, second, *_ = dict.fromkeys(layer for layer, _ in group.filters)
+    channel = dict(group.filters)
+    told = {
+        (first,): by_people((first, channel[first], "drop", "ann")),
+        (first, second): by_people((first, channel[first], "drop", "ann"), (second, channel[second], "drop", "ann")),
+    }
+    for named, people in told.items():
+        groups = groups_of(summed, people.judged_layers(layers))
+        shares = people.shares(summed, groups, {layer: summed.layers[layer] - 1 for layer in named})
+        assert shares[first] == 1
+        assert Room.of(summed, shares).fits(group)
+    kept = by_people((first, channel[first], "drop", "ann"), (second, channel[second], "keep", "ann"))
+    assert kept.notes(summed) == [
+        f"Filter {channel[first]} of {first} stays: filter {channel[second]} of {second} goes with it, and is kept."
+    ]
 
 
 def test_a_layer_keeps_one(coupling: Coupling) -> None:

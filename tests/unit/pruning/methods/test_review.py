@@ -10,8 +10,9 @@ from torch import nn
 from cnngraph.database.reviews import Choice
 from cnngraph.errors import OptionError
 from cnngraph.models.registry import build
+from cnngraph.pruning.by_people import groups_by_people
 from cnngraph.pruning.choice import choose
-from cnngraph.pruning.methods.review import _groups, _removals
+from cnngraph.pruning.methods.review import _removals
 from cnngraph.review.agreement import dropped, standing
 from cnngraph.review.carried_out import Judgement
 from cnngraph.surgery.channels.coupling import Coupling, coupled
@@ -31,7 +32,7 @@ def judged(*told: tuple[str, str, int, str], agree: str = "all") -> Judgement:
 
 
 def planned(coupling: Coupling, judgement: Judgement) -> tuple[dict[str, Any], list[str]]:
-    groups, notes = _groups(coupling, judgement)
+    groups, notes = groups_by_people(coupling, judgement)
     return {one.layer: (one.filters, one.reason) for one in _removals(coupling, judgement, groups)}, notes
 
 
