@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.errors import OptionError, PlanError, listed, nearest
+from cnngraph.errors import ConflictError, OptionError, PlanError, listed, nearest
 from cnngraph.jobs.plan import Opened
 from cnngraph.jobs.session import Session
 from cnngraph.measures.accuracy_reduction import AccuracyReduction, measure_reduction
@@ -19,7 +19,6 @@ from cnngraph.measures.stored_reductions import (
     CarLayer,
     CarResult,
     StoredCar,
-    clear_reductions,
     read_filters,
     read_state,
     store_layer,
@@ -73,25 +72,23 @@ def measure_car(session: Session, name: str, options: CarOptions) -> CarResult:
         ModelError: it has no saved net. PlanError: no filter can go, there are no images, or no time for one layer.
     """
     work = _Work.begin(session, name, options)
-    if not work.goes_on:
-        clear_reductions(session.database, work.result.model, work.result.key)
     left = work.measure_missing()
     return work.read(left)
 
 
 def preview_car(session: Session, name: str, options: CarOptions) -> dict[str, Any]:
     """What :func:`measure_car` would write, counted; the net runs once, to see the images. Raises as that does."""
-    from cnngraph.measures.accuracy_reduction import find_served
+    from cnngraph.measures.accuracy_reduction import ENDS
 
     work = _Work.begin(session, name, options)
     groups = {group.index: group for layer in work.missing for group in work.groups_without(layer)}
     maps = sum(len(work.state.calls.get(module, ())) for group in groups.values() for module, _ in _members(group))
-    some = find_served([0.0 if count else None for count in work.result.class_images.values()])
+    classes = sum(1 for count in work.result.class_images.values() if count)
     would = {"measure_runs": 0 if work.goes_on else 1, "scored": len(work.missing), "scores": maps}
     return {
         "key": work.result.key,
         "measure": "car",
-        "would_write": would | {"serves": maps * len(some)},
+        "would_write": would | {"serves_at_most": maps * min(2 * ENDS, classes)},
     }
 
 
@@ -142,6 +139,7 @@ class _Work:
         session.progress.start("Running the whole net")
         judge = Judge(context, context.coupling, options.judged_on)
         parameters = {"judged_on": options.judged_on, "images": judge.images_sha256[:16], "unit": _UNIT}
+        parameters["device"] = judge.device.type  # of one run, all layers are reckoned alike
         key = run_key(model.key, "car", parameters, "")
         state, names = read_state(session.database, model.key), tuple(opened.model.data.classes)
         counts = dict(zip(names, judge.class_images, strict=True))
@@ -184,7 +182,9 @@ class _Work:
             if groups:
                 slowest = max(slowest, (self.context.budget.clock() - began) / len(groups))
             self.known |= found
-            store_layer(self.session.database, self.result, self.state, self._layer(layer, self.known), found)
+            begins = not self.goes_on and not number
+            mean = self._layer(layer, self.known)
+            store_layer(self.session.database, self.result, self.state, mean, found, begins=begins)
         return ()
 
     def read(self, left: Sequence[str]) -> CarResult:
@@ -213,6 +213,11 @@ class _Work:
         found = [filters.get((layer, channel)) for channel in range(self.coupling.layers[layer])]
         car = tuple(one.overall if one else None for one in found)
         known = [value for value in car if value is not None]
+        if not known:
+            raise ConflictError(
+                f"The CAR of {layer} is no longer in the graph: somebody measures {self.result.model} on other images.",
+                "Measure it again when that is done.",
+            )
         return CarLayer(
             layer, sum(known) / len(known), None, car, tuple(one.by_class if one else None for one in found)
         )

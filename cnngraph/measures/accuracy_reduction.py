@@ -7,15 +7,16 @@ right with and without the filters hands that in.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["AccuracyReduction", "Served", "find_served", "measure_reduction"]
+__all__ = ["ENDS", "AccuracyReduction", "Served", "find_served", "measure_reduction"]
 
-_ENDS = 3  # so many classes that a filter serves most, and as many that it serves least; our choice
+ENDS = 3  # so many classes that a filter serves most, and as many that it serves least; our choice
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class AccuracyReduction:
 
 @dataclass(frozen=True)
 class Served:
-    """A class that some filters serve: its number, its CAR^c, and its rank among all classes that have one, from 1."""
+    """A class that some filters serve: its number, its CAR^c, and its rank, from 1; equals have one rank."""
 
     index: int
     reduction: float
@@ -66,15 +67,19 @@ def measure_reduction(
     )
 
 
-def find_served(by_class: Sequence[float | None], ends: int = _ENDS) -> tuple[Served, ...]:
-    """The ``ends`` classes of the largest CAR^c and the ``ends`` of the smallest, largest first; of equals the first.
+def find_served(by_class: Sequence[float | None], ends: int = ENDS) -> tuple[Served, ...]:
+    """The classes of the largest CAR^c and those of the smallest, at most ``ends`` of either, largest first.
 
-    Their largest and smallest CAR^c say what filters are for (the paper's reading). Rank 1 is the class served most.
+    Their largest and smallest CAR^c say what filters are for (the paper's reading). Equals have one rank, and count all
+    or not at all (our choice): nothing tells which of them a filter serves more. So there is none where all are equal.
 
-    >>> [(one.index, one.rank) for one in find_served((0.0, 0.5, None, -0.1), ends=1)]
-    [(1, 1), (3, 3)]
+    >>> [(one.index, one.rank) for one in find_served((0.0, 0.5, None, 0.0, 0.0, -0.1), ends=2)]
+    [(1, 1), (5, 5)]
     """
     known = [(index, value) for index, value in enumerate(by_class) if value is not None]
-    known.sort(key=lambda one: -one[1])
-    ranked = [Served(index, value, rank) for rank, (index, value) in enumerate(known, 1)]
-    return tuple(one for one in ranked if one.rank <= ends or one.rank > len(ranked) - ends)
+    larger = {value: sum(other > value for _, other in known) for _, value in known}
+    smaller = {value: sum(other < value for _, other in known) for _, value in known}
+    equal = Counter(value for _, value in known)
+    at_an_end = {value for value in equal if min(larger[value], smaller[value]) + equal[value] <= ends}
+    found = [Served(index, value, larger[value] + 1) for index, value in known if value in at_an_end and len(equal) > 1]
+    return tuple(sorted(found, key=lambda one: (one.rank, one.index)))

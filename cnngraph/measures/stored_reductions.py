@@ -23,7 +23,6 @@ __all__ = [
     "CarResult",
     "Filters",
     "StoredCar",
-    "clear_reductions",
     "read_filters",
     "read_state",
     "store_layer",
@@ -119,24 +118,20 @@ def read_filters(db: Database, model: str, modules: Sequence[str]) -> dict[tuple
     }
 
 
-def clear_reductions(db: Database, model: str, key: str) -> None:
-    """Take away what another run left, before the run ``key`` begins."""
-    from cnngraph.database.cypher import load
-
-    db.write(load("measures/car_clear"), model=model, key=key)
-
-
 def store_layer(
     db: Database,
     result: CarResult,
     state: StoredCar,
     layer: CarLayer,
     filters: Filters,
+    *,
+    begins: bool,
 ) -> None:
     """Leave the CAR of one layer, and of all that is coupled with it, in the graph.
 
     Args:
         result: the run; its layers do not matter. filters: what is new, by module and channel.
+        begins: whether nothing of the run is in the graph yet; what another run left goes then.
 
     Raises:
         ConflictError: the model was replaced or deleted meanwhile, or somebody measures it on other images.
@@ -148,6 +143,7 @@ def store_layer(
         model=result.model,
         fingerprint=state.fingerprint,
         key=result.key,
+        begins=begins,
         parameters=json.dumps(result.parameters, sort_keys=True),
         claims={
             "baseline": result.baseline,
