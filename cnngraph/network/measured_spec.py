@@ -68,7 +68,7 @@ def _serves(table: pa.Table, places: Places, rows: set[tuple[str, int]], classes
     index = integers(table, "class_index")
     require((index >= 0) & (index < classes), "serves", "class_index", "there is no such class")
     require((ranks >= 1) & (ranks <= classes), "serves", "rank", "it is not within 1 and the number of classes")
-    unique([layers, channels, ranks], "serves", "rank", ordered=True)
+    unique([layers, channels, ranks, index], "serves", "rank", ordered=True)
     _within(table.column("reduction"), "serves", "reduction")
 
 

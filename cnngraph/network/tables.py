@@ -196,7 +196,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             pa.field("car_by_class", _CLASSES, nullable=False),
         ]
     ),
-    # The classes that a map's filter serves most and least; rank 1: most. By (layer index, channel, rank).
+    # The classes that a map's filter serves most and least; rank 1: most. By (layer index, channel, rank, class_index).
     "serves": pa.schema(
         [
             pa.field("layer", pa.string(), nullable=False),

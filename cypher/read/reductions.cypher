@@ -3,5 +3,5 @@ UNWIND $layers AS layer
 MATCH (f:FeatureMap {model: $key, layer: layer})
 WHERE f.car IS NOT NULL
 RETURN f {.layer, .channel, .car, .carByClass,
-          serves: COLLECT { MATCH (f)-[s:SERVES]->(c:Class) RETURN [c.index, s.reduction, s.rank] ORDER BY s.rank }} AS row
+          serves: COLLECT { MATCH (f)-[s:SERVES]->(c:Class) RETURN [c.index, s.reduction, s.rank] ORDER BY s.rank, c.index }} AS row
 ORDER BY row.channel

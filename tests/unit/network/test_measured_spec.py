@@ -61,10 +61,10 @@ def test_it_makes_the_net_no_other_net(inputs: dict[str, Any]) -> None:
         ("reductions", lambda rows: rows[0].update(car=1.5), "not within -1 and 1"),
         ("reductions", lambda rows: rows[1].update(car_by_class=[0.0, -2.0, 0.0]), "row 1: a value is not within"),
         ("reductions", lambda rows: rows[1].update(car_by_class=[0.0]), "not 3 values"),
-        ("reductions", lambda rows: rows.pop(0), "not measured"),
+        ("reductions", lambda rows: rows.pop(1), "not measured"),
         ("serves", lambda rows: rows[0].update(class_index=3), "no such class"),
         ("serves", lambda rows: rows[0].update(rank=0), "not within 1 and the number"),
-        ("serves", lambda rows: rows[0].update(rank=rows[1]["rank"]), "there twice"),
+        ("serves", lambda rows: rows.insert(0, rows[0]), "there twice"),
         ("serves", lambda rows: rows[0].update(reduction=-1.5), "not within -1 and 1"),
     ],
 )
