@@ -188,9 +188,9 @@ function drawCost(filter) {
     facts.push(["goes with it", cost.along_count > 4 ? `${named} and ${cost.along_count - 4} more` : named]);
   }
   facts.push(["accuracy lost without it", filter.hidden ? "hidden until you have decided"
-    : cost.car === null || cost.car === undefined
-      ? make("span", {}, "not measured: ", make("code", {}, `cnngraph measure ${start.name} --measure car --layer ${filter.layer}`))
-      : share(cost.car)]);
+    : cost.car !== null && cost.car !== undefined ? share(cost.car)
+      : cost.no_car ? `cannot be measured, for it cannot go: ${cost.no_car}`
+      : make("span", {}, "not measured: ", make("code", {}, `cnngraph measure ${start.name} --measure car --layer ${filter.layer}`))]);
   put(find("cost"), ...facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
 }
 
