@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from cnngraph.database import cypher
 from cnngraph.database.reviews import UNDO, Binding, Choice, append, read_log
-from cnngraph.errors import ConflictError, NotFoundError
+from cnngraph.errors import ConflictError, NotFoundError, UsageError
 from cnngraph.review.agreement import standing
+from cnngraph.review.lenses import finite
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
@@ -78,7 +79,7 @@ class Judging:
         """Store the choices that the page sends, in their order; the ids that were new.
 
         Raises:
-            ValueError: one is no choice. Otherwise as :func:`cnngraph.database.reviews.append`.
+            UsageError: one is no choice. Otherwise as :func:`cnngraph.database.reviews.append`.
         """
         known = self._seen(told) if self.hide_scores else set()
         choices = []
@@ -86,7 +87,10 @@ class Judging:
             where = one["layer"], one["channel"]
             blind = self.hide_scores and one["decision"] != UNDO and where not in known
             known.add(where)
-            choices.append(Choice(**one, by=self.by, blind=blind))
+            try:
+                choices.append(Choice(**one, by=self.by, blind=blind))
+            except ValueError as error:
+                raise UsageError(f"This is no choice: {error}.") from error
         return append(self.database, self.binding, choices)
 
     def filter(self, layer: str, channel: int) -> dict[str, Any]:
@@ -113,7 +117,7 @@ class Judging:
     def grid(self, layer: str) -> dict[str, Any]:
         """The filters of a layer as a grid shows them; raises NotFoundError."""
         self.require(layer, 0)
-        rows = self.database.read(cypher.load("review/grid"), model=self.binding.model, layer=layer)
+        rows = finite(self.database.read(cypher.load("review/grid"), model=self.binding.model, layer=layer))
         groups = _groups({row["channel"]: row["twins"] for row in rows})
         hidden = ("magnitude", "apoz", "car") if self.hide_scores else ()
         left_out = ("twins", *hidden)
