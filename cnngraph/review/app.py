@@ -21,7 +21,7 @@ __all__ = ["make_app"]
 _STATIC = Path(__file__).parent / "static"
 _KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _MOST = 5_000  # choices of one request: a whole layer at once
-_KEPT = "private, max-age=3600"  # pictures do not change while the server runs
+_KEPT = "private, max-age=3600"  # the address names the net and the images, so the picture is always the same
 
 
 class Told(BaseModel):
@@ -81,16 +81,23 @@ def make_app(judging: Judging) -> FastAPI:
         told = [one.model_dump() for one in batch.choices]
         return JSONResponse({"new": judging.store(told), "stored": [one.id for one in batch.choices]})
 
-    @app.get("/picture/image")
-    def image(index: int) -> Response:
+    def require_pictures(of: str) -> None:
+        if of != judging.pictures:
+            raise NotFoundError("This is the address of a picture of another model.", "Load the page again.")
+
+    @app.get("/picture/{of}/image")
+    def image(of: str, index: int) -> Response:
+        require_pictures(of)
         return _picture(judging.lenses.image(index))
 
-    @app.get("/picture/weights")
-    def weights(layer: str, channel: int) -> Response:
+    @app.get("/picture/{of}/weights")
+    def weights(of: str, layer: str, channel: int) -> Response:
+        require_pictures(of)
         return _picture(judging.lenses.weights(layer, channel))
 
-    @app.get("/picture/face")
-    def face(layer: str, channel: int) -> Response:
+    @app.get("/picture/{of}/face")
+    def face(of: str, layer: str, channel: int) -> Response:
+        require_pictures(of)
         return _picture(judging.lenses.face(layer, channel))
 
     _say_errors(app)

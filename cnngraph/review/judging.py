@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,15 @@ class Judging:
             random.Random(seed).shuffle(filters)
         return filters
 
+    @cached_property
+    def pictures(self) -> str:
+        """What stands in the addresses of pictures, another one for another net or other images: the browser keeps
+        pictures, and the page of another model may have had this port.
+        """
+        evidence = self.lenses.evidence
+        said = [*astuple(self.binding), evidence.folder.name if evidence is not None else ""]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+
     def start(self) -> dict[str, Any]:
         """What a page begins with: the filters in their order, and this person's choices that stand.
 
@@ -66,6 +76,7 @@ class Judging:
             "model": self.binding.model,
             "name": self.lenses.name,
             "binding": f"{self.binding.sha256[:16]}-{self.binding.recipe}",
+            "pictures": self.pictures,
             "by": self.by,
             "shuffle": self.shuffle,
             "hide_scores": self.hide_scores,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cnngraph.database import cypher
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import numpy.typing as npt
 
@@ -49,8 +51,12 @@ class Alike(Protocol):
 
 
 class Evidence(Protocol):
-    """What images say of filters, as :mod:`cnngraph.jobs.evidence` gathers it."""
+    """What images say of filters, as :mod:`cnngraph.jobs.evidence` gathers it.
 
+    The name of ``folder`` is a digest of the net and the images.
+    """
+
+    folder: Path
     layers: tuple[str, ...]
     classes: tuple[str, ...]
     part: str

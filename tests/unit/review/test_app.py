@@ -7,7 +7,8 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,7 +17,7 @@ from cnngraph.database.reviews import Binding
 from cnngraph.errors import ConflictError, DatabaseError, NotFoundError
 from cnngraph.review.app import make_app
 from cnngraph.review.judging import Judging
-from cnngraph.review.lenses import Lenses
+from cnngraph.review.lenses import Evidence, Lenses
 
 FACTS: dict[str, Any] = {"classes": ["a"], "input_shape": [3, 8, 8], "correlated": False}
 
@@ -101,3 +102,39 @@ def test_a_layer_with_numbers_that_json_does_not_have_is_shown() -> None:
     assert status == 200
     (shown,) = json.loads(content)["filters"]
     assert shown == {"channel": 0, "magnitude": None, "apoz": None, "car": None, "group": 0}
+
+
+@dataclass
+class Seen:
+    """Evidence of a net of one layer; its pictures say what they are of."""
+
+    folder: Path
+
+    layers = ("conv1",)
+    images = 10
+
+    def image(self, index: int) -> bytes:
+        return f"image {index} of {self.folder.name}".encode()
+
+    def kernel_picture(self, layer: str, channel: int) -> bytes:
+        return f"{layer} {channel} of {self.folder.name}".encode()
+
+
+def test_a_picture_that_the_browser_keeps_is_never_one_of_another_net() -> None:
+    """Two pages, one after the other, on the same port: other weights, then other images."""
+    pages = [
+        judging(Graph(), Lenses("net", FACTS, evidence=cast(Evidence, Seen(Path("evidence-" + images)))), sha256)
+        for sha256, images in (("ab" * 32, "a"), ("cd" * 32, "a"), ("cd" * 32, "b"))
+    ]
+    assert len({one.pictures for one in pages}) == 3
+    for one in pages:
+        evidence = cast(Seen, one.lenses.evidence)
+        for rest in ("image?index=5", "weights?layer=conv1&channel=2", "face?layer=conv1&channel=2"):
+            status, headers, content = ask(one, f"/picture/{one.pictures}/{rest}")
+            assert (status, headers["cache-control"]) == (200, "private, max-age=3600")
+            assert content.endswith(evidence.folder.name.encode())
+            for other in pages:
+                if other is not one:
+                    status, headers, _ = ask(one, f"/picture/{other.pictures}/{rest}")
+                    assert (status, "cache-control" in headers) == (404, False)
+            assert ask(one, f"/picture/{rest}")[0] == 404
