@@ -134,7 +134,13 @@ class _Source:
             return "Colour is undefined here: the images are grey."
         kernels = kernels_of(self.gathering.loaded.model, layer)
         if kernels is not None and kernels.shape[1] == 3 and self.gathering.reads_image(layer):
-            return count_selective(layer, "weights", weights_on_colour(kernels), gone, SELECTIVE_WEIGHTS)
+            return count_selective(
+                layer,
+                "weights",
+                weights_on_colour(kernels, self.gathering.loaded.preprocessing.std),
+                gone,
+                SELECTIVE_WEIGHTS,
+            )
         if self.evidence is None or layer not in self.evidence.layers:
             return ""
         return count_selective(layer, "answers", self.evidence.answers_to_colour(layer), gone, SELECTIVE_ANSWERS)

@@ -27,13 +27,35 @@ def test_weights_off_the_grey_axis() -> None:
     kernels[2, 2] = 4.0  # blue alone: a third of it is grey
     kernels[3, :, 0, 0] = 1.0  # energy 3 along grey at one place ...
     kernels[3, 0, 1, 1], kernels[3, 1, 1, 1] = 1.0, -1.0  # ... and 2 of colour at another
-    assert weights_on_colour(kernels)[:4] == pytest.approx([0.0, 1.0, 2 / 3, 2 / 5])
-    assert np.isnan(weights_on_colour(kernels)[4])
+    shares = weights_on_colour(kernels, (1.0,))
+    assert shares[:4] == pytest.approx([0.0, 1.0, 2 / 3, 2 / 5])
+    assert np.isnan(shares[4])
+
+
+def test_weights_act_on_channels_divided_by_their_std() -> None:
+    """A filter that is blind to colour answers alike to an image and to its grey one: only one in proportion to std."""
+    std = torch.tensor(PREPROCESSING.std).view(3, 1, 1)
+    pattern = torch.tensor([[1.0, -2.0], [3.0, 0.5]])
+    blind, alike = std * pattern, pattern.expand(3, 2, 2)
+    kernels = torch.stack([blind, alike])
+    images = torch.rand(20, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    mean = torch.tensor(PREPROCESSING.mean).view(3, 1, 1)
+    read = (images - mean) / std
+    apart = nn.functional.conv2d(read, kernels) - nn.functional.conv2d(greyed(read, PREPROCESSING), kernels)
+    assert apart[:, 0].abs().max() < 1e-4 < 0.1 < apart[:, 1].abs().max()
+    assert weights_on_colour(kernels, PREPROCESSING.std) == pytest.approx([0.0, 14 / 135], abs=1e-6)  # of (2, 4, 5)
+
+
+def test_one_std_for_all_channels_changes_nothing() -> None:
+    kernels = torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    plain = weights_on_colour(kernels, (1.0,))
+    for std in ((0.3,), (0.3, 0.3, 0.3)):
+        assert weights_on_colour(kernels, std).tolist() == plain.tolist()
 
 
 def test_filters_of_a_grey_image_have_no_grey_axis() -> None:
     with pytest.raises(ValueError, match="1 channels have no grey axis"):
-        weights_on_colour(torch.ones(2, 1, 3, 3))
+        weights_on_colour(torch.ones(2, 1, 3, 3), (1.0,))
 
 
 def test_a_greyed_image_is_the_mean_of_its_channels() -> None:
