@@ -11,9 +11,12 @@ from torch import nn
 
 from cnngraph.datasets.images import Images, loader
 from cnngraph.datasets.pixels import ArrayPixels
+from cnngraph.errors import NotFoundError
 from cnngraph.evidence.collect import collect
 from cnngraph.evidence.colour import Excited, answers_to_colour, greyed, weights_on_colour
+from cnngraph.evidence.fields import is_empty
 from cnngraph.evidence.record import About, Evidence, Looked, write_evidence
+from cnngraph.jobs.filter_pictures import patches
 from cnngraph.network.followed_net import FollowedNet
 from cnngraph.origin import Preprocessing
 
@@ -113,6 +116,27 @@ def test_evidence_is_read_back_from_its_folder(tmp_path: Path) -> None:
     assert evidence.kernel_picture("0", 0) is None  # a single weight a channel
     assert evidence.image(0).startswith(b"\x89PNG")
     assert evidence.reads_image("0")
+
+
+def test_a_place_that_sees_padding_alone_has_no_patch(tmp_path: Path) -> None:
+    """A layer of 1 x 1 with padding answers its bias outside the image, and most there."""
+    array = np.full((2, 2, 2, 3), 255, dtype=np.uint8)
+    shown = Images(
+        ArrayPixels(array), np.array([0, 1]), Preprocessing(size=(2, 2), channels=3, mean=(0.0,), std=(1.0,))
+    )
+    model = nn.Sequential(nn.Conv2d(3, 2, 1, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(32, 2)).eval()
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1).expand(2, 3, 1, 1))
+        model[0].bias.copy_(torch.tensor([1.0, 0.0]))
+    found = collect(FollowedNet(model, (3, 2, 2)), loader(shown), ["a", "b"])
+    write_evidence(found, tmp_path, About(["a", "b"], "train", shown.labels, ["0"]))
+    evidence = Evidence(tmp_path, lambda: Looked(model, shown))
+    assert [is_empty(one.box) for one in evidence.top_images("0", 0)] == [True, True]
+    assert [is_empty(one.box) for one in evidence.top_images("0", 1)] == [False, False]
+    assert list(patches(evidence, "0", 0)) == []
+    assert [one.startswith(b"\x89PNG") for one in patches(evidence, "0", 1)] == [True, True]
+    with pytest.raises(NotFoundError, match="no pixel of image 0"):
+        evidence.image(0, evidence.top_images("0", 0)[0].box)
 
 
 def test_maps_by_blocks_are_the_means_of_the_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
