@@ -180,7 +180,8 @@ class Subject:
             return None
         if layer == self.setting.layers[0]:
             kernels = self.saved.model.get_submodule(layer).get_parameter("weight")
-            return (weights_on_colour(kernels) >= SELECTIVE_WEIGHTS).tolist(), SELECTIVE_WEIGHTS
+            shares = weights_on_colour(kernels, self.data.train.preprocessing.std)
+            return (shares >= SELECTIVE_WEIGHTS).tolist(), SELECTIVE_WEIGHTS
         train = self.data.train
         found = collect(self.saved.followed, loader(train), self.data.classes, [layer]).layers[layer]
         excited = Excited(found.values, found.images, found.places)

@@ -4,8 +4,9 @@ Abbasi-Asl & Yu 2021 call filters colour-selective by their look, and say that m
 (17 of 20 in AlexNet's first layer). Scores and thresholds here are our choice:
 
 - of a filter that reads an image of three channels, the share of its energy off the grey axis: at each place the three
-  weights are a vector, and what of it is not along (1, 1, 1) is colour. 0: a grey filter; 1: it sees colour alone;
-  2/3: one channel alone, or random weights on average;
+  weights are a vector, and what of it is not along (1, 1, 1) is colour. They are those of the image as it is seen: the
+  net reads it divided by the std of each channel, so each weight is divided by it too. 0: a grey filter; 1: it sees
+  colour alone; 2/3: one channel alone, or random weights on average;
 - of any filter, the share of its response to the images that excite it most which goes with their colour: at the same
   places, after each pixel became the mean of its channels. What answers more to grey has 0.
 
@@ -14,7 +15,7 @@ Both are undefined (``None``, NaN) where there is no colour: images of other tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,17 +43,27 @@ _BATCH = 64
 Floats = npt.NDArray[np.float64]
 
 
-def weights_on_colour(kernels: Tensor) -> Floats:
+def weights_on_colour(kernels: Tensor, std: Sequence[float]) -> Floats:
     """The share of each filter's energy off the grey axis, 0..1; NaN for a filter of zeros.
 
-    Args: ``kernels``: (filters, 3, height, width), of a layer that reads the image.
+    Args:
+        kernels: (filters, 3, height, width), of a layer that reads the image. std: of the preprocessing, one a channel
+            or one for all. The net reads (image - mean) / std, so that a filter that is blind to colour has weights in
+            proportion to std: they are divided by it first. One std for all changes nothing.
 
-    >>> weights_on_colour(torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [1.0, 0.0, 0.0]]).view(3, 3, 1, 1)).round(3)
-    array([0.   , 1.   , 0.667])
+    Raises:
+        ValueError: the filters do not read three channels.
+
+    >>> kernels = torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [1.0, 0.0, 0.0], [2.0, 1.0, 1.0]]).view(4, 3, 1, 1)
+    >>> weights_on_colour(kernels, (0.5,)).round(3)
+    array([0.   , 1.   , 0.667, 0.111])
+    >>> weights_on_colour(kernels[3:], (0.5, 0.25, 0.25))
+    array([0.])
     """
     if kernels.shape[1] != 3:
         raise ValueError(f"filters of {kernels.shape[1]} channels have no grey axis")
-    values = kernels.detach().double().cpu().flatten(2)
+    spread = torch.tensor(std, dtype=torch.float64)
+    values = kernels.detach().double().cpu().flatten(2) / (spread / spread.max()).reshape(-1, 1)
     energy = values.square().sum((1, 2))
     off = (values - values.mean(1, keepdim=True)).square().sum((1, 2))
     shares: Floats = torch.where(energy > 0, off / energy, torch.nan).numpy()

@@ -16,10 +16,20 @@ from cnngraph.network.graph import LayerGraph
 from cnngraph.network.kinds import image_operands
 from cnngraph.network.receptive import Look, Places, compose, identity
 
-__all__ = ["Box", "Fields", "receptive_fields"]
+__all__ = ["Box", "Fields", "is_empty", "receptive_fields"]
 
 Box = tuple[int, int, int, int]  # top, left, bottom, right, in pixels; bottom and right lie outside
 Spans = npt.NDArray[np.int32]
+
+
+def is_empty(box: Box) -> bool:
+    """Whether there is no pixel in a box: that of a place that sees padding alone.
+
+    >>> is_empty((0, 0, 0, 0)), is_empty((0, 0, 2, 1))
+    (True, False)
+    """
+    top, left, bottom, right = box
+    return bottom <= top or right <= left
 
 
 @dataclass(frozen=True)
@@ -30,7 +40,7 @@ class Fields:
     columns: Spans
 
     def box(self, row: int, column: int) -> Box:
-        """What one place looks at.
+        """What one place looks at: without a pixel (:func:`is_empty`) where it sees padding alone.
 
         >>> spans = np.array([[0, 2], [1, 4]], dtype=np.int32)
         >>> Fields(spans, spans).box(1, 0)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnngraph.errors import ModelError, NotFoundError, nearest
-from cnngraph.evidence.fields import Box, Fields
+from cnngraph.evidence.fields import Box, Fields, is_empty
 from cnngraph.evidence.occurrence import places_of
 from cnngraph.files import write_text
 
@@ -38,6 +38,7 @@ class TopImage:
         image_index: its number in the part that was looked at, for :meth:`Evidence.image`.
         value: the filter's largest response to it. place: row and column where that is.
         box: what that place looks at, (top, left, bottom, right) in pixels of the input; bottom and right lie outside.
+            There is no pixel in it where the place sees padding alone.
         label: the name of its class.
     """
 
@@ -196,12 +197,15 @@ class Evidence:
         """An image as the net sees it, as PNG; ``box``: that part of it alone.
 
         Raises:
-            NotFoundError: there is no image of that number. DataError: its file cannot be read any more.
+            NotFoundError: there is no image of that number, or no pixel in the box: that of a place that sees padding.
+            DataError: its file cannot be read any more.
         """
         from cnngraph.evidence.pictures import picture_of_image
 
         if not 0 <= index < self.images:
             raise NotFoundError(f"There is no image {index}.", f"They are numbered 0 to {self.images - 1}.")
+        if box is not None and is_empty(box):
+            raise NotFoundError(f"There is no pixel of image {index} in the box {box}: it lies in the padding.")
         images = self._looked.images
         return picture_of_image(images[index][0], images.preprocessing, box)
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from cnngraph.evidence.record import Evidence
 
-__all__ = ["count_colours", "count_selective", "show_filters"]
+__all__ = ["count_colours", "count_selective", "patches", "show_filters"]
 
 LAYERS_SHOWN, FILTERS_SHOWN, PATCHES_SHOWN = 6, 20, 4
 
@@ -134,7 +134,8 @@ class _Source:
             return "Colour is undefined here: the images are grey."
         kernels = kernels_of(self.gathering.loaded.model, layer)
         if kernels is not None and kernels.shape[1] == 3 and self.gathering.reads_image(layer):
-            return count_selective(layer, "weights", weights_on_colour(kernels), gone, SELECTIVE_WEIGHTS)
+            shares = weights_on_colour(kernels, self.gathering.loaded.preprocessing.std)
+            return count_selective(layer, "weights", shares, gone, SELECTIVE_WEIGHTS)
         if self.evidence is None or layer not in self.evidence.layers:
             return ""
         return count_selective(layer, "answers", self.evidence.answers_to_colour(layer), gone, SELECTIVE_ANSWERS)
@@ -149,8 +150,16 @@ class _Source:
             yield from [picture] if picture is not None else []
             return
         assert self.evidence is not None
-        for top in self.evidence.top_images(layer, channel)[:PATCHES_SHOWN]:
-            yield self.evidence.image(top.image_index, top.box)
+        yield from patches(self.evidence, layer, channel)
+
+
+def patches(evidence: Evidence, layer: str, channel: int) -> Iterator[bytes]:
+    """What excites a filter most, as PNG; nothing for a place that sees padding alone."""
+    from cnngraph.evidence.fields import is_empty
+
+    for top in evidence.top_images(layer, channel)[:PATCHES_SHOWN]:
+        if not is_empty(top.box):
+            yield evidence.image(top.image_index, top.box)
 
 
 def count_selective(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +12,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from jinja2 import Environment, PackageLoader
 from pydantic import BaseModel, ConfigDict, Field
 
-from cnngraph.errors import CnngraphError, ConflictError, DatabaseError, NotFoundError
+from cnngraph.errors import CnngraphError, ConflictError, DatabaseError, NotFoundError, UsageError
 from cnngraph.review.judging import Judging
 from cnngraph.review.progress import describe_progress
 
@@ -22,7 +21,7 @@ __all__ = ["make_app"]
 _STATIC = Path(__file__).parent / "static"
 _KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _MOST = 5_000  # choices of one request: a whole layer at once
-_KEPT = "private, max-age=3600"  # pictures do not change while the server runs
+_KEPT = "private, max-age=3600"  # the address names the net and the images, so the picture is always the same
 
 
 class Told(BaseModel):
@@ -82,16 +81,23 @@ def make_app(judging: Judging) -> FastAPI:
         told = [one.model_dump() for one in batch.choices]
         return JSONResponse({"new": judging.store(told), "stored": [one.id for one in batch.choices]})
 
-    @app.get("/picture/image")
-    def image(index: int) -> Response:
+    def require_pictures(of: str) -> None:
+        if of != judging.pictures:
+            raise NotFoundError("This is the address of a picture of another model.", "Load the page again.")
+
+    @app.get("/picture/{of}/image")
+    def image(of: str, index: int) -> Response:
+        require_pictures(of)
         return _picture(judging.lenses.image(index))
 
-    @app.get("/picture/weights")
-    def weights(layer: str, channel: int) -> Response:
+    @app.get("/picture/{of}/weights")
+    def weights(of: str, layer: str, channel: int) -> Response:
+        require_pictures(of)
         return _picture(judging.lenses.weights(layer, channel))
 
-    @app.get("/picture/face")
-    def face(layer: str, channel: int) -> Response:
+    @app.get("/picture/{of}/face")
+    def face(of: str, layer: str, channel: int) -> Response:
+        require_pictures(of)
         return _picture(judging.lenses.face(layer, channel))
 
     _say_errors(app)
@@ -118,23 +124,24 @@ def _picture(content: bytes | None) -> Response:
 
 
 def _say_errors(app: FastAPI) -> None:
-    """Every error as one line and what to do, with the status by which the page knows whether to try again."""
+    """Every error as one line and what to do, with the status by which the page knows whether to try again.
+
+    What the page asked or sent wrongly is 4xx, and it sends that no more; a fault of this program is 500.
+    """
 
     @app.exception_handler(CnngraphError)
     def told(_: Request, error: CnngraphError) -> JSONResponse:
-        kinds = {DatabaseError: 503, ConflictError: 409, NotFoundError: 404}
+        kinds = {DatabaseError: 503, ConflictError: 409, NotFoundError: 404, UsageError: 422}
         status = next((code for kind, code in kinds.items() if isinstance(error, kind)), 400)
         return JSONResponse({"error": error.message, "hint": error.hint}, status_code=status)
 
-    async def wrong(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError | ValueError)
-        if isinstance(error, RequestValidationError):
-            first = error.errors()[0]
-            said = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-        else:
-            said = str(error)
+    @app.exception_handler(RequestValidationError)
+    def wrong(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        said = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
         return JSONResponse({"error": f"This is no choice or filter: {said}.", "hint": ""}, status_code=422)
 
-    handler: Callable[[Request, Exception], Awaitable[JSONResponse]] = wrong
-    app.add_exception_handler(RequestValidationError, handler)
-    app.add_exception_handler(ValueError, handler)
+    @app.exception_handler(Exception)
+    def failed(_: Request, error: Exception) -> JSONResponse:
+        said = f"The page's server failed: {type(error).__name__}: {error}."
+        return JSONResponse({"error": said, "hint": "More stands where cnngraph review runs."}, status_code=500)

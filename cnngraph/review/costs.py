@@ -26,12 +26,14 @@ class Savings:
     Attributes:
         parameters: how many; ``None`` where it cannot go. milliseconds: of one pass; ``None`` where that is not known.
         stays: why it cannot go, "" where it can. along: the other filters that go with it.
+        no_car: why no CAR of it can be measured, "" where one can: it can of the only filter of a layer, which stays.
     """
 
     parameters: int | None
     milliseconds: float | None
     stays: str = ""
     along: Channels = ()
+    no_car: str = ""
 
 
 @dataclass
@@ -56,10 +58,10 @@ class FilterCosts:
         """What goes with filter ``channel`` of ``layer``, and with all that is coupled with it."""
         group = self._groups.get((layer, channel))
         if group is None:
-            return Savings(None, None, "it is no filter that can be cut")
+            return _fixed("it is no filter that can be cut")
         along = tuple(one for one in group.filters if one != (layer, channel))
         if group.fixed:
-            return Savings(None, None, group.fixed, along)
+            return _fixed(group.fixed, along)
         try:
             parameters = self._parameters(layer, channel)
         except PlanError as error:
@@ -89,3 +91,7 @@ class FilterCosts:
         reads = Counter(layer for layer, _ in group.readers)
         total = sum(self.latencies.get(one, 0.0) * many / self.coupling.layers[one] for one, many in writes.items())
         return total + sum(self.latencies.get(one, 0.0) * many / self._widths[one] for one, many in reads.items())
+
+
+def _fixed(why: str, along: Channels = ()) -> Savings:
+    return Savings(None, None, why, along, no_car=why)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -86,11 +85,10 @@ class Guard:
         return hmac.compare_digest(given.encode(), self._token.encode())
 
     def _has_cookie(self, header: str) -> bool:
-        try:
-            found = SimpleCookie(header).get(self._name)
-        except CookieError:
-            return False
-        return found is not None and hmac.compare_digest(found.value.encode(), self._cookie.encode())
+        # Cookies of 127.0.0.1 are shared over its ports: what other programs set there may be no cookie by the book, at
+        # which SimpleCookie gives up, and takes the ones after it for nothing.
+        wanted = f"{self._name}={self._cookie}".encode()
+        return any(hmac.compare_digest(one.strip().encode(), wanted) for one in header.split(";"))
 
     def _with_headers(self, send: Send, *, cookie: bool = False) -> Send:
         added = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]

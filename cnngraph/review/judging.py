@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.database import cypher
 from cnngraph.database.reviews import UNDO, Binding, Choice, append, read_log
-from cnngraph.errors import ConflictError, NotFoundError
+from cnngraph.errors import ConflictError, NotFoundError, UsageError
 from cnngraph.review.agreement import standing
+from cnngraph.review.lenses import finite
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
@@ -49,6 +51,15 @@ class Judging:
             random.Random(seed).shuffle(filters)
         return filters
 
+    @cached_property
+    def pictures(self) -> str:
+        """What stands in the addresses of pictures, another one for another net or other images: the browser keeps
+        pictures, and the page of another model may have had this port.
+        """
+        evidence = self.lenses.evidence
+        said = [*astuple(self.binding), evidence.folder.name if evidence is not None else ""]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+
     def start(self) -> dict[str, Any]:
         """What a page begins with: the filters in their order, and this person's choices that stand.
 
@@ -65,6 +76,7 @@ class Judging:
             "model": self.binding.model,
             "name": self.lenses.name,
             "binding": f"{self.binding.sha256[:16]}-{self.binding.recipe}",
+            "pictures": self.pictures,
             "by": self.by,
             "shuffle": self.shuffle,
             "hide_scores": self.hide_scores,
@@ -78,7 +90,7 @@ class Judging:
         """Store the choices that the page sends, in their order; the ids that were new.
 
         Raises:
-            ValueError: one is no choice. Otherwise as :func:`cnngraph.database.reviews.append`.
+            UsageError: one is no choice. Otherwise as :func:`cnngraph.database.reviews.append`.
         """
         known = self._seen(told) if self.hide_scores else set()
         choices = []
@@ -86,7 +98,10 @@ class Judging:
             where = one["layer"], one["channel"]
             blind = self.hide_scores and one["decision"] != UNDO and where not in known
             known.add(where)
-            choices.append(Choice(**one, by=self.by, blind=blind))
+            try:
+                choices.append(Choice(**one, by=self.by, blind=blind))
+            except ValueError as error:
+                raise UsageError(f"This is no choice: {error}.") from error
         return append(self.database, self.binding, choices)
 
     def filter(self, layer: str, channel: int) -> dict[str, Any]:
@@ -113,7 +128,7 @@ class Judging:
     def grid(self, layer: str) -> dict[str, Any]:
         """The filters of a layer as a grid shows them; raises NotFoundError."""
         self.require(layer, 0)
-        rows = self.database.read(cypher.load("review/grid"), model=self.binding.model, layer=layer)
+        rows = finite(self.database.read(cypher.load("review/grid"), model=self.binding.model, layer=layer))
         groups = _groups({row["channel"]: row["twins"] for row in rows})
         hidden = ("magnitude", "apoz", "car") if self.hide_scores else ()
         left_out = ("twins", *hidden)

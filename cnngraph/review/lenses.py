@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cnngraph.database import cypher
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import numpy.typing as npt
 
     from cnngraph.database.connection import Database
-    from cnngraph.review.costs import FilterCosts
+    from cnngraph.review.costs import FilterCosts, Savings
 
-__all__ = ["Evidence", "Lenses"]
+__all__ = ["Evidence", "Lenses", "finite"]
 
 # Properties of a feature map that say who it is, or that stand elsewhere on the page.
 _NOT_SCORES = {"model", "layer", "channel", "name", "car"}
@@ -49,8 +51,12 @@ class Alike(Protocol):
 
 
 class Evidence(Protocol):
-    """What images say of filters, as :mod:`cnngraph.jobs.evidence` gathers it."""
+    """What images say of filters, as :mod:`cnngraph.jobs.evidence` gathers it.
 
+    The name of ``folder`` is a digest of the net and the images.
+    """
+
+    folder: Path
     layers: tuple[str, ...]
     classes: tuple[str, ...]
     part: str
@@ -92,15 +98,17 @@ class Lenses:
         Args:
             row: what the graph says of it (``review/filter.cypher``). hidden: leave out what the machine thinks.
         """
+        told = finite(row)
         with self._one_at_a_time:
+            savings = self.costs.of(layer, channel) if self.costs is not None else None
             return {
-                "cost": self._cost(layer, channel, None if hidden else row["map"].get("car")),
+                "cost": self._cost(savings, None if hidden else told["map"].get("car")),
                 "lenses": {
                     "images": self._images(layer, channel),
                     "occurrence": self._occurrence(layer, channel),
                     "weights": self._weights(layer, channel),
-                    "serves": _HIDDEN if hidden else self._serves(layer, row),
-                    "twins": self._twins(layer, channel, row["twins"]),
+                    "serves": _HIDDEN if hidden else self._serves(layer, told, savings.no_car if savings else ""),
+                    "twins": self._twins(layer, channel, told["twins"]),
                     "scores": _HIDDEN if hidden else _scores(row["map"]),
                 },
             }
@@ -137,15 +145,15 @@ class Lenses:
         nothing = {"text": "This layer has no maps by rows and columns to look at.", "command": ""}
         return {"absent": self.absent.get("evidence") or nothing}
 
-    def _cost(self, layer: str, channel: int, car: float | None) -> dict[str, Any]:
-        if self.costs is None:
+    def _cost(self, found: Savings | None, car: float | None) -> dict[str, Any]:
+        if found is None:
             return {"car": car, "absent": self.absent.get("costs")}
-        found = self.costs.of(layer, channel)
         return {
             "car": car,
             "parameters": found.parameters,
             "milliseconds": found.milliseconds,
             "stays": found.stays,
+            "no_car": found.no_car,
             "along": [list(one) for one in found.along[:20]],
             "along_count": len(found.along),
         }
@@ -159,7 +167,7 @@ class Lenses:
             "height": shape[1],
             "width": shape[2],
             "images": [
-                {"index": one.image_index, "value": one.value, "box": list(one.box), "label": one.label}
+                {"index": one.image_index, "value": finite(one.value), "box": list(one.box), "label": one.label}
                 for one in evidence.top_images(layer, channel)
             ],
         }
@@ -179,12 +187,14 @@ class Lenses:
             return {"text": "This filter reads other filters, not an image: its weights are no picture."}
         return {"picture": True}
 
-    def _serves(self, layer: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    def _serves(self, layer: str, row: Mapping[str, Any], no_car: str) -> dict[str, Any]:
         by_class = row["map"].get("carByClass")
         if not row["serves"] and by_class is None:
+            if no_car:
+                return {"text": f"What each class loses without it cannot be measured, for it cannot go: {no_car}."}
             command = f"cnngraph measure {self.name} --measure car --layer {layer}"
             return {"absent": {"text": "What each class loses without it was not measured.", "command": command}}
-        return {"served": row["serves"], "classes": self.facts["classes"], "by_class": _known(by_class or ())}
+        return {"served": row["serves"], "classes": self.facts["classes"], "by_class": by_class or []}
 
     def _twins(self, layer: str, channel: int, twins: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         evidence = self._looked(layer)
@@ -198,16 +208,26 @@ class Lenses:
         found = evidence.twins(layer, channel)
         return {
             "twins": [
-                {"layer": one.layer, "channel": one.channel, "correlation": one.correlation, "scope": "within"}
+                {"layer": one.layer, "channel": one.channel, "correlation": finite(one.correlation), "scope": "within"}
                 for one in found
             ],
             "pictures": True,
         }
 
 
-def _known(values: Sequence[float]) -> list[float | None]:
-    """A list of the graph as JSON has it: NaN stands there for what is not known."""
-    return [None if math.isnan(value) else value for value in values]
+def finite(value: Any) -> Any:
+    """The same as JSON has it: ``None`` for NaN and the infinities, in lists and mappings too.
+
+    NaN stands in lists of the graph for what is not known; on its own it is a property that somebody else wrote.
+
+    >>> finite({"carByClass": [0.5, math.nan], "mine": math.inf, "car": 0.25})
+    {'carByClass': [0.5, None], 'mine': None, 'car': 0.25}
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: finite(one) for name, one in value.items()}
+    return [finite(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _rounded(occurrence: npt.NDArray[np.floating[Any]]) -> list[list[float | None]]:
@@ -217,7 +237,7 @@ def _rounded(occurrence: npt.NDArray[np.floating[Any]]) -> list[list[float | Non
 
 def _scores(row: Mapping[str, Any]) -> dict[str, Any]:
     numbers = {
-        name: float(value)
+        name: finite(float(value))
         for name, value in sorted(row.items())
         if name not in _NOT_SCORES and isinstance(value, int | float) and not isinstance(value, bool)
     }

@@ -21,12 +21,20 @@ __all__ = ["describe_progress", "read_scores"]
 def read_scores(db: Database, key: str) -> tuple[str, dict[tuple[str, int], float]]:
     """What the machine ranks filters by, low goes first, and the score by filter.
 
-    It is ``car`` where that was measured of any, and filters of which it was not have no score; else ``magnitude``, the
-    L2 norm of a filter's weights.
+    It is ``car`` where that was measured of any, and filters of which it was not (NaN too) have no score; else
+    ``magnitude``, the L2 norm of a filter's weights.
     """
     rows = db.read(cypher.load("review/scores"), model=key)
-    name = "car" if any(row["car"] is not None for row in rows) else "magnitude"
-    return name, {(row["layer"], row["channel"]): row[name] for row in rows if row[name] is not None}
+    known = {
+        name: {
+            (row["layer"], row["channel"]): row[name]
+            for row in rows
+            if row[name] is not None and row[name] == row[name]
+        }
+        for name in ("car", "magnitude")
+    }
+    name = "car" if known["car"] else "magnitude"
+    return name, known[name]
 
 
 def describe_progress(db: Database, key: str, agree: str) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from cnngraph.review.server import listen
 
 __all__ = ["Forwarder", "Site", "decided", "served", "visit"]
 
+expect.set_options(timeout=20_000)  # a busy machine takes its time to compile the first query that stores
+
 
 @dataclass
 class Site:

@@ -20,7 +20,7 @@ from cnngraph.settings import load_settings
 from tests.synthetic import small_network
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-from playwright.sync_api import Browser, BrowserContext, Page, expect  # noqa: E402
+from playwright.sync_api import APIResponse, Browser, BrowserContext, Page, Route, expect  # noqa: E402
 
 from tests.browser.neo4j_browser import chromium  # noqa: E402
 from tests.browser.review_page import Forwarder, decided, served, visit  # noqa: E402
@@ -200,6 +200,37 @@ def test_two_tabs_see_each_other(session: Session, context: BrowserContext) -> N
         assert len(site.announced) == 1
     assert answers(session.database) == {"ann": {("features.0", 0): "drop"}}
     assert len(read_log(session.database, KEY).choices) == 3
+
+
+def test_an_answer_that_was_overtaken_forgets_no_decision(session: Session, context: BrowserContext) -> None:
+    """It was made before a decision was stored, and comes after that decision ceased to wait in the browser."""
+    with served(session, NAME, by="ann") as site:
+        first = visit(context, site)
+        second = context.new_page()
+        second.goto(f"{site.origin}/layer/features.3/filter/2")
+        expect(second.locator("#title")).to_have_text("Filter 2 of features.3")
+        held: list[tuple[Route, APIResponse]] = []
+
+        def hold(route: Route) -> None:
+            first.unroute("**/api/start", hold)
+            held.append((route, route.fetch()))
+
+        first.route("**/api/start", hold)
+        second.keyboard.press("k")
+        decided(second, 1)
+        for _ in range(200):
+            if held:
+                break
+            first.wait_for_timeout(50)
+        first.keyboard.press("d")
+        decided(first, 1)  # what the other tab decided is not there yet
+        (route, answer) = held[0]
+        route.fulfill(response=answer)
+        decided(first, 2)
+        first.keyboard.press("z")
+        decided(first, 1)
+        assert first.faults == []  # type: ignore[attr-defined]
+    assert answers(session.database) == {"ann": {("features.3", 2): "keep"}}
 
 
 def test_two_people_disagree(session: Session, browser: Browser) -> None:

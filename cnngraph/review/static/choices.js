@@ -4,6 +4,25 @@
 const PAUSE = 3000; // between two tries, in milliseconds
 const PATIENCE = 20000; // after which a request counts as lost; the database gives up after 15 seconds
 const MOST = 500; // of one request
+const STAMP = "cnngraph stored"; // another value whenever a tab has stored choices
+
+// What the server answers to `ask` about the choices that stand, if no tab has stored any meanwhile; else it is asked again: an
+// answer that was made before a choice was stored, and comes after that choice ceased to wait here, knows nothing of it.
+export async function current(ask) {
+  for (;;) {
+    const before = localStorage.getItem(STAMP);
+    const answer = await ask();
+    if (localStorage.getItem(STAMP) === before) return answer;
+  }
+}
+
+function stamp() {
+  try {
+    localStorage.setItem(STAMP, crypto.randomUUID());
+  } catch {
+    // The browser is full of choices that wait; those that are stored now make room.
+  }
+}
 
 export class Choices {
   constructor(start, changed) {
@@ -98,6 +117,7 @@ export class Choices {
       });
       const answer = await response.json().catch(() => ({}));
       if (response.ok) {
+        stamp(); // before they cease to wait
         for (const id of answer.stored) localStorage.removeItem(this.prefix + id);
         failed = false;
         this.channel?.postMessage("stored");

@@ -1,12 +1,13 @@
 // The grid of a layer: filter, sort, choose several (a group of twins, with exceptions), decide for all that are chosen.
 
-import { find, make, put, query, WORDS, written } from "./dom.js";
+import { find, make, put, WORDS, written } from "./dom.js";
 import { path, share } from "./lenses.js";
 
 export class Grid {
-  constructor(choices, goTo) {
+  constructor(choices, goTo, picture) {
     this.choices = choices;
     this.goTo = goTo;
+    this.picture = picture;
     this.chosen = new Set();
     for (const id of ["show", "sort"]) find(id).addEventListener("change", () => this.draw());
     find("choose-none").addEventListener("click", () => { this.chosen.clear(); this.draw(); });
@@ -70,7 +71,7 @@ export class Grid {
   tile(layer, one, answer, twins, pictures) {
     const { channel, group } = one;
     const open = (event) => { event.preventDefault(); this.goTo(layer, channel); };
-    const face = make("img", { loading: "lazy", alt: "", src: `/picture/face?${query({ layer, channel })}`,
+    const face = make("img", { loading: "lazy", alt: "", src: this.picture("face", { layer, channel }),
       on: { error: (event) => event.target.remove() } });
     const box = make("input", { type: "checkbox", checked: this.chosen.has(channel), "aria-label": `choose filter ${channel}`,
       on: { change: () => this.choose(channel) } });

@@ -1,6 +1,6 @@
 // The lenses on one filter: each draws what the server says of it, or the command that makes what is missing.
 
-import { make, put, query, table, written } from "./dom.js";
+import { make, put, table, written } from "./dom.js";
 
 export const LENSES = [
   ["images", "Top images"],
@@ -11,13 +11,13 @@ export const LENSES = [
   ["scores", "Scores"],
 ];
 
-// `judged` says of a layer whether its filters are judged on this page.
-export function draw(place, name, filter, judged) {
+// Of the page, `isJudged` says of a layer whether its filters are judged here, `picture` gives the address of a picture.
+export function draw(place, name, filter, page) {
   const told = filter.lenses[name];
   if (told.hidden) return put(place, make("p", {}, "Hidden until you have decided."));
   if (told.absent) return put(place, ...absent(told.absent));
   if (told.text) return put(place, make("p", {}, told.text));
-  return DRAWN[name](place, told, filter, judged);
+  return DRAWN[name](place, told, filter, page);
 }
 
 export function absent({ text, command }) {
@@ -25,16 +25,16 @@ export function absent({ text, command }) {
 }
 
 const DRAWN = {
-  images(place, told) {
+  images(place, told, _filter, { picture }) {
     if (!told.images.length) return put(place, make("p", {}, "No image excites this filter."));
     return put(place, make("p", {}, `Of ${told.of}; the box is what the filter looks at where it responds most.`),
       make("ul", { class: "pictures" }, ...told.images.map((one, rank) => {
       const [top, left, bottom, right] = one.box;
       const seen = make("div", { class: "seen" },
-        make("img", { src: `/picture/image?${query({ index: one.index })}`, alt: `image ${rank + 1}: ${one.label}` }));
+        make("img", { src: picture("image", { index: one.index }), alt: `image ${rank + 1}: ${one.label}` }));
       seen.append(box(told.width, told.height, left, top, right - left, bottom - top));
       return make("li", {}, make("figure", {}, seen,
-        make("figcaption", {}, `${one.label}: ${written(one.value)}`)));
+        make("figcaption", {}, `${one.label}: ${written(one.value)}${bottom > top && right > left ? "" : " (it sees padding alone)"}`)));
     })));
   },
 
@@ -50,9 +50,9 @@ const DRAWN = {
       })));
   },
 
-  weights(place, told, filter) {
+  weights(place, told, filter, { picture }) {
     const { layer, channel } = filter;
-    return put(place, make("img", { class: "large", src: `/picture/weights?${query({ layer, channel })}`,
+    return put(place, make("img", { class: "large", src: picture("weights", { layer, channel }),
       alt: `weights of filter ${channel}` }));
   },
 
@@ -66,13 +66,13 @@ const DRAWN = {
       classes.length ? make("details", {}, make("summary", {}, "All classes"), table(["class", "accuracy lost"], classes)) : null);
   },
 
-  twins(place, told, filter, judged) {
+  twins(place, told, _filter, { isJudged, picture }) {
     if (!told.twins.length) return put(place, make("p", {}, "No filter resembles it."));
     return put(place, make("ul", { class: "pictures" }, ...told.twins.map((one) => {
       const words = `${one.channel} of ${one.layer}`;
-      const link = judged(one.layer) ? make("a", { href: path(one.layer, one.channel) }, `filter ${words}`) : `map ${words}`;
+      const link = isJudged(one.layer) ? make("a", { href: path(one.layer, one.channel) }, `filter ${words}`) : `map ${words}`;
       const face = told.pictures
-        ? make("img", { loading: "lazy", alt: "", src: `/picture/face?${query({ layer: one.layer, channel: one.channel })}`,
+        ? make("img", { loading: "lazy", alt: "", src: picture("face", { layer: one.layer, channel: one.channel }),
           on: { error: (event) => event.target.remove() } })
         : null;
       return make("li", {}, make("figure", {}, ...(face ? [face] : []),

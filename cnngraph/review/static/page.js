@@ -1,8 +1,8 @@
 // One person's look at the filters of a model. What is shown is said by the address (/layer/NAME/filter/7, /layer/NAME, /summary);
 // what was decided is in choices.js, what a lens draws in lenses.js.
 
-import { Choices } from "./choices.js";
-import { find, make, put, table, WORDS, written } from "./dom.js";
+import { Choices, current } from "./choices.js";
+import { find, make, put, query, table, WORDS, written } from "./dom.js";
 import { Grid } from "./grid.js";
 import { absent, draw, LENSES, path, share } from "./lenses.js";
 
@@ -28,10 +28,10 @@ async function ask(address) {
 
 async function begin() {
   if (location.search) history.replaceState(null, "", location.pathname); // the token is used up
-  start = await ask("/api/start");
+  start = await current(() => ask("/api/start"));
   choices = new Choices(start, onStored);
   choices.onElsewhere = refresh;
-  grid = new Grid(choices, goTo);
+  grid = new Grid(choices, goTo, picture);
   put(find("layer"), ...start.layers.map((one) => make("option", { value: one.layer }, one.layer)));
   put(find("lenses"), ...LENSES.map(([name, words], at) =>
     make("button", { type: "button", "data-lens": name, on: { click: () => look(name) } }, `${words} `, make("kbd", {}, String(at + 1)))));
@@ -161,7 +161,7 @@ async function showFilter(layer, channel) {
 }
 
 function preload(filter) {
-  for (const one of filter.lenses.images.images ?? []) new Image().src = `/picture/image?index=${one.index}`;
+  for (const one of filter.lenses.images.images ?? []) new Image().src = picture("image", { index: one.index });
 }
 
 async function look(name) {
@@ -169,7 +169,7 @@ async function look(name) {
   for (const button of find("lenses").children) button.setAttribute("aria-pressed", String(button.dataset.lens === name));
   const { layer, channel } = here;
   const filter = await load(layer, channel);
-  if (here.layer === layer && here.channel === channel && lens === name) draw(find("lens"), name, filter, isJudged);
+  if (here.layer === layer && here.channel === channel && lens === name) draw(find("lens"), name, filter, { isJudged, picture });
 }
 
 function drawCost(filter) {
@@ -188,9 +188,9 @@ function drawCost(filter) {
     facts.push(["goes with it", cost.along_count > 4 ? `${named} and ${cost.along_count - 4} more` : named]);
   }
   facts.push(["accuracy lost without it", filter.hidden ? "hidden until you have decided"
-    : cost.car === null || cost.car === undefined
-      ? make("span", {}, "not measured: ", make("code", {}, `cnngraph measure ${start.name} --measure car --layer ${filter.layer}`))
-      : share(cost.car)]);
+    : cost.car !== null && cost.car !== undefined ? share(cost.car)
+      : cost.no_car ? `cannot be measured, for it cannot go: ${cost.no_car}`
+      : make("span", {}, "not measured: ", make("code", {}, `cnngraph measure ${start.name} --measure car --layer ${filter.layer}`))]);
   put(find("cost"), ...facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
 }
 
@@ -235,6 +235,9 @@ function step(by) {
 }
 
 const named = ([at, channel]) => ({ layer: start.layers[at].layer, channel });
+
+// The address names what the picture is of, so that the browser keeps it apart from that of another net on this port.
+const picture = (what, values) => `/picture/${start.pictures}/${what}?${query(values)}`;
 
 const isJudged = (layer) => start.layers.some((one) => one.layer === layer);
 
@@ -329,8 +332,7 @@ function onStored(message, more) {
 }
 
 async function refresh() {
-  start.choices = (await ask("/api/start")).choices;
-  choices.take(start.choices);
+  choices.take((await current(() => ask("/api/start"))).choices);
   drawAround();
   if (view === "grid") grid.draw();
 }

@@ -79,6 +79,17 @@ def test_without_the_cookie_nothing_is_said(guard: Guard, cookie: str) -> None:
         assert (status, "set-cookie" in headers) == (403, False)
 
 
+@pytest.mark.parametrize(
+    "other", ['theme={"dark": true}', "flag", "a=b=c", "=", 'q="x', "cnngraph_review_9=theirs", "näme=ß", "a b=c,d"]
+)
+def test_cookies_of_other_programs_lock_nobody_out(guard: Guard, other: str) -> None:
+    mine = exchange(guard)
+    for cookie in (f"{other}; {mine}", f"{mine}; {other}", f"{other};{mine};{other}", f" {mine} "):
+        assert ask(guard, cookie=cookie)[0] == 200
+    for cookie in (other, f"{other}; x{mine}", f"{other}; {mine}x", f"{other}, {mine}"):
+        assert ask(guard, cookie=cookie)[0] == 403
+
+
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "127.0.0.1:1", "evil.example:8723", ""])
 def test_another_host_is_refused_whatever_it_brings(guard: Guard, host: str) -> None:
     cookie = exchange(guard)
