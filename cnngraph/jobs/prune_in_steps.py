@@ -64,7 +64,7 @@ class SteppedPrune(PruneTask):
     def expect(self, retraining: Retraining) -> dict[str, Any]:
         """How many trainings, and how many filters of each layer; which ones is not known yet."""
         recipe = recipe_of(retraining)
-        steps = self.outline.settings["steps"]
+        steps = self.outline.settings["trained_steps"]
         counts = {layer: len(filters) for layer, filters in self.outline.filters.items()}
         return {"trainings": len(steps), "epochs": recipe.epochs, "steps": steps, "filter_counts": counts}
 
@@ -121,7 +121,7 @@ def prune_in_steps(
 
 
 def _expectation(stepwise: Stepwise, subject: LoadedModel, recipe: Recipe) -> str:
-    count = len(stepwise.outline.settings["steps"])
+    count = len(stepwise.outline.settings["trained_steps"])
     epochs = count * recipe.epochs
     known = subject.training.get("epoch_seconds")
     minutes = (
@@ -194,9 +194,9 @@ def _whole_plan(
     ]
     settings: dict[str, Any] = {
         "epochs": recipe.epochs,
-        "baseline": dict(before),
+        "before": dict(before),
         "judged_on": subject.images_from("validation").words,
-        "steps": steps,
+        "trained_steps": steps,
     }
     if allowed.accuracy_drop is not None:
         settings["max_accuracy_drop"] = {"points": allowed.accuracy_drop}

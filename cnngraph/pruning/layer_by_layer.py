@@ -123,7 +123,7 @@ def outline(coupling: Coupling, how: LayerShares, base: Plan) -> tuple[tuple[str
         if layer in found
     )
     targets = tuple(layer for layer, mine in groups.items() if mine)
-    return targets, base.model_copy(update={"removes": removes, "settings": base.settings | {"steps": steps}})
+    return targets, base.model_copy(update={"removes": removes, "settings": base.settings | {"trained_steps": steps}})
 
 
 def _removals(coupling: Coupling, chosen: Iterable[Chosen], layer: str) -> Iterable[Removal]:

@@ -278,7 +278,7 @@ def test_nothing_to_go_trains_nothing_and_leaves_the_net(
 def test_a_step_that_loses_too_much_is_not_taken(lenet: Path, tmp_path: Path) -> None:
     whole = pruned(lenet, tmp_path, "whole", ratio=0.5)
     first, second = whole.steps
-    baseline = whole.plan.settings["baseline"]
+    baseline = whole.plan.settings["before"]
     for figure, limit, scale in (("accuracy", "max_accuracy_drop", 100), ("kappa", "max_kappa_drop", 1)):
         drops = [scale * (baseline[figure] - getattr(step, figure)) for step in (first, second)]
         assert drops[0] != drops[1]
