@@ -406,6 +406,7 @@ def test_what_only_a_prune_can_do(lenet: Path, tmp_path: Path) -> None:
     for words, message in (
         (TrainingWords(retrain=False), "retrain=False"),
         (TrainingWords(reconstruct=True), "reconstruct"),
+        (TrainingWords(prune_weights=0.5), "prune_weights.*what a step froze is to stay"),
     ):
         with pytest.raises(OptionError, match=message):
             choose_prune("net", {"method": "progressive", "ratio": 0.5}, words)
