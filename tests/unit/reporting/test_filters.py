@@ -67,7 +67,7 @@ def test_a_prune_that_trained_between_its_steps_has_a_table_and_a_curve_of_its_o
     )
     before = {"accuracy": 0.9, "kappa": 0.8}
     known = [{"number": n, "layer": layer, "filters": 2} for n, layer in ((1, "a"), (2, "b"))]
-    settings = {"before": before, "trained_steps": known, "widths": {"a": 8, "b": 4}}
+    settings = {"before": before, "trained_steps": known, "widths": {"a": 8, "b": 4}, "ratio": 0.5}
     made = Plan(method="progressive", measure="l1", removes=removes, settings=settings)
     assert filters_in_order(made) == {"a": [0, 5, 2], "b": [3, 1]}
     assert filters_in_order(made.model_copy(update={"measure": "person"}))["b"] == [1, 3]
@@ -79,6 +79,7 @@ def test_a_prune_that_trained_between_its_steps_has_a_table_and_a_curve_of_its_o
     for mine in (told, []):
         content = PageContent("x", made, RESULT | {"steps": mine}, "fine")
         html = write_page(tmp_path / "page.html", content).read_text(encoding="utf-8")
+        assert "ratio 0.5." in html
         assert ("1,234" in html, "filters left" in html) == (bool(mine), bool(mine))
 
 
