@@ -17,7 +17,7 @@ from cnngraph.pruning.greedy import Room, count_filters, groups_of
 from cnngraph.pruning.steps import in_one, survivors
 from cnngraph.pruning.stepwise import Stepwise
 from cnngraph.surgery.channels.coupling import Coupling, coupled
-from cnngraph.surgery.freezing import trained_tensors
+from cnngraph.surgery.freezing import depthwise_layers, trained_tensors
 
 __all__ = ["LayerByLayer", "LayerShares", "outline"]
 
@@ -90,7 +90,7 @@ class LayerByLayer(Stepwise):
         )
 
     def trained(self, net: FollowedNet, target: str) -> frozenset[str]:
-        return trained_tensors(net, target)
+        return trained_tensors(net, target, depthwise_layers(self.context.graph))
 
     def together(self, done: Sequence[Plan]) -> tuple[Removal, ...]:
         return in_one(self.how.widths, done)

@@ -14,7 +14,7 @@ from torch import nn
 from cnngraph.network.followed_net import FollowedNet
 from cnngraph.plan import Plan
 from cnngraph.surgery.apply import cut
-from cnngraph.surgery.freezing import hash_tensors, named_tensors, trained_tensors
+from cnngraph.surgery.freezing import depthwise_layers, hash_tensors, named_tensors, trained_tensors
 from cnngraph.surgery.rebuilding import rebuild
 from cnngraph.surgery.saved import Saved
 
@@ -34,6 +34,7 @@ def prove_freezing(
     failures: list[str] = []
     shape = slim.origin.input_shape or slim.input_shape
     net = rebuild(slim.origin.before_steps, shape).model if parent is None else parent
+    depthwise = depthwise_layers(FollowedNet(net, shape).graph)
     trained_once: set[str] = set()
     known: dict[str, str] = {}
     shapes: dict[str, tuple[int, ...]] = {}
@@ -43,7 +44,7 @@ def prove_freezing(
         tensors = named_tensors(net)
         if not isinstance(layer, str) or layer not in dict(net.named_modules()) or not isinstance(kept, Mapping):
             return [*failures, f"step {number}: its plan does not say which layer it is about and what was frozen"]
-        trained = trained_tensors(FollowedNet(net, shape), layer)
+        trained = trained_tensors(FollowedNet(net, shape), layer, depthwise)
         frozen = tensors.keys() - trained
         missing, strange = sorted(frozen - kept.keys()), sorted(kept.keys() - frozen)
         failures += [f"step {number}: there is no sha256 of {name}, which was to stay" for name in missing]
