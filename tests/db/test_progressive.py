@@ -77,6 +77,18 @@ def test_the_page_shows_the_steps(command: Run, page: Path) -> None:
     assert "features.3: 8 of 16 went" in html
 
 
+def test_another_model_of_the_same_decision_has_no_steps_of_the_first(command: Run, page: Path) -> None:
+    first = command("lineage", "stepwise-slim", "--json").json
+    (parent,) = first["ancestors"]
+    command("prune", "stepwise", "--run", parent["run"], "--no-retrain", "--as", "stepwise-at-once", "--json")
+    other = command("lineage", "stepwise-at-once", "--json").json
+    assert other["ancestors"][0]["run"] == parent["run"]
+    assert other["steps"] == []
+    assert command("lineage", "stepwise-slim", "--json").json["steps"] == first["steps"]
+    command("report", "stepwise-at-once", "--out", page / "at-once.html")
+    assert "filters left" not in (page / "at-once.html").read_text(encoding="utf-8")
+
+
 def test_verify_proves_the_steps(command: Run, page: Path) -> None:
     found = command("verify", "stepwise-slim", "--json").json
     assert (found["ok"], found["steps"]) == (True, 2)
