@@ -148,8 +148,8 @@ def store_produced(
     db.transact(store)
 
 
-def store_steps(db: Database, run: str, steps: Sequence[StepTaken]) -> None:
-    """Store the steps in which a decision was carried out; those that were there before are replaced.
+def store_steps(db: Database, run: str, child: str, steps: Sequence[StepTaken]) -> None:
+    """Store the steps in which ``run`` made the model ``child``; those that were there before are replaced.
 
     Raises:
         NotFoundError: there is no such run.
@@ -158,7 +158,7 @@ def store_steps(db: Database, run: str, steps: Sequence[StepTaken]) -> None:
         {camel(name): value for name, value in asdict(step).items()} | {"name": f"{step.number} {step.layer}"}
         for step in steps
     ]
-    found = db.write(cypher.load("lineage/store_steps"), run=run, rows=rows)
+    found = db.write(cypher.load("lineage/store_steps"), run=run, child=child, rows=rows)
     if not found or found[0]["steps"] != len(rows):
         raise NotFoundError(f"There is no PruningRun {run} in the database.")
 

@@ -36,7 +36,8 @@ class Walk:
 
     Attributes:
         net: where the net is that the steps have left; ``None``: no step was taken. plans, taken: of the steps so far.
-        epochs, epoch_seconds: how many were trained, and what they took together. note: why it ended early, if it did.
+        epochs, epoch_seconds: how many were trained, and what they took together.
+        note: why it ended early, if it did. hint: what to change then.
     """
 
     net: Path | None = None
@@ -45,6 +46,7 @@ class Walk:
     epochs: int = 0
     epoch_seconds: float = 0.0
     note: str = ""
+    hint: str = ""
 
 
 def recipe_of(retraining: Retraining) -> Recipe:

@@ -113,11 +113,13 @@ def _proven(
         seed=seed,
         trained=trained,
     )
-    failures = [*proof.failures]
+    failures, notes = [*proof.failures], list(proof.notes)
     if "step" in steps[0].settings:
         progress.start("Looking at what was to stay in each step")
-        failures += prove_freezing(parent if found else None, slim, steps)
-    notes = list(proof.notes)
+        adopted = "adopted" in slim.training
+        failures += prove_freezing(parent if found else None, slim, steps, trained_since=adopted)
+        if adopted:
+            notes.append("Its weights were adopted: that they are those of the last step was not looked at.")
     if found is None:
         notes.insert(0, "The net that it was cut from is not here: its architecture with new weights stands for it.")
     return {

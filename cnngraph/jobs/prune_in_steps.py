@@ -64,7 +64,7 @@ class SteppedPrune(PruneTask):
     def expect(self, retraining: Retraining) -> dict[str, Any]:
         """How many trainings, and how many filters of each layer; which ones is not known yet."""
         recipe = recipe_of(retraining)
-        steps = self.outline.settings["steps"]
+        steps = self.outline.settings["trained_steps"]
         counts = {layer: len(filters) for layer, filters in self.outline.filters.items()}
         return {"trainings": len(steps), "epochs": recipe.epochs, "steps": steps, "filter_counts": counts}
 
@@ -105,10 +105,7 @@ def prune_in_steps(
     before = _before(subject, retraining, JobFolder(folder))
     walk = _take_steps(subject, stepwise, retraining, before, folder, progress)
     if walk.net is None:
-        raise PlanError(
-            f"No filter goes: {walk.note or 'no layer has as much to lose as goes together'}.",
-            "Nothing was stored. Ask for less of each layer, allow a larger drop, or give more time.",
-        )
+        raise _nothing_goes(stepwise, walk)
     plan = _whole_plan(subject, stepwise, walk, before, recipe)
     net = saved.read_saved(walk.net).model
     report = _proven(subject, net, plan, retraining, folder, progress)
@@ -120,8 +117,19 @@ def prune_in_steps(
     return judge(subject, made, total, folder=folder, progress=progress)
 
 
+def _nothing_goes(stepwise: Stepwise, walk: Walk) -> PlanError:
+    """Why no step was taken, and what to change."""
+    why, hint = walk.note, walk.hint
+    if not why:
+        why = "no layer has as much to lose as goes together"
+        hint = "Ask for more of each layer."
+        if stepwise.outline.measure == "person":
+            hint = "Ask for more of each layer, or have more of them dropped: cnngraph review NAME"
+    return PlanError(f"No filter goes: {why}.", f"Nothing was stored. {hint}")
+
+
 def _expectation(stepwise: Stepwise, subject: LoadedModel, recipe: Recipe) -> str:
-    count = len(stepwise.outline.settings["steps"])
+    count = len(stepwise.outline.settings["trained_steps"])
     epochs = count * recipe.epochs
     known = subject.training.get("epoch_seconds")
     minutes = (
@@ -158,6 +166,7 @@ def _take_steps(
         if not done.is_done:
             if ended.is_done or not stepwise.budget.allows(slowest):
                 walk.note = f"the {stepwise.budget.minutes:g} minutes are over before {target}"
+                walk.hint = "Give more {minutes}."
                 ended.write({"before": target})
                 break
             home.path.mkdir(exist_ok=True)
@@ -171,6 +180,7 @@ def _take_steps(
         beyond = stepwise.allowed.exceeded(before, asdict(step))
         if beyond:
             walk.note = f"{target} was not simplified, nor what comes after it: {beyond}"
+            walk.hint = "Allow a larger drop, ask for less of each layer, or train for more {epochs}."
             break
         walk.plans.append(parse_stored(Plan, known["plan"], str(done.path)))
         walk.taken.append(step)
@@ -194,9 +204,9 @@ def _whole_plan(
     ]
     settings: dict[str, Any] = {
         "epochs": recipe.epochs,
-        "baseline": dict(before),
+        "before": dict(before),
         "judged_on": subject.images_from("validation").words,
-        "steps": steps,
+        "trained_steps": steps,
     }
     if allowed.accuracy_drop is not None:
         settings["max_accuracy_drop"] = {"points": allowed.accuracy_drop}

@@ -169,6 +169,12 @@ def _require_training(choice: Choice, training: TrainingWords) -> None:
                 f"{{{name}{value}}} and {{method={choice.method.name}}} exclude each other: it trains after each step.",
                 "Leave out one of them.",
             )
+    if choice.decides_while_training and training.prune_weights is not None:
+        assert choice.method is not None
+        raise OptionError(
+            f"{{prune_weights}} and {{method={choice.method.name}}} exclude each other: what a step froze is to stay.",
+            "Leave out {prune_weights}, or prune by {method=car} or {method=filters}, which freeze nothing.",
+        )
 
 
 @remember_structures()

@@ -41,7 +41,7 @@ def record(
     surviving = _surviving(db, plan, child, gone)
     lineage.store_produced(db, run, child, plan.model, surviving, result.get("edits") or ())
     if steps:
-        lineage.store_steps(db, run, steps)
+        lineage.store_steps(db, run, child, steps)
     common = {"split": "test", "seed": of["seed"], "device": of["device"], "run": run, "child": child}
     common |= judged_on(of["data"])
     lineage.store_evaluation(db, plan.model, Evaluation.of(result["before"], **common))

@@ -32,8 +32,10 @@ def require_zeroable(net: nn.Module, plan: Plan) -> None:
             "The plan removes no filters, so there is no layer to prune weights of.", "Leave out {prune_weights}."
         )
     for layer in plan.filters:
-        if type(net.get_submodule(layer)) not in (nn.Conv2d, nn.Linear):
-            kind = type(net.get_submodule(layer)).__name__
+        module = net.get_submodule(layer)
+        own = "weight" in dict(module.named_parameters(recurse=False))  # which hooks may make from others
+        if type(module) not in (nn.Conv2d, nn.Linear) or not own:
+            kind = type(module).__name__ if own else f"{type(module).__name__} that computes its weights"
             raise PlanError(
                 f"{layer} is a {kind}: zeros in its weights may be none where it uses them.",
                 "Leave out {prune_weights}.",

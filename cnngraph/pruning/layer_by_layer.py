@@ -17,7 +17,7 @@ from cnngraph.pruning.greedy import Room, count_filters, groups_of
 from cnngraph.pruning.steps import in_one, survivors
 from cnngraph.pruning.stepwise import Stepwise
 from cnngraph.surgery.channels.coupling import Coupling, coupled
-from cnngraph.surgery.freezing import trained_tensors
+from cnngraph.surgery.freezing import depthwise_layers, trained_tensors
 
 __all__ = ["LayerByLayer", "LayerShares", "outline"]
 
@@ -90,7 +90,7 @@ class LayerByLayer(Stepwise):
         )
 
     def trained(self, net: FollowedNet, target: str) -> frozenset[str]:
-        return trained_tensors(net, target)
+        return trained_tensors(net, target, depthwise_layers(self.context.graph))
 
     def together(self, done: Sequence[Plan]) -> tuple[Removal, ...]:
         return in_one(self.how.widths, done)
@@ -123,7 +123,7 @@ def outline(coupling: Coupling, how: LayerShares, base: Plan) -> tuple[tuple[str
         if layer in found
     )
     targets = tuple(layer for layer, mine in groups.items() if mine)
-    return targets, base.model_copy(update={"removes": removes, "settings": base.settings | {"steps": steps}})
+    return targets, base.model_copy(update={"removes": removes, "settings": base.settings | {"trained_steps": steps}})
 
 
 def _removals(coupling: Coupling, chosen: Iterable[Chosen], layer: str) -> Iterable[Removal]:

@@ -48,7 +48,7 @@ class Stepwise(ABC):
 
     Attributes:
         outline: what goes in all steps together, or as much of the same: found before any training. Its settings name
-            the ``steps``: ``number``, ``layer``, ``filters`` (how many of that layer).
+            the ``trained_steps``: ``number``, ``layer``, ``filters`` (how many of that layer).
         targets: what each step is about, a layer, say; a step that comes to nothing is passed over.
         allowed: a step that loses more is not taken, and nothing after it. budget: how long all of it may take.
     """

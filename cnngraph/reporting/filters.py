@@ -90,7 +90,9 @@ class FilterPictures:
 
 
 def filters_in_order(plan: Plan) -> dict[str, list[int]]:
-    """By layer, the filters that went, in the order in which they did: of greedy steps, else by score, else by number.
+    """By layer, the filters that went, in the order in which they did: by step, then by score, then by number.
+
+    The score of what people dropped is no order: it says how many of them did.
 
     >>> from cnngraph.plan import Removal
     >>> removal = Removal(layer="a", kind="filters", filters=(1, 4), scores=(0.9, 0.2))
@@ -104,7 +106,12 @@ def filters_in_order(plan: Plan) -> dict[str, list[int]]:
             continue
         mine = [channel for step in steps if step["layer"] == removal.layer for channel in step["filters"]]
         scores = dict(zip(removal.filters, removal.scores, strict=False))
-        rest = sorted(removal.filters, key=lambda channel: (scores.get(channel, 0.0), channel))
+        if plan.measure == "person":
+            scores = {}
+        trainings = dict(zip(removal.filters, removal.steps, strict=False))
+        rest = sorted(
+            removal.filters, key=lambda channel: (trainings.get(channel, 0), scores.get(channel, 0.0), channel)
+        )
         wanted = set(removal.filters)
         found[removal.layer] = list(dict.fromkeys([*(one for one in mine if one in wanted), *rest]))
     return found

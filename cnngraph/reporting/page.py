@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.datasets.images_from import ImagesFrom
 from cnngraph.files import write_text
 from cnngraph.plan import Plan
-from cnngraph.reporting.plots import plot_curve, plot_plan
+from cnngraph.reporting.plots import plot_curve, plot_plan, plot_trained_steps
 
 if TYPE_CHECKING:
     from cnngraph.reporting.filters import FilterPictures
@@ -145,5 +145,6 @@ def write_page(path: Path, content: PageContent) -> Path:
         rows=figures_table(content.result),
         plot=plot_plan(content.plan),
         curve=plot_curve(content.plan),
+        trained_curve=plot_trained_steps(content.plan, content.result.get("steps") or ()),
     )
     return write_text(path, page)

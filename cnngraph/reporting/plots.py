@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.plan import Plan
@@ -11,7 +13,7 @@ from cnngraph.plan import Plan
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_curve", "plot_plan"]
+__all__ = ["plot_curve", "plot_plan", "plot_trained_steps"]
 
 _GOES, _STAYS = "#c0392b", "#2471a3"
 _NAMED = 40  # more layers than that would write their names over each other
@@ -32,6 +34,23 @@ def plot_curve(plan: Plan) -> str:
     if not steps or baseline is None:
         return ""
     return _drawn(lambda axes: _draw_curve(axes, float(baseline), steps))
+
+
+def plot_trained_steps(plan: Plan, steps: Sequence[Mapping[str, Any]]) -> str:
+    """As an SVG element, the accuracy after each step of a prune that trains between them; "" without steps.
+
+    Args:
+        steps: ``number``, ``layer`` and ``accuracy`` of each, in order.
+    """
+    before = plan.settings.get("before")
+    widths: Mapping[str, int] = plan.settings.get("widths", {})
+    if not steps or before is None or not widths:
+        return ""
+    gone = Counter(step for removal in plan.removes for step in removal.steps)
+    left = list(accumulate((-gone[step["number"]] for step in steps), initial=sum(widths.values())))
+    accuracies = [float(before["accuracy"]), *(float(step["accuracy"]) for step in steps)]
+    names = ["nothing gone", *(str(step["layer"]) for step in steps)]
+    return _drawn(lambda axes: _draw_trained_steps(axes, left, accuracies, names))
 
 
 def _drawn(draw: Callable[[Axes], None]) -> str:
@@ -96,3 +115,15 @@ def _draw_curve(axes: Axes, baseline: float, steps: Sequence[Mapping[str, Any]])
     axes.set_ylabel("accuracy, untrained")
     if len(drawn) < _NAMED:
         axes.legend(fontsize=8)
+
+
+def _draw_trained_steps(axes: Axes, left: Sequence[int], accuracies: Sequence[float], names: Sequence[str]) -> None:
+    """A point a step, the layers named at it; fewer filters to the right."""
+    axes.plot(left, accuracies, marker=".", color=_STAYS)
+    axes.axhline(accuracies[0], color="#555", linestyle="--", linewidth=1)
+    if len(names) <= _NAMED:
+        for place, height, name in zip(left, accuracies, names, strict=True):
+            axes.annotate(name, (place, height), xytext=(0, 5), textcoords="offset points", fontsize=8)
+    axes.invert_xaxis()
+    axes.set_xlabel("filters left")
+    axes.set_ylabel("accuracy, retrained")

@@ -20,7 +20,7 @@ from torch import Tensor, fx, nn
 from cnngraph.network.followed_net import FollowedNet
 from cnngraph.network.graph import Layer, LayerGraph
 
-__all__ = ["count_parameters_of", "frozen", "hash_tensors", "named_tensors", "trained_tensors"]
+__all__ = ["count_parameters_of", "depthwise_layers", "frozen", "hash_tensors", "named_tensors", "trained_tensors"]
 
 
 def named_tensors(net: nn.Module) -> dict[str, Tensor]:
@@ -31,7 +31,12 @@ def named_tensors(net: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def trained_tensors(net: FollowedNet, layer: str) -> frozenset[str]:
+def depthwise_layers(graph: LayerGraph) -> frozenset[str]:
+    """Paths of the depthwise convs of a net; of one that was cut to a single channel only the net before tells."""
+    return frozenset(_path(one) for one in graph.layers if one.groups is not None and 1 < one.groups == one.in_channels)
+
+
+def trained_tensors(net: FollowedNet, layer: str, depthwise: Collection[str]) -> frozenset[str]:
     """Names of the parameters and buffers that may change once ``layer`` was simplified; all others are frozen.
 
     A tensor that several layers use may change if one of them is trained. What no image passes in eval mode (auxiliary
@@ -39,9 +44,10 @@ def trained_tensors(net: FollowedNet, layer: str) -> frozenset[str]:
 
     Args:
         layer: a conv or dense layer, by its module's path.
+        depthwise: :func:`depthwise_layers` of the unpruned net.
     """
     graph = net.graph
-    trained = _trained_layers(graph, layer)
+    trained = _trained_layers(graph, layer, depthwise)
     known, found = named_tensors(net.model), set[str]()
     for node in graph.graph_module.graph.nodes:
         step = graph.by_node.get(node.name)
@@ -67,7 +73,8 @@ def frozen(net: nn.Module, trained: Collection[str]) -> Iterator[None]:
     """Whoever trains ``net`` inside can change the ``trained`` tensors alone: a copy of it is frozen in the same way.
 
     Other parameters ask for no gradient, so that no optimizer holds them (no weight decay, no momentum); modules whose
-    buffers are frozen (norms) stay in eval mode, whatever mode the net is put into.
+    buffers are frozen (norms) stay in eval mode, whatever mode the net is put into. One that holds trained tensors too,
+    such as the net itself, does not: the mode is that of what is trained in it.
     """
     parameters = [(parameter, parameter.requires_grad) for _, parameter in net.named_parameters()]
     held = [module for _, module in _with_frozen_buffers(net, trained)]
@@ -98,38 +105,36 @@ def _stay_in_eval(self: nn.Module, mode: bool = True) -> nn.Module:
 
 def _with_frozen_buffers(net: nn.Module, trained: Collection[str]) -> Iterator[tuple[str, nn.Module]]:
     for path, module in net.named_modules():
-        names = (f"{path}.{name}" if path else name for name, _ in module.named_buffers(recurse=False))
-        if any(name not in trained for name in names):
+        inside = f"{path}." if path else ""
+        buffers = [f"{inside}{name}" for name, _ in module.named_buffers(recurse=False)]
+        if buffers and not any(name.startswith(inside) for name in trained):
             yield path, module
 
 
-def _trained_layers(graph: LayerGraph, layer: str) -> set[str]:
+def _trained_layers(graph: LayerGraph, layer: str, depthwise: Collection[str]) -> set[str]:
     """Names of the steps of the net that are trained once ``layer`` was simplified."""
-    reached = _reached_by(graph)
+    weighty = {one.layer for one in graph.layers if one.kind in ("Conv", "Linear") and _path(one) not in depthwise}
+    reached = _reached_by(graph, weighty)
     last = min(one.index for one in graph.layers if _path(one) == layer)
     trained = {one.layer for one in graph.layers if one.index <= last or layer in reached[one.layer]}
-    whole = {_path(one) for one in graph.layers if one.layer in trained and _weighs(one)}
+    whole = {_path(one) for one in graph.layers if one.layer in trained & weighty}
     belonging = {
-        one.layer for one in graph.layers if not _weighs(one) and reached[one.layer] and reached[one.layer] <= whole
+        one.layer
+        for one in graph.layers
+        if one.layer not in weighty and reached[one.layer] and reached[one.layer] <= whole
     }
     return trained | belonging
 
 
-def _reached_by(graph: LayerGraph) -> dict[str, frozenset[str]]:
-    """By layer, the convs and dense layers from which it is reached without another one between."""
+def _reached_by(graph: LayerGraph, weighty: Collection[str]) -> dict[str, frozenset[str]]:
+    """By layer, the ``weighty`` layers (convs and dense ones) from which it is reached without another one between."""
     found: dict[str, frozenset[str]] = {}
     for layer in graph.layers:
         sources = graph.predecessors(layer.layer)
         found[layer.layer] = frozenset[str]().union(
-            *({_path(one)} if _weighs(one) else found[one.layer] for one in sources)
+            *({_path(one)} if one.layer in weighty else found[one.layer] for one in sources)
         )
     return found
-
-
-def _weighs(layer: Layer) -> bool:
-    """Whether it is a conv or dense layer of its own, which a depthwise conv is not."""
-    depthwise = layer.groups is not None and 1 < layer.groups == layer.in_channels
-    return layer.kind in ("Conv", "Linear") and not depthwise
 
 
 def _path(layer: Layer) -> str:

@@ -14,23 +14,27 @@ from torch import nn
 from cnngraph.network.followed_net import FollowedNet
 from cnngraph.plan import Plan
 from cnngraph.surgery.apply import cut
-from cnngraph.surgery.freezing import hash_tensors, named_tensors, trained_tensors
+from cnngraph.surgery.freezing import depthwise_layers, hash_tensors, named_tensors, trained_tensors
 from cnngraph.surgery.rebuilding import rebuild
 from cnngraph.surgery.saved import Saved
 
 __all__ = ["prove_freezing"]
 
 
-def prove_freezing(parent: nn.Module | None, slim: Saved, steps: Sequence[Plan]) -> list[str]:
+def prove_freezing(
+    parent: nn.Module | None, slim: Saved, steps: Sequence[Plan], *, trained_since: bool = False
+) -> list[str]:
     """What is not as the plans of the steps say, a sentence each.
 
     Args:
         parent: the net before the first step; ``None`` where it is not known.
         steps: the last plans of ``slim``, one a step; their settings hold the layer and the hashes of what was frozen.
+        trained_since: ``slim`` was trained after the last step: of its own tensors nothing is known.
     """
     failures: list[str] = []
     shape = slim.origin.input_shape or slim.input_shape
     net = rebuild(slim.origin.before_steps, shape).model if parent is None else parent
+    depthwise = depthwise_layers(FollowedNet(net, shape).graph)
     trained_once: set[str] = set()
     known: dict[str, str] = {}
     shapes: dict[str, tuple[int, ...]] = {}
@@ -40,7 +44,7 @@ def prove_freezing(parent: nn.Module | None, slim: Saved, steps: Sequence[Plan])
         tensors = named_tensors(net)
         if not isinstance(layer, str) or layer not in dict(net.named_modules()) or not isinstance(kept, Mapping):
             return [*failures, f"step {number}: its plan does not say which layer it is about and what was frozen"]
-        trained = trained_tensors(FollowedNet(net, shape), layer)
+        trained = trained_tensors(FollowedNet(net, shape), layer, depthwise)
         frozen = tensors.keys() - trained
         missing, strange = sorted(frozen - kept.keys()), sorted(kept.keys() - frozen)
         failures += [f"step {number}: there is no sha256 of {name}, which was to stay" for name in missing]
@@ -52,6 +56,8 @@ def prove_freezing(parent: nn.Module | None, slim: Saved, steps: Sequence[Plan])
         trained_once |= trained
         known = {name: kept[name] for name in frozen & kept.keys()}
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if trained_since:
+        return failures
     last = hash_tensors(slim.model, known.keys() & named_tensors(slim.model).keys())
     changed = [name for name in sorted(known) if last.get(name) != known[name]]
     return failures + [f"{name} was to stay in the last step, and is another since" for name in changed]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,30 @@ def test_the_decision_is_read_back_as_it_was(page: Path) -> None:
         plan = read_pruning_run(graph.database, ancestor["run"])
         assert [set(removal.steps) for removal in plan.removes] == [{1}, {2}]
         assert store_pruning_run(graph.database, plan) == ancestor["run"]
-        assert [step["layer"] for step in plan.settings["steps"]] == ["features.0", "features.3"]
+        assert [step["layer"] for step in plan.settings["trained_steps"]] == ["features.0", "features.3"]
+
+
+def test_the_page_shows_the_steps(command: Run, page: Path) -> None:
+    html = (page / "stepwise-slim.html").read_text(encoding="utf-8")
+    steps = command("lineage", "stepwise-slim", "--json").json["steps"]
+    for step in steps:
+        row = (step["layer"], step["filters"], f"{step['trained_parameters']:,}", f"{step['accuracy']:.4f}")
+        assert re.search("</td><td[^>]*>".join(map(str, row)), html), row
+    assert "filters left" in html
+    assert "nothing trained in between" not in html
+    assert "features.3: 8 of 16 went" in html
+
+
+def test_another_model_of_the_same_decision_has_no_steps_of_the_first(command: Run, page: Path) -> None:
+    first = command("lineage", "stepwise-slim", "--json").json
+    (parent,) = first["ancestors"]
+    command("prune", "stepwise", "--run", parent["run"], "--no-retrain", "--as", "stepwise-at-once", "--json")
+    other = command("lineage", "stepwise-at-once", "--json").json
+    assert other["ancestors"][0]["run"] == parent["run"]
+    assert other["steps"] == []
+    assert command("lineage", "stepwise-slim", "--json").json["steps"] == first["steps"]
+    command("report", "stepwise-at-once", "--out", page / "at-once.html")
+    assert "filters left" not in (page / "at-once.html").read_text(encoding="utf-8")
 
 
 def test_verify_proves_the_steps(command: Run, page: Path) -> None:

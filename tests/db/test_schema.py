@@ -24,7 +24,7 @@ KEYS = {
     "MeasureRun": ["key"],
     "PruningRun": ["key"],
     "Evaluation": ["key"],
-    "Step": ["run", "number"],
+    "Step": ["run", "child", "number"],
     "Review": ["key"],
     "JUDGED": ["review", "id"],
 }

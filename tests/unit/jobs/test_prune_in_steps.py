@@ -210,6 +210,21 @@ def test_the_command_verify_proves_steps_and_freeze(folders: Callable[..., Path]
     assert (found["ok"], found["steps"], found["failures"]) == (True, 2, [])
     assert found["relative_diff"] <= 1e-9
     assert found["filters"] == made.plan.filters
+    # Weights that were trained elsewhere, in the same structure: nothing of them had to stay.
+    tuned, elsewhere = read_saved(slim).model, tmp_path / "tuned"
+    with torch.no_grad():
+        for parameter in tuned.parameters():
+            parameter.mul_(1.01)
+    facts: dict[str, Any] = {"preprocessing": PIXELS, "classes": made.subject.data.classes, "dataset": "digits"}
+    save(tuned, elsewhere, **facts)
+    found = prove_saved(elsewhere, parent=folder, data=OtherData("digits"), seed=0, progress=Quiet())
+    assert not found["ok"]
+    assert all("was to stay in the last step" in failure for failure in found["failures"])
+    adopted = {"adopted": {"file": "tuned.pt", "sha256": "0" * 64}}
+    save(tuned, elsewhere, **facts, training=adopted)
+    found = prove_saved(elsewhere, parent=folder, data=OtherData("digits"), seed=0, progress=Quiet())
+    assert (found["ok"], found["failures"]) == (True, [])
+    assert any("adopted" in note for note in found["notes"])
 
 
 def test_a_prune_killed_at_every_stage_comes_out_the_same(
@@ -270,15 +285,16 @@ def test_nothing_to_go_trains_nothing_and_leaves_the_net(
         assert plan.removes == ()
         left, whole = bits(cut(subject.model, plan)), bits(subject.model)
         assert all(torch.equal(tensor, left[name]) for name, tensor in whole.items())
-    with pytest.raises(PlanError, match="No filter goes: no layer has as much to lose"):
+    with pytest.raises(PlanError, match="No filter goes: no layer has as much to lose") as refused:
         prune_in_steps(subject, found, RETRAINING, folder=tmp_path / "work")
+    assert refused.value.hint == "Nothing was stored. Ask for more of each layer."
     assert state_hash(subject.model) == before
 
 
 def test_a_step_that_loses_too_much_is_not_taken(lenet: Path, tmp_path: Path) -> None:
     whole = pruned(lenet, tmp_path, "whole", ratio=0.5)
     first, second = whole.steps
-    baseline = whole.plan.settings["baseline"]
+    baseline = whole.plan.settings["before"]
     for figure, limit, scale in (("accuracy", "max_accuracy_drop", 100), ("kappa", "max_kappa_drop", 1)):
         drops = [scale * (baseline[figure] - getattr(step, figure)) for step in (first, second)]
         assert drops[0] != drops[1]
@@ -291,8 +307,9 @@ def test_a_step_that_loses_too_much_is_not_taken(lenet: Path, tmp_path: Path) ->
             assert made.plan.filters.keys() == {"features.0"}
         elif drops[0] > 0:
             found.allowed = Allowed(**{f"{figure}_drop": 0.0})
-            with pytest.raises(PlanError, match=r"No filter goes: features.0 was not simplified"):
+            with pytest.raises(PlanError, match=r"No filter goes: features.0 was not simplified") as refused:
                 prune_in_steps(opened(lenet), found, RETRAINING, folder=tmp_path / figure)
+            assert "Allow a larger drop" in refused.value.hint
         said = steps(lenet, tmp_path, ratio=0.5, **{limit: 1.5})
         assert said.allowed in (Allowed(accuracy_drop=1.5), Allowed(kappa_drop=1.5))
 
@@ -406,6 +423,7 @@ def test_what_only_a_prune_can_do(lenet: Path, tmp_path: Path) -> None:
     for words, message in (
         (TrainingWords(retrain=False), "retrain=False"),
         (TrainingWords(reconstruct=True), "reconstruct"),
+        (TrainingWords(prune_weights=0.5), "prune_weights.*what a step froze is to stay"),
     ):
         with pytest.raises(OptionError, match=message):
             choose_prune("net", {"method": "progressive", "ratio": 0.5}, words)

@@ -13,7 +13,7 @@ from cnngraph.jobs.filter_pictures import count_selective
 from cnngraph.plan import Plan, Removal
 from cnngraph.reporting.filters import FilterPictures, LayerPictures, ShownFilter, filters_in_order
 from cnngraph.reporting.page import PageContent, write_page
-from cnngraph.reporting.plots import plot_curve
+from cnngraph.reporting.plots import plot_curve, plot_trained_steps
 
 FIGURES = {"accuracy": 0.9, "images": 100, "images_from": None}
 RESULT: dict[str, Any] = {
@@ -58,6 +58,29 @@ def test_the_curve_has_a_point_a_step_and_is_left_out_without_steps() -> None:
     assert "filters gone" in drawn
     assert "<b>" not in drawn
     assert drawn == plot_curve(plan(baseline=0.9, steps=steps(("a", [5], 0.9), ("<b>", [3], 0.7), ("a", [0], 0.6))))
+
+
+def test_a_prune_that_trained_between_its_steps_has_a_table_and_a_curve_of_its_own(tmp_path: Path) -> None:
+    removes = (
+        Removal(layer="a", kind="filters", filters=(0, 2, 5), scores=(0.1, 0.0, 0.1), steps=(1, 2, 1)),
+        Removal(layer="b", kind="filters", filters=(1, 3), scores=(0.5, 0.3), steps=(2, 2)),
+    )
+    before = {"accuracy": 0.9, "kappa": 0.8}
+    known = [{"number": n, "layer": layer, "filters": 2} for n, layer in ((1, "a"), (2, "b"))]
+    settings = {"before": before, "trained_steps": known, "widths": {"a": 8, "b": 4}, "ratio": 0.5}
+    made = Plan(method="progressive", measure="l1", removes=removes, settings=settings)
+    assert filters_in_order(made) == {"a": [0, 5, 2], "b": [3, 1]}
+    assert filters_in_order(made.model_copy(update={"measure": "person"}))["b"] == [1, 3]
+    assert plot_curve(made) == ""
+    told = [one | {"accuracy": 0.85, "kappa": 0.8, "trained_parameters": 1234} for one in known]
+    drawn = plot_trained_steps(made, told)
+    assert "filters left" in drawn
+    assert plot_trained_steps(made, ()) == ""  # of another model that the same decision made at once
+    for mine in (told, []):
+        content = PageContent("x", made, RESULT | {"steps": mine}, "fine")
+        html = write_page(tmp_path / "page.html", content).read_text(encoding="utf-8")
+        assert "ratio 0.5." in html
+        assert ("1,234" in html, "filters left" in html) == (bool(mine), bool(mine))
 
 
 @pytest.mark.parametrize("missing", ["", 'Not known yet: cnngraph report "x" --pictures'])
