@@ -99,6 +99,8 @@ def test_a_whole_session_by_keyboard(session: Session, context: BrowserContext) 
         for number, shown in enumerate(("figure img", "figure canvas", "img.large", "code", "figure, p", "table"), 1):
             page.keyboard.press(str(number))
             expect(page.locator("#lens").locator(shown).first).to_be_visible()
+            if "img" in shown:
+                expect(page.locator("#lens img").first).not_to_have_js_property("naturalWidth", 0)
         page.keyboard.press("?")
         expect(page.locator("#help")).to_be_visible()
         page.keyboard.press("Escape")
@@ -212,8 +214,10 @@ def test_an_answer_that_was_overtaken_forgets_no_decision(session: Session, cont
         held: list[tuple[Route, APIResponse]] = []
 
         def hold(route: Route) -> None:
-            first.unroute("**/api/start", hold)
-            held.append((route, route.fetch()))
+            if held:
+                route.continue_()
+            else:
+                held.append((route, route.fetch()))
 
         first.route("**/api/start", hold)
         second.keyboard.press("k")
@@ -298,6 +302,8 @@ def test_a_group_of_twins_with_an_exception(session: Session, context: BrowserCo
         page.goto(f"{site.origin}/layer/features.3")
         expect(page.locator("#tiles li")).to_have_count(8)
         assert [one for one in nameless(page) if not one.startswith("<img")] == []  # a tile's image stands by its name
+        expect(page.locator("#tiles img")).to_have_count(8)
+        expect(page.locator("#tiles img").last).not_to_have_js_property("naturalWidth", 0)
         page.locator("#sort").select_option("magnitude")
         page.locator("#tiles li[data-channel='5'] input").focus()
         page.keyboard.press("t")
