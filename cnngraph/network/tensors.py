@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from cnngraph.errors import SpecError
+from cnngraph.models.tensor_bytes import tensor_bytes
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.network.graph import LayerGraph
 from cnngraph.network.tables import KERNEL, SCHEMAS, Network
@@ -108,7 +109,7 @@ def connections_of_network(network: Network) -> Callable[[str], pa.Table]:
 
 
 def _bytes(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    return tensor_bytes(tensor).tobytes()
 
 
 def _from_bytes(name: str, data: bytes, dtype: torch.dtype, shape: list[int]) -> Tensor:

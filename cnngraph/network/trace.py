@@ -15,6 +15,7 @@ from torch import nn
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import UsageError, nearest
+from cnngraph.models.tensor_bytes import tensor_bytes
 from cnngraph.modes import evaluation_mode
 from cnngraph.network import spec
 from cnngraph.network.blocks import Block
@@ -97,7 +98,7 @@ def weights_sha256(model: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}:".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        digest.update(tensor_bytes(tensor).data)
     return digest.hexdigest()
 
 

@@ -14,9 +14,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MethodType
 
-import torch
 from torch import Tensor, fx, nn
 
+from cnngraph.models.tensor_bytes import tensor_bytes
 from cnngraph.network.followed_net import FollowedNet
 from cnngraph.network.graph import Layer, LayerGraph
 
@@ -157,7 +157,6 @@ def _tensors_of(node: fx.Node, known: Mapping[str, Tensor]) -> Iterator[str]:
 
 
 def _hash(tensor: Tensor) -> str:
-    plain = tensor.detach().cpu().contiguous()
-    digest = hashlib.sha256(f"{plain.dtype}{tuple(plain.shape)}".encode())
-    digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+    digest = hashlib.sha256(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+    digest.update(tensor_bytes(tensor).data)
     return digest.hexdigest()

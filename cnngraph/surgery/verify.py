@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from cnngraph.errors import CnngraphError, explain
 from cnngraph.models.outputs import tensors_of
+from cnngraph.models.tensor_bytes import tensor_bytes
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.modes import evaluation_mode
 from cnngraph.origin import get_origin
@@ -253,9 +254,8 @@ def state_hash(model: nn.Module) -> str:
     digest = hashlib.sha256(str(model).encode())
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):  # also buffers that are not saved
         digest.update(str(tensor.requires_grad).encode())
-        content = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
-        digest.update(content.numpy().data)
+        digest.update(tensor_bytes(tensor).data)
     for name, module in model.named_modules():
         digest.update(f"{name}{module.training}{[sorted(known) for known in hooks_of(module)]}".encode())
     return digest.hexdigest()

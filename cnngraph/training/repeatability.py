@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cnngraph.models.outputs import tensors_of
+from cnngraph.models.tensor_bytes import tensor_bytes
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.modes import evaluation_mode
 from cnngraph.randomness import seeded
@@ -168,7 +169,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _digest(tensor: Tensor) -> int:
-    return hash(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return hash(tensor_bytes(tensor).tobytes())
 
 
 def _users_line() -> str:
