@@ -19,7 +19,7 @@ from cnngraph.errors import DatabaseError
 from cnngraph.settings import Settings
 from cnngraph.storage import Storage, default_storage, storage_of
 
-__all__ = ["MINIMUM_SERVER", "Database", "connect"]
+__all__ = ["MINIMUM_SERVER", "Database", "connect", "connect_again"]
 
 MINIMUM_SERVER = (5, 26)
 _SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
@@ -126,6 +126,24 @@ def connect(settings: Settings, progress: Progress | None = None) -> Database:
 
     running = server.up(settings, progress or Quiet())
     return _open(settings, running.uri, (running.username, running.password), http=running.http)
+
+
+def connect_again(settings: Settings, uri: str) -> Database | None:
+    """Connect to the embedded server where it answers at another address than ``uri`` now; ``None`` where it does not.
+
+    It is not started; a server of somebody's own keeps its address, and the driver finds it again.
+    """
+    if settings.uri is not None:
+        return None
+    from cnngraph.database.embedded import server
+
+    try:
+        running = server.status(settings)
+        if running is None or running.uri == uri:
+            return None
+        return _open(settings, running.uri, (running.username, running.password), http=running.http)
+    except DatabaseError:
+        return None
 
 
 def _open(settings: Settings, uri: str, auth: tuple[str, str] | None, http: str | None) -> Database:

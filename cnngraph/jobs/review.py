@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from cnngraph.console import say
+from cnngraph.database.connection import connect_again
 from cnngraph.database.review_files import read_file, write_file
 from cnngraph.database.reviews import Choice, append, bind, judgeable_layers, read_log
 from cnngraph.errors import CnngraphError, ConflictError, UsageError
@@ -113,7 +115,16 @@ def open_judging(session: Session, name: str, choice: PageChoice) -> Judging:
     costs = _costs(session, model, choice.latency_table, absent)
     evidence = _evidence(session, name, choice, absent)
     lenses = Lenses.of(db, model.key, name, costs=costs, evidence=evidence, absent=absent)
-    judging = Judging(db, bind(db, model.key), layers, by, lenses, choice.shuffle, choice.hide_scores)
+    judging = Judging(
+        db,
+        bind(db, model.key),
+        layers,
+        by,
+        lenses,
+        choice.shuffle,
+        choice.hide_scores,
+        reopen=partial(connect_again, session.settings),
+    )
     judging.start()  # the first time the server compiles its queries, and files are opened
     judging.filter(*judging.order[0])
     return judging

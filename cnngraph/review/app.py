@@ -100,7 +100,7 @@ def make_app(judging: Judging) -> FastAPI:
         require_pictures(of)
         return _picture(judging.lenses.face(layer, channel))
 
-    _say_errors(app)
+    _say_errors(app, judging)
     return app
 
 
@@ -123,7 +123,7 @@ def _picture(content: bytes | None) -> Response:
     return Response(content, media_type="image/png", headers={"cache-control": _KEPT})
 
 
-def _say_errors(app: FastAPI) -> None:
+def _say_errors(app: FastAPI, judging: Judging) -> None:
     """Every error as one line and what to do, with the status by which the page knows whether to try again.
 
     What the page asked or sent wrongly is 4xx, and it sends that no more; a fault of this program is 500.
@@ -133,6 +133,8 @@ def _say_errors(app: FastAPI) -> None:
     def told(_: Request, error: CnngraphError) -> JSONResponse:
         kinds = {DatabaseError: 503, ConflictError: 409, NotFoundError: 404, UsageError: 422}
         status = next((code for kind, code in kinds.items() if isinstance(error, kind)), 400)
+        if status == 503:
+            judging.look_again()
         return JSONResponse({"error": error.message, "hint": error.hint}, status_code=status)
 
     @app.exception_handler(RequestValidationError)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,8 @@ class Judging:
         by: who judges. shuffle: in random order. hide_scores: what the machine thinks is hidden until the person has
             decided.
         lenses: what is known of the filters.
+        reopen: gives a database that answers at another address than this one does no more; ``None`` where there is
+            none.
     """
 
     database: Database
@@ -41,6 +43,13 @@ class Judging:
     lenses: Lenses
     shuffle: bool = False
     hide_scores: bool = False
+    reopen: Callable[[str], Database | None] | None = None
+
+    def look_again(self) -> None:
+        """Take the database where it is now: a server that was stopped and started again may have another port."""
+        found = self.reopen(self.database.uri) if self.reopen is not None else None
+        if found is not None:
+            self.database = found
 
     @cached_property
     def order(self) -> list[tuple[str, int]]:

@@ -30,6 +30,7 @@ class Graph:
     error: Exception | None = None
 
     owner = "tester"
+    uri = "bolt://127.0.0.1:1"
 
     def read(self, _: str, **__: Any) -> list[dict[str, Any]]:
         if self.error is not None:
@@ -84,6 +85,15 @@ CHOICE = {"id": "1", "layer": "conv1", "channel": 0, "decision": "drop"}
 def test_what_failed_here_is_not_the_fault_of_a_choice(error: Exception, status: int) -> None:
     found, _, content = ask(judging(Graph(error=error)), "/api/choices", {"choices": [CHOICE]})
     assert (found, list(json.loads(content))) == (status, ["error", "hint"])
+
+
+def test_a_server_that_came_back_at_another_address_is_found() -> None:
+    judged = judging(Graph(error=DatabaseError("The server is gone.")))
+    row = {"channel": 0, "magnitude": 1.0, "apoz": None, "car": None, "twins": []}
+    known = {"bolt://127.0.0.1:1": Graph([row])}
+    judged.reopen = known.get  # type: ignore[assignment]
+    assert ask(judged, "/api/grid?layer=conv1")[0] == 503
+    assert ask(judged, "/api/grid?layer=conv1")[0] == 200
 
 
 @pytest.mark.parametrize(
