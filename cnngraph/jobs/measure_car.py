@@ -6,6 +6,7 @@ all answers: nothing is left out because it cannot win. Layer by layer, each sto
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -218,9 +219,8 @@ class _Work:
                 f"The CAR of {layer} is no longer in the graph: somebody measures {self.result.model} on other images.",
                 "Measure it again when that is done.",
             )
-        return CarLayer(
-            layer, sum(known) / len(known), None, car, tuple(one.by_class if one else None for one in found)
-        )
+        mean = round(math.fsum(known) / len(known), 15)  # where they cancel each other it is 0
+        return CarLayer(layer, mean, None, car, tuple(one.by_class if one else None for one in found))
 
     def _say_expectation(self, missing: Sequence[str]) -> None:
         note = self.session.progress.note

@@ -12,7 +12,7 @@ from cnngraph.pruning.greedy import count_filters
 from cnngraph.pruning.method import ALL
 from cnngraph.surgery.channels.coupling import Coupling, Group
 
-__all__ = ["explain_fixed", "named_layers", "require_groups", "share_of", "take_first"]
+__all__ = ["explain_fixed", "named_layers", "require_as_many", "require_groups", "share_of", "take_first"]
 
 _EXACT = 1e-9  # a share that is a whole number must not lose one to rounding
 
@@ -51,6 +51,21 @@ def explain_fixed(coupling: Coupling, groups: Mapping[str, Sequence[Group]], lay
     return next(fixed, "nothing of it can go")
 
 
+def require_as_many(coupling: Coupling, groups: Mapping[str, Sequence[Group]], bounds: Mapping[str, Any]) -> None:
+    """Return if a layer can lose as many filters as were asked for by number.
+
+    Raises:
+        PlanError: none can.
+    """
+    able = {layer: _able(coupling, layer, mine) for layer, mine in groups.items() if mine}
+    if able and bounds.get("filters", 0) > max(able.values()):
+        layer = max(able, key=lambda name: able[name])
+        raise PlanError(
+            f"No layer has {bounds['filters']} filters to lose: the most are {able[layer]} of {layer}.",
+            "Ask for fewer: {filters}.",
+        )
+
+
 def share_of(
     coupling: Coupling, layer: str, groups: Sequence[Group], bounds: Mapping[str, Any], *, strict: bool
 ) -> int:
@@ -59,15 +74,19 @@ def share_of(
     Raises:
         PlanError: more were asked for by number than there are.
     """
-    width = coupling.layers[layer]
-    most = width - 1
-    able = min(most, sum(count_filters(group, layer) for group in groups)) if groups else most
+    width, able = coupling.layers[layer], _able(coupling, layer, groups)
     wanted = bounds.get("filters", able)
     if wanted > able and strict:
         raise PlanError(
             f"{wanted} filters of {layer} cannot go: it has {width}, {able} of which can.", "Ask for fewer: {filters}."
         )
     return int(min(wanted, able, math.floor(bounds.get("ratio", 1.0) * width + _EXACT)))
+
+
+def _able(coupling: Coupling, layer: str, groups: Sequence[Group]) -> int:
+    """How many filters of the layer can go: all but one, and of its own ones no more than there are."""
+    most = coupling.layers[layer] - 1
+    return min(most, sum(count_filters(group, layer) for group in groups)) if groups else most
 
 
 def take_first(layer: str, groups: Sequence[Group], share: int) -> tuple[Group, ...]:

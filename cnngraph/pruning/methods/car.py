@@ -50,7 +50,7 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
     """
     from cnngraph.pruning.greedy import Room, groups_of, take_from_each, take_from_pool
     from cnngraph.pruning.greedy_path import GreedyPath, KeptSteps
-    from cnngraph.pruning.layer_shares import named_layers, require_groups, share_of, take_first
+    from cnngraph.pruning.layer_shares import named_layers, require_as_many, require_groups, share_of, take_first
 
     if not options.layer:
         raise OptionError("The method car needs {layer}: whose filters may go.", f"Name one, or {{layer={ALL}}}.")
@@ -67,6 +67,8 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
     if ALL in options.layer:
         groups = {layer: mine for layer, mine in groups.items() if mine}
     require_groups(context, coupling, groups, layers)
+    if ALL in options.layer:
+        require_as_many(coupling, groups, bounds)
     shares = {
         layer: share_of(coupling, layer, mine, bounds, strict=ALL not in options.layer)
         for layer, mine in groups.items()

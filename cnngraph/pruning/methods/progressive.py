@@ -45,7 +45,7 @@ def find_steps(context: Context, options: Options, bounds: Mapping[str, Any]) ->
     from cnngraph.pruning.criteria import CHOOSERS
     from cnngraph.pruning.greedy import groups_of
     from cnngraph.pruning.layer_by_layer import LayerByLayer, LayerShares, outline
-    from cnngraph.pruning.layer_shares import named_layers, require_groups, share_of
+    from cnngraph.pruning.layer_shares import named_layers, require_as_many, require_groups, share_of
     from cnngraph.pruning.stepwise import Allowed
 
     by_people = options.criterion == "person"
@@ -66,6 +66,8 @@ def find_steps(context: Context, options: Options, bounds: Mapping[str, Any]) ->
     groups = groups_of(coupling, named)
     told = not everything or not any(groups.values())  # of layers that nobody named only where nothing can go
     require_groups(context, coupling, groups, [layer for layer, mine in groups.items() if mine or told])
+    if everything:
+        require_as_many(coupling, groups, bounds)
     shares = {layer: share_of(coupling, layer, mine, bounds, strict=not everything) for layer, mine in groups.items()}
     if people:
         shares = people.shares(coupling, groups, shares)

@@ -169,6 +169,7 @@ def test_minutes_end_it_well(source: SavedSource, home: Path, monkeypatch: pytes
         ({"layer": "conv9", "ratio": 0.5}, NotFoundError, "no layer 'conv9' with filters"),
         ({"layer": "classifier.0", "ratio": 0.5}, NotFoundError, "no layer 'classifier.0' with filters"),
         ({"layer": FIRST, "filters": 6}, PlanError, "6 filters of features.0 cannot go: it has 6, 5"),
+        ({"layer": "all", "filters": 16}, PlanError, "No layer has 16 filters to lose: the most are 15 of features.3"),
         ({"layer": FIRST, "filters": 0}, OptionError, "filters=0"),
         ({"layer": FIRST, "ratio": 1.0}, OptionError, "ratio=1"),
         ({"layer": FIRST, "ratio": float("nan")}, OptionError, "ratio=nan"),
