@@ -112,7 +112,7 @@ def test_a_graph_of_an_earlier_version_is_migrated_where_its_files_are(
     assert stored(database, key).folder == folder  # as it was, before anything is migrated
     done = command("db", "migrate", "--json")
     assert done.code == 0, done.err
-    assert done.json["migrations"][-1] == "saved_models_by_content"
+    assert "saved_models_by_content" in done.json["migrations"]
     assert schema.pending(database) == []
     moved = catalogue.properties(database, key)
     assert (moved["savedSha256"], moved.get("artifact")) == (content, None)
