@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from cnngraph.console import say
-from cnngraph.database.connection import connect_again
 from cnngraph.database.review_files import read_file, write_file
 from cnngraph.database.reviews import Choice, append, bind, judgeable_layers, read_log
 from cnngraph.errors import CnngraphError, ConflictError, UsageError
@@ -103,6 +102,7 @@ def open_page(session: Session, name: str, choice: PageChoice) -> ReviewPage:
 
 def open_judging(session: Session, name: str, choice: PageChoice) -> Judging:
     """What the page is opened on; raises as :func:`open_page`."""
+    from cnngraph.database.connection import connect_again
     from cnngraph.review.judging import Judging
     from cnngraph.review.lenses import Lenses
 

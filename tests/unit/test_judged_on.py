@@ -39,6 +39,7 @@ def test_what_was_not_kept_is_not_said(stored: object) -> None:
 def test_a_prune_says_once_which_images_were_judged(capsys: pytest.CaptureFixture[str]) -> None:
     figures = {"accuracy": 0.9, "images": 60, "images_from": VAL}
     result = {"before": figures, "after": figures, "control": None, "new_model": "me/slim", "agreement": None}
+    result["steps"] = []
     print_pruned(Plan(model="me/net"), result)
     assert " ".join(capsys.readouterr().out.split()).count("60 test images (val)") == 1
 
