@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.errors import ConflictError, OptionError, PlanError, listed, nearest
-from cnngraph.jobs.plan import Opened
+from cnngraph.jobs.plan import Opened, context_of_stored
 from cnngraph.jobs.session import Session
 from cnngraph.measures.accuracy_reduction import AccuracyReduction, measure_reduction
 from cnngraph.measures.runs import run_key
@@ -24,9 +24,9 @@ from cnngraph.measures.stored_reductions import (
     read_state,
     store_layer,
 )
+from cnngraph.pruning.choice import Choice
 from cnngraph.pruning.context import Context
 from cnngraph.pruning.layer_shares import explain_fixed, named_layers
-from cnngraph.pruning.limits.time_budget import TimeBudget
 from cnngraph.pruning.method import ALL
 from cnngraph.pruning.methods.car import Judge
 from cnngraph.sources.stored import OtherData, stored
@@ -124,17 +124,8 @@ class _Work:
         model = stored(session.database, name)
         require_complete(session.database, model.key)
         opened = Opened(model, OtherData())
-        context = Context(
-            model=model.key,
-            architecture=model.properties.get("architecture") or "",
-            open_saved=lambda: _read(model.folder),
-            open_images=lambda: opened.images(0),
-            open_judged=opened.judged,
-            open_database=session.database,
-            device=options.device,
-            progress=session.progress,
-            budget=TimeBudget(options.minutes),
-        )
+        minutes = {} if options.minutes is None else {"minutes": options.minutes}
+        context = context_of_stored(session, opened, model, Choice(device=options.device, judged=minutes))
         context.require_feature_maps()
         groups = _groups(context, options.layer or (ALL,))
         session.progress.start("Running the whole net")
@@ -272,9 +263,3 @@ def _groups(context: Context, named: Sequence[str]) -> dict[str, tuple[Group, ..
 
 def _few(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]}, and of {len(names) - 1} more"
-
-
-def _read(folder: Any) -> Any:
-    from cnngraph.surgery.saved import read_saved
-
-    return read_saved(folder)

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from cnngraph.pruning.stepwise import Stepwise
 
 __all__ = [
+    "Opened",
     "choose_plan",
+    "context_of_stored",
     "decide",
     "plan_saved",
     "plan_stored",
