@@ -19,6 +19,7 @@ from cnngraph.pruning.limits.accuracy_drop import holds
 from cnngraph.pruning.limits.target import Pick
 from cnngraph.pruning.limits.time_budget import TimeBudget
 from cnngraph.pruning.path import Predict, PruningPath
+from cnngraph.pruning.removals import scored_removals
 from cnngraph.surgery.channels.coupling import Coupling, Group
 
 __all__ = ["GreedyPath", "KeptSteps"]
@@ -217,23 +218,14 @@ def _channels(step: GreedyStep) -> list[int]:
 
 
 def _removals(coupling: Coupling, steps: Sequence[GreedyStep]) -> Iterator[Removal]:
-    """One removal a layer, in the order of the net, with everything that is coupled; CAR as score."""
-    car: dict[str, dict[int, tuple[float, str]]] = {}
+    """The steps as removals; CAR as score."""
+    owners: dict[str, set[str]] = {}
     for step in steps:
-        for layer, channel in step.group.filters:
-            car.setdefault(layer, {})[channel] = (step.car, step.layer)
-    for layer, width in coupling.layers.items():
-        mine = dict(sorted(car.get(layer, {}).items()))
-        if not mine:
-            continue
-        owners = sorted({owner for _, owner in mine.values()} - {layer})
-        reason = f"{len(mine)} of {width} filters that the accuracy misses least"
-        scores = tuple(value for value, _ in mine.values())
-        yield Removal(
-            layer=layer,
-            kind="filters",
-            filters=tuple(mine),
-            scores=scores,
-            score=max(scores),
-            reason=f"{reason}; coupled with {', '.join(owners)}." if owners else f"{reason}.",
-        )
+        for layer, _ in step.group.filters:
+            owners.setdefault(layer, set()).add(step.layer)
+
+    def reason(layer: str) -> str:
+        others = ", ".join(sorted(owners[layer] - {layer}))
+        return "that the accuracy misses least" + (f"; coupled with {others}" if others else "")
+
+    return scored_removals(coupling, ((step.group, step.car) for step in steps), reason)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.context import Context, Images
 from cnngraph.pruning.criteria import Candidates, Choose, Chosen
 from cnngraph.pruning.greedy import Room, count_filters, groups_of
+from cnngraph.pruning.removals import scored_removals
 from cnngraph.pruning.steps import in_one, survivors
 from cnngraph.pruning.stepwise import Stepwise
 from cnngraph.surgery.channels.coupling import Coupling, coupled
@@ -126,22 +127,15 @@ def outline(coupling: Coupling, how: LayerShares, base: Plan) -> tuple[tuple[str
     return targets, base.model_copy(update={"removes": removes, "settings": base.settings | {"trained_steps": steps}})
 
 
-def _removals(coupling: Coupling, chosen: Iterable[Chosen], layer: str) -> Iterable[Removal]:
-    """One removal a layer, in network order, with everything that is coupled; each has the score of its group."""
-    scores: dict[str, dict[int, Chosen]] = {}
-    for one in chosen:
-        for name, channel in one.group.filters:
-            scores.setdefault(name, {})[channel] = one
-    for name, width in coupling.layers.items():
-        mine = dict(sorted(scores.get(name, {}).items()))
-        if mine:
-            why = next(iter(mine.values())).reason if name == layer else f"that are coupled with those of {layer}"
-            values = tuple(one.score for one in mine.values())
-            yield Removal(
-                layer=name,
-                kind="filters",
-                filters=tuple(mine),
-                scores=values,
-                score=max(values),
-                reason=f"{len(mine)} of {width} filters {why}.",
-            )
+def _removals(coupling: Coupling, chosen: Sequence[Chosen], layer: str) -> Iterator[Removal]:
+    """What was chosen of one layer as removals."""
+
+    def reason(name: str) -> str:
+        if name != layer:
+            return f"that are coupled with those of {layer}"
+        (_, first) = min(
+            (channel, one.reason) for one in chosen for owner, channel in one.group.filters if owner == name
+        )
+        return first
+
+    return scored_removals(coupling, ((one.group, one.score) for one in chosen), reason)
