@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from cnngraph.console import Progress, Quiet
 from cnngraph.database import catalogue, cypher
 from cnngraph.database.connection import Database
 from cnngraph.database.fingerprint import details_of
-from cnngraph.database.rows import camel
+from cnngraph.database.rows import camel, list_with_none
 from cnngraph.network.spec import check
 from cnngraph.network.tables import KERNEL, SCHEMAS, Network
 
@@ -104,7 +103,7 @@ def _reductions(db: Database, key: str, places: dict[str, int]) -> dict[str, pa.
         row["layers"], row["values"] = ([pair[end] for pair in row["scored"]] for end in (0, 1))
     rows = [row["row"] for row in _by_layer(db, "read/reductions", key, places)] if runs else []
     for row in rows:
-        row["carByClass"] = [None if math.isnan(value) else value for value in row["carByClass"]]
+        row["carByClass"] = list_with_none(row["carByClass"])
     served = [(row["layer"], row["channel"], *one) for row in rows for one in row["serves"]]
     columns = SCHEMAS["serves"].names
     serves = pa.Table.from_pylist([dict(zip(columns, one, strict=True)) for one in served], schema=SCHEMAS["serves"])

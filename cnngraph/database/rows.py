@@ -27,6 +27,8 @@ __all__ = [
     "feature_map_rows",
     "feed_rows",
     "layer_rows",
+    "list_with_nan",
+    "list_with_none",
     "position_rows",
     "reduction_rows",
     "resemble_rows",
@@ -117,6 +119,16 @@ def tensor_rows(network: Network, key: str) -> Rows:
     return replace(made, sizes=1 + sizes // 1024)
 
 
+def list_with_nan(values: Sequence[float | None]) -> list[float]:
+    """One number a class as a node holds them: a list there cannot hold null, so that what is not known is NaN."""
+    return [math.nan if value is None else value for value in values]
+
+
+def list_with_none(values: Sequence[float]) -> list[float | None]:
+    """The inverse of :func:`list_with_nan`."""
+    return [None if math.isnan(value) else value for value in values]
+
+
 def car_run_rows(network: Network, key: str) -> Rows:  # noqa: ARG001 (one signature for all tables)
     """The run that the reductions are of, with the layers that it measured."""
     table = network.car_runs
@@ -142,7 +154,7 @@ def reduction_rows(network: Network, key: str) -> Rows:  # noqa: ARG001
     def make(start: int, stop: int) -> list[Any]:
         rows = _properties(table, start, stop)
         for row in rows:
-            row["carByClass"] = [math.nan if value is None else value for value in row["carByClass"]]
+            row["carByClass"] = list_with_nan(row["carByClass"])
             row["serves"] = served.get((row["layer"], row["channel"]), [])
         return rows
 

@@ -7,7 +7,6 @@ stands there belongs to one MeasureRun, the current one of ``car``: the same net
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -109,10 +108,11 @@ def read_state(db: Database, model: str) -> StoredCar:
 def read_filters(db: Database, model: str, modules: Sequence[str]) -> dict[tuple[str, int], AccuracyReduction]:
     """The CAR of the filters of some modules that stands in the graph, whichever run it belongs to."""
     from cnngraph.database.cypher import load
+    from cnngraph.database.rows import list_with_none
 
     rows = db.read(load("measures/car_maps"), model=model, layers=list(modules))
     return {
-        (row["layer"], row["channel"]): AccuracyReduction(row["car"], _from_graph(row["by_class"]))
+        (row["layer"], row["channel"]): AccuracyReduction(row["car"], tuple(list_with_none(row["by_class"])))
         for row in rows
         if row["car"] is not None
     }
@@ -137,6 +137,7 @@ def store_layer(
         ConflictError: the model was replaced or deleted meanwhile, or somebody measures it on other images.
     """
     from cnngraph.database.cypher import load
+    from cnngraph.database.rows import list_with_nan
 
     done = db.write(
         load("measures/car_layer"),
@@ -153,7 +154,7 @@ def store_layer(
         },
         layers=[{"layer": call, "value": layer.value} for call in state.calls[layer.layer]],
         rows=[
-            {"layer": call, "channel": channel, "car": found.overall, "carByClass": _for_graph(found.by_class)}
+            {"layer": call, "channel": channel, "car": found.overall, "carByClass": list_with_nan(found.by_class)}
             | {"serves": [asdict(served) for served in find_served(found.by_class)]}
             for (module, channel), found in filters.items()
             for call in state.calls.get(module, ())
@@ -164,12 +165,3 @@ def store_layer(
             f"{result.model} was replaced or deleted while it was measured, or is measured on other images now.",
             "Measure it again; layers that were stored before stay where nobody took them away.",
         )
-
-
-def _for_graph(values: Sequence[float | None]) -> list[float]:
-    """A list of a node cannot hold null: a class without an image has NaN."""
-    return [math.nan if value is None else value for value in values]
-
-
-def _from_graph(values: Sequence[float]) -> tuple[float | None, ...]:
-    return tuple(None if math.isnan(value) else value for value in values)
