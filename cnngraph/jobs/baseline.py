@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cnngraph.training.fit import Recipe
     from cnngraph.training.own_trainer import OwnTrainer
 
-__all__ = ["Trained", "evaluate", "settings_of", "train", "train_net", "training_recipe"]
+__all__ = ["Trained", "evaluate", "scores_of", "settings_of", "train", "train_net", "training_recipe"]
 
 
 def training_recipe(
@@ -152,11 +152,16 @@ def evaluate(
 
 
 def _scores(found: Evaluation, judged: ImagesFrom) -> dict[str, Any]:
+    return scores_of(found, judged) | {"per_class": list(found.per_class)}
+
+
+def scores_of(found: Evaluation, judged: ImagesFrom, net: str = "") -> dict[str, Any]:
+    """How good a net is, as JSON has it; an accuracy near chance is said, with ``net``, which it is, in words."""
     from cnngraph.training.chance import near_chance
 
     useless = near_chance(found)
     if useless:
-        warn(useless)
+        warn(f"{net}: {useless}" if net else useless)
     return {
         "accuracy": found.accuracy,
         "precision": found.precision,
@@ -164,5 +169,4 @@ def _scores(found: Evaluation, judged: ImagesFrom) -> dict[str, Any]:
         "kappa": found.kappa,
         "near_chance": useless is not None,
         "images_from": judged.as_json(),
-        "per_class": list(found.per_class),
     }

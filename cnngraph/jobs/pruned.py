@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.console import Progress, Quiet, warn
+from cnngraph.console import Progress, Quiet
 from cnngraph.database.records import StepTaken
-from cnngraph.jobs.baseline import train_net
+from cnngraph.jobs.baseline import scores_of, train_net
 from cnngraph.jobs.drop import drop_found
 from cnngraph.jobs.workspace import JobFolder
 from cnngraph.jobs.zero_weights import edits_of_zeros, zero_smallest
@@ -198,23 +198,13 @@ def figures(model: nn.Module, subject: LoadedModel, device: str, progress: Progr
     """
     from cnngraph.network.graph import follow
     from cnngraph.network.macs import count_parameters
-    from cnngraph.training.chance import near_chance
     from cnngraph.training.evaluate import evaluate
 
     progress.start(f"Evaluating {what} on the test images")
     found = evaluate(model, subject.data.test, device=device)
-    useless = near_chance(found)
-    if useless:
-        warn(f"{what}: {useless}")
     graph = follow(model, subject.input_shape)
-    return {
-        "accuracy": found.accuracy,
-        "precision": found.precision,
-        "recall": found.recall,
-        "kappa": found.kappa,
-        "near_chance": useless is not None,
+    return scores_of(found, subject.images_from("test", found.images), what) | {
         "images": found.images,
-        "images_from": subject.images_from("test", found.images).as_json(),
         "epoch_seconds": None,
         "latency_ms": None,
         "parameters": count_parameters(model),
