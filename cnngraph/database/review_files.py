@@ -125,8 +125,8 @@ def _content(binding: Binding, choices: Sequence[Mapping[str, Any]]) -> dict[str
 
 def _digest(content: Mapping[str, Any]) -> str:
     """A hash of all that a log says: no signature, but whoever edits a file by hand is told of it."""
-    told = {name: content[name] for name in ("version", "model", "sha256", "recipe", "choices")}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    covered = {name: content[name] for name in ("version", "model", "sha256", "recipe", "choices")}
+    return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()
 
 
 def _text(path: Path, fail: Fail) -> str:
@@ -171,7 +171,7 @@ def _from_csv(text: str, fail: Fail) -> dict[str, Any]:
         head = {name: rows[0][name] for name in _HEAD}
         if any(row[name] != head[name] for row in rows for name in _HEAD):
             raise fail("its rows are of several logs")
-        told = [{name: _value(name, row[name]) for name in _CHOICE if row[name]} for row in rows]
-        return {**head, "version": int(head["version"]), "choices": [one for one in told if one]}
+        choices = [{name: _value(name, row[name]) for name in _CHOICE if row[name]} for row in rows]
+        return {**head, "version": int(head["version"]), "choices": [one for one in choices if one]}
     except (csv.Error, IndexError, KeyError, TypeError, ValueError) as error:
         raise fail(f"it is not the CSV of one ({error})") from error
