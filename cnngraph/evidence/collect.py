@@ -21,13 +21,12 @@ from cnngraph.evidence.fields import Fields, receptive_fields
 from cnngraph.evidence.occurrence import Occurrence, block_sizes
 from cnngraph.evidence.top_images import TopImages
 from cnngraph.modes import evaluation_mode
-from cnngraph.network.channels import Maps
 from cnngraph.network.followed_net import FollowedNet
 from cnngraph.network.images import LabelledImages
 from cnngraph.network.observe import observe
 from cnngraph.network.resemblance import Resemblance
 
-__all__ = ["Collected", "InOrder", "LayerEvidence", "Twins", "collect", "layers_with_filters"]
+__all__ = ["Collected", "InOrder", "LayerEvidence", "Twins", "choose_layers", "collect", "layers_with_filters"]
 
 Integers = npt.NDArray[np.int64]
 
@@ -103,9 +102,11 @@ def collect(
         NotFoundError: a layer is not there. TraceError: the net cannot be followed, or has no filters.
         DataError: images or labels that are unusable. ModelError: activations that are NaN or infinite.
     """
-    chosen = _chosen(layers_with_filters(followed), layers)
-    graph, whole = followed.graph, followed.maps
-    maps = Maps({layer: whole.sizes[layer] for layer in chosen}, tuple(p for p in whole.probes if p.layer in chosen))
+    able = layers_with_filters(followed)
+    if not able:
+        raise TraceError("The net has no conv layer with filters.", "Evidence is about the filters of conv layers.")
+    chosen = choose_layers(able, layers)
+    graph, maps = followed.graph, followed.maps.of_layers(chosen)
     shapes = {one: (maps.sizes[one], *_size(followed, one)) for one in chosen}
     images = InOrder(batches, classes=classes)
     watch = _Watch(images, shapes, Resemblance(maps, seed=0, across=False), grey or _is_grey)
@@ -128,9 +129,12 @@ def collect(
     )
 
 
-def _chosen(able: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
-    if not able:
-        raise TraceError("The net has no conv layer with filters.", "Evidence is about the filters of conv layers.")
+def choose_layers(able: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
+    """Those of :func:`layers_with_filters` that are ``wanted``, in its order; ``None``: all.
+
+    Raises:
+        NotFoundError: one is not there.
+    """
     strange = next((layer for layer in wanted or () if layer not in able), None)
     if strange is not None:
         raise NotFoundError(f"There is no conv layer {strange!r} with filters.", nearest(strange, able))

@@ -28,7 +28,6 @@ from cnngraph.datasets.images import Images
 from cnngraph.evidence.collect import InOrder
 from cnngraph.evidence.pictures import as_seen
 from cnngraph.modes import evaluation_mode
-from cnngraph.network.channels import Maps
 from cnngraph.network.followed_net import FollowedNet
 from cnngraph.network.observe import observe
 from cnngraph.origin import Preprocessing
@@ -114,8 +113,7 @@ def answers_to_colour(followed: FollowedNet, layer: str, images: Images, excited
         ]
         np.add.at(without, filters, answers.clamp(min=0).double().cpu().numpy())
 
-    whole = followed.maps
-    maps = Maps({layer: whole.sizes[layer]}, tuple(probe for probe in whole.probes if probe.layer == layer))
+    maps = followed.maps.of_layers([layer])
     with evaluation_mode(followed.model), torch.no_grad():
         observe(followed.graph.graph_module, shown, channels=maps.probes, see=see, progress=Quiet())
     with_colour = np.where(excited.images >= 0, excited.values, 0).sum(1, dtype=np.float64)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.datasets.survey import sample_rows
-from cnngraph.errors import DataError, NotFoundError, UsageError, listed, nearest
+from cnngraph.errors import DataError, UsageError, listed, nearest
 from cnngraph.jobs.session import Session
 from cnngraph.jobs.workspace import JobFolder
 from cnngraph.sources.loaded import LoadedModel, ModelChoice, open_model
@@ -172,10 +172,9 @@ class Gathering:
         return Evidence(folder.path, lambda: Looked(self.loaded.model, self.images))
 
     def _layers(self, layers: Sequence[str] | None) -> list[str]:
-        strange = next((layer for layer in layers or () if layer not in self._able), None)
-        if strange is not None:
-            raise NotFoundError(f"There is no conv layer {strange!r} with filters.", nearest(strange, self._able))
-        return [layer for layer in self._able if layers is None or layer in layers]
+        from cnngraph.evidence.collect import choose_layers
+
+        return choose_layers(self._able, layers)
 
     @cached_property
     def _able(self) -> list[str]:

@@ -7,6 +7,7 @@ for each of them: the net's own steps are executed on tensors that hold, instead
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -39,6 +40,11 @@ class Maps:
 
     sizes: dict[str, int]
     probes: tuple[Probe, ...]
+
+    def of_layers(self, layers: Collection[str]) -> Maps:
+        """Those of some layers alone, in network order."""
+        sizes = {layer: size for layer, size in self.sizes.items() if layer in layers}
+        return Maps(sizes, tuple(probe for probe in self.probes if probe.layer in layers))
 
     @classmethod
     def of(cls, graph: LayerGraph) -> Maps:
