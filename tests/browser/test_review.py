@@ -331,6 +331,9 @@ def test_the_database_is_gone_for_a_while(session: Session, context: BrowserCont
         expect(page.locator("#message")).to_contain_text("1 decision waits in this browser", timeout=40_000)
         page.locator("#last li").get_by_role("button", name="keep").click()
         expect(page.locator("#last .waits")).to_have_count(2)
+        for _ in range(3):
+            page.keyboard.press("n")  # to a filter that was never loaded
+        expect(page.locator("#message")).to_contain_text("lost half-way", timeout=40_000)
         assert answers(database) == {}
         way.open()
         expect(page.locator("#last .waits")).to_have_count(0, timeout=60_000)

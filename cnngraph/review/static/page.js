@@ -16,6 +16,7 @@ let here = null; // {layer, channel} of the filter that is open
 let view = "filter";
 let open = true; // whether more can be decided
 const trouble = { page: "", store: "" };
+let lost = false; // whether what the address names could not be had, for a reason that may pass
 
 async function ask(address) {
   const response = await fetch(address);
@@ -108,6 +109,7 @@ const at0 = () => ({ layer: start.layers[start.order[0][0]].layer, channel: star
 async function route() {
   const found = location.pathname.match(/^\/layer\/(.+?)(?:\/filter\/(\d+))?$/);
   complain("");
+  lost = false;
   try {
     if (location.pathname === "/summary") await showSummary();
     else if (found && found[2] === undefined) await showGrid(decodeURIComponent(found[1]));
@@ -118,6 +120,7 @@ async function route() {
       await showFilter(first.layer, first.channel);
     }
   } catch (error) {
+    lost = !error.final;
     complain(error.message);
   }
   drawAround();
@@ -327,7 +330,8 @@ async function showSummary() {
 function onStored(message, more) {
   open = more;
   complain(message, "store");
-  if (!message && view === "summary") showSummary().catch((error) => complain(error.message));
+  if (!message && lost) route(); // the server answers again
+  else if (!message && view === "summary") showSummary().catch((error) => complain(error.message));
   if (here || view !== "filter") drawAround();
 }
 
