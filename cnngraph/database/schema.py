@@ -31,6 +31,8 @@ LABELS = (
     "PruningRun",
     "Step",
     "Review",
+    "Comparison",
+    "Criticality",
     "Evaluation",
     "DataModel",
     # on layers, for Browser: see docs/schema.md

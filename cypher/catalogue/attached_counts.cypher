@@ -4,4 +4,6 @@ RETURN COUNT { (m)<-[:OF]-(:MeasureRun) } AS measure_runs,
        COUNT { (m)<-[:OF]-(:PruningRun) } AS pruning_runs,
        COUNT { (m)<-[:OF]-(:Evaluation) } AS evaluations,
        COUNT { (m)<-[:OF]-(:PruningRun)<-[:OF]-(:Step) } AS steps,
-       COUNT { (m)<-[:OF]-(:Review)-[:JUDGED]->() } AS choices
+       COUNT { (m)<-[:OF]-(:Review)-[:JUDGED]->() } AS choices,
+       COUNT { (m)<-[:OF]-(:Comparison) } AS comparisons,
+       COUNT { (:Block|Layer {model: $key})<-[:OF]-(:Criticality) } AS criticalities

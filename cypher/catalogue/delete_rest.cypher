@@ -1,4 +1,5 @@
-// Layers, blocks, coupling groups, tensors, classes, runs with their steps, reviews and evaluations: few. Parameters: $key.
+// Layers, blocks, coupling groups, tensors, classes, runs with their steps, reviews, comparisons, criticality and evaluations:
+// few. Parameters: $key.
 MATCH (m:Model {key: $key})
 CALL (m) {
   MATCH (n:Layer {model: m.key}) WHERE n.layer IS NOT NULL
@@ -16,10 +17,13 @@ CALL (m) {
   MATCH (m)-[:HAS_CLASS]->(n:Class)
   RETURN n
   UNION
-  MATCH (m)<-[:OF]-(n:MeasureRun|PruningRun|Evaluation|Review)
+  MATCH (m)<-[:OF]-(n:MeasureRun|PruningRun|Evaluation|Review|Comparison)
   RETURN n
   UNION
   MATCH (m)<-[:OF]-(:PruningRun)<-[:OF]-(n:Step)
+  RETURN n
+  UNION
+  MATCH (:Block|Layer {model: m.key})<-[:OF]-(n:Criticality)
   RETURN n
 }
 DETACH DELETE n

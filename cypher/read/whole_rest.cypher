@@ -18,10 +18,13 @@ CALL (m) {
   MATCH (m)-[:HAS_CLASS]->(n:Class)
   RETURN n
   UNION
-  MATCH (m)<-[:OF]-(n:MeasureRun|PruningRun|Evaluation|Review)
+  MATCH (m)<-[:OF]-(n:MeasureRun|PruningRun|Evaluation|Review|Comparison)
   RETURN n
   UNION
   MATCH (m)<-[:OF]-(:PruningRun)<-[:OF]-(n:Step)
+  RETURN n
+  UNION
+  MATCH (:Block|Layer {model: m.key})<-[:OF]-(n:Criticality)
   RETURN n
 }
 RETURN elementId(n) AS id, labels(n) AS labels, properties(n) AS properties

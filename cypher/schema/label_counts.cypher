@@ -8,6 +8,7 @@ WITH {Model: COUNT { (:Model) }, Layer: COUNT { (:Layer) }, Input: COUNT { (:Inp
       CouplingGroup: COUNT { (:CouplingGroup) },
       MeasureRun: COUNT { (:MeasureRun) }, PruningRun: COUNT { (:PruningRun) },
       Step: COUNT { (:Step) }, Review: COUNT { (:Review) },
+      Comparison: COUNT { (:Comparison) }, Criticality: COUNT { (:Criticality) },
       Evaluation: COUNT { (:Evaluation) }, DataModel: COUNT { (:DataModel) }, Removed: COUNT { (:Removed) },
       Theta1: COUNT { (:Theta1) }, Theta2: COUNT { (:Theta2) }, Theta3: COUNT { (:Theta3) },
       Theta4: COUNT { (:Theta4) }, Theta5: COUNT { (:Theta5) }} AS counts

@@ -27,6 +27,8 @@ KEYS = {
     "Step": ["run", "child", "number"],
     "Review": ["key"],
     "JUDGED": ["review", "id"],
+    "Comparison": ["key"],
+    "Criticality": ["key"],
 }
 
 
