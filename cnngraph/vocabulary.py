@@ -23,6 +23,7 @@ __all__ = [
     "REFERENCES",
     "RUNTIMES",
     "SCOPES",
+    "SIMILARITIES",
     "UNITS",
     "UNRANKED_MEASURES",
 ]
@@ -72,6 +73,7 @@ JUDGED_ON = ("validation", "train")
 ANSWERS = ("keep", "drop", "unknown")  # of a person, on a filter
 AGREE = ("any", "majority", "all")  # of those who judged a filter, for it to go
 LENSES = ("images", "occurrence", "weights", "serves", "twins", "scores")  # through which a person looks at a filter
+SIMILARITIES = ("svcca", "cca", "pwcca", "cka", "procrustes")  # of two layers; the last is a distance
 UNITS = ("layers", "blocks", "filters")
 INITS = ("least-squares", "inherit", "reset", "scratch")  # the weights where ends are joined
 DEVICES = ("auto", "cpu", "cuda")
