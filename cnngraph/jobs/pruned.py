@@ -176,7 +176,7 @@ def judge(
     result = {
         "removed": plan.removed,
         "filters": plan.filters,
-        "steps": [asdict(step) for step in made.steps],
+        "steps": [step.as_json() for step in made.steps],
         "verified": report["verified"],
         "agreement": report["agreement"],
         "before": before,
