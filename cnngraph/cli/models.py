@@ -61,7 +61,14 @@ def show(
         from cnngraph.reporting.recipe import in_words
 
         found["recipe"] = in_words(found["recipe"], found["model"])
+    pruned = found.pop("sparsity", None)
     table(("property", "value"), [(key, _flat(value)) for key, value in found.items()])
+    if pruned:
+        rows = [
+            [row[name] for name in ("layer", "parameters", "nonzero")] + [f"{row['sparsity']:.1%}"]
+            for row in [*pruned["layers"], pruned | {"layer": "the whole net"}]
+        ]
+        table(("layer", "parameters", "not zero", "zeros"), rows, title="\nPruned weights")
 
 
 def _list_blocks(model: str, blocks: list[dict[str, Any]]) -> None:
@@ -92,7 +99,18 @@ _LINEAGE = {
     "descendants": ("model", "pruned_from", "relation", "method", "removed", "filters"),
     "measure_runs": ("key", "measure", "reference", "current", "created_at"),
     "pruning_runs": ("key", "method", "created_at", "removed", "filters", "produced"),
-    "steps": ("number", "layer", "filters", "trained_parameters", "epochs", "accuracy", "kappa", "seconds"),
+    "steps": (
+        "number",
+        "layer",
+        "filters",
+        "weights",
+        "alive",
+        "trained_parameters",
+        "epochs",
+        "accuracy",
+        "kappa",
+        "seconds",
+    ),
     "edits": ("module", "kind", "reason"),
     "evaluations": ("name", "child", "images", "accuracy", "recall", "epoch_seconds", "latency_ms", "created_at"),
 }
@@ -112,11 +130,16 @@ def lineage(name: ModelName, json: Json = False) -> None:
         return
     for key, value in found.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            there = {name for row in value for name, cell in row.items() if cell not in (None, [], {})}
+            if key == "masks":
+                _print_masks(value)
+                continue
+            there = {name for row in value for name, cell in row.items() if cell not in (None, "", [], {})}
             headers = [name for name in _LINEAGE.get(key, value[0]) if name in there]
             rows = [
                 [
-                    _counted(row[name]) if isinstance(row[name], dict) else _flat(_to_the_minute(name, row.get(name)))
+                    _counted(row[name])
+                    if isinstance(row.get(name), dict)
+                    else _flat(_to_the_minute(name, row.get(name)))
                     for name in headers
                 ]
                 for row in value
@@ -125,8 +148,21 @@ def lineage(name: ModelName, json: Json = False) -> None:
             table(headers, shown, title=f"\n{key}")
             if len(shown) < len(rows):
                 line(f"... and {len(rows) - len(shown)} more changes: see --json, or cnngraph report")
-        elif key not in ("edits", "steps"):  # of a model that no prune made, or none that had or noted them
+        elif key not in ("edits", "steps", "masks"):  # of a model that no prune made, or none that had or noted them
             line(f"{key}: {_flat(value) if value else '-'}")
+
+
+def _print_masks(rows: list[dict[str, Any]]) -> None:
+    """Which share of each layer's weights is left after each round: a row a layer, a column a round."""
+    rounds, layers = (list(dict.fromkeys(row[name] for row in rows)) for name in ("round", "layer"))
+    left = {(row["layer"], row["round"]): row["alive"] / row["weights"] for row in rows if row["weights"]}
+    whole = [sum(row["alive"] for row in rows if row["round"] == one) for one in rounds]
+    of = sum(row["weights"] or 0 for row in rows if row["round"] == rounds[0])
+    shown = [
+        [layer, *(f"{left[layer, one]:.1%}" if (layer, one) in left else "-" for one in rounds)] for layer in layers
+    ]
+    shown += [["all of them", *(f"{alive / of:.1%}" for alive in whole)]] if of else []
+    table(["layer", *(f"round {one}" for one in rounds)], shown, title="\nWeights left, by round")
 
 
 def delete(name: ModelName, dry_run: DryRun = False, yes: Yes = False, json: Json = False) -> None:

@@ -211,6 +211,7 @@ def lineage(db: Database, key: str) -> Lineage:
         evaluations=tuple(_evaluations(db, key)),
         edits=tuple(edits_of(db, key)[0]),
         steps=tuple(StepTaken(**row) for row in rows("steps")),
+        masks=tuple(rows("masks")),
     )
 
 

@@ -233,7 +233,8 @@ class Lineage:
     """Where a model comes from (nearest first), what came of it, and what was found out about it.
 
     ``edits``: what the prune that made it changed, each with ``module``, ``kind``, ``reason`` and ``removed``.
-    ``steps``: of the prune that made it, where it trained between steps.
+    ``steps``: of the prune that made it, where it trained between steps. ``masks``: how many weights (``alive``, of
+    ``weights``) each ``round`` of it left of each ``layer``, where it pruned weights.
     """
 
     model: str
@@ -244,6 +245,7 @@ class Lineage:
     evaluations: tuple[Evaluation, ...]
     edits: tuple[Mapping[str, Any], ...] = ()
     steps: tuple[StepTaken, ...] = ()
+    masks: tuple[Mapping[str, Any], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The JSON of ``lineage``."""
@@ -253,5 +255,6 @@ class Lineage:
             "evaluations": [one.as_json() for one in self.evaluations],
             "edits": [dict(edit) for edit in self.edits],
             "steps": [step.as_json() for step in self.steps],
+            "masks": [dict(row) for row in self.masks],
         }
         return {"model": self.model, **found}
