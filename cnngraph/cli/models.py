@@ -152,17 +152,15 @@ def lineage(name: ModelName, json: Json = False) -> None:
             line(f"{key}: {_flat(value) if value else '-'}")
 
 
-def _print_masks(rows: list[dict[str, Any]]) -> None:
-    """Which share of each layer's weights is left after each round: a row a layer, a column a round."""
-    rounds, layers = (list(dict.fromkeys(row[name] for row in rows)) for name in ("round", "layer"))
-    left = {(row["layer"], row["round"]): row["alive"] / row["weights"] for row in rows if row["weights"]}
-    whole = [sum(row["alive"] for row in rows if row["round"] == one) for one in rounds]
-    of = sum(row["weights"] or 0 for row in rows if row["round"] == rounds[0])
-    shown = [
-        [layer, *(f"{left[layer, one]:.1%}" if (layer, one) in left else "-" for one in rounds)] for layer in layers
-    ]
-    shown += [["all of them", *(f"{alive / of:.1%}" for alive in whole)]] if of else []
-    table(["layer", *(f"round {one}" for one in rounds)], shown, title="\nWeights left, by round")
+def _print_masks(masks: list[dict[str, Any]]) -> None:
+    """Which share of each layer's weights is left after each round."""
+    from cnngraph.reporting.weights_left import weights_left
+
+    found = weights_left(masks)
+    assert found is not None
+    rows = [[row["layer"], row["weights"], *(f"{share:.1%}" for share in row["shares"])] for row in found["rows"]]
+    headers = ["layer", "weights", *(f"round {number}" for number in found["rounds"])]
+    table(headers, rows, title="\nWeights left, by round")
 
 
 def delete(name: ModelName, dry_run: DryRun = False, yes: Yes = False, json: Json = False) -> None:

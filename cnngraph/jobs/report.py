@@ -60,6 +60,7 @@ def pruning_of(db: Database, key: str) -> tuple[Plan, dict[str, Any]]:
         "removed": plan.removed,
         "filters": plan.filters,
         "steps": [step.as_json() for step in found.steps],
+        "masks": [dict(row) for row in found.masks],
         "verified": after.proof,
         "agreement": after.agreement,
         "before": before.as_json(),
