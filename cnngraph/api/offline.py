@@ -186,12 +186,13 @@ def train(
     *,
     trainer: OwnTrainer | None = None,
     device: str = "auto",
+    keep_initial: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train and save; the JSON of ``cnngraph train``. See :func:`cnngraph.jobs.baseline.train`."""
     from cnngraph.jobs.baseline import train
 
-    return train(model, data, recipe, out, trainer=trainer, device=device, progress=progress)
+    return train(model, data, recipe, out, trainer=trainer, device=device, keep_initial=keep_initial, progress=progress)
 
 
 def evaluate(

@@ -10,14 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
-from cnngraph.errors import ModelError
+from cnngraph.errors import ModelError, explain
 from cnngraph.models.masks import Masks, masks_of, moved_zeros, set_masks
 
-__all__ = ["MASKS_FILE", "attach_masks", "masks_as_text", "masks_from_text", "read_masks", "write_masks"]
+__all__ = [
+    "MASKS_FILE",
+    "attach_masks",
+    "count_pruned",
+    "masks_as_text",
+    "masks_from_text",
+    "read_masks",
+    "write_masks",
+]
 
 MASKS_FILE = "masks.safetensors"
 
@@ -43,6 +51,27 @@ def read_masks(path: Path, model: nn.Module) -> Masks:
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{path} is not a readable safetensors file.", _HINT) from error
     return _unpacked(found, model, str(path))
+
+
+def count_pruned(folder: Path) -> dict[str, int]:
+    """By layer, how many weights of the saved model in ``folder`` its masks prune; {} where it has none.
+
+    Raises:
+        ModelError: the masks are damaged, or of another net.
+    """
+    path = folder / MASKS_FILE
+    if not path.is_file():
+        return {}
+    found: dict[str, int] = {}
+    try:
+        with safe_open(folder / "weights.safetensors", framework="numpy") as weights:
+            for name, bits in load_file(path).items():
+                size = math.prod(weights.get_slice(name).get_shape())
+                layer = name.rpartition(".")[0]
+                found[layer] = found.get(layer, 0) + size - int(np.unpackbits(bits).sum())
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise ModelError(f"{path} does not fit the weights beside it: {explain(error)}.", _HINT) from error
+    return found
 
 
 def masks_as_text(masks: Masks) -> str:
