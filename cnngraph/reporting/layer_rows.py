@@ -117,13 +117,14 @@ def _rows(nets: TwoNets) -> list[Row]:
     for layer in nets.a.layers:
         pair = partner.get(layer.layer) or elsewhere.get(layer.layer)
         if pair is None:
-            rows.append(_alone(layer, stand_ins.get(layer.layer), shown))
+            if layer.operation != "Identity":  # which stands for what went
+                rows.append(_alone(layer, stand_ins.get(layer.layer), shown))
             continue
         if pair.a in partner:
             add_up_to(pair.b)
         rows.append(_pair_row(nets, layer, nets.b.by_name[pair.b], pair))
     add_up_to(None)
-    return [row for row in rows if not (row.a is not None and row.b is None and row.a.operation == "Identity")]
+    return rows
 
 
 def _alone(layer: Layer, stand_in: Layer | None, shown: set[str]) -> Row:

@@ -53,8 +53,12 @@ def colour_of(value: float | None) -> str:
 
 
 def ink_on(value: float | None) -> str:
-    """Black or white, whichever is read on the colour of a similarity."""
-    return "#fff" if value is not None and value < 0.55 else "#000"
+    """Black or white, whichever stands out more from the colour of a similarity."""
+    colour = colour_of(value)
+    shares = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    light = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    luminance = 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2]
+    return "#fff" if luminance < 0.179 else "#000"
 
 
 def legend() -> str:
