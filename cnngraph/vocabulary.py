@@ -19,11 +19,13 @@ __all__ = [
     "MEASURES",
     "NET_SCORES",
     "NULL_MEASURES",
+    "PARTS",
     "PERCENTILES",
     "REFERENCES",
     "RUNTIMES",
     "SCOPES",
     "SIMILARITIES",
+    "SIMILARITY_ESTIMATORS",
     "UNITS",
     "UNRANKED_MEASURES",
 ]
@@ -74,6 +76,8 @@ ANSWERS = ("keep", "drop", "unknown")  # of a person, on a filter
 AGREE = ("any", "majority", "all")  # of those who judged a filter, for it to go
 LENSES = ("images", "occurrence", "weights", "serves", "twins", "scores")  # through which a person looks at a filter
 SIMILARITIES = ("svcca", "cca", "pwcca", "cka", "procrustes")  # of two layers; the last is a distance
+SIMILARITY_ESTIMATORS = ("unbiased", "biased")  # of cka
+PARTS = ("train", "validation", "test")  # of a data set
 UNITS = ("layers", "blocks", "filters")
 INITS = ("least-squares", "inherit", "reset", "scratch")  # the weights where ends are joined
 DEVICES = ("auto", "cpu", "cuda")
