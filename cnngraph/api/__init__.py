@@ -29,6 +29,7 @@ from cnngraph.settings import load_settings
 if TYPE_CHECKING:
     from cnngraph.api.nets import plan_filters, save, trace, verify
     from cnngraph.api.two_nets import compare
+    from cnngraph.models.masks import get_masks, keep_zeros
     from cnngraph.network.tables import Network
     from cnngraph.origin import Preprocessing, get_preprocessing
     from cnngraph.plan import Plan, Removal, read_plan, write_plan
@@ -54,7 +55,9 @@ __all__ = [
     "connect",
     "coupled",
     "export",
+    "get_masks",
     "get_preprocessing",
+    "keep_zeros",
     "load",
     "plan_filters",
     "read_plan",
@@ -77,7 +80,9 @@ _HOMES = {
     "compare": "cnngraph.api.two_nets",
     "coupled": "cnngraph.surgery.channels.coupling",
     "export": "cnngraph.shipping.export",
+    "get_masks": "cnngraph.models.masks",
     "get_preprocessing": "cnngraph.origin",
+    "keep_zeros": "cnngraph.models.masks",
     "load": "cnngraph.surgery.saved",
     "plan_filters": "cnngraph.api.nets",
     "read_plan": "cnngraph.plan",

@@ -130,11 +130,12 @@ def judge_both(
 
 
 def cost_of(side: Side) -> dict[str, Any]:
-    """Parameters, MACs and the bytes of the saved model."""
+    """Parameters, how many of them are not zero, MACs, and the bytes of the saved model."""
     from cnngraph.network.macs import count_parameters
 
     return {
         "parameters": count_parameters(side.saved.model),
+        "nonzero": sum(int(parameter.count_nonzero()) for parameter in side.saved.model.parameters()),
         "macs": sum(layer.macs for layer in side.graph.layers),
         "file_bytes": side.file_bytes,
         "latency_ms": None,

@@ -31,6 +31,7 @@ _FIGURES: tuple[tuple[str, str, str], ...] = (
     ("recall", "recall (macro)", "{:.4f}"),
     ("latency_ms", "latency (ms, batch 1)", "{:.2f}"),
     ("parameters", "parameters", "{:,}"),
+    ("nonzero", "parameters that are not zero", "{:,}"),
     ("macs", "MACs", "{:,}"),
     ("file_bytes", "saved model (bytes)", "{:,}"),
 )

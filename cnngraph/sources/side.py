@@ -142,8 +142,7 @@ def came_of(a: Side, b: Side, db: Database | None) -> bool:
         if a.key in [one.model for one in lineage(db, b.key).ancestors]:
             return True
     old, new = a.saved.origin, b.saved.origin
-    gone = [[(one.kind, one.layer, one.filters) for one in plan.removes] for plan in new.plans]
-    kept = [[(one.kind, one.layer, one.filters) for one in plan.removes] for plan in old.plans]
+    gone, kept = ([[one.identity for one in plan.removes] for plan in origin.plans] for origin in (new, old))
     built_alike = (old.architecture, old.options) == (new.architecture, new.options)
     return built_alike and len(gone) > len(kept) and gone[: len(kept)] == kept
 
