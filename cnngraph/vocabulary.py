@@ -20,12 +20,14 @@ __all__ = [
     "MEASURES",
     "NET_SCORES",
     "NULL_MEASURES",
+    "PARTS",
     "PERCENTILES",
     "REFERENCES",
     "REWINDS",
     "RUNTIMES",
     "SCOPES",
     "SIMILARITIES",
+    "SIMILARITY_ESTIMATORS",
     "UNITS",
     "UNRANKED_MEASURES",
 ]
@@ -78,6 +80,8 @@ LENSES = ("images", "occurrence", "weights", "serves", "twins", "scores")  # thr
 SIMILARITIES = ("svcca", "cca", "pwcca", "cka", "procrustes")  # of two layers; the last is a distance
 REWINDS = ("lr", "weights")  # what each round of pruning weights goes back to
 MASKS = ("magnitude", "random")  # which weights go
+SIMILARITY_ESTIMATORS = ("unbiased", "biased")  # of cka
+PARTS = ("train", "validation", "test")  # of a data set
 UNITS = ("layers", "blocks", "filters")
 INITS = ("least-squares", "inherit", "reset", "scratch")  # the weights where ends are joined
 DEVICES = ("auto", "cpu", "cuda")
