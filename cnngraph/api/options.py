@@ -24,7 +24,8 @@ class Decision(TypedDict, total=False):
     ``random``, ``car`` or ``progressive`` (which :meth:`Graph.prune` alone takes), with its own options: ``measure``,
     ``aggregate``, ``reference``, ``engine``; ``score``, ``scope``, ``round_to``, ``at_least``; ``of``; ``layer``,
     ``per_step``, ``judged_on``; ``criterion``, ``layer``, ``agree``. Or ``review``, what people decided on the page of
-    ``cnngraph review``: ``agree``.
+    ``cnngraph review``: ``agree``. Or ``imp`` (:meth:`Graph.prune` alone), which says by itself how much goes:
+    ``rounds``, ``rate``, ``rewind``, ``mask``, ``one_shot``, ``prune_biases``, ``structured``.
 
     How much goes is said by limits, which hold together, or by ``limits``, a TOML file of them. As far as every bound
     allows: ``threshold`` (of theta), ``remove`` (how many), ``ratio`` (a share), ``filters`` (how many of each named
@@ -55,6 +56,13 @@ class Decision(TypedDict, total=False):
     judged_on: str | None
     agree: str | None
     criterion: str | None
+    rounds: int | None
+    rate: float | None
+    rewind: str | None
+    mask: str | None
+    one_shot: bool | None
+    prune_biases: bool | None
+    structured: bool | None
     limits: str | Path | None
     threshold: float | None
     remove: int | None

@@ -22,6 +22,7 @@ Kind = Literal[
     "leave out",  # zeros stand for a branch of a sum
     "remove",  # nothing stands there any more: an identity
     "skip block",  # a residual block returns what its shortcut gives
+    "zeros",  # some weights of a layer are zero and stay so
 ]
 
 
