@@ -22,7 +22,7 @@ from cnngraph.network.followed_net import FollowedNet
 from cnngraph.similarity.layers import ComparedLayer, compared_layers, find_layer
 from cnngraph.similarity.measured import LayerSimilarity, SimilarityOptions, measure_pair
 from cnngraph.similarity.moments import LayerMoments
-from cnngraph.similarity.running import Rows, RunningLayer, RunningPair, pieces
+from cnngraph.similarity.running import Rows, RunningLayer, RunningPair
 
 __all__ = ["LayerSimilarity", "SimilarityOptions", "all_pairs", "compare_nets", "compared_layers"]
 
@@ -175,10 +175,10 @@ class _Lockstep:
             raise DataError(
                 f"The first net gets {len(first)} images and the second {len(second)}.", "Give both the same images."
             )
-        for part in pieces(len(first), self._at_once):
-            self._run(first[part], second[part])
-            self._images += len(first[part])
-            advance(len(first[part]))
+        for one, other in zip(*(torch.split(one, self._at_once) for one in (first, second)), strict=True):
+            self._run(one, other)
+            self._images += len(one)
+            advance(len(one))
 
     def _run(self, first: Tensor, second: Tensor) -> None:
         held: dict[str, Rows] = {}

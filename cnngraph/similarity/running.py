@@ -10,7 +10,7 @@ it in the second, the first one beside the last, places kept. No image meets its
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,38 +23,51 @@ __all__ = ["Rows", "RunningLayer", "RunningPair"]
 
 Floats = npt.NDArray[np.float64]
 
+_MULTIPLE = 4  # doubles: rows of such a width start where a processor's vectors do
+_WORTH_HALVING, _BLOCKS = 128, 4
+
 
 class Rows:
-    """The rows of one layer for some images: ``values`` (images, places, channels + 2), float64."""
+    """The rows of one layer for some images.
 
-    def __init__(self, values: Tensor) -> None:
-        self.values = values
+    Attributes:
+        values: (images, places, width), float64: the channels, then |z|^2, 1, and zeros up to a width that processors
+            multiply quickly.
+        channels: how many.
+    """
 
-    @property
-    def images(self) -> int:
-        """For how many images."""
-        return len(self.values)
+    def __init__(self, values: Tensor, channels: int) -> None:
+        self.values, self.channels = values, channels
 
     @classmethod
     def of(cls, points: Tensor, shift: Tensor) -> Rows:
         """The rows of ``points`` (images, places, channels) about ``shift`` (channels,)."""
         channels = points.shape[2]
-        values = points.new_empty((*points.shape[:2], channels + 2), dtype=torch.float64)
+        width = -(-(channels + 2) // _MULTIPLE) * _MULTIPLE
+        values = points.new_empty((*points.shape[:2], width), dtype=torch.float64)
         centred = values[..., :channels]
         centred.copy_(points)
         centred -= shift
-        return cls(_completed(values))
+        return cls._completed(values, channels)
+
+    @classmethod
+    def _completed(cls, values: Tensor, channels: int) -> Rows:
+        """``values``, of which the columns after the channels are set."""
+        values[..., channels] = torch.linalg.vector_norm(values[..., :channels], dim=-1).square_()
+        values[..., channels + 1] = 1
+        values[..., channels + 2 :] = 0
+        return cls(values, channels)
 
     def pooled(self) -> Rows:
         """The rows of each image's mean over its places."""
         if self.values.shape[1] == 1:
             return self
-        return Rows(_completed(self.values.mean(1, keepdim=True)))
+        return self._completed(self.values.mean(1, keepdim=True), self.channels)
 
     @classmethod
     def joined(cls, parts: Sequence[Rows]) -> Rows:
         """Those of several batches, one after the other."""
-        return parts[0] if len(parts) == 1 else cls(torch.cat([part.values for part in parts]))
+        return parts[0] if len(parts) == 1 else cls(torch.cat([part.values for part in parts]), parts[0].channels)
 
 
 class RunningLayer:
@@ -62,15 +75,24 @@ class RunningLayer:
 
     def __init__(self) -> None:
         self._sums: Tensor | None = None
+        self._channels = 0
 
     def add(self, rows: Rows) -> None:
-        """Count more images."""
-        self._sums = _add_product(self._sums, rows.values, rows.values)
+        """Count more images: by blocks of columns, of which those under the diagonal are left out."""
+        x, self._channels = rows.values.flatten(0, 1), rows.channels
+        width = x.shape[1]
+        if self._sums is None:
+            self._sums = x.new_zeros(width, width)
+        block = width if width < _WORTH_HALVING else -(-width // _BLOCKS)
+        for start in range(0, width, block):
+            own = slice(start, start + block)
+            self._sums[own, start:].addmm_(x[:, own].T, x[:, start:])
 
     def finish(self) -> LayerMoments:
         """The moments about the mean of all points."""
         assert self._sums is not None
-        sums = self._sums.cpu().numpy()
+        upper = np.triu(_numbers(self._sums, self._channels, self._channels))
+        sums = upper + np.triu(upper, 1).T
         second, fourth = _about_the_means(sums)
         return LayerMoments(round(float(sums[-1, -1])), (second + second.T) / 2, fourth)
 
@@ -83,10 +105,12 @@ class RunningPair:
         self._null: Tensor | None = None
         self._first: Tensor | None = None  # of the first layer, the first image
         self._last: Tensor | None = None  # of the second layer, the last image so far
+        self._channels = (0, 0)
 
     def add(self, first: Rows, second: Rows) -> None:
         """Count more images, the same ones in both."""
         x, y = first.values, second.values
+        self._channels = first.channels, second.channels
         self._sums = _add_product(self._sums, x, y)
         if self._last is None:
             self._first = x[:1].clone()
@@ -103,24 +127,24 @@ class RunningPair:
             first, second: of the same points.
         """
         assert self._sums is not None and self._first is not None and self._last is not None
-        found = PairMoments(first, second, *_about_the_means(self._sums.cpu().numpy()))
+        found = PairMoments(first, second, *_about_the_means(_numbers(self._sums, *self._channels)))
         if self._null is None:
             return found, None
         whole = _add_product(self._null.clone(), self._first, self._last)
-        return found, PairMoments(first, second, *_about_the_means(whole.cpu().numpy()))
-
-
-def _completed(values: Tensor) -> Tensor:
-    """``values``, whose last two columns become the rows' squared lengths and 1."""
-    values[..., -2] = torch.linalg.vector_norm(values[..., :-2], dim=-1).square_()
-    values[..., -1] = 1
-    return values
+        return found, PairMoments(first, second, *_about_the_means(_numbers(whole, *self._channels)))
 
 
 def _add_product(sums: Tensor | None, x: Tensor, y: Tensor) -> Tensor:
     """``sums`` with x'y over all images and places added, in place."""
     x, y = x.flatten(0, 1), y.flatten(0, 1)
     return x.T @ y if sums is None else sums.addmm_(x.T, y)
+
+
+def _numbers(sums: Tensor, *channels: int) -> Floats:
+    """The sums without the columns of zeros."""
+    rows, columns = (count + 2 for count in channels)
+    numbers: Floats = sums[:rows, :columns].cpu().numpy()
+    return numbers
 
 
 def _about_the_means(sums: Floats) -> tuple[Floats, float]:
@@ -134,8 +158,3 @@ def _about_the_means(sums: Floats) -> tuple[Floats, float]:
     fourth = sums[-2, -2] - 2 * sums[-2, :-2] @ e + ee * sums[-2, -1]
     fourth += dd * sums[-1, -2] - 2 * d @ sums[:-2, -2] + 4 * d @ products @ e - 3 * dd * ee * points
     return products - points * np.outer(d, e), float(fourth)
-
-
-def pieces(total: int, size: int) -> Iterator[slice]:
-    """``total`` images in parts of at most ``size``."""
-    return (slice(start, min(start + size, total)) for start in range(0, total, size))
