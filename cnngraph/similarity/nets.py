@@ -70,7 +70,7 @@ def compare_nets(
             modes.enter_context(evaluation_mode(followed.model))
         for batch in batches:
             run.see(*batch, advance=progress.advance)
-    return run.finish(how, progress)
+        return run.finish(how, progress)
 
 
 def all_pairs(first: FollowedNet, second: FollowedNet) -> list[Pair]:

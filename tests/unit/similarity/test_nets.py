@@ -126,6 +126,16 @@ def test_all_pairs(nets: tuple[FollowedNet, FollowedNet], images: Tensor) -> Non
     assert alone[0] == found[pairs.index(("gelu", "fc"))]
 
 
+def test_pooled_points_of_many_images_are_multiplied_a_part_at_a_time(
+    nets: tuple[FollowedNet, FollowedNet], images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = [(part, part) for part in images.split(7)]
+    whole = compare_nets(*nets, batches, [("relu", "gelu")], EVERY)
+    monkeypatch.setattr("cnngraph.similarity.nets._POOLED_AT_ONCE", 14)  # the last part is less than that
+    for row, other in zip(whole, compare_nets(*nets, batches, [("relu", "gelu")], EVERY), strict=True):
+        assert (other.value, other.null) == (pytest.approx(row.value, abs=1e-9), pytest.approx(row.null, abs=1e-9))
+
+
 def test_modes_and_statistics_are_left_alone(nets: tuple[FollowedNet, FollowedNet], images: Tensor) -> None:
     nets[0].model.train()
     before = {name: value.clone() for name, value in nets[0].model.state_dict().items()}
