@@ -108,8 +108,8 @@ def table(name: str, rows: list[dict[str, Any]]) -> pa.Table:
 
 @pytest.fixture(scope="module")
 def pruned(database: Database) -> Iterator[tuple[str, str]]:
-    """VGG16 at 224 with measures, a run that removes two layers, the model that it produced, evaluations; and a run that
-    prunes weights.
+    """VGG16 at 224 with measures, a run that removes two layers, the model that it produced, and evaluations; and a run
+    that prunes weights.
     """
     parent = write_network(
         database,
