@@ -20,11 +20,14 @@ __all__ = [
     "MEASURES",
     "NET_SCORES",
     "NULL_MEASURES",
+    "PARTS",
     "PERCENTILES",
     "REFERENCES",
     "REWINDS",
     "RUNTIMES",
     "SCOPES",
+    "SIMILARITIES",
+    "SIMILARITY_ESTIMATORS",
     "UNITS",
     "UNRANKED_MEASURES",
 ]
@@ -74,8 +77,11 @@ JUDGED_ON = ("validation", "train")
 ANSWERS = ("keep", "drop", "unknown")  # of a person, on a filter
 AGREE = ("any", "majority", "all")  # of those who judged a filter, for it to go
 LENSES = ("images", "occurrence", "weights", "serves", "twins", "scores")  # through which a person looks at a filter
+SIMILARITIES = ("svcca", "cca", "pwcca", "cka", "procrustes")  # of two layers; the last is a distance
 REWINDS = ("lr", "weights")  # what each round of pruning weights goes back to
 MASKS = ("magnitude", "random")  # which weights go
+SIMILARITY_ESTIMATORS = ("unbiased", "biased")  # of cka
+PARTS = ("train", "validation", "test")  # of a data set
 UNITS = ("layers", "blocks", "filters")
 INITS = ("least-squares", "inherit", "reset", "scratch")  # the weights where ends are joined
 DEVICES = ("auto", "cpu", "cuda")
