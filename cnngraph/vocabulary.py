@@ -73,7 +73,8 @@ ANSWERS = ("keep", "drop", "unknown")  # of a person, on a filter
 AGREE = ("any", "majority", "all")  # of those who judged a filter, for it to go
 LENSES = ("images", "occurrence", "weights", "serves", "twins", "scores")  # through which a person looks at a filter
 UNITS = ("layers", "blocks", "filters")
-INITS = ("least-squares", "inherit", "reset", "scratch")  # the weights where ends are joined
+# The weights where ends are joined; random and parent are those of a layer that replaces a block.
+INITS = ("least-squares", "inherit", "reset", "scratch", "random", "parent")
 DEVICES = ("auto", "cpu", "cuda")
 LATENCY_DEVICES = ("cpu", "cuda")
 RUNTIMES = ("eager", "compile", "onnxruntime")
