@@ -73,6 +73,7 @@ def _register() -> None:
         return
     from cnngraph.cli import (  # each file adds its command to `app`'s list, in the order of --help
         adopt,
+        compare,
         db,
         demo,
         doctor,
@@ -106,6 +107,7 @@ def _register() -> None:
         review,
         prune,
         verify,
+        compare,
         latency,
         adopt,
         rebuild,
