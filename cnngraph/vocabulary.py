@@ -13,6 +13,8 @@ __all__ = [
     "GRAPH_SCORES",
     "IMAGE_SCORES",
     "INITS",
+    "INITS_OF_JOINS",
+    "INITS_OF_NEW_LAYERS",
     "JUDGED_ON",
     "LATENCY_DEVICES",
     "LENSES",
@@ -29,6 +31,7 @@ __all__ = [
     "SCOPES",
     "SIMILARITIES",
     "SIMILARITY_ESTIMATORS",
+    "TRAINED",
     "UNITS",
     "UNRANKED_MEASURES",
 ]
@@ -85,7 +88,11 @@ MASKS = ("magnitude", "random")  # which weights go
 SIMILARITY_ESTIMATORS = ("unbiased", "biased")  # of cka
 PARTS = ("train", "validation", "test")  # of a data set
 UNITS = ("layers", "blocks", "filters")
-INITS = ("least-squares", "inherit", "reset", "scratch")  # the weights where ends are joined
+# The first weights where ends are joined, and of a layer that takes the place of a block.
+INITS_OF_JOINS = ("least-squares", "inherit", "reset", "scratch")
+INITS_OF_NEW_LAYERS = ("least-squares", "scratch", "random", "parent")
+INITS = tuple(dict.fromkeys((*INITS_OF_JOINS, *INITS_OF_NEW_LAYERS)))
+TRAINED = ("global", "local")  # the whole net, or its new layers alone
 DEVICES = ("auto", "cpu", "cuda")
 LATENCY_DEVICES = ("cpu", "cuda")
 RUNTIMES = ("eager", "compile", "onnxruntime")

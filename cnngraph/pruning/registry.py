@@ -21,6 +21,7 @@ _FILES = (
     "imp",
     "similarity",
     "review",
+    "triage",
 )
 
 
