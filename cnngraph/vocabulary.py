@@ -22,6 +22,7 @@ __all__ = [
     "PERCENTILES",
     "REFERENCES",
     "RUNTIMES",
+    "SCHEMES",
     "SCOPES",
     "UNITS",
     "UNRANKED_MEASURES",
@@ -74,6 +75,8 @@ AGREE = ("any", "majority", "all")  # of those who judged a filter, for it to go
 LENSES = ("images", "occurrence", "weights", "serves", "twins", "scores")  # through which a person looks at a filter
 UNITS = ("layers", "blocks", "filters")
 INITS = ("least-squares", "inherit", "reset", "scratch")  # the weights where ends are joined
+# What is done to a block to see how critical it is: jobs/schemes.py says what each is.
+SCHEMES = ("join", "tuned")
 DEVICES = ("auto", "cpu", "cuda")
 LATENCY_DEVICES = ("cpu", "cuda")
 RUNTIMES = ("eager", "compile", "onnxruntime")

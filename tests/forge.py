@@ -40,6 +40,7 @@ _PRELOADED = (
     "cnngraph.api.graph",
     "cnngraph.database.connection",
     "cnngraph.jobs.baseline",
+    "cnngraph.jobs.criticality",
     "cnngraph.jobs.filter_pictures",
     "cnngraph.jobs.measure_car",
     "cnngraph.jobs.prune_job",

@@ -73,6 +73,7 @@ def _register() -> None:
         return
     from cnngraph.cli import (  # each file adds its command to `app`'s list, in the order of --help
         adopt,
+        criticality,
         db,
         demo,
         doctor,
@@ -104,6 +105,7 @@ def _register() -> None:
         measure,
         plan,
         review,
+        criticality,
         prune,
         verify,
         latency,

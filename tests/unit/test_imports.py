@@ -10,6 +10,7 @@ from pathlib import Path
 ROOMS = (
     "cnngraph.cli.main, cnngraph.jobs.baseline, cnngraph.jobs.ingest, cnngraph.jobs.plan, cnngraph.jobs.execute, "
     "cnngraph.jobs.offline, cnngraph.jobs.filter_pictures, cnngraph.jobs.measure_car, cnngraph.jobs.review, "
+    "cnngraph.jobs.criticality, "
     "cnngraph.evidence.record, cnngraph.network.trace, cnngraph.surgery.saved, cnngraph.surgery.verify, "
     "cnngraph.training.fit, cnngraph.shipping.export"
 )
