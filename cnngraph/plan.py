@@ -23,13 +23,15 @@ from cnngraph.errors import NotFoundError, PlanError
 from cnngraph.files import write_text
 from cnngraph.validation import parse_as, parse_json
 
-__all__ = ["Init", "LayerScore", "Plan", "Removal", "Step", "read_plan", "write_plan"]
+__all__ = ["Init", "LayerScore", "Plan", "Removal", "Replacement", "Step", "read_plan", "write_plan"]
 
 PLAN_VERSION = 2
 
 _HINT = "Mend it there, or write one with: cnngraph plan NAME --out plan.json"
 
-Init = Literal["least-squares", "inherit", "reset", "scratch"]
+Init = Literal["least-squares", "inherit", "reset", "scratch", "random", "parent"]
+_OF_NEW_LAYERS = ("least-squares", "scratch", "random", "parent")
+_OF_JOINS = ("least-squares", "inherit", "reset", "scratch")
 
 
 class _Strict(BaseModel):
@@ -58,31 +60,77 @@ class Step(_Strict):
     latency_ms: FiniteFloat | None = None
 
 
+class Replacement(_Strict):
+    """The one layer that takes the place of a block: a conv, with norm and activation as the block's last have them.
+
+    ``kernel``: rows and columns. ``stride``: (rows, columns), by default the block's: the product of its layers'.
+    ``norm``, ``activation``: what stands behind it, by class; said for people, since the net itself decides it.
+    """
+
+    kernel: int = Field(default=3, ge=1)
+    stride: tuple[int, int] | None = None
+    groups: Literal[1] = 1
+    norm: str | None = None
+    activation: str | None = None
+
+    @field_validator("kernel")
+    @classmethod
+    def _is_odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError(f"a kernel of {value} x {value} has no middle; an odd one is wanted")
+        return value
+
+    @property
+    def in_words(self) -> str:
+        """What it is called: ``one 3x3 conv``."""
+        return f"one {self.kernel}x{self.kernel} conv"
+
+
 class Removal(_Strict):
-    """One thing that goes, and why: a layer, a block, or some filters of a layer.
+    """One thing that goes, and why: a layer, a block, some filters of a layer, or a block for which one layer comes.
 
     ``filters``: with ``kind="filters"`` the output channels of ``layer`` that go, numbered as in the net that the plan
     is for. Channels of other layers that are coupled with them go along, whether the plan names them or not.
     ``scores``: of these filters, in the same order (empty where there are none); ``score`` is then their largest.
     ``steps``: in the same order, the step in which each went, from 1, where the net was trained between steps.
+    ``replacement``: with ``kind="replace"`` the layer that takes the place of the block ``layer``.
     """
 
     layer: str
-    kind: Literal["layer", "block", "filters"] = "layer"
+    kind: Literal["layer", "block", "filters", "replace"] = "layer"
     filters: tuple[int, ...] = ()
     scores: tuple[FiniteFloat, ...] = ()
     steps: tuple[int, ...] = ()
     score: FiniteFloat | None = None
     threshold: FiniteFloat | None = None
     reason: str = ""
+    replacement: Replacement | None = None
+
+    @property
+    def structure(self) -> list[Any]:
+        """What decides which net is left, however it was found and whatever it weighs."""
+        made = [self.new_layer.kernel] if self.kind == "replace" else []
+        return [self.kind, self.layer, self.filters, *made]
+
+    @property
+    def new_layer(self) -> Replacement:
+        """The layer that takes the place of a replaced block."""
+        return self.replacement or Replacement()
 
     @model_serializer(mode="wrap")
-    def _without_steps_where_there_are_none(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What went at once reads as it did before there were steps: fingerprints hold what is written."""
+    def _without_what_is_not_there(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without steps or a new layer it reads as it did before there were any: fingerprints hold what is written."""
         content: dict[str, Any] = write(self)
-        if not self.steps:
-            content.pop("steps", None)
+        for name in ("steps", "replacement"):
+            if not content.get(name):
+                content.pop(name, None)
         return content
+
+    @model_validator(mode="after")
+    def _replaced_block(self) -> Removal:
+        if self.replacement is not None and self.kind != "replace":
+            raise ValueError(f"{self.layer} is a {self.kind}, which has no field replacement")
+        return self
 
     @model_validator(mode="after")
     def _filters_of_a_layer(self) -> Removal:
@@ -132,8 +180,13 @@ class Plan(_Strict):
 
     @property
     def removed(self) -> list[str]:
-        """Names of the layers and blocks that go, in the plan's order."""
+        """Names of the layers and blocks that go, in the plan's order; blocks that are replaced too."""
         return [removal.layer for removal in self.removes if removal.kind != "filters"]
+
+    @property
+    def replaced(self) -> list[str]:
+        """Names of the blocks that one layer replaces."""
+        return [removal.layer for removal in self.removes if removal.kind == "replace"]
 
     @property
     def filters(self) -> dict[str, tuple[int, ...]]:
@@ -148,7 +201,11 @@ class Plan(_Strict):
     @property
     def in_words(self) -> str:
         """What goes, in a few words: the layers and blocks by name, the filters counted."""
-        parts = self.removed
+        parts = [
+            f"{one.layer} replaced by {one.new_layer.in_words}" if one.kind == "replace" else one.layer
+            for one in self.removes
+            if one.kind != "filters"
+        ]
         if self.filters:
             count, layers = sum(map(len, self.filters.values())), len(self.filters)
             parts.append(f"{count:,} filter{'s' * (count > 1)} of {layers:,} layer{'s' * (layers > 1)}")
@@ -169,6 +226,21 @@ class Plan(_Strict):
         twins = sorted({name for name in names if names.count(name) > 1})
         if twins:
             raise ValueError(f"removes names {', '.join(twins)} more than once")
+        return self
+
+    @model_validator(mode="after")
+    def _replaces_alone(self) -> Plan:
+        """Blocks that are replaced keep their shapes, other removals do not: one plan does the one or the other."""
+        replaced = self.replaced
+        if replaced and len(replaced) != len(self.removes):
+            other = next(one.layer for one in self.removes if one.kind != "replace")
+            raise ValueError(
+                f"it replaces {replaced[0]} and removes {other}: that takes two plans, one after the other"
+            )
+        wanted = _OF_NEW_LAYERS if replaced else _OF_JOINS
+        if self.removes and self.init not in wanted:
+            what = "a layer that replaces a block" if replaced else "where ends are joined"
+            raise ValueError(f"init: {self.init} is nothing for {what}; one of {', '.join(wanted)}")
         return self
 
 

@@ -74,9 +74,20 @@ ANSWERS = ("keep", "drop", "unknown")  # of a person, on a filter
 AGREE = ("any", "majority", "all")  # of those who judged a filter, for it to go
 LENSES = ("images", "occurrence", "weights", "serves", "twins", "scores")  # through which a person looks at a filter
 UNITS = ("layers", "blocks", "filters")
-INITS = ("least-squares", "inherit", "reset", "scratch")  # the weights where ends are joined
+# The weights where ends are joined; random and parent are those of a layer that replaces a block.
+INITS = ("least-squares", "inherit", "reset", "scratch", "random", "parent")
 # What is done to a block to see how critical it is: jobs/schemes.py says what each is.
-SCHEMES = ("join", "tuned")
+SCHEMES = (
+    "join",
+    "tuned",
+    "random-local",
+    "random-global",
+    "parent-local",
+    "parent-global",
+    "distill",
+    "parent-distill",
+    "fitted",
+)
 DEVICES = ("auto", "cpu", "cuda")
 LATENCY_DEVICES = ("cpu", "cuda")
 RUNTIMES = ("eager", "compile", "onnxruntime")

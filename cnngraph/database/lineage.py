@@ -251,7 +251,7 @@ def _is_stored(db: Database, plan: Plan) -> bool:
 
 
 def _removed_by(plan: Plan) -> set[tuple[str, str, tuple[int, ...]]]:
-    return {(removal.kind, removal.layer, removal.filters) for removal in plan.removes}
+    return {tuple(removal.structure) for removal in plan.removes}
 
 
 def _require_open(db: Database, key: str, plan: Plan) -> None:

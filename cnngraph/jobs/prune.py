@@ -183,7 +183,7 @@ def inputs_of(subject: LoadedModel, plan: Plan, retraining: Retraining) -> dict[
     """All that decides what comes out: model, its weights, what goes and how, the data, the training, where it runs."""
     return inputs_of_training(subject, retraining) | {
         "model": plan.model,
-        "removes": [[removal.kind, removal.layer, removal.filters] for removal in plan.removes],
+        "removes": [removal.structure for removal in plan.removes],
         "init": plan.init,
     }
 

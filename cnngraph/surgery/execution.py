@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+from cnngraph.network.blocks import find_blocks
+from cnngraph.network.graph import follow
 from cnngraph.plan import Plan
 from cnngraph.surgery.channels.filters import SlicedNet, copy_net, remove_filters
 from cnngraph.surgery.check import resolve
@@ -13,6 +15,7 @@ from cnngraph.surgery.edits import Edit
 from cnngraph.surgery.layers.apply_edits import apply_edits
 from cnngraph.surgery.layers.list_edits import list_edits
 from cnngraph.surgery.layers.net_structure import read_structure
+from cnngraph.surgery.layers.replace_block import BlockReplacement, find_replacements
 from cnngraph.surgery.layers.rewrite import Rewrite
 
 __all__ = ["Execution", "apply_plan"]
@@ -35,13 +38,15 @@ class Execution:
     rewrite: Rewrite | None = field(repr=False)
     model: nn.Module = field(repr=False)
     of_layers: tuple[Edit, ...] = ()
+    replaced: tuple[BlockReplacement, ...] = ()
 
     @property
     def fitted(self) -> frozenset[str] | None:
         """Layers whose weights :func:`~cnngraph.surgery.apply.apply` may set anew; ``None``: all of them."""
         if self.plan.init == "scratch":
             return None
-        return frozenset(join.layer for join in self.rewrite.joins) if self.rewrite else frozenset()
+        new = frozenset[str]().union(*(one.fitted for one in self.replaced))
+        return new | frozenset(join.layer for join in self.rewrite.joins) if self.rewrite else new
 
     @property
     def edits(self) -> tuple[Edit, ...]:
@@ -57,12 +62,17 @@ def apply_plan(model: nn.Module, plan: Plan, input_shape: tuple[int, int, int], 
     """Carry ``plan`` out on a copy of ``model``, for images of ``input_shape`` (channels, height, width).
 
     Args:
-        seed: of the weights of adapters and of widened layers.
+        seed: of the weights of adapters, of widened layers and of those that replace blocks.
 
     Raises:
         PlanError: the plan does not fit the net. TraceError, ModelError: it cannot be followed or copied.
     """
     sliced = remove_filters(model, plan, input_shape)
+    if plan.replaced:
+        graph = follow(model, input_shape)
+        replaced = find_replacements(graph, find_blocks(graph), plan.removes)
+        changes = tuple(edit for one in replaced for edit in one.edits)
+        return Execution(model, plan, sliced, None, apply_edits(model, changes, seed), changes, replaced)
     if plan.filters and not plan.removed:
         return Execution(model, plan, sliced, None, sliced.model)
     removes = tuple(removal for removal in plan.removes if removal.kind != "filters")
