@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
-from cnngraph.api.options import Decision
+from cnngraph.api.options import Decision, Trials
 from cnngraph.console import Progress, Quiet
 from cnngraph.settings import Settings
 
@@ -344,52 +344,38 @@ class Graph:
         return plan_stored(self.session(progress), name, chosen, other_data(data, data_root), costs=costs)
 
     def criticality(
-        self,
-        name: str,
-        *,
-        blocks: Sequence[str] | None = None,
-        schemes: Sequence[str] | None = None,
-        epochs: int | None = None,
-        batch_size: int | None = None,
-        learning_rate: float | None = None,
-        seeds: int = 1,
-        seed: int = 0,
-        minutes: float | None = None,
-        data: str | None = None,
-        data_root: str | Path | None = None,
-        device: str = "auto",
-        dry_run: bool = False,
-        progress: Progress | None = None,
+        self, name: str, *, dry_run: bool = False, progress: Progress | None = None, **trials: Unpack[Trials]
     ) -> dict[str, Any]:
-        """What each block is worth: taken out in turn, by several schemes; the JSON of ``cnngraph criticality``.
+        """What each block is worth: done without in turn, by several schemes; the JSON of ``cnngraph criticality``.
 
-            found = graph.criticality("mine", schemes=["join", "tuned"], epochs=2)
+            found = graph.criticality("mine", schemes=["join", "fitted"], epochs=2)
             {block["block"]: block["criticality"] for block in found["blocks"]}
 
         Every trial is stored as it is done; the same call goes on after an interruption.
 
         Args:
-            blocks: names; default: all that lie in no other one. schemes: ``join`` (removed, joined by least squares),
-                ``tuned`` (and trained); default: both.
-            epochs, batch_size, learning_rate: of each training; default: 5, and as the net itself was trained.
-            seeds: trials of each block and scheme. seed: of the first; each further one has the next number.
-            minutes: begin no trial that would end later.
-            data, data_root: instead of what the model was ingested with.
             dry_run: say what would be trained and written; do neither.
+            trials: see :class:`~cnngraph.api.options.Trials`; the schemes are ``join`` and ``tuned`` by default.
 
         Raises:
             UsageError: an unknown scheme, or a value out of range. NotFoundError: the model or a block is not there.
-            PlanError: it has no blocks, or none can go, or one that was named; or there is no time for one trial.
+            PlanError: it has no blocks, or none can be tried, or one that was named; or there is no time for one trial.
         """
-        from cnngraph.jobs.criticality import measure_criticality, preview_criticality
+        from cnngraph.jobs.criticality import try_blocks
         from cnngraph.jobs.criticality_choice import choose_criticality
 
-        said: dict[str, Any] = {"blocks": blocks, "schemes": schemes, "seeds": seeds}
-        said |= {"epochs": epochs, "batch_size": batch_size}
-        said |= {"learning_rate": learning_rate, "seed": seed, "minutes": minutes, "device": device}
-        chosen = choose_criticality(said | {"data": data, "data_root": data_root})
-        work = preview_criticality if dry_run else measure_criticality
-        return work(self.session(progress), name, chosen)
+        return try_blocks(self.session(progress), name, choose_criticality(trials), dry_run=dry_run)
+
+    def triage(
+        self, name: str, *, dry_run: bool = False, progress: Progress | None = None, **trials: Unpack[Trials]
+    ) -> dict[str, Any]:
+        """What each block is worth if one layer takes its place: :meth:`criticality` by the six schemes of Deep Net
+        Triage (Nowak, Corso 2018) and ``fitted``; the JSON of ``cnngraph triage``. Raises as that does.
+        """
+        from cnngraph.jobs.criticality import try_blocks
+        from cnngraph.jobs.criticality_choice import choose_criticality
+
+        return try_blocks(self.session(progress), name, choose_criticality(trials, preset="triage"), dry_run=dry_run)
 
     def latency(
         self,

@@ -24,7 +24,7 @@ class CriticalityRecord:
     """One trial.
 
     Attributes:
-        last_layer: of the block.
+        last_layer: of the block. temperature, alpha: of the distillation, where there is one.
         value: accuracy of the parent minus that of the trial; below 0 where the net is better without the block.
         accuracy, kappa: of the best epoch, on the validation images; parent_accuracy: of the net with the block.
         curve: accuracy before any training and after each epoch.
@@ -36,6 +36,8 @@ class CriticalityRecord:
     last_layer: str
     scheme: str
     seed: int
+    temperature: float | None
+    alpha: float | None
     value: float
     accuracy: float
     kappa: float
@@ -51,7 +53,7 @@ class CriticalityRecord:
     @property
     def digest(self) -> str:
         """Of what tells trials apart."""
-        content = json.dumps([self.block, self.scheme, self.seed, self.budget])
+        content = json.dumps([self.block, self.scheme, self.seed, self.temperature, self.alpha, self.budget])
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 

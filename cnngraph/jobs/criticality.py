@@ -1,4 +1,4 @@
-"""How critical the blocks of a net are: each in turn is taken out by several schemes, and what that costs is stored.
+"""How critical the blocks of a net are: each in turn is done without by several schemes, and what is lost is stored.
 
 The *criticality* of a block is the validation accuracy of the net minus that of the best scheme without the block; a
 trial's accuracy is that of its best epoch, the one before any training included, a scheme's the mean over its seeds.
@@ -10,6 +10,7 @@ folder is kept: a trial is never trained twice.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -17,8 +18,9 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.database.criticality import store_criticality
-from cnngraph.errors import NotFoundError, PlanError, listed, nearest
+from cnngraph.errors import PlanError, listed
 from cnngraph.jobs.baseline import training_recipe
+from cnngraph.jobs.criticality_blocks import Reasons, choose_blocks
 from cnngraph.jobs.criticality_choice import CriticalityChoice
 from cnngraph.jobs.criticality_result import TrialResult, describe
 from cnngraph.jobs.criticality_trial import Setup, Trial, run_trial
@@ -38,14 +40,17 @@ if TYPE_CHECKING:
     from cnngraph.network.blocks import Block
     from cnngraph.training.fit import Recipe
 
-__all__ = ["measure_criticality", "preview_criticality"]
+__all__ = ["try_blocks"]
 
 _UNTRAINED_SECONDS = 5.0  # of a trial beside its training: cut, refit, an evaluation
 
 
 @remember_structures()
-def measure_criticality(session: Session, name: str, choice: CriticalityChoice) -> dict[str, Any]:
-    """Try the blocks whose trials are not done yet, store each as it is done; the JSON of ``cnngraph criticality``.
+def try_blocks(session: Session, name: str, choice: CriticalityChoice, *, dry_run: bool = False) -> dict[str, Any]:
+    """Carry out the trials that are not done yet, store each as it is done; the JSON of ``cnngraph criticality``.
+
+    Args:
+        dry_run: count what would be trained and written; do neither.
 
     Raises:
         NotFoundError: the model or a block is not there. ConflictError: the model is not complete, or another process
@@ -53,27 +58,10 @@ def measure_criticality(session: Session, name: str, choice: CriticalityChoice) 
         PlanError: it has no blocks, none of them can go, or one that was named; or there is no time for one trial.
     """
     work = _Work.begin(session, name, choice)
+    if dry_run:
+        return work.preview()
     with work.folder.locked():
         return work.carry_out()
-
-
-@remember_structures()
-def preview_criticality(session: Session, name: str, choice: CriticalityChoice) -> dict[str, Any]:
-    """What :func:`measure_criticality` would train and write, counted; nothing is trained. Raises as that does."""
-    work = _Work.begin(session, name, choice)
-    missing = [trial for trial in work.trials if not trial.stage(work.folder).is_done]
-    return {
-        "model": work.model.key,
-        "blocks": [
-            {"block": block.name, "kind": block.kind, "skipped": work.reasons[block.name]} for block in work.blocks
-        ],
-        "schemes": [scheme.name for scheme in choice.schemes],
-        "seeds": choice.seeds,
-        "epochs": work.recipe.epochs,
-        "trainings": sum(trial.scheme.is_trained for trial in missing),
-        "would_write": {"criticalities": len(work.trials)},
-        "dry_run": True,
-    }
 
 
 @dataclass
@@ -93,7 +81,7 @@ class _Work:
     recipe: Recipe
     folder: JobFolder
     blocks: tuple[Block, ...]
-    reasons: dict[str, str | None]
+    reasons: Reasons
     slowest: dict[bool, float] = field(default_factory=dict)
     stored_at: dict[str, str] = field(default_factory=dict)
 
@@ -111,19 +99,36 @@ class _Work:
             require_trainable(subject.model, subject.data.train)  # said before the long work
         training = Retraining(recipe, control=False, device=choice.device)
         folder = session.workspace.folder("criticality", inputs_of_training(subject, training))
-        blocks, reasons = _choose_blocks(subject, model.key, choice.blocks)
+        blocks, reasons = choose_blocks(subject.followed, model.key, choice.blocks, choice.schemes)
         return cls(session, model, subject, choice, recipe, folder, blocks, reasons)
 
     @property
     def trials(self) -> list[Trial]:
         """Of all blocks that can be tried: block by block, scheme by scheme, seed by seed."""
+        choice = self.choice
         return [
-            Trial(block, scheme, self.choice.seed + number)
+            Trial(block, scheme, choice.seed + number, *((choice.temperature, choice.alpha) if scheme.distils else ()))
             for block in self.blocks
-            if self.reasons[block.name] is None
-            for scheme in self.choice.schemes
-            for number in range(self.choice.seeds)
+            for scheme in choice.schemes
+            if scheme.name not in self.reasons[block.name]
+            for number in range(choice.seeds)
         ]
+
+    def preview(self) -> dict[str, Any]:
+        """What would be trained and written, counted."""
+        trials = self.trials
+        return {
+            "model": self.model.key,
+            "blocks": [
+                {"block": block.name, "kind": block.kind, "skipped": self.reasons[block.name]} for block in self.blocks
+            ],
+            "schemes": [scheme.name for scheme in self.choice.schemes],
+            "seeds": self.choice.seeds,
+            "epochs": self.recipe.epochs,
+            "trainings": sum(one.scheme.is_trained and not one.stage(self.folder).is_done for one in trials),
+            "would_write": {"criticalities": len(trials)},
+            "dry_run": True,
+        }
 
     def carry_out(self) -> dict[str, Any]:
         """Everything that there is time for, stored."""
@@ -198,7 +203,7 @@ class _Work:
         stage = self.folder.stage("parent")
         if not stage.is_done:
             self.session.progress.start("Evaluating the net on the validation images")
-            found = setup.evaluate(self.subject.model)
+            found = setup.evaluate(copy.deepcopy(self.subject.model))  # a judged net stays on the device
             macs = sum(layer.macs for layer in self.subject.followed.graph.layers)
             sizes = {"parameters": count_parameters(self.subject.model), "macs": macs}
             stage.write({"accuracy": found.accuracy, "kappa": found.kappa} | sizes)
@@ -246,31 +251,3 @@ class _Work:
                 f"{self.model.key} has no Block node for {listed(strange)}: it was stored before there were such "
                 "blocks. What was found hangs on their last layers."
             )
-
-
-def _choose_blocks(
-    subject: LoadedModel, model: str, named: Sequence[str]
-) -> tuple[tuple[Block, ...], dict[str, str | None]]:
-    """The blocks that were asked for, in network order, and by name why one cannot be tried.
-
-    Raises:
-        NotFoundError: there is no such block. PlanError: the net has none, none can go, or one that was named.
-    """
-    from cnngraph.surgery.check import removable_blocks
-
-    known = {block.name: block for block in subject.followed.blocks}
-    strange = next((name for name in named if name not in known), None)
-    if strange is not None:
-        raise NotFoundError(f"{model} has no block {strange!r}.", nearest(strange, known))
-    if not known:
-        raise PlanError(f"{model} has no blocks.", "See what can go by itself: cnngraph plan NAME --schedule")
-    chosen = tuple(block for block in known.values() if (block.name in named if named else block.parent is None))
-    found = removable_blocks(subject.followed.graph)
-    reasons = {block.name: found.get(block.name, "it is no block that can go") for block in chosen}
-    refused = next((name for name in named if reasons[name] is not None), None)
-    if refused is not None:
-        raise PlanError(f"{refused} cannot be tried: {reasons[refused]}", "Name another block.")
-    if all(reasons.values()):
-        name, reason = next(iter(reasons.items()))
-        raise PlanError(f"No block of {model} can go; {name}: {reason}", "See them: cnngraph show NAME --blocks")
-    return chosen, reasons

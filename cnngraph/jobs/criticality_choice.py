@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ __all__ = ["EPOCHS", "CriticalityChoice", "choose_criticality"]
 
 EPOCHS = 5  # of each training, where nothing is said
 _AUTO = "auto"
+_PLAIN = ("seeds", "seed", "temperature", "alpha", "minutes", "device")
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class CriticalityChoice:
         blocks: by name; none: all blocks that lie in no other one.
         recipe: epochs, batch_size and learning_rate, as far as they were said.
         seeds: how many trials of each block and scheme; the first has the seed ``seed``, the next one more.
+        temperature, alpha: of the schemes that distil.
         minutes: no trial is begun that would end later.
         data: instead of the data that the model was ingested with.
     """
@@ -34,6 +37,8 @@ class CriticalityChoice:
     recipe: Mapping[str, int | float | None] = field(default_factory=dict)
     seeds: int = 1
     seed: int = 0
+    temperature: float = 4.0
+    alpha: float = 0.9
     minutes: float | None = None
     device: str = "auto"
     data: OtherData = field(default_factory=OtherData)
@@ -45,6 +50,12 @@ class CriticalityChoice:
                 raise OptionError(f"{{{name}={value}}} is out of range.", "Give more than 0.")
         if self.minutes is not None and not self.minutes > 0:
             raise OptionError(f"{{minutes={self.minutes}}} is out of range.", "Give more than 0.")
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise OptionError(
+                f"{{temperature={self.temperature}}} is not a finite number above 0.", "Use one such as 4."
+            )
+        if not 0 <= self.alpha <= 1:
+            raise OptionError(f"{{alpha={self.alpha}}} is not a share from 0 to 1.", "Use one such as 0.9.")
         if self.device not in DEVICES:
             raise OptionError(f"There is no device {self.device!r}.", nearest(self.device, DEVICES))
 
@@ -65,7 +76,7 @@ def choose_criticality(said: Mapping[str, Any], *, preset: str = "criticality") 
     recipe = {"epochs": EPOCHS} | {
         name: known[name] for name in ("epochs", "batch_size", "learning_rate") if name in known
     }
-    plain = {name: known[name] for name in ("seeds", "seed", "minutes", "device") if name in known}
+    plain = {name: known[name] for name in _PLAIN if name in known}
     return CriticalityChoice(
         find_schemes(known.get("schemes", PRESETS[preset])),
         () if blocks == (_AUTO,) else blocks,

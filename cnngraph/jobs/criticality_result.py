@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.database.criticality import CriticalityRecord
+from cnngraph.jobs.criticality_blocks import Reasons
 from cnngraph.jobs.criticality_trial import Trial
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class TrialResult:
             last_layer=self.trial.block.layers[-1],
             scheme=self.trial.scheme.name,
             seed=self.trial.seed,
+            temperature=self.trial.temperature,
+            alpha=self.trial.alpha,
             value=self.parent["accuracy"] - self.found["accuracy"],
             accuracy=self.found["accuracy"],
             kappa=self.found["kappa"],
@@ -96,13 +99,13 @@ def describe(
     model: str,
     parent: Mapping[str, Any],
     blocks: Sequence[Block],
-    reasons: Mapping[str, str | None],
+    reasons: Reasons,
     results: Sequence[TrialResult],
 ) -> dict[str, Any]:
     """The JSON of ``cnngraph criticality``, but for what was left out.
 
     Args:
-        reasons: by block, why it was not tried; ``None`` where it was.
+        reasons: why some blocks cannot be tried by some schemes.
         results: of the trials that are done.
     """
     mine = {block.name: [one for one in results if one.trial.block.name == block.name] for block in blocks}
@@ -116,7 +119,7 @@ def describe(
 
 
 def _describe_block(
-    block: Block, parent: Mapping[str, Any], reason: str | None, results: Sequence[TrialResult]
+    block: Block, parent: Mapping[str, Any], skipped: Mapping[str, str], results: Sequence[TrialResult]
 ) -> dict[str, Any]:
     """One entry of ``blocks``: by its best scheme, which is that of the highest mean accuracy over its seeds."""
     by_scheme: dict[str, list[TrialResult]] = {}
@@ -140,6 +143,6 @@ def _describe_block(
         "kind": block.kind,
         **known,
         "best_scheme": best,
-        "skipped": reason,
+        "skipped": dict(skipped),
         "schemes": [one.as_json() for one in results],
     }

@@ -8,8 +8,9 @@ MATCH (last:Criticality)-[:OF]->(:Block|Layer {model: $model})
 WITH last ORDER BY last.createdAt DESC, last.key LIMIT 1
 MATCH (c:Criticality {budget: last.budget})-[of:OF]->(place:Block|Layer {model: $model})
 WITH place, c, of ORDER BY c.seed
-WITH place, c.block AS block, c.scheme AS scheme, avg(c.value) AS value, avg(c.accuracy) AS accuracy, count(c) AS trials,
-     CASE WHEN count(c.epochsTo95) = count(c) THEN max(c.epochsTo95) END AS epochs, head(collect(c)) AS c, head(collect(of)) AS of
+WITH place, c.block AS block, c.scheme AS scheme, c.temperature AS temperature, c.alpha AS alpha, avg(c.value) AS value,
+     avg(c.accuracy) AS accuracy, count(c) AS trials, CASE WHEN count(c.epochsTo95) = count(c) THEN max(c.epochsTo95) END AS epochs,
+     head(collect(c)) AS c, head(collect(of)) AS of
 ORDER BY value, scheme
 WITH place, block, head(collect({scheme: scheme, value: value, accuracy: accuracy, trials: trials, epochs: epochs, c: c, of: of})) AS best
 CALL () {

@@ -111,7 +111,9 @@ def critical(model: str, block: str, layer: str = "") -> tuple[str, CriticalityR
     """A model, and that it does nearly as well without one of its blocks, which may have no node of its own."""
     figures = {"value": 0.05, "accuracy": 0.85, "kappa": 0.8, "parent_accuracy": 0.9, "curve": (0.5, 0.85)}
     costs = {"parameters_saved": 100, "macs_saved": 1000, "seconds": 2.0, "budget": "{}", "work": "criticality-0"}
-    return model, CriticalityRecord(block, layer or block, "tuned", 0, epochs_to_95=None, **figures, **costs)  # type: ignore[arg-type]
+    return model, CriticalityRecord(
+        block, layer or block, "tuned", 0, None, None, epochs_to_95=None, **figures, **costs
+    )  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
