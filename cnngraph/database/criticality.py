@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.errors import ConflictError
@@ -90,9 +90,12 @@ def store_criticality(db: Database, model: str, weights: str, record: Criticalit
 
 
 def read_criticality(db: Database, model: str) -> list[dict[str, Any]]:
-    """All trials of a model, by block in network order, then as they were stored; properties in snake_case."""
+    """All trials of a model, by block in network order, then as they were stored: the fields of a record as far as they
+    are known, ``kind`` of the block, ``key`` and ``created_at``.
+    """
     from cnngraph.database.cypher import load
-    from cnngraph.database.rows import snake
+    from cnngraph.database.rows import camel
 
-    rows = db.read(load("criticality/read"), model=model)
-    return [{snake(name): value for name, value in row["row"].items()} for row in rows]
+    names = [one.name for one in fields(CriticalityRecord)] + ["kind", "key", "created_at"]
+    rows = [row["row"] for row in db.read(load("criticality/read"), model=model)]
+    return [{name: row[camel(name)] for name in names if row.get(camel(name)) is not None} for row in rows]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.database.criticality import CriticalityRecord
 from cnngraph.jobs.criticality_blocks import Reasons
 from cnngraph.jobs.criticality_trial import Trial
+from cnngraph.reporting.criticality import find_best
 
 if TYPE_CHECKING:
     from cnngraph.network.blocks import Block
@@ -112,37 +112,20 @@ def describe(
     return {
         "model": model,
         "parent": {"accuracy": parent["accuracy"], "kappa": parent["kappa"]},
-        "blocks": [_describe_block(block, parent, reasons[block.name], mine[block.name]) for block in blocks],
+        "blocks": [_describe_block(block, reasons[block.name], mine[block.name]) for block in blocks],
         "trainings": sum(one.trial.scheme.is_trained for one in results),
         "seconds": sum(one.found["seconds"] for one in results),
     }
 
 
-def _describe_block(
-    block: Block, parent: Mapping[str, Any], skipped: Mapping[str, str], results: Sequence[TrialResult]
-) -> dict[str, Any]:
-    """One entry of ``blocks``: by its best scheme, which is that of the highest mean accuracy over its seeds."""
-    by_scheme: dict[str, list[TrialResult]] = {}
-    for one in results:
-        if one.curve:
-            by_scheme.setdefault(one.trial.scheme.name, []).append(one)
-    means = {name: fmean(one.found["accuracy"] for one in mine) for name, mine in by_scheme.items()}
-    best = max(means, key=lambda name: means[name], default=None)
-    known: dict[str, Any] = dict.fromkeys(("criticality", "epochs_to_95", "parameters_saved", "macs_saved"))
-    if best is not None:
-        mine = by_scheme[best]
-        soon = [one.epochs_to_95 for one in mine]
-        known = {
-            "criticality": parent["accuracy"] - means[best],
-            "epochs_to_95": None if None in soon else max(epoch for epoch in soon if epoch is not None),
-            "parameters_saved": parent["parameters"] - mine[0].found["parameters"],
-            "macs_saved": parent["macs"] - mine[0].found["macs"],
-        }
+def _describe_block(block: Block, skipped: Mapping[str, str], results: Sequence[TrialResult]) -> dict[str, Any]:
+    """One entry of ``blocks``."""
+    best = find_best([asdict(one.record({}, "")) for one in results if one.curve])
+    best.pop("accuracy")  # each scheme has its own
     return {
         "block": block.name,
         "kind": block.kind,
-        **known,
-        "best_scheme": best,
+        **best,
         "skipped": dict(skipped),
         "schemes": [one.as_json() for one in results],
     }

@@ -6,7 +6,7 @@ import copy
 import shutil
 import time
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cnngraph.training.execution import Execution
     from cnngraph.training.fit import Recipe
 
-__all__ = ["PICTURES", "Setup", "Trial", "run_trial"]
+__all__ = ["PICTURES", "Setup", "Trial", "pictures_stage", "run_trial"]
 
 PICTURES = 12  # filters of a new layer whose pictures are kept
 
@@ -100,7 +100,13 @@ class Trial:
 
     def pictures(self, folder: JobFolder) -> Stage:
         """Where it leaves pictures of the new layer's filters, if it has any: PNG in base64."""
-        return folder.stage(f"trials/{self.name}-filters")
+        return pictures_stage(folder, self.identity)
+
+
+def pictures_stage(folder: JobFolder, trial: Mapping[str, Any]) -> Stage:
+    """Where a trial leaves the pictures of its new filters; ``trial``: what :attr:`Trial.identity` holds, and more."""
+    names = ("block", "scheme", "seed", "temperature", "alpha")
+    return folder.stage(f"trials/{hash_inputs({name: trial[name] for name in names if name in trial})}-filters")
 
 
 def run_trial(setup: Setup, trial: Trial) -> dict[str, Any]:

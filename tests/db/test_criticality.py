@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cnngraph import connect
+from cnngraph.database.criticality import read_criticality
 from cnngraph.errors import ConflictError, NotFoundError, PlanError
 from cnngraph.jobs import criticality as job
 
@@ -83,6 +84,28 @@ def test_the_saved_query_shows_it_beside_the_thetas(command: Run, found: dict[st
     assert thetas["layer3.2"] < thetas["layer3.1"]  # the mean over its two convs: the deeper, the lower
 
 
+def test_the_report_shows_it(command: Run, found: dict[str, Any], tmp_path: Path) -> None:
+    with connect() as graph:
+        more = graph.triage(
+            "critical", **HOW | {"blocks": ["layer3.2"]}, schemes=["parent-local", "distill"], alpha=0.5
+        )
+    assert [one["scheme"] for one in more["blocks"][0]["schemes"]] == ["parent-local", "distill"]
+    done = command("report", "critical", "--out", tmp_path / "page.html", "--json")
+    assert done.code == 0, done.err
+    assert done.json["colour_selective"] == []
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert html.count("filters of layer3.2.conv1, the new layer") == 2
+    with connect() as graph:
+        rows = read_criticality(graph.database, "tester/critical")
+    mine = {(row["scheme"], row["seed"]): row for row in rows if row["block"] == "layer3.2"}
+    assert (mine["distill", 0]["temperature"], mine["distill", 0]["alpha"]) == (4.0, 0.5)
+    assert "alpha" not in mine["parent-local", 0]
+    for row in mine.values():
+        assert row["curve"][row["epochs_to_95"]] >= 0.95 * row["parent_accuracy"] if "epochs_to_95" in row else True
+    soon = {one["scheme"]: one["epochs_to_95"] for one in more["blocks"][0]["schemes"]}
+    assert {scheme: mine[scheme, 0].get("epochs_to_95") for scheme in soon} == soon
+
+
 def test_a_dry_run_counts_and_a_kill_loses_nothing(
     found: dict[str, Any], database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +127,7 @@ def test_a_dry_run_counts_and_a_kill_loses_nothing(
         assert mine == ["join"]
         monkeypatch.setattr(job, "run_trial", run)
         assert graph.criticality("critical", **more)["left"] == []
-        assert len(nodes(database, "tester/critical")) == 10
+        assert len([row for row in nodes(database, "tester/critical") if row["place"] == "layer3.0"]) == 2
 
 
 def test_out_of_time_says_what_is_missing(found: dict[str, Any]) -> None:
