@@ -22,6 +22,7 @@ from pydantic import (
 from cnngraph.errors import NotFoundError, PlanError
 from cnngraph.files import write_text
 from cnngraph.validation import parse_as, parse_json
+from cnngraph.vocabulary import INITS_OF_JOINS, INITS_OF_NEW_LAYERS
 
 __all__ = ["Init", "LayerScore", "Plan", "Removal", "Replacement", "Step", "read_plan", "write_plan"]
 
@@ -30,8 +31,6 @@ PLAN_VERSION = 2
 _HINT = "Mend it there, or write one with: cnngraph plan NAME --out plan.json"
 
 Init = Literal["least-squares", "inherit", "reset", "scratch", "random", "parent"]
-_OF_NEW_LAYERS = ("least-squares", "scratch", "random", "parent")
-_OF_JOINS = ("least-squares", "inherit", "reset", "scratch")
 
 
 class _Strict(BaseModel):
@@ -202,7 +201,7 @@ class Plan(_Strict):
     def in_words(self) -> str:
         """What goes, in a few words: the layers and blocks by name, the filters counted."""
         parts = [
-            f"{one.layer} replaced by {one.new_layer.in_words}" if one.kind == "replace" else one.layer
+            f"{one.layer} (replaced by {one.new_layer.in_words})" if one.kind == "replace" else one.layer
             for one in self.removes
             if one.kind != "filters"
         ]
@@ -237,7 +236,7 @@ class Plan(_Strict):
             raise ValueError(
                 f"it replaces {replaced[0]} and removes {other}: that takes two plans, one after the other"
             )
-        wanted = _OF_NEW_LAYERS if replaced else _OF_JOINS
+        wanted = INITS_OF_NEW_LAYERS if replaced else INITS_OF_JOINS
         if self.removes and self.init not in wanted:
             what = "a layer that replaces a block" if replaced else "where ends are joined"
             raise ValueError(f"init: {self.init} is nothing for {what}; one of {', '.join(wanted)}")

@@ -13,6 +13,8 @@ __all__ = [
     "GRAPH_SCORES",
     "IMAGE_SCORES",
     "INITS",
+    "INITS_OF_JOINS",
+    "INITS_OF_NEW_LAYERS",
     "JUDGED_ON",
     "LATENCY_DEVICES",
     "LENSES",
@@ -24,6 +26,7 @@ __all__ = [
     "RUNTIMES",
     "SCHEMES",
     "SCOPES",
+    "TRAINED",
     "UNITS",
     "UNRANKED_MEASURES",
 ]
@@ -74,8 +77,11 @@ ANSWERS = ("keep", "drop", "unknown")  # of a person, on a filter
 AGREE = ("any", "majority", "all")  # of those who judged a filter, for it to go
 LENSES = ("images", "occurrence", "weights", "serves", "twins", "scores")  # through which a person looks at a filter
 UNITS = ("layers", "blocks", "filters")
-# The weights where ends are joined; random and parent are those of a layer that replaces a block.
-INITS = ("least-squares", "inherit", "reset", "scratch", "random", "parent")
+# The first weights where ends are joined, and of a layer that takes the place of a block.
+INITS_OF_JOINS = ("least-squares", "inherit", "reset", "scratch")
+INITS_OF_NEW_LAYERS = ("least-squares", "scratch", "random", "parent")
+INITS = tuple(dict.fromkeys((*INITS_OF_JOINS, *INITS_OF_NEW_LAYERS)))
+TRAINED = ("global", "local")  # the whole net, or its new layers alone
 # What is done to a block to see how critical it is: jobs/schemes.py says what each is.
 SCHEMES = (
     "join",

@@ -24,7 +24,8 @@ class Decision(TypedDict, total=False):
     ``random``, ``car`` or ``progressive`` (which :meth:`Graph.prune` alone takes), with its own options: ``measure``,
     ``aggregate``, ``reference``, ``engine``; ``score``, ``scope``, ``round_to``, ``at_least``; ``of``; ``layer``,
     ``per_step``, ``judged_on``; ``criterion``, ``layer``, ``agree``. Or ``review``, what people decided on the page of
-    ``cnngraph review``: ``agree``.
+    ``cnngraph review``: ``agree``. Or ``triage``, one layer in the place of each block of ``replace_block``; ``train``:
+    the whole net (``global``) or the new layers alone (``local``).
 
     How much goes is said by limits, which hold together, or by ``limits``, a TOML file of them. As far as every bound
     allows: ``threshold`` (of theta), ``remove`` (how many), ``ratio`` (a share), ``filters`` (how many of each named
@@ -34,8 +35,8 @@ class Decision(TypedDict, total=False):
 
     ``keep``: layers that cannot go, or a mapping with the reasons. ``steps`` belongs to ``max_accuracy_drop``,
     ``minutes`` to every search, ``latency_on``, ``runtime`` and ``batch`` to a target, ``percentile`` and
-    ``latency_table`` (a CSV file) to one of time. ``init``: the weights where ends are joined. ``seed``: of everything
-    random. ``device``: where nets are trained and judged.
+    ``latency_table`` (a CSV file) to one of time. ``init``: the weights where ends are joined, and of
+    layers that replace blocks. ``seed``: of everything random. ``device``: where nets are trained and judged.
     """
 
     method: str | None
@@ -55,6 +56,8 @@ class Decision(TypedDict, total=False):
     judged_on: str | None
     agree: str | None
     criterion: str | None
+    replace_block: str | Sequence[str] | None
+    train: str | None
     limits: str | Path | None
     threshold: float | None
     remove: int | None

@@ -65,9 +65,12 @@ def show(
 
 
 def _list_blocks(model: str, blocks: list[dict[str, Any]]) -> None:
-    columns = ("name", "kind", "layers", "parent", "removable")
+    columns = ("name", "kind", "layers", "parent", "removable", "replaceable")
     rows = [
-        (block["name"], block["kind"], len(block["layers"]), block["parent"], block["removable"] or "yes")
+        (
+            *(block["name"], block["kind"], len(block["layers"]), block["parent"]),
+            *(block[can] or "yes" for can in ("removable", "replaceable")),
+        )
         for block in blocks
     ]
     table(columns, rows)
@@ -88,10 +91,10 @@ def _as_typed(name: str | None, owner: str, mine: str) -> str | None:
 
 # What `lineage` shows of each list, in this order; the JSON has everything.
 _LINEAGE = {
-    "ancestors": ("model", "became", "relation", "method", "removed", "filters"),
-    "descendants": ("model", "pruned_from", "relation", "method", "removed", "filters"),
+    "ancestors": ("model", "became", "relation", "method", "removed", "replaced", "filters"),
+    "descendants": ("model", "pruned_from", "relation", "method", "removed", "replaced", "filters"),
     "measure_runs": ("key", "measure", "reference", "current", "created_at"),
-    "pruning_runs": ("key", "method", "created_at", "removed", "filters", "produced"),
+    "pruning_runs": ("key", "method", "created_at", "removed", "replaced", "filters", "produced"),
     "steps": ("number", "layer", "filters", "trained_parameters", "epochs", "accuracy", "kappa", "seconds"),
     "edits": ("module", "kind", "reason"),
     "evaluations": ("name", "child", "images", "accuracy", "recall", "epoch_seconds", "latency_ms", "created_at"),

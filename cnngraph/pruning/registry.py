@@ -19,6 +19,7 @@ _FILES = (
     "car",
     "progressive",
     "review",
+    "triage",
 )
 
 
