@@ -118,7 +118,9 @@ def _print_preview(found: dict[str, Any]) -> None:
     _say_skipped(found["blocks"])
     count, epochs = found["trainings"], found["epochs"]
     trainings = f"{count:,} training{'s' * (count != 1)} of {epochs:,} epoch{'s' * (epochs != 1)}"
-    line(f"{trainings}; {found['would_write']['criticalities']:,} Criticality nodes in the graph.")
+    written = found["would_write"]
+    blocks = f", {written['blocks']:,} Block nodes" if written["blocks"] else ""
+    line(f"{trainings}; {written['criticalities']:,} Criticality nodes{blocks} in the graph.")
 
 
 def _print_found(name: str, found: dict[str, Any]) -> None:
@@ -147,8 +149,11 @@ def _say_skipped(blocks: list[dict[str, Any]]) -> None:
 
 def _next(name: str, block: dict[str, Any]) -> str:
     """How what was best for a block is carried out."""
-    if block["best_scheme"] not in ("join", "tuned"):
-        return f"cnngraph prune {name} --method triage --replace-block {block['block']}"
+    start, _, trained = block["best_scheme"].partition("-")
+    if start not in ("join", "tuned"):
+        init = {"random": " --init random", "distill": " --init random", "parent": " --init parent"}.get(start, "")
+        how = init + (" --train local" if trained == "local" else "")
+        return f"cnngraph prune {name} --method triage --replace-block {block['block']}{how}"
     if block["kind"] == "stage":  # its convs go one by one
         return f"cnngraph query criticality --model {name}"
     return f"cnngraph prune {name} --remove-block {block['block']}"

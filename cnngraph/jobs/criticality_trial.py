@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress
-from cnngraph.errors import ModelError, PlanError, VerificationError
+from cnngraph.errors import ModelError, PlanError
 from cnngraph.jobs.criticality_blocks import plan_without
-from cnngraph.jobs.pruned import save_net
+from cnngraph.jobs.pruned import require_kept, save_net
 from cnngraph.jobs.schemes import Scheme
 from cnngraph.jobs.workspace import JobFolder, Stage, hash_inputs
 from cnngraph.sources.loaded import LoadedModel
@@ -216,11 +216,7 @@ def _train(
     kept = hash_tensors(net, names - trained)
     with frozen(net, trained):
         done = fit(net, data.train, data.validation, **how)
-    changed = sorted(name for name, value in hash_tensors(net, kept).items() if value != kept[name])
-    if changed:
-        raise VerificationError(
-            f"{changed[0]} was to stay as it is in {trial.words}, and the training changed it.", "Nothing was stored."
-        )
+    require_kept(kept, hash_tensors(net, kept), home.path, "training")
     curve = [epoch.validation_accuracy for epoch in done.history if epoch.validation_accuracy is not None]
     return curve, done.seconds
 

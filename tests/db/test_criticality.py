@@ -112,7 +112,7 @@ def test_a_dry_run_counts_and_a_kill_loses_nothing(
     with connect() as graph:
         more = HOW | {"blocks": ["layer3.0", "layer3.2"]}
         said = graph.criticality("critical", **more, dry_run=True)
-        assert (said["trainings"], said["would_write"], said["dry_run"]) == (1, {"criticalities": 4}, True)
+        assert (said["trainings"], said["would_write"], said["dry_run"]) == (1, {"criticalities": 4, "blocks": 0}, True)
         run = job.run_trial  # type: ignore[attr-defined]
 
         def kill(setup: Any, trial: Any) -> dict[str, Any]:
@@ -138,19 +138,30 @@ def test_out_of_time_says_what_is_missing(found: dict[str, Any]) -> None:
             graph.criticality("critical", **HOW | {"blocks": ["layer2.2"]}, minutes=1e-3)
 
 
-def test_a_model_without_block_nodes_has_it_on_layers(command: Run, model: str, database: Any, tmp_path: Path) -> None:
+def test_a_model_that_was_stored_before_there_were_blocks(command: Run, model: str, database: Any) -> None:
     few = ("--data", "digits", "--images-per-class", 8)
     artifact = command("show", "critical", "--json").json["artifact"]
     assert command("ingest", artifact, *few, "--view", "channels", "--name", "critical-old").code == 0
-    database.write("MATCH (b:Block {model: $key}) DETACH DELETE b", key="tester/critical-old")
-    done = command("criticality", "critical-old", "--blocks", "layer3.2", "--schemes", "join", "--json")
+    key, one = "tester/critical-old", {"schemes": ["join"], "blocks": ["layer3.2"]}
+    database.write("MATCH (b:Block {model: $key}) DETACH DELETE b", key=key)
+    with connect() as graph:
+        assert graph.criticality("critical-old", **one, dry_run=True)["would_write"] == {
+            "criticalities": 1,
+            "blocks": 9,
+        }
+        graph.criticality("critical-old", **one)
+        assert graph.criticality("critical-old", **one, dry_run=True)["would_write"]["blocks"] == 0
+    (row,) = nodes(database, key)
+    assert ("Block" in row["labels"], row["place"]) == (True, "layer3.2")
+    database.write("MATCH (b:Block {model: $key, name: 'layer3.2'}) DETACH DELETE b", key=key)
+    done = command("criticality", "critical-old", "--blocks", "layer3.2", "--schemes", "join")
     assert done.code == 0, done.err
-    assert "tester/critical-old has no Block node for layer3.2" in done.err
-    (row,) = nodes(database, "tester/critical-old")
+    assert f"{key} has no Block node for layer3.2" in done.err
+    (row,) = nodes(database, key)
     assert (row["labels"][0], row["layer"]) == ("Layer", "layer3.2.relu2")
     assert command("query", "criticality", "--model", "critical-old", "--json").json["rows"][0]["theta"] is None
     assert command("delete", "critical-old", "--yes", "--json").json["criticalities"] == 1
-    assert nodes(database, "tester/critical-old") == []
+    assert nodes(database, key) == []
 
 
 def test_what_cannot_be_tried(command: Run, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
