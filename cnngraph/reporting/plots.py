@@ -49,7 +49,7 @@ def plot_trained_steps(plan: Plan, steps: Sequence[Mapping[str, Any]]) -> str:
         alive = [int(rounds[0]["alive"]) + int(rounds[0]["weights"]), *(int(step["alive"]) for step in rounds)]
         judged = [float(before["accuracy"]), *(float(step["accuracy"]) for step in rounds)]
         numbers = ["nothing gone", *(f"round {step['number']}" for step in rounds)]
-        return _drawn(lambda axes: _draw_trained_steps(axes, alive, judged, numbers, "weights"))
+        return draw_svg(lambda axes: _draw_trained_steps(axes, alive, judged, numbers, "weights"))
     if not steps or before is None or not widths:
         return ""
     gone = Counter(step for removal in plan.removes for step in removal.steps)

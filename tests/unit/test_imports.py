@@ -12,7 +12,8 @@ ROOMS = (
     "cnngraph.jobs.compare_judged, cnngraph.jobs.ingest, cnngraph.jobs.plan, "
     "cnngraph.jobs.execute, cnngraph.jobs.offline, cnngraph.jobs.filter_pictures, cnngraph.jobs.measure_car, "
     "cnngraph.jobs.review, cnngraph.jobs.criticality, cnngraph.evidence.record, "
-    "cnngraph.network.trace, cnngraph.surgery.saved, cnngraph.surgery.verify, cnngraph.training.fit, cnngraph.shipping.export"
+    "cnngraph.network.trace, cnngraph.surgery.saved, cnngraph.surgery.verify, cnngraph.training.fit, "
+    "cnngraph.shipping.export"
 )
 NEVER = {
     "torchvision",
