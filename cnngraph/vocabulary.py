@@ -28,6 +28,7 @@ __all__ = [
     "REFERENCES",
     "REWINDS",
     "RUNTIMES",
+    "SCHEMES",
     "SCOPES",
     "SIMILARITIES",
     "SIMILARITY_ESTIMATORS",
@@ -93,6 +94,18 @@ INITS_OF_JOINS = ("least-squares", "inherit", "reset", "scratch")
 INITS_OF_NEW_LAYERS = ("least-squares", "scratch", "random", "parent")
 INITS = tuple(dict.fromkeys((*INITS_OF_JOINS, *INITS_OF_NEW_LAYERS)))
 TRAINED = ("global", "local")  # the whole net, or its new layers alone
+# What is done to a block to see how critical it is: jobs/schemes.py says what each is.
+SCHEMES = (
+    "join",
+    "tuned",
+    "random-local",
+    "random-global",
+    "parent-local",
+    "parent-global",
+    "distill",
+    "parent-distill",
+    "fitted",
+)
 DEVICES = ("auto", "cpu", "cuda")
 LATENCY_DEVICES = ("cpu", "cuda")
 RUNTIMES = ("eager", "compile", "onnxruntime")
