@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnngraph.console import say_all
 from cnngraph.errors import NotFoundError, UsageError
 from cnngraph.sources.data_choice import list_data_of
 from cnngraph.sources.loaded import LoadedModel
@@ -19,7 +20,16 @@ if TYPE_CHECKING:
     from cnngraph.network.matched_layers import Kinship
     from cnngraph.surgery.saved import Saved
 
-__all__ = ["Side", "came_of", "find_kinship", "named_twice", "open_parent", "open_side", "require_two"]
+__all__ = [
+    "Side",
+    "came_of",
+    "find_kinship",
+    "named_twice",
+    "open_checkpoint",
+    "open_parent",
+    "open_side",
+    "require_two",
+]
 
 
 @dataclass(frozen=True)
@@ -27,17 +37,19 @@ class Side:
     """One of the two nets.
 
     Attributes:
-        name: as it is shown: a key of the database, or the path of a saved model.
+        name: as it is shown: a key of the database, or a path.
         source: where net and data come from.
+        weights: a file whose weights the net gets instead of its own: another checkpoint of it.
     """
 
     name: str
     source: StoredModel | SavedSource
+    weights: Path | None = None
 
     @property
     def key(self) -> str | None:
-        """Of the model in the database; ``None`` of a saved model."""
-        return self.source.key if isinstance(self.source, StoredModel) else None
+        """Of the model in the database; ``None`` of a saved model, or of other weights."""
+        return self.source.key if isinstance(self.source, StoredModel) and self.weights is None else None
 
     @cached_property
     def folder(self) -> Path:
@@ -49,7 +61,12 @@ class Side:
         """The net, on the CPU."""
         from cnngraph.surgery.saved import read_saved
 
-        return read_saved(self.folder)
+        found = read_saved(self.folder)
+        if self.weights is not None:
+            from cnngraph.models.weights import load_weights
+
+            say_all(load_weights(found.model, self.weights))
+        return found
 
     @property
     def graph(self) -> LayerGraph:
@@ -58,8 +75,9 @@ class Side:
 
     @property
     def file_bytes(self) -> int:
-        """The size of the saved model on the disk."""
-        files = [self.folder] if self.folder.is_file() else self.folder.rglob("*")
+        """The size of the saved model on the disk, or of the file of weights."""
+        place = self.weights or self.folder
+        files = [place] if place.is_file() else place.rglob("*")
         return sum(file.stat().st_size for file in files if file.is_file())
 
     def open_data(self, other: OtherData) -> LoadedModel:
@@ -72,6 +90,8 @@ class Side:
         """
         saved = self.saved
         choice, data, split = list_data_of(saved, self.name, self.source.data(other))
+        if self.weights is not None:
+            split = split.model_copy(update={"proven": False})
         return LoadedModel(
             saved.model,
             saved.origin.architecture,
@@ -95,6 +115,11 @@ def open_side(typed: str, db: Database | None) -> Side:
         return Side(typed, open_source(typed))
     found = stored(db, typed)
     return Side(found.key, found)
+
+
+def open_checkpoint(typed: str, of: Side) -> Side:
+    """The net of ``of`` with the weights of a file."""
+    return Side(typed, of.source, Path(typed))
 
 
 def open_parent(side: Side, db: Database) -> Side:
@@ -122,7 +147,7 @@ def require_two(a: Side, b: Side) -> None:
         UsageError: the same model, or the same folder, is named twice.
     """
     same_key = a.key is not None and a.key == b.key
-    same_place = a.key is None and b.key is None and a.folder.resolve() == b.folder.resolve()
+    same_place = a.key is None and b.key is None and b.weights is None and a.folder.resolve() == b.folder.resolve()
     if same_key or same_place:
         raise named_twice(a.name)
 

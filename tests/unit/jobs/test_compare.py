@@ -170,6 +170,23 @@ def test_dead_maps_and_constant_layers_have_no_value_and_fail_a_bound(nets: Path
     assert not found["at_least"]["reached"]
 
 
+def test_another_checkpoint_of_the_same_net(nets: Path, tmp_path: Path) -> None:
+    file = tmp_path / "other.pt"
+    torch.save(lenet(1).state_dict(), file)
+    found = cg.compare(nets / "old", file, similarity="cka", **QUICK)
+    folder = cg.compare(nets / "old", nets / "other", similarity="cka", **QUICK)
+    assert [row["value"] for row in found["layers"]] == [row["value"] for row in folder["layers"]]
+    assert found["b"]["name"] == str(file)
+    assert found["b"]["file_bytes"] == file.stat().st_size
+    assert found["b"]["images_from"]["trained_on"] == "possibly"  # nobody knows what it was trained on
+    torch.save(build("cnngraph:lenet5", classes=10, in_channels=1, seed=0).state_dict(), tmp_path / "wider.pt")
+    with pytest.raises(ModelError):
+        cg.compare(nets / "old", tmp_path / "wider.pt", **QUICK)
+    (tmp_path / "notes.txt").write_text("no weights", encoding="utf-8")
+    with pytest.raises(ModelError):
+        cg.compare(nets / "old", tmp_path / "notes.txt", **QUICK)
+
+
 def test_images_that_the_second_net_was_trained_on_are_said(tmp_path: Path) -> None:
     """Both are judged on the test images of the first, which the second may have in its training part."""
     parts = {"a": ["train"] * 6 + ["val", "test"], "b": ["test", "val"] + ["train"] * 6}
