@@ -73,7 +73,13 @@ def _tell(found: dict[str, Any]) -> None:
         print(f"slim equals masked, eval and train: {within} ({found['relative_diff_float32']:.2g} in float32)")
     for check, held in checks.items():
         print(f"{check}: {'yes' if held else 'NO'}")
-    weights = "the parent's, where no join was fitted" if found["weights_kept"] else "trained or refitted since"
+    if found.get("pruned_weights"):
+        left = sum(found["pruned_weights"].values())
+        print(f"pruned weights: {'exactly zero' if found['ok'] else 'NOT PROVEN'}; {left:,} are left where masks are")
+    kept = (
+        "the parent's, but in what replaces blocks" if found["replaced"] else "the parent's, where no join was fitted"
+    )
+    weights = kept if found["weights_kept"] else "trained or refitted since"
     print(f"weights: {weights}")
     print(f"{found['model']}: {'proven' if found['ok'] else 'NOT PROVEN'} in {found['seconds']:.1f} s")
 
