@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.graph import LayerGraph
     from cnngraph.network.matched_layers import Kinship
+    from cnngraph.plan import Plan
     from cnngraph.surgery.saved import Saved
 
 __all__ = [
@@ -166,10 +167,7 @@ def came_of(a: Side, b: Side, db: Database | None) -> bool:
 
         if a.key in [one.model for one in lineage(db, b.key).ancestors]:
             return True
-    old, new = a.saved.origin, b.saved.origin
-    gone, kept = ([[one.identity for one in plan.removes] for plan in origin.plans] for origin in (new, old))
-    built_alike = (old.architecture, old.options) == (new.architecture, new.options)
-    return built_alike and len(gone) > len(kept) and gone[: len(kept)] == kept
+    return bool(_plans_between(a, b))
 
 
 def find_kinship(a: Side, b: Side, db: Database | None) -> Kinship:
@@ -182,16 +180,39 @@ def find_kinship(a: Side, b: Side, db: Database | None) -> Kinship:
 
         survives = find_survivors(db, a.key, b.key)
         survives = survives or {old: new for new, old in find_survivors(db, b.key, a.key).items()}
+    gone = _changed(a, b) | _new_layers(a, b) | _new_layers(b, a)
     # A model that somebody changed in the graph may name layers that its net has not.
-    here = {old: new for old, new in survives.items() if old in a.graph.by_name and new in b.graph.by_name}
-    return Kinship(
-        related=bool(here) or a.saved.origin.architecture == b.saved.origin.architecture,
-        survives=here,
-        gone=_changed(a, b),
-    )
+    here = {
+        old: new
+        for old, new in survives.items()
+        if old in a.graph.by_name and new in b.graph.by_name and a.graph.by_name[old].module not in gone
+    }
+    return Kinship(bool(here) or a.saved.origin.architecture == b.saved.origin.architecture, here, gone)
 
 
 def _changed(a: Side, b: Side) -> frozenset[str]:
     """The modules in whose place one net has something that the other has not."""
     mine, theirs = a.saved.joins, b.saved.joins
     return frozenset(path for path in {**mine, **theirs} if mine.get(path) != theirs.get(path))
+
+
+def _plans_between(old: Side, new: Side) -> tuple[Plan, ...]:
+    """The plans by which a net of the structure of ``old`` became ``new``; none where it did not."""
+    before, after = old.saved.origin, new.saved.origin
+    kept, gone = ([[one.identity for one in plan.removes] for plan in origin.plans] for origin in (before, after))
+    built_alike = (before.architecture, before.options) == (after.architecture, after.options)
+    return after.plans[len(kept) :] if built_alike and gone[: len(kept)] == kept else ()
+
+
+def _new_layers(old: Side, new: Side) -> frozenset[str]:
+    """The modules of ``old`` in whose places ``new`` has the layers that came for whole blocks: of the same name and
+    kind, perhaps, and yet others.
+    """
+    from cnngraph.surgery.layers.replace_block import find_replacements
+
+    plans = _plans_between(old, new)
+    replaced = [one for one in plans[0].removes if one.kind == "replace"] if plans else []
+    if not replaced:
+        return frozenset()
+    found = find_replacements(old.graph, old.saved.followed.blocks, replaced)
+    return frozenset(path for one in found for path in one.fitted)

@@ -129,6 +129,23 @@ def test_a_removed_layer_has_no_counterpart_and_all_pairs_are_a_table(nets: Path
     assert back["unmatched"]["b"] == lost
 
 
+def test_a_layer_that_came_for_a_block_is_another_one(tmp_path: Path) -> None:
+    net = build("cnngraph:vgg16", classes=10, in_channels=1, width=0.05, seed=0).eval()
+    keep(net, tmp_path / "whole")
+    plan = Plan(removes=(Removal(layer="stage3", kind="replace"),), init="parent")
+    keep(apply(cg.load(tmp_path / "whole"), plan, input_shape=SHAPE), tmp_path / "short")
+    out = tmp_path / "page.html"
+    found = cg.compare(tmp_path / "whole", tmp_path / "short", similarity="cka", out=out, **QUICK)
+    assert found["made_of_a"]
+    assert found["unmatched"]["a"] == ["features.11", "features.13"]
+    html = out.read_text(encoding="utf-8")
+    assert re.findall(r'class="line replaced">\s*<div class="box a"><span class="name">([^<]*)', html) == [
+        "features.10"
+    ]
+    gone = re.findall(r'class="line gone">\s*<div class="box a"><span class="name">([^<]*)', html)
+    assert gone == [f"features.{number}" for number in (11, 12, 13, 14)]
+
+
 def test_two_that_were_named_apart_are_matched_by_depth(nets: Path, tmp_path: Path) -> None:
     keep(build("cnngraph:resnet20", classes=10, in_channels=1, width=0.25, seed=0), tmp_path / "resnet")
     found = cg.compare(nets / "old", tmp_path / "resnet", similarity="cka", **QUICK)
