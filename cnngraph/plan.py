@@ -22,14 +22,15 @@ from pydantic import (
 from cnngraph.errors import NotFoundError, PlanError
 from cnngraph.files import write_text
 from cnngraph.validation import parse_as, parse_json
+from cnngraph.vocabulary import INITS_OF_JOINS, INITS_OF_NEW_LAYERS
 
-__all__ = ["Init", "LayerScore", "Plan", "Removal", "Step", "read_plan", "write_plan"]
+__all__ = ["Init", "LayerScore", "Plan", "Removal", "Replacement", "Step", "read_plan", "write_plan"]
 
 PLAN_VERSION = 2
 
 _HINT = "Mend it there, or write one with: cnngraph plan NAME --out plan.json"
 
-Init = Literal["least-squares", "inherit", "reset", "scratch"]
+Init = Literal["least-squares", "inherit", "reset", "scratch", "random", "parent"]
 
 
 class _Strict(BaseModel):
@@ -58,19 +59,47 @@ class Step(_Strict):
     latency_ms: FiniteFloat | None = None
 
 
+class Replacement(_Strict):
+    """The one layer that takes the place of a block: a conv, with norm and activation as the block's last have them.
+
+    ``kernel``: rows and columns. ``stride``: (rows, columns), by default the block's: the product of its layers'.
+    ``norm``, ``activation``: what stands behind it, by class; said for people, since the net itself decides it.
+    """
+
+    kernel: int = Field(default=3, ge=1)
+    stride: tuple[int, int] | None = None
+    groups: Literal[1] = 1
+    norm: str | None = None
+    activation: str | None = None
+
+    @field_validator("kernel")
+    @classmethod
+    def _is_odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError(f"a kernel of {value} x {value} has no middle; an odd one is wanted")
+        return value
+
+    @property
+    def in_words(self) -> str:
+        """What it is called: ``one 3x3 conv``."""
+        return f"one {self.kernel}x{self.kernel} conv"
+
+
 class Removal(_Strict):
-    """One thing that goes, and why: a layer, a block, some filters of a layer, or some of its weights.
+    """One thing that goes, and why: a layer, a block, some filters of a layer or some of its weights, or a block for
+    which one layer comes.
 
     ``filters``: with ``kind="filters"`` the output channels of ``layer`` that go, numbered as in the net that the plan
     is for. Channels of other layers that are coupled with them go along, whether the plan names them or not.
     ``scores``: of these filters, in the same order (empty where there are none); ``score`` is then their largest.
     ``steps``: in the same order, the step in which each went, from 1, where the net was trained between steps.
+    ``replacement``: with ``kind="replace"`` the layer that takes the place of the block ``layer``.
     ``mask``, ``alive``: with ``kind="weights"`` which weights of ``layer`` stay, by the sha256 of the mask that lies
     beside the weights of the new net, and how many they are.
     """
 
     layer: str
-    kind: Literal["layer", "block", "filters", "weights"] = "layer"
+    kind: Literal["layer", "block", "filters", "weights", "replace"] = "layer"
     filters: tuple[int, ...] = ()
     scores: tuple[FiniteFloat, ...] = ()
     steps: tuple[int, ...] = ()
@@ -79,13 +108,20 @@ class Removal(_Strict):
     score: FiniteFloat | None = None
     threshold: FiniteFloat | None = None
     reason: str = ""
+    replacement: Replacement | None = None
+
+    @property
+    def new_layer(self) -> Replacement:
+        """The layer that takes the place of a replaced block."""
+        return self.replacement or Replacement()
 
     @model_serializer(mode="wrap")
-    def _without_steps_where_there_are_none(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What went at once reads as it did before there were steps: fingerprints hold what is written."""
+    def _without_what_is_not_there(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without steps or a new layer it reads as it did before there were any: fingerprints hold what is written."""
         content: dict[str, Any] = write(self)
-        if not self.steps:
-            content.pop("steps", None)
+        for name in ("steps", "replacement"):
+            if not content.get(name):
+                content.pop(name, None)
         if self.kind != "weights":
             del content["mask"], content["alive"]
         return content
@@ -93,7 +129,8 @@ class Removal(_Strict):
     @property
     def identity(self) -> list[Any]:
         """What of it decides the structure of the net that it leaves."""
-        return [self.kind, self.layer, self.filters, *([self.mask] if self.kind == "weights" else [])]
+        more: dict[str, str | int] = {"weights": self.mask, "replace": self.new_layer.kernel}
+        return [self.kind, self.layer, self.filters, *([more[self.kind]] if self.kind in more else [])]
 
     @model_validator(mode="after")
     def _mask_of_weights(self) -> Removal:
@@ -101,6 +138,12 @@ class Removal(_Strict):
         if (self.kind == "weights") != known or (self.kind != "weights" and (self.mask or self.alive is not None)):
             wanted = "names no mask" if self.kind == "weights" else f"is a {self.kind}, which has no mask"
             raise ValueError(f"{self.layer} {wanted}")
+        return self
+
+    @model_validator(mode="after")
+    def _replaced_block(self) -> Removal:
+        if self.replacement is not None and self.kind != "replace":
+            raise ValueError(f"{self.layer} is a {self.kind}, which has no field replacement")
         return self
 
     @model_validator(mode="after")
@@ -151,8 +194,13 @@ class Plan(_Strict):
 
     @property
     def removed(self) -> list[str]:
-        """Names of the layers and blocks that go, in the plan's order."""
-        return [removal.layer for removal in self.removes if removal.kind in ("layer", "block")]
+        """Names of the layers and blocks that go, in the plan's order; blocks that are replaced too."""
+        return [removal.layer for removal in self.removes if removal.kind in ("layer", "block", "replace")]
+
+    @property
+    def replaced(self) -> list[str]:
+        """Names of the blocks that one layer replaces."""
+        return [removal.layer for removal in self.removes if removal.kind == "replace"]
 
     @property
     def filters(self) -> dict[str, tuple[int, ...]]:
@@ -172,7 +220,11 @@ class Plan(_Strict):
     @property
     def in_words(self) -> str:
         """What goes, in a few words: the layers and blocks by name, the filters counted."""
-        parts = self.removed
+        parts = [
+            f"{one.layer} (replaced by {one.new_layer.in_words})" if one.kind == "replace" else one.layer
+            for one in self.removes
+            if one.kind in ("layer", "block", "replace")
+        ]
         if self.filters:
             count, layers = sum(map(len, self.filters.values())), len(self.filters)
             parts.append(f"{count:,} filter{'s' * (count > 1)} of {layers:,} layer{'s' * (layers > 1)}")
@@ -197,6 +249,21 @@ class Plan(_Strict):
         twins = sorted({name for which, name in names if names.count((which, name)) > 1})
         if twins:
             raise ValueError(f"removes names {', '.join(twins)} more than once")
+        return self
+
+    @model_validator(mode="after")
+    def _replaces_alone(self) -> Plan:
+        """Blocks that are replaced keep their shapes, other removals do not: one plan does the one or the other."""
+        replaced = self.replaced
+        if replaced and len(replaced) != len(self.removes):
+            other = next(one.layer for one in self.removes if one.kind != "replace")
+            raise ValueError(
+                f"it replaces {replaced[0]} and removes {other}: that takes two plans, one after the other"
+            )
+        wanted = INITS_OF_NEW_LAYERS if replaced else INITS_OF_JOINS
+        if self.removes and self.init not in wanted:
+            what = "a layer that replaces a block" if replaced else "where ends are joined"
+            raise ValueError(f"init: {self.init} is nothing for {what}; one of {', '.join(wanted)}")
         return self
 
 

@@ -13,6 +13,8 @@ __all__ = [
     "GRAPH_SCORES",
     "IMAGE_SCORES",
     "INITS",
+    "INITS_OF_JOINS",
+    "INITS_OF_NEW_LAYERS",
     "JUDGED_ON",
     "LATENCY_DEVICES",
     "LENSES",
@@ -20,20 +22,24 @@ __all__ = [
     "MEASURES",
     "NET_SCORES",
     "NULL_MEASURES",
+    "OF_NET_MEASURES",
     "PARTS",
     "PERCENTILES",
     "REFERENCES",
     "REWINDS",
     "RUNTIMES",
+    "SCHEMES",
     "SCOPES",
     "SIMILARITIES",
     "SIMILARITY_ESTIMATORS",
+    "TRAINED",
     "UNITS",
     "UNRANKED_MEASURES",
 ]
 
 # What ranks layers. The registry of measures is held to this list by a test.
-NULL_MEASURES = ("depth", "activation", "magnitude", "random", "join")
+OF_NET_MEASURES = ("join", "similarity")  # read the net and its images, not the graph
+NULL_MEASURES = ("depth", "activation", "magnitude", "random", *OF_NET_MEASURES)
 MEASURES = (
     "degree",
     "entropy",
@@ -83,7 +89,23 @@ MASKS = ("magnitude", "random")  # which weights go
 SIMILARITY_ESTIMATORS = ("unbiased", "biased")  # of cka
 PARTS = ("train", "validation", "test")  # of a data set
 UNITS = ("layers", "blocks", "filters")
-INITS = ("least-squares", "inherit", "reset", "scratch")  # the weights where ends are joined
+# The first weights where ends are joined, and of a layer that takes the place of a block.
+INITS_OF_JOINS = ("least-squares", "inherit", "reset", "scratch")
+INITS_OF_NEW_LAYERS = ("least-squares", "scratch", "random", "parent")
+INITS = tuple(dict.fromkeys((*INITS_OF_JOINS, *INITS_OF_NEW_LAYERS)))
+TRAINED = ("global", "local")  # the whole net, or its new layers alone
+# What is done to a block to see how critical it is: jobs/schemes.py says what each is.
+SCHEMES = (
+    "join",
+    "tuned",
+    "random-local",
+    "random-global",
+    "parent-local",
+    "parent-global",
+    "distill",
+    "parent-distill",
+    "fitted",
+)
 DEVICES = ("auto", "cpu", "cuda")
 LATENCY_DEVICES = ("cpu", "cuda")
 RUNTIMES = ("eager", "compile", "onnxruntime")

@@ -12,7 +12,7 @@ from cnngraph.pruning.limits.limit import COMPANIONS, LIMITS
 from cnngraph.pruning.method import OptionField
 from cnngraph.pruning.registry import METHODS, OPTIONS
 
-__all__ = ["COMPANIONS", "LIMITS", "METHODS", "OPTIONS", "Decision", "OptionField"]
+__all__ = ["COMPANIONS", "LIMITS", "METHODS", "OPTIONS", "Decision", "OptionField", "Trials"]
 
 
 class Decision(TypedDict, total=False):
@@ -24,8 +24,10 @@ class Decision(TypedDict, total=False):
     ``random``, ``car`` or ``progressive`` (which :meth:`Graph.prune` alone takes), with its own options: ``measure``,
     ``aggregate``, ``reference``, ``engine``; ``score``, ``scope``, ``round_to``, ``at_least``; ``of``; ``layer``,
     ``per_step``, ``judged_on``; ``criterion``, ``layer``, ``agree``. Or ``review``, what people decided on the page of
-    ``cnngraph review``: ``agree``. Or ``imp`` (:meth:`Graph.prune` alone), which says by itself how much goes:
-    ``rounds``, ``rate``, ``rewind``, ``mask``, ``one_shot``, ``prune_biases``, ``structured``.
+    ``cnngraph review``: ``agree``. Or ``triage``, one layer in the place of each block of ``replace_block``; ``train``:
+    the whole net (``global``) or the new layers alone (``local``). Or ``imp`` (:meth:`Graph.prune` alone), which says
+    by itself how much goes: ``rounds``, ``rate``, ``rewind``, ``mask``, ``one_shot``, ``prune_biases``,
+    ``structured``.
 
     How much goes is said by limits, which hold together, or by ``limits``, a TOML file of them. As far as every bound
     allows: ``threshold`` (of theta), ``remove`` (how many), ``ratio`` (a share), ``filters`` (how many of each named
@@ -35,8 +37,8 @@ class Decision(TypedDict, total=False):
 
     ``keep``: layers that cannot go, or a mapping with the reasons. ``steps`` belongs to ``max_accuracy_drop``,
     ``minutes`` to every search, ``latency_on``, ``runtime`` and ``batch`` to a target, ``percentile`` and
-    ``latency_table`` (a CSV file) to one of time. ``init``: the weights where ends are joined. ``seed``: of everything
-    random. ``device``: where nets are trained and judged.
+    ``latency_table`` (a CSV file) to one of time. ``init``: the weights where ends are joined, and of
+    layers that replace blocks. ``seed``: of everything random. ``device``: where nets are trained and judged.
     """
 
     method: str | None
@@ -63,6 +65,8 @@ class Decision(TypedDict, total=False):
     one_shot: bool | None
     prune_biases: bool | None
     structured: bool | None
+    replace_block: str | Sequence[str] | None
+    train: str | None
     limits: str | Path | None
     threshold: float | None
     remove: int | None
@@ -85,4 +89,29 @@ class Decision(TypedDict, total=False):
     keep: Mapping[str, str] | Iterable[str] | None
     init: str | None
     seed: int | None
+    device: str | None
+
+
+class Trials(TypedDict, total=False):
+    """How blocks are tried by :meth:`Graph.criticality` and :meth:`Graph.triage`; ``None`` is as good as left out.
+
+    ``blocks``: names; by default all that lie in no other one. ``schemes``: see :mod:`cnngraph.jobs.schemes`.
+    ``epochs`` (5), ``batch_size``, ``learning_rate``: of each training, else as the net itself was trained.
+    ``temperature`` (4) and ``alpha`` (0.9): of the schemes that learn from the parent's answers. ``seeds``: trials of
+    each block and scheme; ``seed``: of the first, each further one has the next number. ``minutes``: no trial is begun
+    that would end later. ``data``, ``data_root``: instead of what the model was ingested with.
+    """
+
+    blocks: Sequence[str] | None
+    schemes: Sequence[str] | None
+    epochs: int | None
+    batch_size: int | None
+    learning_rate: float | None
+    temperature: float | None
+    alpha: float | None
+    seeds: int | None
+    seed: int | None
+    minutes: float | None
+    data: str | None
+    data_root: str | Path | None
     device: str | None

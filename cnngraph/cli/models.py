@@ -72,9 +72,12 @@ def show(
 
 
 def _list_blocks(model: str, blocks: list[dict[str, Any]]) -> None:
-    columns = ("name", "kind", "layers", "parent", "removable")
+    columns = ("name", "kind", "layers", "parent", "removable", "replaceable")
     rows = [
-        (block["name"], block["kind"], len(block["layers"]), block["parent"], block["removable"] or "yes")
+        (
+            *(block["name"], block["kind"], len(block["layers"]), block["parent"]),
+            *(block[can] or "yes" for can in ("removable", "replaceable")),
+        )
         for block in blocks
     ]
     table(columns, rows)
@@ -95,10 +98,10 @@ def _as_typed(name: str | None, owner: str, mine: str) -> str | None:
 
 # What `lineage` shows of each list, in this order; the JSON has everything.
 _LINEAGE = {
-    "ancestors": ("model", "became", "relation", "method", "removed", "filters"),
-    "descendants": ("model", "pruned_from", "relation", "method", "removed", "filters"),
+    "ancestors": ("model", "became", "relation", "method", "removed", "replaced", "filters"),
+    "descendants": ("model", "pruned_from", "relation", "method", "removed", "replaced", "filters"),
     "measure_runs": ("key", "measure", "reference", "current", "created_at"),
-    "pruning_runs": ("key", "method", "created_at", "removed", "filters", "produced"),
+    "pruning_runs": ("key", "method", "created_at", "removed", "replaced", "filters", "produced"),
     "steps": (
         "number",
         "layer",
@@ -205,6 +208,7 @@ def report(
     Example: cnngraph report demo-pruned --out demo.html
 
     Of a model that lost filters it shows those that went beside those that stay, and counts the colour-selective ones.
+    What blocks are worth (criticality, triage) is on it too, and on the page of a model that was not pruned.
     """
     with connection.graph() as graph:
         with progress() as bars:

@@ -54,7 +54,11 @@ def _fields() -> dict[str, Any]:
         list[str] | None, typer.Option(metavar="LAYER", help="This layer stays, with all its filters; repeat it.")
     ]
     fields["init"] = Annotated[
-        str | None, typer.Option(help=f"Weights where ends are joined: {', '.join(INITS)} (default: {INITS[0]}).")
+        str | None,
+        typer.Option(
+            help=f"First weights where ends are joined, or of layers that replace blocks: {', '.join(INITS)} "
+            f"(default: {INITS[0]})."
+        ),
     ]
     return fields
 

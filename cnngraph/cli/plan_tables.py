@@ -102,7 +102,9 @@ def print_plan(made: Plan, *, schedule: bool) -> None:
             f"{null} {value:.2f}" if value is not None else f"{null} -" for null, value in made.correlations.items()
         )
         line(f"\nSpearman correlation of this ranking with the nulls: {known}")
-    if made.removed and not made.layers and not schedule:
+    if made.replaced:
+        line(f"{made.model}: {made.in_words}")
+    elif made.removed and not made.layers and not schedule:
         line(f"{made.model}: {', '.join(made.removed)} {'go' if made.removed[1:] else 'goes'}")
     for note in made.notes:
         line(note)

@@ -76,7 +76,10 @@ def _tell(found: dict[str, Any]) -> None:
     if found.get("pruned_weights"):
         left = sum(found["pruned_weights"].values())
         print(f"pruned weights: {'exactly zero' if found['ok'] else 'NOT PROVEN'}; {left:,} are left where masks are")
-    weights = "the parent's, where no join was fitted" if found["weights_kept"] else "trained or refitted since"
+    kept = (
+        "the parent's, but in what replaces blocks" if found["replaced"] else "the parent's, where no join was fitted"
+    )
+    weights = kept if found["weights_kept"] else "trained or refitted since"
     print(f"weights: {weights}")
     print(f"{found['model']}: {'proven' if found['ok'] else 'NOT PROVEN'} in {found['seconds']:.1f} s")
 

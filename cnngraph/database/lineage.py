@@ -17,7 +17,7 @@ from cnngraph.database import catalogue, cypher
 from cnngraph.database.connection import Database
 from cnngraph.database.edits import pack_edits, unpack_edits
 from cnngraph.database.records import Ancestor, Descendant, Evaluation, Lineage, MeasureRun, PruningRun, StepTaken
-from cnngraph.database.removals import mask_rows, removal_rows, removals_of
+from cnngraph.database.removals import mask_rows, removal_rows, removals_of, replacement_rows, replacements_of
 from cnngraph.database.rows import camel
 from cnngraph.errors import ConflictError, NotFoundError, PlanError, nearest
 from cnngraph.plan import Plan
@@ -42,7 +42,8 @@ def store_pruning_run(db: Database, plan: Plan, name: str | None = None) -> str:
     """Store a decision; returns its key, which is the same for the same plan of the same model.
 
     A plan that was read from a run, a person's say, and not changed since is that run. A block is stored as REMOVES to
-    each of its layers, with the block's name on the relationship, and to its Block node where the model has one.
+    each of its layers, with the block's name on the relationship, and to its Block node where the model has one; one
+    that a layer replaces as REPLACES to its Block node.
 
     Args:
         name: of a decision that grows (a review, one that goes layer by layer), after MODEL/METHOD/ in its key: stored
@@ -61,10 +62,12 @@ def store_pruning_run(db: Database, plan: Plan, name: str | None = None) -> str:
         db.write(cypher.load("lineage/mark_removed"), key=plan.run)
         return str(plan.run)
     layers, filters = removal_rows(db, plan)
+    replaced = replacement_rows(db, plan)
     parameters = plan.model_dump_json(exclude=_EXECUTED_BY_RUN)
     rows = {"layers": layers, "filters": filters}
+    decided = rows | ({"replaced": replaced} if replaced else {})
     masks = mask_rows(plan)
-    key = key or f"{plan.model}/{plan.method}/{_short_hash([parameters, rows])}"
+    key = key or f"{plan.model}/{plan.method}/{_short_hash([parameters, decided])}"
 
     def store(tx: neo4j.ManagedTransaction) -> None:
         run = {"model": plan.model, "key": key, "method": plan.method, "owner": db.owner, "parameters": parameters}
@@ -72,6 +75,7 @@ def store_pruning_run(db: Database, plan: Plan, name: str | None = None) -> str:
         tx.run(cypher.load("lineage/store_removals"), {"model": plan.model, "key": key, **rows}).consume()
         blocks = [row for row in layers if row["block"]]
         tx.run(cypher.load("lineage/store_block_removals"), model=plan.model, key=key, rows=blocks).consume()
+        tx.run(cypher.load("lineage/store_replacements"), model=plan.model, key=key, rows=replaced).consume()
         tx.run(cypher.load("lineage/mark_removed"), key=key).consume()
         tx.run(cypher.load("lineage/store_masks"), model=plan.model, key=key, rows=masks).consume()
 
@@ -83,7 +87,7 @@ def read_pruning_run(db: Database, key: str) -> Plan:
     """The plan of a PruningRun, also of one that a person made or changed in Cypher.
 
     Such a run needs a ``key``, ``(run)-[:OF]->(:Model)`` and ``(run)-[:REMOVES]->(:Layer|:Block|:FeatureMap)``, the
-    last a filter; all else has defaults.
+    last a filter, or ``(run)-[:REPLACES]->(:Block)``; all else has defaults.
 
     Raises:
         NotFoundError: there is no such run; the hint names the nearest.
@@ -95,14 +99,14 @@ def read_pruning_run(db: Database, key: str) -> Plan:
         raise NotFoundError(f"There is no PruningRun {key!r} in the database.", nearest(key, known))
     row = rows[0]
     model = _only_model(key, row["models"])
-    removed = [*row["filters"], *row["removals"], *row["blocks"], *row["masks"]]
+    removed = [*row["filters"], *row["removals"], *row["blocks"], *row["masks"], *row["replaced"]]
     strangers = sorted({removal["layer"] for removal in removed if removal["model"] != model})
     if strangers:
         raise PlanError(f"The PruningRun {key!r} of {model} removes {strangers[0]} of another model.")
     if not removed:
         raise PlanError(
             f"The PruningRun {key!r} removes nothing.",
-            "CREATE (run)-[:REMOVES]->(:Layer), or to a :FeatureMap, to say what goes.",
+            "CREATE (run)-[:REMOVES]->(:Layer), or to a :FeatureMap, to say what goes; or (run)-[:REPLACES]->(:Block).",
         )
     architecture = catalogue.properties(db, model).get("architecture", "")
 
@@ -112,6 +116,7 @@ def read_pruning_run(db: Database, key: str) -> Plan:
     values = {"architecture": architecture, "method": row["method"] or "manual"}
     values |= read_object(str(row["parameters"] or "{}"), fail)
     removes = removals_of([*row["removals"], *row["blocks"]], row["filters"], fail, row["masks"])
+    removes += replacements_of(row["replaced"], fail)
     return parse_as(Plan, values | {"model": model, "run": key, "removes": removes}, fail)
 
 

@@ -140,7 +140,8 @@ class _Related:
     Attributes:
         model: its key. steps: how many generations away. relation: PRUNED_FROM or ADOPTED_FROM.
         run, method: of the PruningRun between; ``None`` where there is none.
-        removed: the layers that it removed. filters: the channels that it removed, by layer.
+        removed: the layers that it removed. replaced: the blocks for which one layer came.
+        filters: the channels that it removed, by layer.
     """
 
     model: str
@@ -149,6 +150,7 @@ class _Related:
     run: str | None
     method: str | None
     removed: list[str]
+    replaced: list[str]
     filters: dict[str, list[int]]
 
 
@@ -181,13 +183,16 @@ class MeasureRun:
 
 @dataclass(frozen=True)
 class PruningRun:
-    """A decision: the layers and filters (channels by layer) that it removes, and the models that it ``produced``."""
+    """A decision: the layers and filters (channels by layer) that it removes, the blocks for which one layer comes
+    (``replaced``), and the models that it ``produced``.
+    """
 
     key: str
     method: str | None
     owner: str | None
     created_at: str | None
     removed: list[str]
+    replaced: list[str]
     filters: dict[str, list[int]]
     produced: list[str]
 

@@ -1,7 +1,8 @@
-"""What a plan removes, as the REMOVES relationships of its PruningRun, and the way back."""
+"""What a plan removes and replaces, as the REMOVES and REPLACES of its PruningRun, and the way back."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,10 @@ from cnngraph.validation import Fail, parse_as
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
 
-__all__ = ["mask_rows", "removal_rows", "removals_of"]
+__all__ = ["mask_rows", "removal_rows", "removals_of", "replacement_rows", "replacements_of"]
 
 Rows = list[dict[str, Any]]
+_CONV = re.compile(r"(\d+)x\1 conv")
 
 
 def removal_rows(db: Database, plan: Plan) -> tuple[Rows, Rows]:
@@ -30,6 +32,8 @@ def removal_rows(db: Database, plan: Plan) -> tuple[Rows, Rows]:
     whole: Rows = []
     filters: Rows = []
     for removal in plan.removes:
+        if removal.kind == "replace":
+            continue  # its layers stay, or do not, as the net itself says: replacement_rows
         why = {"score": removal.score, "threshold": removal.threshold, "reason": removal.reason}
         if removal.kind == "block":
             inside = _layers_of(db, plan.model, removal.layer, layers)
@@ -49,6 +53,57 @@ def removal_rows(db: Database, plan: Plan) -> tuple[Rows, Rows]:
         else:
             whole.append({"layer": removal.layer, "block": None, **why})
     return whole, filters
+
+
+def replacement_rows(db: Database, plan: Plan) -> Rows:
+    """The rows of what REPLACES says, one a block; ``by``: the layer that comes, as ``3x3 conv``.
+
+    Raises:
+        PlanError: the plan names a block that its model does not have in the graph.
+    """
+    if not plan.replaced:
+        return []
+    known = [row["block"] for row in db.read(cypher.load("lineage/block_names"), model=plan.model)]
+    strange = next((block for block in plan.replaced if block not in known), None)
+    if strange is not None:
+        raise PlanError(f"{plan.model} has no block {strange!r} in the graph.", nearest(strange, known))
+    return [_replacement_row(removal) for removal in plan.removes if removal.kind == "replace"]
+
+
+def _replacement_row(removal: Removal) -> dict[str, Any]:
+    made = removal.new_layer
+    return {
+        "block": removal.layer,
+        "by": f"{made.kernel}x{made.kernel} conv",
+        "stride": list(made.stride) if made.stride else None,
+        "norm": made.norm,
+        "activation": made.activation,
+        "score": removal.score,
+        "threshold": removal.threshold,
+        "reason": removal.reason,
+    }
+
+
+def replacements_of(blocks: Iterable[Mapping[str, Any]], fail: Fail) -> list[Removal]:
+    """The inverse of :func:`replacement_rows`, for blocks in network order; what a person left out has its default."""
+    found: dict[str, Removal] = {}
+    for row in blocks:
+        made = {name: row[name] for name in ("stride", "norm", "activation") if row.get(name) is not None}
+        values = {name: row.get(name) for name in ("layer", "score", "threshold")}
+        values |= {"kind": "replace", "reason": row.get("reason") or "", "replacement": made | _kernel(row, fail)}
+        found.setdefault(str(row["layer"]), parse_as(Removal, values, fail))
+    return list(found.values())
+
+
+def _kernel(row: Mapping[str, Any], fail: Fail) -> dict[str, int]:
+    """The kernel that ``by`` says, if it says anything."""
+    by = row.get("by")
+    if by is None:
+        return {}
+    side = _CONV.fullmatch(str(by))
+    if side is None:
+        raise fail(f"by: {by!r} of {row['layer']} is no square conv such as '3x3 conv'")
+    return {"kernel": int(side[1])}
 
 
 def mask_rows(plan: Plan) -> Rows:

@@ -48,7 +48,7 @@ def tell_agreement(found: Mapping[str, Any] | None, joins: Mapping[str, float], 
     words = answers_in_words(found)
     if found is None or not found["unrelated"]:
         progress.note(words)
-    elif plan.init == "scratch" or (plan.init == "reset" and plan.removed):
+    elif plan.init == "scratch" or (plan.init in ("reset", "random") and plan.removed):
         progress.note(f"{words} That is expected: --init {plan.init} gave it new weights.")
     else:
         worst = sorted(joins.items(), key=lambda pair: -pair[1])[:_NAMED]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.followed_net import FollowedNet
 
-__all__ = ["blocks_of"]
+__all__ = ["blocks_of", "store_missing_blocks"]
 
 _COLUMNS = ("name", "kind", "layers", "parent", "module", "entry", "exit")
 
@@ -24,8 +24,8 @@ def blocks_of(db: Database, name: str) -> dict[str, Any]:
     saved model also says which can go.
 
     Returns:
-        ``model`` and ``blocks``: a list of ``name, kind, layers, parent, module, entry, exit`` and ``removable``
-        (``None``, or the reason why not).
+        ``model`` and ``blocks``: a list of ``name, kind, layers, parent, module, entry, exit``, ``removable``
+        and ``replaceable`` (``None``, or the reason why not).
 
     Raises:
         NotFoundError: there is no such model. ConflictError: it is still loading.
@@ -35,21 +35,42 @@ def blocks_of(db: Database, name: str) -> dict[str, Any]:
     model = stored(db, name)
     found = [row["row"] for row in db.read(cypher.load("read/blocks"), key=model.key)]
     reasons: dict[str, str | None] = {}
+    obstacles: dict[str, str | None] = {}
     unknown = "its name is not a block of the saved model"
     try:
         followed = _followed(model)
     except CnngraphError as error:
         unknown = f"the saved model cannot say: {error.message}"
     else:
-        from cnngraph.surgery.check import removable_blocks
+        from cnngraph.surgery.check import removable_blocks, replaceable_blocks
 
         found = found or [asdict(block) for block in followed.blocks]
         reasons = removable_blocks(followed.graph)
+        obstacles = replaceable_blocks(followed.graph)
     blocks = [
-        {column: row.get(column) for column in _COLUMNS} | {"removable": reasons.get(row["name"], unknown)}
+        {column: row.get(column) for column in _COLUMNS}
+        | {"removable": reasons.get(row["name"], unknown), "replaceable": obstacles.get(row["name"], unknown)}
         for row in found
     ]
     return {"model": model.key, "blocks": blocks}
+
+
+def store_missing_blocks(db: Database, model: StoredModel) -> None:
+    """Write the Block nodes of a model that was stored before such blocks were found, so that a run can point at them.
+
+    Raises:
+        ModelError: its saved model is not here.
+    """
+    from cnngraph.database import cypher
+
+    if db.read(cypher.load("lineage/block_names"), model=model.key):
+        return
+    rows = [
+        {name: value for name, value in asdict(block).items() if value is not None}
+        | {"index": index, "model": model.key, "layers": list(block.layers)}
+        for index, block in enumerate(_followed(model).blocks)
+    ]
+    db.write(cypher.load("write/blocks"), model=model.key, rows=rows)
 
 
 def _followed(model: StoredModel) -> FollowedNet:

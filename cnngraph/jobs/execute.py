@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnngraph.errors import ConflictError, PlanError
 from cnngraph.jobs import ingest as ingesting
+from cnngraph.jobs.blocks import store_missing_blocks
 from cnngraph.jobs.naming import place
 from cnngraph.jobs.pruned import Pruned, PruneTask
 from cnngraph.jobs.record import record
@@ -33,7 +34,7 @@ def carry_out(session: Session, job: PruneJob, task: PruneTask) -> tuple[Plan, d
         PlanError: the plan does not fit. VerificationError: the rebuilt net failed its proof; nothing was stored.
         ConflictError: the name or folder of the new model exists.
     """
-    from cnngraph.database.removals import removal_rows
+    from cnngraph.database.removals import removal_rows, replacement_rows
 
     db, settings, progress, training = session.database, session.settings, session.progress, job.training
     model = stored(db, job.source)
@@ -44,7 +45,10 @@ def carry_out(session: Session, job: PruneJob, task: PruneTask) -> tuple[Plan, d
             f"See what does: cnngraph plan {job.source} --schedule; or ask for more: a larger {{ratio}}, a "
             "smaller {at_least}.",
         )
+    if outline.replaced:
+        store_missing_blocks(db, model)
     removal_rows(db, outline)  # what the graph could not say afterwards is refused before hours of training
+    replacement_rows(db, outline)
     subject = open_model(ModelChoice(name=str(model.folder)), model.data(job.data), progress, required="sound")
     retraining = training.retraining(subject, device=job.choice.device, seed=job.choice.seed)
     folder = session.workspace.job(task.inputs(subject, retraining))

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import copy
-import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress
 from cnngraph.database.records import StepTaken
-from cnngraph.errors import VerificationError
 from cnngraph.jobs.baseline import train_net
-from cnngraph.jobs.pruned import Retraining, save_net
+from cnngraph.jobs.pruned import Retraining, require_kept, save_net
 from cnngraph.jobs.workspace import JobFolder
 from cnngraph.plan import Plan
 from cnngraph.pruning.stepwise import Stepwise
@@ -118,7 +116,7 @@ def take_step(
             progress=progress,
             execution=execution,
         )
-    _require_kept(kept, hash_tensors(slim, kept), home)
+    require_kept(kept, hash_tensors(slim, kept), home.path, "step")
     save_net(slim, subject, home.path / "model", trained=True)
     found = score(saved.read_saved(home.path / "model").model, subject, retraining.device)
     counts: dict[str, Any] = {"layer": "", "filters": 0} | stepwise.counts(plan, target) | found
@@ -158,21 +156,6 @@ def _choose(
         stage.write({"plan": plan.model_dump(mode="json"), "seconds": time.monotonic() - began})
     known = stage.read()
     return parse_stored(Plan, known["plan"], str(stage.path)), float(known["seconds"])
-
-
-def _require_kept(before: Mapping[str, str], after: Mapping[str, str], home: JobFolder) -> None:
-    """Return if what was to stay is what it was, bit for bit.
-
-    Raises:
-        VerificationError: it is not, as where a trainer of the user's own thaws it.
-    """
-    changed = next((name for name, value in before.items() if after[name] != value), None)
-    if changed is not None:
-        shutil.rmtree(home.path, ignore_errors=True)
-        raise VerificationError(
-            f"{changed} was to stay as it is in this step, and the training changed it.",
-            "Nothing was stored. A trainer trains what has requires_grad, and sets modes by train() and eval() alone.",
-        )
 
 
 def step_in_words(step: StepTaken) -> str:

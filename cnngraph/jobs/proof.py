@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress
 from cnngraph.errors import ModelError, PlanError
-from cnngraph.jobs.prune import proof_images
+from cnngraph.jobs.prune import proof_images, trains_new_layers_alone
 from cnngraph.sources.classifier import require_repeatable
 from cnngraph.sources.data_choice import DataChoice, list_data_of
 from cnngraph.sources.stored import OtherData, stored
@@ -100,7 +100,8 @@ def _proven(
     plan = (steps[0] if len(steps) == 1 else _in_one_plan(parent, steps, shape)).unguarded
     require_repeatable(parent, shape)
     done = apply_plan(parent, plan, shape)
-    trained = found is None or bool(structure_diff(slim.model, done))
+    changed = structure_diff(slim.model, done) if found else ""
+    trained = found is None or bool(changed)
     images = proof_images(list_data_of(slim, name, data())[1], seed) if data is not None and plan.filters else None
     progress.start("Verifying")
     proof = verify(
@@ -125,6 +126,8 @@ def _proven(
         failures += prove_freezing(parent if found else None, slim, steps, trained_since=adopted)
         if adopted:
             notes.append("Its weights were adopted: that they are those of the last step was not looked at.")
+    if changed and trains_new_layers_alone(plan) and "adopted" not in slim.training:
+        failures.append(f"only what replaces blocks was to be trained: {changed}")
     if found is None:
         notes.insert(0, "The net that it was cut from is not here: its architecture with new weights stands for it.")
     return {
@@ -135,6 +138,7 @@ def _proven(
         "steps": len(steps) if "step" in steps[0].settings else None,
         "parent": str(found[0]) if found else None,
         "removed": plan.removed,
+        "replaced": plan.replaced,
         "filters": plan.filters,
         "pruned_weights": {layer: one.alive for layer, one in plan.weights.items()},
         "weights_kept": not trained and plan.init != "scratch",

@@ -8,6 +8,7 @@ back from there even when nothing interrupted: what comes out never depends on t
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,16 @@ if TYPE_CHECKING:
     from cnngraph.surgery.layers.refit import Refitted
     from cnngraph.surgery.verify import Verification
 
-__all__ = ["PlannedPrune", "Pruned", "Retraining", "inputs_of", "proof_images", "proof_in_short", "prune"]
+__all__ = [
+    "PlannedPrune",
+    "Pruned",
+    "Retraining",
+    "inputs_of",
+    "proof_images",
+    "proof_in_short",
+    "prune",
+    "trains_new_layers_alone",
+]
 
 
 _PROOF_IMAGES = 8  # real ones that slim and masked net are compared on, besides random ones
@@ -66,7 +76,9 @@ def prune(
     tell_agreement(report["agreement"], report["joins"], plan, progress)
     made = Made(slim, plan, report)
     if retraining.recipe is not None:
-        slim, seconds = train_copy(slim, subject, retraining, folder / "retrain", "Retraining the pruned net", progress)
+        trained = _tensors_of(slim, report["new_layers"]) if trains_new_layers_alone(plan) else None
+        what = "Retraining the pruned net" if trained is None else "Training what is new in the net"
+        slim, seconds = train_copy(slim, subject, retraining, folder / "retrain", what, progress, trained)
         settings = settings_of(retraining.recipe, retraining.trainer) | {"epoch_seconds": seconds}
         made = replace(made, model=slim, training=settings, epoch_seconds=seconds)
     return judge(subject, made, retraining, folder=folder, progress=progress)
@@ -140,6 +152,8 @@ def _rebuilt(
         "gone": report.removed,
         "edits": [edit.as_json() for edit in report.edits],
     }
+    if report.execution is not None and report.execution.replaced:
+        known["new_layers"] = sorted(layer for one in report.execution.replaced for layer in one.fitted)
     notes = list(report.notes)
     if retraining.reconstruct:
         for found in _reconstructed(subject, slim, plan, seed, progress):
@@ -181,13 +195,29 @@ def _reconstructed(
     )
 
 
+def trains_new_layers_alone(plan: Plan) -> bool:
+    """Whether all but the layers that replace blocks stays as it is, bit for bit."""
+    return bool(plan.replaced) and plan.settings.get("train") == "local"
+
+
+def _tensors_of(net: nn.Module, layers: Collection[str]) -> frozenset[str]:
+    """The parameters and buffers of some layers of a net, by name."""
+    from cnngraph.surgery.freezing import named_tensors
+
+    return frozenset(name for name in named_tensors(net) if name.rpartition(".")[0] in layers)
+
+
 def inputs_of(subject: LoadedModel, plan: Plan, retraining: Retraining) -> dict[str, Any]:
     """All that decides what comes out: model, its weights, what goes and how, the data, the training, where it runs."""
-    return inputs_of_training(subject, retraining) | {
-        "model": plan.model,
-        "removes": [[removal.kind, removal.layer, removal.filters] for removal in plan.removes],
-        "init": plan.init,
-    }
+    return (
+        inputs_of_training(subject, retraining)
+        | {
+            "model": plan.model,
+            "removes": [removal.identity for removal in plan.removes],
+            "init": plan.init,
+        }
+        | ({"train": plan.settings.get("train", "global")} if plan.replaced else {})
+    )
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.database.records import StepTaken
+from cnngraph.errors import VerificationError
 from cnngraph.jobs.baseline import scores_of, train_net
 from cnngraph.jobs.drop import drop_found
 from cnngraph.jobs.sparsity import file_sizes, sparsity_of
@@ -35,6 +38,7 @@ __all__ = [
     "figures",
     "inputs_of_training",
     "judge",
+    "require_kept",
     "save_net",
     "train_copy",
 ]
@@ -228,10 +232,24 @@ def figures(model: nn.Module, subject: LoadedModel, device: str, progress: Progr
 
 
 def train_copy(
-    model: nn.Module, subject: LoadedModel, retraining: Retraining, folder: Path, what: str, progress: Progress
+    model: nn.Module,
+    subject: LoadedModel,
+    retraining: Retraining,
+    folder: Path,
+    what: str,
+    progress: Progress,
+    trained: Collection[str] | None = None,
 ) -> tuple[nn.Module, float]:
-    """``model`` trained (a copy: the net that came in stays as it is) and its mean seconds an epoch."""
+    """``model`` trained (a copy: the net that came in stays as it is) and its mean seconds an epoch.
+
+    Args:
+        trained: names of the tensors that may change; ``None``: all.
+
+    Raises:
+        VerificationError: the training changed another one.
+    """
     from cnngraph.surgery import saved
+    from cnngraph.surgery.freezing import frozen, hash_tensors, named_tensors
 
     done = JobFolder(folder).stage("done")
     if not done.is_done:
@@ -239,19 +257,40 @@ def train_copy(
         tuned = copy.deepcopy(model)
         progress.note(what)
         folder.mkdir(exist_ok=True)
-        took = train_net(
-            tuned,
-            subject.data,
-            retraining.recipe,
-            retraining.trainer,
-            device=retraining.device,
-            checkpoint=folder / "checkpoint.safetensors",
-            progress=progress,
-        )
+        kept = {} if trained is None else hash_tensors(tuned, named_tensors(tuned).keys() - set(trained))
+        with nullcontext() if trained is None else frozen(tuned, trained):
+            took = train_net(
+                tuned,
+                subject.data,
+                retraining.recipe,
+                retraining.trainer,
+                device=retraining.device,
+                checkpoint=folder / "checkpoint.safetensors",
+                progress=progress,
+            )
+        require_kept(kept, hash_tensors(tuned, kept), folder, "training")
         save_net(tuned, subject, folder / "model", trained=True)
         done.write({"epoch_seconds": took.epoch_seconds})
     # Read back, the net lies in memory as the old one does: a layout chosen for training would decide the latency.
     return saved.read_saved(folder / "model").model, float(done.read()["epoch_seconds"])
+
+
+def require_kept(before: Mapping[str, str], after: Mapping[str, str], folder: Path, during: str) -> None:
+    """Return if what was to stay is what it was, bit for bit; else ``folder``, where it was trained, goes.
+
+    Args:
+        before, after: sha256 by name. during: what, in words.
+
+    Raises:
+        VerificationError: it is not, as where a trainer of the user's own thaws it.
+    """
+    changed = next((name for name, value in before.items() if after[name] != value), None)
+    if changed is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise VerificationError(
+            f"{changed} was to stay as it is in this {during}, and the training changed it.",
+            "Nothing was stored. A trainer trains what has requires_grad, and sets modes by train() and eval() alone.",
+        )
 
 
 def _latencies(

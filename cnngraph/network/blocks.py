@@ -23,6 +23,8 @@ __all__ = ["Block", "find_blocks"]
 
 _PRODUCTS = frozenset({"mul", "mul_", "imul", "multiply", "multiply_"})
 _WEIGHTED = ("Conv", "Linear")
+_OF_STAGE = ("Conv", "Norm", "Activation")
+_BETWEEN = frozenset({"identity", "dropout", "dropout2d", "alphadropout", "featuredropout", "stochasticdepth"})
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,11 @@ class Block:
 
     Attributes:
         name: path of the module whose call it is (``path#2`` for the second call of the same module), else the name of
-            its exit.
-        kind: ``residual`` (its ways meet in a sum), ``concat``, ``gate`` (in a product), or ``chain``: without a fork,
-            but of a module whose class is a block elsewhere in the net.
-        entry: the layer where its ways part; of a chain the layer that it reads.
-        exit: the layer where they meet; of a chain its last layer.
+            its exit, of a stage ``stage1``, ``stage2``, ... in network order.
+        kind: ``residual`` (its ways meet in a sum), ``concat``, ``gate`` (in a product), ``chain`` (without a fork,
+            but of a module whose class is a block elsewhere in the net), or ``stage`` (of a net that is a chain).
+        entry: the layer where its ways part; of a chain or stage the layer that it reads.
+        exit: the layer where they meet; of a chain or stage its last layer.
         layers: all that is in it, in network order. The entry is among them only where the module has it.
         module: path of that module; ``None`` where the block is a piece of a larger ``forward``.
         parent: name of the smallest block around it.
@@ -54,13 +56,16 @@ def find_blocks(graph: LayerGraph) -> tuple[Block, ...]:
     """Every block of the net in network order, each before the blocks inside it.
 
     A block has a conv or dense layer: an activation that multiplies (``x * sigmoid(x)``) is none. Of sums that follow
-    each other from one fork (``a + b + x``) only the last counts.
+    each other from one fork (``a + b + x``) only the last counts. Stages are found where there is no other block and
+    no layer reads two others.
     """
     flow = _Flow(graph)
     regions = _regions(flow)
     calls = {region: call for region in regions if (call := _call_around(flow, region)) is not None}
     blocks = [_block(flow, region, calls.get(region)) for region in regions]
     blocks += _chains(flow, set(calls.values()))
+    if not blocks and all(len(before) < 2 for before in flow.before):
+        blocks = list(_stages(flow))
     places = graph.by_name
     blocks.sort(key=lambda block: (places[block.layers[0]].index, -len(block.layers)))
     return tuple(replace(block, parent=_parent(block, blocks)) for block in blocks)
@@ -218,6 +223,55 @@ def _chains(flow: _Flow, taken: set[_Call]) -> Iterator[Block]:
             known.add(call.layers)
             (entry,), (leaving,) = flow.ways_in(call.layers), flow.ways_out(call.layers)
             yield _made(flow, call.name, "chain", (entry, leaving), call.layers, call.path)
+
+
+def _stages(flow: _Flow) -> Iterator[Block]:
+    """The stages of a chain: convs in a row whose outputs have one size, up to the last norm or activation of theirs.
+
+    A conv that changes the size (a stride, no padding) begins a stage, as the one after a pool does.
+    """
+    calls = {call.layers: call for call in flow.calls.values()}
+    taken = {path for call in flow.calls.values() for path in (call.path, call.name)} | set(flow.graph.by_name)
+    for number, places in enumerate(_runs(flow), 1):
+        call = calls.get(frozenset(places))
+        name = f"stage{number}" if call is None else call.name
+        while call is None and name in taken:
+            name += "_"
+        ends = (flow.before[places[0]][0], places[-1])
+        yield _made(flow, name, "stage", ends, frozenset(places), call.path if call else None)
+
+
+def _runs(flow: _Flow) -> Iterator[list[int]]:
+    """The places of each stage, in network order."""
+    run: list[int] = []
+    for place, layer in enumerate(flow.layers):
+        joined = bool(run) and flow.before[place] == (run[-1],) and flow.after[run[-1]] == (place,)
+        joined = joined and run[-1] not in flow.results
+        of_conv = (layer.out_height, layer.out_width)
+        if layer.kind == "Conv":
+            size = _size_of_run(flow, run)
+            if not joined or size != of_conv:
+                yield from _trimmed(flow, run)
+                run = []
+            run.append(place)
+        elif joined and (layer.kind in _OF_STAGE or layer.operation.lower().replace("_", "") in _BETWEEN):
+            run.append(place)
+        else:
+            yield from _trimmed(flow, run)
+            run = []
+    yield from _trimmed(flow, run)
+
+
+def _size_of_run(flow: _Flow, run: Sequence[int]) -> tuple[int | None, int | None] | None:
+    convs = [flow.layers[place] for place in run if flow.layers[place].kind == "Conv"]
+    return (convs[-1].out_height, convs[-1].out_width) if convs else None
+
+
+def _trimmed(flow: _Flow, run: Sequence[int]) -> Iterator[list[int]]:
+    """The run without the dropouts at its end, if it is one."""
+    end = max((place for place, at in enumerate(run) if flow.layers[at].kind in _OF_STAGE), default=-1)
+    if end >= 0:
+        yield list(run[: end + 1])
 
 
 def _block(flow: _Flow, region: _Region, call: _Call | None) -> Block:

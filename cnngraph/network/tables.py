@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["BLOCK_KINDS", "KERNEL", "KINDS", "LATER", "MEASURED", "SCHEMAS", "Details", "Network", "empty_table"]
 
 KINDS = ("Input", "Conv", "Linear", "Norm", "Activation", "Pool", "Add", "Concat", "Flatten", "Other")
-BLOCK_KINDS = ("residual", "concat", "gate", "chain")
+BLOCK_KINDS = ("residual", "concat", "gate", "chain", "stage")
 
 # What was found out about the net by measuring it; it makes it no other net, and most have none.
 MEASURED = frozenset({"car_runs", "reductions", "serves"})
@@ -135,7 +135,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
     # Parts of the net with one way in and one way out (cnngraph.network.blocks), in network order, each before the
-    # blocks inside it. `index` counts 0.. in that order; `layers` in network order.
+    # blocks inside it. `index` counts 0.. in that order; `layers` in network order. A net that is a chain has stages.
     "blocks": pa.schema(
         [
             pa.field("index", pa.int32(), nullable=False),

@@ -15,7 +15,7 @@ from cnngraph.errors import OptionError, listed, nearest
 from cnngraph.pruning.limits.limit import BOUNDS, COMPANIONS, GENERAL, LIMITS, TARGETS, TIMED, read_limits
 from cnngraph.pruning.method import Method, Need, OptionField
 from cnngraph.pruning.registry import METHODS, OPTIONS, find_method
-from cnngraph.vocabulary import DEVICES, INITS
+from cnngraph.vocabulary import DEVICES, INITS, INITS_OF_JOINS, INITS_OF_NEW_LAYERS
 
 if TYPE_CHECKING:
     from cnngraph.plan import Init, Plan
@@ -149,6 +149,7 @@ def choose(
     if not by_person and needed and not deciding:
         raise OptionError(f"One of these is needed: {_listed(['method', *LIMITS, *ways], 'or')}.", _example(ways))
     general = _general(given)
+    _require_init(given, by_person)
     if by_person:
         if "keep" in given:
             raise OptionError(f"{{keep}} belongs to a method, and {{{by_person[0]}}} names what goes.", "Leave it out.")
@@ -186,6 +187,24 @@ def _init_of(name: str) -> Init:
     if name not in INITS:
         raise OptionError(f"There is no init {name!r}.", nearest(name, INITS))
     return cast("Init", name)
+
+
+def _require_init(given: Mapping[str, Any], by_person: Sequence[str]) -> None:
+    """Refuse the first weights of layers that replace blocks where no block is replaced, and the other way round.
+
+    What a plan or a run does is not known yet.
+    """
+    init = given.get("init")
+    if init is None or "plan" in by_person or "run" in by_person:
+        return
+    replaces = given.get("method") == "triage" or ("method" not in given and "replace_block" in given)
+    if init in (INITS_OF_NEW_LAYERS if replaces else INITS_OF_JOINS):
+        return
+    what = "a layer that takes the place of a block" if replaces else "layers where ends are joined"
+    raise OptionError(
+        f"{{init={init}}} says nothing of {what}.",
+        f"Use one of {listed(INITS_OF_NEW_LAYERS if replaces else INITS_OF_JOINS)}.",
+    )
 
 
 def _require_options(given: Mapping[str, Any], ways: Sequence[str]) -> None:
@@ -261,6 +280,9 @@ def _general(given: Mapping[str, Any]) -> dict[str, Any]:
 def _options(method: Method, given: Mapping[str, Any], limits: Mapping[str, Any]) -> Any:
     """The method's own dataclass, filled with what was said."""
     values = {one.name: _checked(one, given[one.name]) for one in method.fields if one.name in given}
+    missing = next((one.name for one in method.fields if one.needed and not values.get(one.name)), None)
+    if missing is not None:
+        raise OptionError(f"The method {method.name} needs {{{missing}}}.", f"Give {{{missing}}}.")
     names = [one.name for one in method.fields]
     if "round_to" in names and any(name in limits for name in TIMED):
         values.setdefault("round_to", ROUND_FOR_TIME)

@@ -46,14 +46,22 @@ class Need(StrEnum):
     PERSON = "person"
 
 
-def option(default: Any, help: str, *, words: tuple[str, ...] = (), least: int | None = None) -> Any:  # noqa: A002
+def option(
+    default: Any,
+    help: str,  # noqa: A002
+    *,
+    words: tuple[str, ...] = (),
+    least: int | None = None,
+    needed: bool = False,
+) -> Any:
     """A field of a method's ``Options``: a choice that a person has, by command line, Python and documentation.
 
     Args:
         default: what it is where nothing is said. help: one sentence for ``--help``, without the default.
         words: all values that it may have, where these are words. least: the smallest number.
+        needed: the method says nothing without it.
     """
-    return field(default=default, metadata={"help": help, "words": words, "least": least})
+    return field(default=default, metadata={"help": help, "words": words, "least": least, "needed": needed})
 
 
 def engine_option() -> Any:
@@ -85,6 +93,7 @@ class OptionField:
     help: str
     words: tuple[str, ...]
     least: int | None
+    needed: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,4 +162,5 @@ def _read(owner: str, one: Any) -> OptionField:
         raise TypeError(f"{where} is a {name}, and its default {one.default!r} is none")
     if words and one.default not in words:
         raise TypeError(f"{where} has the default {one.default!r}, which is not one of {', '.join(words)}")
-    return OptionField(one.name, kind, one.default, one.metadata["help"], words, one.metadata["least"])
+    said = one.metadata
+    return OptionField(one.name, kind, one.default, said["help"], words, said["least"], said["needed"])

@@ -19,7 +19,9 @@ _FILES = (
     "car",
     "progressive",
     "imp",
+    "similarity",
     "review",
+    "triage",
 )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
+from pydantic import ValidationError
 from torch import nn
 
 from cnngraph.console import Progress, Quiet
@@ -22,6 +23,7 @@ from cnngraph.surgery.edits import Edit
 from cnngraph.surgery.execution import Execution, apply_plan
 from cnngraph.surgery.layers.apply_edits import renew, renew_everything
 from cnngraph.surgery.layers.bypass import Copy
+from cnngraph.surgery.layers.new_layers import initialise
 from cnngraph.surgery.layers.refit import Refitted, refit
 from cnngraph.surgery.layers.replacements import LeaveOut, PutAdapter, Replace, SkipBlock
 from cnngraph.surgery.layers.rewrite import Join, Resize, Rewrite
@@ -50,8 +52,10 @@ class Report:
     """What was done to a net.
 
     Attributes:
-        removed: convs that are gone, also those inside of removed blocks. blocks: residual blocks that are gone.
-        joins: the layers at the gaps. stays: activations whose conv is gone and that other layers share, or functions.
+        removed: convs that are gone, also those inside of removed blocks; of replaced blocks also the norms and
+            activations. blocks: those that are gone or replaced.
+        joins: the layers at the gaps, and those that replace blocks.
+        stays: activations whose conv is gone and that other layers share, or functions.
         passages: what took the place of a conv, where it is no identity: a pool for a stride, a padding.
         resized: surviving layers with other widths: (inputs, outputs).
         notes: sentences for a person. seconds: how long it took.
@@ -146,10 +150,16 @@ def apply_with_report(
     if failure:
         names = ", ".join(dict.fromkeys(removal.layer for removal in plan.removes))
         raise PlanError(f"{names} cannot go: on images the net then fails {failure}.", "Remove other layers.")
+    _require_init(plan)
     gaps = rewrite.joins if rewrite else ()
     notes = [*sliced.notes, *_notes(rewrite)]
     joins: list[JoinReport]
-    if plan.init == "least-squares" and loader is not None and gaps:
+    if done.replaced and plan.init != "scratch":
+        batches = [] if loader is None or plan.init == "random" else fitting_images(loader, images=images, seed=seed)
+        made = initialise(model, slim, done.replaced, plan.init, batches, seed, progress)
+        joins = [JoinReport(one.layer, one.target, one.init, one.relative_error) for one in made]
+        notes += [f"{one.layer} starts as {one.init}: {one.reason}." for one in made if one.reason]
+    elif plan.init == "least-squares" and loader is not None and gaps:
         batches = fitting_images(loader, images=images, seed=seed)
         joins = [_refitted(found) for found in refit(sliced.model, slim, gaps, batches, seed, progress)]
     elif plan.init == "scratch":
@@ -193,6 +203,15 @@ def _require_meant(model: nn.Module, plan: Plan) -> None:
         )
 
 
+def _require_init(plan: Plan) -> None:
+    """Return unless its ``init`` is nothing for what the plan does; a copy of a plan is not checked when it is made."""
+    try:
+        Plan(removes=plan.removes, init=plan.init)
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise PlanError(f"The plan cannot be carried out: {why}.", "Choose another {init}.") from error
+
+
 def _notes(rewrite: Rewrite | None) -> list[str]:
     if rewrite is None:
         return []
@@ -222,8 +241,9 @@ def _report(done: Execution, joins: list[JoinReport], notes: list[str], seconds:
     placed = {path: _placed(detail) for path, detail in details.items()}
     rewrite = done.rewrite
     return Report(
-        removed=rewrite.removed if rewrite else (),
-        blocks=tuple(edit.path for edit in done.of_layers if isinstance(edit.detail, SkipBlock)),
+        removed=rewrite.removed if rewrite else tuple(path for one in done.replaced for path in one.gone),
+        blocks=tuple(edit.path for edit in done.of_layers if isinstance(edit.detail, SkipBlock))
+        + tuple(one.block for one in done.replaced),
         joins=tuple(joins),
         stays=rewrite.stays if rewrite else (),
         bypasses={path: str(made) for path, made in placed.items() if made is not None},

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from cnngraph.errors import NotFoundError, PlanError, nearest
-from cnngraph.network.blocks import find_blocks
+from cnngraph.network.blocks import Block, find_blocks
 from cnngraph.network.graph import LayerGraph
 from cnngraph.origin import get_origin
 from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.layers.net_structure import NetStructure
 from cnngraph.surgery.layers.node_queries import is_sum
+from cnngraph.surgery.layers.replace_block import find_replacements
 from cnngraph.surgery.layers.residual import Branch, branch_of
 from cnngraph.surgery.layers.rewrite import Rewrite, find_rewrite
 
-__all__ = ["architectures_of", "check", "removable", "removable_blocks", "resolve", "units"]
+__all__ = ["architectures_of", "check", "removable", "removable_blocks", "replaceable_blocks", "resolve", "units"]
+
+_STAGE = "it is a stage of a chain, and what reads it would get maps of another width"
 
 
 def check(graph: LayerGraph, plan: Plan, *, unknown: type[PlanError] | type[NotFoundError] = PlanError) -> None:
@@ -28,6 +31,14 @@ def check(graph: LayerGraph, plan: Plan, *, unknown: type[PlanError] | type[NotF
         PlanError: it removes every conv, the classifier or something that is no conv or block, or the rest cannot work.
         NotFoundError: with ``unknown=NotFoundError``, a layer is not there.
     """
+    blocks = find_blocks(graph)
+    if plan.replaced:
+        find_replacements(graph, blocks, plan.removes, unknown=unknown)
+        return
+    stages = {block.name: block for block in blocks if block.kind == "stage"}
+    for removal in plan.removes:
+        if removal.kind == "block" and removal.layer in stages:
+            raise PlanError(f"The block {removal.layer} cannot go: {_STAGE}.", _hint_for(graph, stages[removal.layer]))
     resolve(NetStructure(graph.graph_module), plan.removes, unknown=unknown)
 
 
@@ -40,8 +51,24 @@ def removable(graph: LayerGraph) -> dict[str, str | None]:
 def removable_blocks(graph: LayerGraph) -> dict[str, str | None]:
     """For each block of whatever kind, in network order, ``None`` or the reason why it cannot go as a whole."""
     structure = NetStructure(graph.graph_module)
-    names = dict.fromkeys([block.name for block in find_blocks(graph)] + list(structure.blocks))
-    return {name: _reason(structure, Removal(layer=name, kind="block")) for name in names}
+    blocks = find_blocks(graph)
+    stages = {block.name: f"The block {block.name} cannot go: {_STAGE}." for block in blocks if block.kind == "stage"}
+    names = dict.fromkeys([block.name for block in blocks] + list(structure.blocks))
+    return {name: stages.get(name) or _reason(structure, Removal(layer=name, kind="block")) for name in names}
+
+
+def replaceable_blocks(graph: LayerGraph) -> dict[str, str | None]:
+    """For each block, in network order, ``None`` or the reason why one layer cannot take its place."""
+    blocks = find_blocks(graph)
+    found: dict[str, str | None] = {}
+    for block in blocks:
+        try:
+            find_replacements(graph, blocks, (Removal(layer=block.name, kind="replace"),))
+        except PlanError as error:
+            found[block.name] = error.message
+        else:
+            found[block.name] = None
+    return found
 
 
 def units(graph: LayerGraph, layers: Collection[str] | None = None) -> dict[str, tuple[str, ...]]:
@@ -60,6 +87,12 @@ def units(graph: LayerGraph, layers: Collection[str] | None = None) -> dict[str,
             continue
         found[conv.layer] = tuple(layer for layer in rewrite.removed if layer not in (conv.layer, conv.module))
     return found
+
+
+def _hint_for(graph: LayerGraph, stage: Block) -> str:
+    """How the convs of a stage go otherwise."""
+    convs = [layer for layer in stage.layers if graph.by_name[layer].kind == "Conv"]
+    return f"Remove its layers ({', '.join(convs)}) with {{remove_layers}}, or replace it with {{replace_block}}."
 
 
 def _reason(structure: NetStructure, removal: Removal) -> str | None:

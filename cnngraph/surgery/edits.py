@@ -22,6 +22,8 @@ Kind = Literal[
     "leave out",  # zeros stand for a branch of a sum
     "remove",  # nothing stands there any more: an identity
     "skip block",  # a residual block returns what its shortcut gives
+    "new layer",  # a conv stands for all of a block's
+    "new block",  # a module of one conv stands for all of a block's
     "zeros",  # some weights of a layer are zero and stay so
 ]
 

@@ -8,6 +8,8 @@ from torch import nn
 
 from cnngraph.errors import PlanError
 from cnngraph.models.masks import Masks, get_masks, keep_zeros, set_masks
+from cnngraph.network.blocks import find_blocks
+from cnngraph.network.graph import follow
 from cnngraph.plan import Plan
 from cnngraph.surgery.channels.filters import SlicedNet, copy_net, remove_filters
 from cnngraph.surgery.check import resolve
@@ -15,6 +17,7 @@ from cnngraph.surgery.edits import Edit
 from cnngraph.surgery.layers.apply_edits import apply_edits
 from cnngraph.surgery.layers.list_edits import list_edits
 from cnngraph.surgery.layers.net_structure import read_structure
+from cnngraph.surgery.layers.replace_block import BlockReplacement, find_replacements
 from cnngraph.surgery.layers.rewrite import Rewrite
 
 __all__ = ["Execution", "apply_plan"]
@@ -30,6 +33,7 @@ class Execution:
         sliced: the net without the plan's filters. rewrite: what its layers and blocks come to in that one;
             ``None`` where filters alone go. model: the net without both. of_layers: the edits that made it of
             ``sliced``'s. of_weights: those that made ``pruned`` of the source.
+        replaced: the blocks for which one layer came.
     """
 
     source: nn.Module = field(repr=False)
@@ -40,13 +44,15 @@ class Execution:
     model: nn.Module = field(repr=False)
     of_layers: tuple[Edit, ...] = ()
     of_weights: tuple[Edit, ...] = ()
+    replaced: tuple[BlockReplacement, ...] = ()
 
     @property
     def fitted(self) -> frozenset[str] | None:
         """Layers whose weights :func:`~cnngraph.surgery.apply.apply` may set anew; ``None``: all of them."""
         if self.plan.init == "scratch":
             return None
-        return frozenset(join.layer for join in self.rewrite.joins) if self.rewrite else frozenset()
+        new = frozenset[str]().union(*(one.fitted for one in self.replaced))
+        return new | frozenset(join.layer for join in self.rewrite.joins) if self.rewrite else new
 
     @property
     def edits(self) -> tuple[Edit, ...]:
@@ -66,7 +72,7 @@ def apply_plan(
     Masks of the net are sliced with its channels.
 
     Args:
-        seed: of the weights of adapters and of widened layers.
+        seed: of the weights of adapters, of widened layers and of those that replace blocks.
         masks: those that the plan names, for ``model``; ``None`` leaves its weights as they are.
 
     Raises:
@@ -76,6 +82,12 @@ def apply_plan(
     pruned = _with_masks(model, plan, masks)
     sliced = remove_filters(pruned, plan, input_shape)
     zeros = _zeros(plan, masks)
+    if plan.replaced:
+        graph = follow(pruned, input_shape)
+        replaced = find_replacements(graph, find_blocks(graph), plan.removes)
+        changes = tuple(edit for one in replaced for edit in one.edits)
+        made = apply_edits(pruned, changes, seed)
+        return Execution(model, plan, pruned, sliced, None, made, changes, replaced=replaced)
     if (plan.filters or plan.weights) and not plan.removed:
         return Execution(model, plan, pruned, sliced, None, sliced.model, of_weights=zeros)
     removes = tuple(removal for removal in plan.removes if removal.kind in ("layer", "block"))

@@ -4,6 +4,7 @@ WITH parent, nodes(path)[-2] AS child, relationships(path)[-1] AS came, length(p
 OPTIONAL MATCH (parent)<-[:OF]-(run:PruningRun)-[:PRODUCED]->(child)
 RETURN parent.key AS model, child.key AS became, steps, type(came) AS relation, run.key AS run, run.method AS method,
        COLLECT { MATCH (run)-[:REMOVES]->(l:Layer) RETURN l.layer ORDER BY l.index } AS removed,
+       COLLECT { MATCH (run)-[:REPLACES]->(b:Block) RETURN b.name ORDER BY b.index } AS replaced,
        COLLECT {
          MATCH (run)-[:REMOVES]->(f:FeatureMap)<-[:HAS_FEATURE_MAP]-(l:Layer)
          WITH l, f ORDER BY l.index, f.channel

@@ -2,6 +2,7 @@
 MATCH (:Model {key: $key})<-[:OF]-(run:PruningRun)
 RETURN run.key AS key, run.method AS method, run.owner AS owner, toString(run.createdAt) AS created_at,
        COLLECT { MATCH (run)-[:REMOVES]->(l:Layer) RETURN l.layer ORDER BY l.index } AS removed,
+       COLLECT { MATCH (run)-[:REPLACES]->(b:Block) RETURN b.name ORDER BY b.index } AS replaced,
        COLLECT {
          MATCH (run)-[:REMOVES]->(f:FeatureMap)<-[:HAS_FEATURE_MAP]-(l:Layer)
          WITH l, f ORDER BY l.index, f.channel

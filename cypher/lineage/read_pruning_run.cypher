@@ -1,5 +1,5 @@
 // A PruningRun, ours or one that a person made, with what it removes in network order; a block that goes is
-// there as its layers and, where the model has such nodes, as itself. Parameters: $key.
+// there as its layers and, where the model has such nodes, as itself; one for which a layer comes as itself. Parameters: $key.
 MATCH (run:PruningRun {key: $key})
 RETURN run.method AS method, run.parameters AS parameters,
        COLLECT { MATCH (run)-[:OF]->(m:Model) RETURN m.key } AS models,
@@ -13,6 +13,11 @@ RETURN run.method AS method, run.parameters AS parameters,
          RETURN {model: b.model, layer: b.name, block: b.name, score: r.score, threshold: r.threshold, reason: r.reason}
          ORDER BY b.index
        } AS blocks,
+       COLLECT {
+         MATCH (run)-[r:REPLACES]->(b:Block)
+         RETURN r {.by, .stride, .norm, .activation, .score, .threshold, .reason, model: b.model, layer: b.name}
+         ORDER BY b.index
+       } AS replaced,
        COLLECT {
          MATCH (run)-[r:REMOVES]->(f:FeatureMap)<-[:HAS_FEATURE_MAP]-(l:Layer)
          RETURN {model: f.model, layer: coalesce(l.sharedWith, l.layer), channel: f.channel, score: r.score,

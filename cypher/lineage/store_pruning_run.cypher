@@ -5,5 +5,5 @@ ON CREATE SET run.createdAt = datetime()
 SET run.name = $method, run.model = $model, run.method = $method, run.owner = $owner, run.parameters = $parameters
 MERGE (run)-[:OF]->(m)
 WITH run
-OPTIONAL MATCH (run)-[old:REMOVES]->()
+OPTIONAL MATCH (run)-[old:REMOVES|REPLACES]->()
 DELETE old

@@ -17,6 +17,7 @@ from neo4j.graph import Node, Path, Relationship
 from cnngraph.database import catalogue, queries
 from cnngraph.database.comparisons import SimilarLayers, StoredComparison, store_comparison
 from cnngraph.database.connection import Database
+from cnngraph.database.criticality import CriticalityRecord, store_criticality
 from cnngraph.database.lineage import store_evaluation, store_produced, store_pruning_run
 from cnngraph.database.records import Evaluation
 from cnngraph.database.writer import WriteOptions, write_network
@@ -107,6 +108,15 @@ def table(name: str, rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMAS[name])
 
 
+def critical(model: str, block: str, layer: str = "") -> tuple[str, CriticalityRecord]:
+    """A model, and that it does nearly as well without one of its blocks, which may have no node of its own."""
+    figures = {"value": 0.05, "accuracy": 0.85, "kappa": 0.8, "parent_accuracy": 0.9, "curve": (0.5, 0.85)}
+    costs = {"parameters_saved": 100, "macs_saved": 1000, "seconds": 2.0, "budget": "{}", "work": "criticality-0"}
+    return model, CriticalityRecord(
+        block, layer or block, "tuned", 0, None, None, epochs_to_95=None, **figures, **costs
+    )  # type: ignore[arg-type]
+
+
 @pytest.fixture(scope="module")
 def pruned(database: Database) -> Iterator[tuple[str, str]]:
     """VGG16 at 224 with measures, a run that removes two layers, the model that it produced, and evaluations; and a run
@@ -143,6 +153,12 @@ def pruned(database: Database) -> Iterator[tuple[str, str]]:
         SimilarLayers("features.0", "block.conv2", 0.1, 0.1, "unbiased", 8, 8),
     ]
     store_comparison(database, StoredComparison(parent, child, "cka", {}, {"images": 8}, similar))
+    for key, record in (
+        critical(parent, "features.28"),
+        critical(parent, "features.26"),
+        critical(child, "old", "conv1"),
+    ):
+        store_criticality(database, key, "", record)
     for key, control in ((parent, False), (parent, True), (child, False)):
         store_evaluation(
             database, key, Evaluation.of({"split": "test", "accuracy": 0.9, "control": control, "device": "cpu"})
@@ -254,6 +270,12 @@ def test_what_the_queries_say(database: Database, pruned: tuple[str, str]) -> No
     assert len(free) == 64
     assert all(abs(row["correlation"]) >= 0.5 for row in free if row["twin_channel"] is not None)
     assert any(row["twin_channel"] is not None for row in free)
+    assert [(row["block"], row["best_scheme"], row["measure"]) for row in run("criticality")] == [
+        ("features.26", "tuned", "depth"),
+        ("features.28", "tuned", "depth"),
+    ]
+    assert [row["theta"] for row in run("criticality")] == [2 / 7, 1 / 7]
+    assert [(row["block"], row["kind"], row["theta"]) for row in run("criticality", child)] == [("old", None, None)]
     for key in pruned:
         removed = run("removed", key)
         assert [row["layer"] for row in removed] == ["features.26", "features.28"]

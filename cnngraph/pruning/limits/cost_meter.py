@@ -77,7 +77,7 @@ class Comparison:
         """The structure without these; its weights do not matter here. Raises as :func:`cnngraph.surgery.apply.cut`."""
         from cnngraph.surgery.apply import cut
 
-        return cut(self.model, Plan(removes=removals, init="inherit"), input_shape=self.input_shape)
+        return cut(self.model, Plan(removes=removals), input_shape=self.input_shape)
 
     def speeds(self, removals: tuple[Removal, ...]) -> Speeds:
         """The whole net and the one without these, the median of all the times that this net was measured."""

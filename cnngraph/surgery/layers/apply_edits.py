@@ -14,6 +14,7 @@ from cnngraph.randomness import seeded
 from cnngraph.surgery.channels.filters import copy_net
 from cnngraph.surgery.edits import Edit
 from cnngraph.surgery.layers.bypass import Adapter, Copy, Nothing, Open
+from cnngraph.surgery.layers.one_layer import NewBlock, NewLayer, make_block, make_conv
 from cnngraph.surgery.layers.replacements import LeaveOut, NewNorm, OpenGate, PutAdapter, Remove, Replace, SkipBlock
 from cnngraph.surgery.layers.residual import Residual
 from cnngraph.surgery.layers.rewrite import AdapterSpec, Resize, ResizeNorm
@@ -53,6 +54,10 @@ def _made(model: nn.Module, slim: nn.Module, edit: Edit, seed: int) -> nn.Module
             return nn.Identity()
         case SkipBlock(block=block, redundant_relu=redundant_relu):
             return _without_branch(slim, block, redundant_relu=redundant_relu)
+        case NewLayer(conv=conv):
+            return make_conv(conv, next(old.parameters()), seed + crc32(edit.path.encode()))
+        case NewBlock() as detail:
+            return make_block(slim.get_submodule(edit.path), detail, edit.path, seed)
     raise AssertionError(f"{edit.kind} is no edit of layers")
 
 

@@ -26,7 +26,7 @@ from cnngraph.surgery.layers.bypass import padding_before
 from cnngraph.surgery.layers.least_squares import Fit, RankError, Ridge, memory_needed
 from cnngraph.surgery.layers.rewrite import Join
 
-__all__ = ["Refitted", "refit"]
+__all__ = ["Refitted", "observed", "refit", "run_batch"]
 
 _LEAST_ROWS = 8192
 _PLACES_PER_IMAGE = 32  # neighbours tell little new: beyond it rather more images
@@ -94,8 +94,8 @@ def _plan(model: nn.Module, slim: nn.Module, joins: Sequence[Join], batches: Seq
         (model, [join.target for join in joins], sizes_old),
         (slim, [join.layer for join in joins], sizes_new),
     ):
-        with _observed(net, {name: _size_recorder(name, found) for name in set(names)}):
-            _run(net, batches[0][:2])
+        with observed(net, {name: _size_recorder(name, found) for name in set(names)}):
+            run_batch(net, batches[0][:2])
     for join in joins:
         if join.obstacle:
             yield join.obstacle
@@ -151,10 +151,10 @@ def _old_outputs(
 
         return hook
 
-    with _observed(model, [(task.join.target, keep(task)) for task in tasks]):
+    with observed(model, [(task.join.target, keep(task)) for task in tasks]):
         needed = max((task.batches for task in tasks), default=0)
         for number, batch in enumerate(batches[:needed]):  # noqa: B007 (read by the hooks)
-            _run(model, batch)
+            run_batch(model, batch)
             progress.advance()
     return found
 
@@ -172,8 +172,8 @@ def _solve(
             seen.append((*args, *kwargs.values())[0])
             raise _EnoughError
 
-        with _observed(slim, [(task.join.layer, hook)], before=True):
-            _run(slim, batch)
+        with observed(slim, [(task.join.layer, hook)], before=True):
+            run_batch(slim, batch)
         ridge.add(_patches(layer, seen[0], task, _places(task, len(batch), number, seed)), targets[number])
         progress.advance()
     return ridge.solve()
@@ -237,7 +237,8 @@ class _EnoughError(Exception):
     """A hook has what it wants; the rest of the forward pass is not needed."""
 
 
-def _run(net: nn.Module, batch: Tensor) -> None:
+def run_batch(net: nn.Module, batch: Tensor) -> None:
+    """Run ``net`` on a batch for what hooks see of it; raises PlanError where it fails."""
     weight = next(net.parameters())
     try:
         with torch.no_grad():
@@ -262,7 +263,7 @@ def _size_recorder(name: str, found: dict[str, tuple[int, ...]]) -> Callable[...
 
 
 @contextmanager
-def _observed(
+def observed(
     net: nn.Module,
     hooks: Sequence[tuple[str, Callable[..., None]]] | dict[str, Callable[..., None]],
     *,

@@ -93,7 +93,7 @@ def test_a_damaged_proof_names_the_node() -> None:
 
 
 def test_a_lineage_is_one_json_object() -> None:
-    parent = Ancestor("ada/p", 1, "PRUNED_FROM", "r", "manual", ["conv1"], {"conv2": [0, 3]}, became="ada/c")
+    parent = Ancestor("ada/p", 1, "PRUNED_FROM", "r", "manual", ["conv1"], [], {"conv2": [0, 3]}, became="ada/c")
     told = Lineage("ada/c", (parent,), (), (), (), (Evaluation(),)).as_json()
     assert told["ancestors"][0]["removed"] == ["conv1"]
     assert told["ancestors"][0]["filters"] == {"conv2": [0, 3]}

@@ -134,8 +134,34 @@ def test_regnet_names_its_blocks_and_not_the_stages_around_a_single_one() -> Non
     assert named(blocks)[:2] == ["trunk_output.block1.block1-0", "trunk_output.block1.block1-0.f.se"]
 
 
-def test_a_chain_has_no_blocks() -> None:
-    assert of_torchvision("vgg11") == ()
+def test_a_chain_has_stages_without_its_pools() -> None:
+    blocks = of_torchvision("vgg11")
+    assert named(blocks, "stage") == [f"stage{number}" for number in range(1, 6)]
+    assert blocks[2] == Block(
+        "stage3", "stage", "features.5", "features.9", tuple(f"features.{n}" for n in (6, 7, 8, 9)), None
+    )
+    assert [block.layers for block in of_torchvision("alexnet")][2] == tuple(f"features.{n}" for n in range(6, 12))
+
+
+def test_what_changes_the_size_begins_a_stage_and_dropout_belongs_to_one_between_its_convs() -> None:
+    def conv(inputs: int, outputs: int, stride: int = 1, padding: int = 1) -> nn.Conv2d:
+        return nn.Conv2d(inputs, outputs, 3, stride, padding)
+
+    net = nn.Sequential(
+        *(conv(1, 2), nn.BatchNorm2d(2), nn.ReLU(), nn.Dropout2d(), conv(2, 2), nn.Dropout()),
+        *(conv(2, 4, stride=2), nn.ReLU(), conv(4, 4, padding=0), nn.Flatten()),
+    )
+    assert [block.layers for block in blocks_of(net, 1, 8, 8)] == [tuple("01234"), tuple("67"), ("8",)]
+
+
+def test_a_stage_that_is_a_module_has_its_name_and_no_name_is_given_twice() -> None:
+    first = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.ReLU())
+    parts = {"body": first, "pool": nn.MaxPool2d(2), "stage2": nn.Conv2d(2, 2, 3, padding=1), "end": nn.Flatten()}
+    net = nn.Sequential()
+    for name, part in parts.items():
+        net.add_module(name, part)
+    found = [(block.name, block.module) for block in blocks_of(net, 1, 8, 8)]
+    assert found == [("body", "body"), ("stage2_", None)]
 
 
 # Blocks that are written as functions
@@ -144,9 +170,10 @@ def test_a_chain_has_no_blocks() -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("plain", []),
+        ("plain", [("stage1", "stage", "input", ("a", "relu", "b"))]),
         ("cross", []),  # two pools side by side: nothing to remove
-        ("twice", []),  # x + x and x * x fork nothing
+        # x + x and x * x fork nothing
+        ("twice", [("stage1", "stage", "input", ("conv", "relu", "conv#2", "relu#2"))]),
         (
             "bottleneck",
             [("add", "residual", "relu", ("conv1", "bn1", "relu_1", "conv2", "bn2", "relu_2", "conv3", "bn3", "add"))],

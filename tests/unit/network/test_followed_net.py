@@ -22,7 +22,7 @@ def test_all_views_come_of_one_following(monkeypatch: pytest.MonkeyPatch) -> Non
     net = FollowedNet(toy("pooled"), toy_shape("pooled"))
     assert followings == 0
     assert [layer.layer for layer in net.graph.convs] == ["features.0", "features.4"]
-    assert (len(net.places.source), sum(net.maps.sizes.values()), net.blocks) == (256, 1 + 2 + 4 + 3, ())
+    assert (len(net.places.source), sum(net.maps.sizes.values()), len(net.blocks)) == (256, 1 + 2 + 4 + 3, 2)
     assert net.wiring is net.wiring
     assert followings == 1
 
