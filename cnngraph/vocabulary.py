@@ -22,11 +22,13 @@ __all__ = [
     "MEASURES",
     "NET_SCORES",
     "NULL_MEASURES",
+    "OF_NET_MEASURES",
     "PARTS",
     "PERCENTILES",
     "REFERENCES",
     "REWINDS",
     "RUNTIMES",
+    "SCHEMES",
     "SCOPES",
     "SIMILARITIES",
     "SIMILARITY_ESTIMATORS",
@@ -36,7 +38,8 @@ __all__ = [
 ]
 
 # What ranks layers. The registry of measures is held to this list by a test.
-NULL_MEASURES = ("depth", "activation", "magnitude", "random", "join")
+OF_NET_MEASURES = ("join", "similarity")  # read the net and its images, not the graph
+NULL_MEASURES = ("depth", "activation", "magnitude", "random", *OF_NET_MEASURES)
 MEASURES = (
     "degree",
     "entropy",
@@ -91,6 +94,18 @@ INITS_OF_JOINS = ("least-squares", "inherit", "reset", "scratch")
 INITS_OF_NEW_LAYERS = ("least-squares", "scratch", "random", "parent")
 INITS = tuple(dict.fromkeys((*INITS_OF_JOINS, *INITS_OF_NEW_LAYERS)))
 TRAINED = ("global", "local")  # the whole net, or its new layers alone
+# What is done to a block to see how critical it is: jobs/schemes.py says what each is.
+SCHEMES = (
+    "join",
+    "tuned",
+    "random-local",
+    "random-global",
+    "parent-local",
+    "parent-global",
+    "distill",
+    "parent-distill",
+    "fitted",
+)
 DEVICES = ("auto", "cpu", "cuda")
 LATENCY_DEVICES = ("cpu", "cuda")
 RUNTIMES = ("eager", "compile", "onnxruntime")

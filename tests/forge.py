@@ -43,6 +43,7 @@ _PRELOADED = (
     "cnngraph.jobs.compare",
     "cnngraph.jobs.compare_judged",
     "cnngraph.jobs.compare_layers",
+    "cnngraph.jobs.criticality",
     "cnngraph.jobs.filter_pictures",
     "cnngraph.jobs.measure_car",
     "cnngraph.jobs.prune_job",

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
-from cnngraph.api.options import Decision
+from cnngraph.api.options import Decision, Trials
 from cnngraph.console import Progress, Quiet
 from cnngraph.settings import Settings
 
@@ -343,6 +343,40 @@ class Graph:
 
         chosen = choose_plan({**choice, "data": data, "data_root": data_root})
         return plan_stored(self.session(progress), name, chosen, other_data(data, data_root), costs=costs)
+
+    def criticality(
+        self, name: str, *, dry_run: bool = False, progress: Progress | None = None, **trials: Unpack[Trials]
+    ) -> dict[str, Any]:
+        """What each block is worth: done without in turn, by several schemes; the JSON of ``cnngraph criticality``.
+
+            found = graph.criticality("mine", schemes=["join", "fitted"], epochs=2)
+            {block["block"]: block["criticality"] for block in found["blocks"]}
+
+        Every trial is stored as it is done; the same call goes on after an interruption.
+
+        Args:
+            dry_run: say what would be trained and written; do neither.
+            trials: see :class:`~cnngraph.api.options.Trials`; the schemes are ``join`` and ``tuned`` by default.
+
+        Raises:
+            UsageError: an unknown scheme, or a value out of range. NotFoundError: the model or a block is not there.
+            PlanError: it has no blocks, or none can be tried, or one that was named; or there is no time for one trial.
+        """
+        from cnngraph.jobs.criticality import try_blocks
+        from cnngraph.jobs.criticality_choice import choose_criticality
+
+        return try_blocks(self.session(progress), name, choose_criticality(trials), dry_run=dry_run)
+
+    def triage(
+        self, name: str, *, dry_run: bool = False, progress: Progress | None = None, **trials: Unpack[Trials]
+    ) -> dict[str, Any]:
+        """What each block is worth if one layer takes its place: :meth:`criticality` by the six schemes of Deep Net
+        Triage (Nowak, Corso 2018) and ``fitted``; the JSON of ``cnngraph triage``. Raises as that does.
+        """
+        from cnngraph.jobs.criticality import try_blocks
+        from cnngraph.jobs.criticality_choice import choose_criticality
+
+        return try_blocks(self.session(progress), name, choose_criticality(trials, preset="triage"), dry_run=dry_run)
 
     def latency(
         self,

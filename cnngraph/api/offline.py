@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cnngraph.training.own_trainer import OwnTrainer
 
 __all__ = [
+    "check_criticality",
     "check_latency",
     "check_own",
     "check_plan",
@@ -93,6 +94,13 @@ def check_plan(said: Mapping[str, Any]) -> bool:
     from cnngraph.jobs.plan import choose_plan
 
     return bool(choose_plan(said).limits)
+
+
+def check_criticality(said: Mapping[str, Any]) -> None:
+    """Return if blocks can be tried so; raises as :meth:`cnngraph.Graph.criticality` does of options."""
+    from cnngraph.jobs.criticality_choice import choose_criticality
+
+    choose_criticality(said)
 
 
 def check_latency(latency_on: str, runtime: str) -> None:

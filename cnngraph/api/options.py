@@ -12,7 +12,7 @@ from cnngraph.pruning.limits.limit import COMPANIONS, LIMITS
 from cnngraph.pruning.method import OptionField
 from cnngraph.pruning.registry import METHODS, OPTIONS
 
-__all__ = ["COMPANIONS", "LIMITS", "METHODS", "OPTIONS", "Decision", "OptionField"]
+__all__ = ["COMPANIONS", "LIMITS", "METHODS", "OPTIONS", "Decision", "OptionField", "Trials"]
 
 
 class Decision(TypedDict, total=False):
@@ -89,4 +89,29 @@ class Decision(TypedDict, total=False):
     keep: Mapping[str, str] | Iterable[str] | None
     init: str | None
     seed: int | None
+    device: str | None
+
+
+class Trials(TypedDict, total=False):
+    """How blocks are tried by :meth:`Graph.criticality` and :meth:`Graph.triage`; ``None`` is as good as left out.
+
+    ``blocks``: names; by default all that lie in no other one. ``schemes``: see :mod:`cnngraph.jobs.schemes`.
+    ``epochs`` (5), ``batch_size``, ``learning_rate``: of each training, else as the net itself was trained.
+    ``temperature`` (4) and ``alpha`` (0.9): of the schemes that learn from the parent's answers. ``seeds``: trials of
+    each block and scheme; ``seed``: of the first, each further one has the next number. ``minutes``: no trial is begun
+    that would end later. ``data``, ``data_root``: instead of what the model was ingested with.
+    """
+
+    blocks: Sequence[str] | None
+    schemes: Sequence[str] | None
+    epochs: int | None
+    batch_size: int | None
+    learning_rate: float | None
+    temperature: float | None
+    alpha: float | None
+    seeds: int | None
+    seed: int | None
+    minutes: float | None
+    data: str | None
+    data_root: str | Path | None
     device: str | None

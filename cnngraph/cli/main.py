@@ -74,6 +74,7 @@ def _register() -> None:
     from cnngraph.cli import (  # each file adds its command to `app`'s list, in the order of --help
         adopt,
         compare,
+        criticality,
         db,
         demo,
         doctor,
@@ -105,6 +106,7 @@ def _register() -> None:
         measure,
         plan,
         review,
+        criticality,
         prune,
         verify,
         compare,

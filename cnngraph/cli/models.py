@@ -208,6 +208,7 @@ def report(
     Example: cnngraph report demo-pruned --out demo.html
 
     Of a model that lost filters it shows those that went beside those that stay, and counts the colour-selective ones.
+    What blocks are worth (criticality, triage) is on it too, and on the page of a model that was not pruned.
     """
     with connection.graph() as graph:
         with progress() as bars:

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from cnngraph.models.masks import Masks
     from cnngraph.training.fit import Recipe
 
-__all__ = ["SteppedPrune", "prune_in_steps"]
+__all__ = ["COARSE", "SteppedPrune", "prune_in_steps"]
 
-_COARSE = 100  # validation images, below which it is said how finely they judge
+COARSE = 100  # validation images, below which it is said how finely they judge
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def prune_in_steps(
     folder.mkdir(parents=True, exist_ok=True)
     progress.note(_expectation(stepwise, subject, recipe))
     judged = len(subject.data.validation)
-    if judged < _COARSE:
+    if judged < COARSE:
         progress.note(f"There are {judged} validation images: accuracy goes in steps of {100 / judged:.2g} points.")
     before = _before(subject, retraining, JobFolder(folder))
     walk = _take_steps(subject, stepwise, retraining, before, folder, progress)

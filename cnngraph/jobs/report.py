@@ -97,6 +97,8 @@ def write_report(
 ) -> tuple[str, Path]:
     """Write the page of the pruned model ``key``; returns its verdict and its path.
 
+    Of a model that no prune made the page shows what its blocks are worth, where that was tried.
+
     Args:
         look: run the net that was pruned over its training images once, for the patches that excite its filters; else
             they are shown where that was done before.
@@ -106,11 +108,18 @@ def write_report(
         ModelError, DataError: with ``look``, where net or images are not here.
     """
     from cnngraph.database import lineage
+    from cnngraph.jobs.criticality_report import describe_blocks
     from cnngraph.jobs.filter_pictures import show_filters
+    from cnngraph.reporting.criticality import write_blocks_page
     from cnngraph.reporting.page import PageContent, remarks_on, verdict, write_page
 
-    db = session.database
-    plan, result = pruning_of(db, key)
+    db, own = session.database, describe_blocks(session, key)
+    try:
+        plan, result = pruning_of(db, key)
+    except NotFoundError:
+        if own is None:
+            raise
+        return own.sentence, write_blocks_page(out, own)
     sentence = verdict(result)
     command = f"cnngraph report {key.removeprefix(f'{db.owner}/')} --pictures"
     content = PageContent(
@@ -124,6 +133,7 @@ def write_report(
         browser=f"{db.http}/browser/" if db.http else None,
         edits=lineage.edits_of(db, key)[0],
         filters=show_filters(session, plan, command, look=look),
+        criticality=[one for one in (describe_blocks(session, result["model"]), own) if one is not None],
     )
     return sentence, write_page(out, content)
 
@@ -131,13 +141,20 @@ def write_report(
 def colours_of(session: Session, key: str) -> list[dict[str, Any]] | None:
     """How many of the filters that the prune of ``key`` took are about colour, by layer where that is known.
 
-    ``None`` where the net before or its images are not here.
+    ``None`` where the net before or its images are not here; none of a model that no prune made, whose page is about
+    its blocks.
 
     Raises:
         NotFoundError: as :func:`pruning_of`.
     """
+    from cnngraph.database.criticality import read_criticality
     from cnngraph.jobs.filter_pictures import count_colours
 
-    plan, _ = pruning_of(session.database, key)
+    try:
+        plan, _ = pruning_of(session.database, key)
+    except NotFoundError:
+        if read_criticality(session.database, key):
+            return []
+        raise
     counts = count_colours(session, plan)
     return None if counts is None else [count.as_json() for count in counts]

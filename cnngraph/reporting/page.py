@@ -14,6 +14,7 @@ from cnngraph.reporting.plots import plot_curve, plot_plan, plot_trained_steps
 from cnngraph.reporting.weights_left import weights_left
 
 if TYPE_CHECKING:
+    from cnngraph.reporting.criticality import CriticalitySection
     from cnngraph.reporting.filters import FilterPictures
 
 __all__ = [
@@ -120,6 +121,7 @@ class PageContent:
         commands: the commands that lead here. queries: (title, Cypher) to paste. browser: address of Neo4j Browser.
         edits: what changed in the net and why: ``module``, ``kind``, ``reason``.
         filters: pictures of the filters that went and of those that stay; ``None`` where no filters went.
+        criticality: what the blocks of the net before, and of this one, are worth, where that was tried.
     """
 
     title: str
@@ -132,6 +134,7 @@ class PageContent:
     browser: str | None = None
     edits: Sequence[Mapping[str, Any]] = ()
     filters: FilterPictures | None = None
+    criticality: Sequence[CriticalitySection] = ()
 
 
 def write_page(path: Path, content: PageContent) -> Path:

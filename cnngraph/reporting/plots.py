@@ -13,7 +13,7 @@ from cnngraph.plan import Plan
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_curve", "plot_plan", "plot_trained_steps"]
+__all__ = ["draw_svg", "plot_curve", "plot_plan", "plot_trained_steps"]
 
 _GOES, _STAYS = "#c0392b", "#2471a3"
 _NAMED = 40  # more layers than that would write their names over each other
@@ -23,8 +23,8 @@ def plot_plan(plan: Plan) -> str:
     """As an SVG element: filters that stay and go by layer, else theta by layer; "" where neither is known."""
     widths: Mapping[str, int] = plan.settings.get("widths", {})
     if plan.filters and widths:
-        return _drawn(lambda axes: _draw_filters(axes, plan.filters, widths))
-    return _drawn(lambda axes: _draw_thetas(axes, plan)) if plan.layers else ""
+        return draw_svg(lambda axes: _draw_filters(axes, plan.filters, widths))
+    return draw_svg(lambda axes: _draw_thetas(axes, plan)) if plan.layers else ""
 
 
 def plot_curve(plan: Plan) -> str:
@@ -33,7 +33,7 @@ def plot_curve(plan: Plan) -> str:
     baseline = plan.settings.get("baseline")
     if not steps or baseline is None:
         return ""
-    return _drawn(lambda axes: _draw_curve(axes, float(baseline), steps))
+    return draw_svg(lambda axes: _draw_curve(axes, float(baseline), steps))
 
 
 def plot_trained_steps(plan: Plan, steps: Sequence[Mapping[str, Any]]) -> str:
@@ -49,22 +49,23 @@ def plot_trained_steps(plan: Plan, steps: Sequence[Mapping[str, Any]]) -> str:
         alive = [int(rounds[0]["alive"]) + int(rounds[0]["weights"]), *(int(step["alive"]) for step in rounds)]
         judged = [float(before["accuracy"]), *(float(step["accuracy"]) for step in rounds)]
         numbers = ["nothing gone", *(f"round {step['number']}" for step in rounds)]
-        return _drawn(lambda axes: _draw_trained_steps(axes, alive, judged, numbers, "weights"))
+        return draw_svg(lambda axes: _draw_trained_steps(axes, alive, judged, numbers, "weights"))
     if not steps or before is None or not widths:
         return ""
     gone = Counter(step for removal in plan.removes for step in removal.steps)
     left = list(accumulate((-gone[step["number"]] for step in steps), initial=sum(widths.values())))
     accuracies = [float(before["accuracy"]), *(float(step["accuracy"]) for step in steps)]
     names = ["nothing gone", *(str(step["layer"]) for step in steps)]
-    return _drawn(lambda axes: _draw_trained_steps(axes, left, accuracies, names))
+    return draw_svg(lambda axes: _draw_trained_steps(axes, left, accuracies, names))
 
 
-def _drawn(draw: Callable[[Axes], None]) -> str:
+def draw_svg(draw: Callable[[Axes], None], size: tuple[float, float] = (9, 3.2)) -> str:
+    """What ``draw`` draws as an SVG element, the same each time; ``size``: width and height in inches."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     with mpl.rc_context({"svg.hashsalt": "cnngraph", "svg.fonttype": "none"}):
-        figure = Figure(figsize=(9, 3.2), layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         draw(figure.subplots())
         text = StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})

@@ -16,7 +16,15 @@ from torch.nn import functional
 from cnngraph.errors import UsageError
 from cnngraph.models.outputs import training_logits
 
-__all__ = ["Execution", "Precision", "choose_execution", "image_type", "logits_and_loss", "pick_device"]
+__all__ = [
+    "Execution",
+    "Precision",
+    "choose_execution",
+    "expect_epoch_seconds",
+    "image_type",
+    "logits_and_loss",
+    "pick_device",
+]
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -105,6 +113,15 @@ def choose_execution(
         return layouts[channels_last]
     plain, nhwc = _step_seconds(model, images, layouts)
     return layouts[nhwc * _LAYOUT_GAIN < plain]
+
+
+def expect_epoch_seconds(model: nn.Module, images: torch.Tensor, steps: int, execution: Execution) -> float:
+    """Seconds of so many training steps, reckoned from a few on a copy of ``model``; decoding of images is not counted.
+
+    Args:
+        images: one batch, float32 of shape (N, C, H, W).
+    """
+    return steps * _step_seconds(model, images, [execution])[0]
 
 
 def _precision(place: torch.device, asked: Precision) -> str:

@@ -25,6 +25,7 @@ from cnngraph.models.weights import copy_state
 from cnngraph.modes import kept_modes
 from cnngraph.training.augment import shift_and_flip
 from cnngraph.training.checkpoint import Checkpoint, read_checkpoint, settings_of, write_checkpoint
+from cnngraph.training.distillation import Distillation
 from cnngraph.training.evaluate import evaluate
 from cnngraph.training.execution import Execution, Precision, choose_execution, image_type, logits_and_loss, pick_device
 from cnngraph.training.fitness import require_trainable
@@ -132,6 +133,7 @@ def fit(
     channels_last: bool | None = None,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
+    distillation: Distillation | None = None,
 ) -> Fit:
     """Train ``model`` in place; it ends with the weights of its best epoch, on the device, in the modes it came in.
 
@@ -146,18 +148,23 @@ def fit(
             decides, two runs may differ in the last bits; give both for runs that are equal bit by bit.
         checkpoint: a file written after each epoch; where it is there already, the training goes on from it.
         progress: told of every batch and epoch.
+        distillation: a teacher, whose answers it learns from beside the labels.
 
     Raises:
         UsageError: a value out of range, an unknown device, or a precision that it lacks.
         DataError: fewer than two training images.
-        ModelError: the net cannot read the images, its weights are in half precision, or the loss became NaN.
+        ModelError: the net cannot read the images, its weights are in half precision, its teacher knows other classes,
+            or the loss became NaN.
         ConflictError: the checkpoint is of another training: recipe, weights or data.
     """
     recipe = Recipe(epochs, batch_size, learning_rate, optimizer, weight_decay, patience, augment, seed)
     if len(train) < 2:
         raise DataError(f"There are {len(train)} training images.", "Training needs two or more.")
     require_trainable(model, train)
-    settings = settings_of(model, train, asdict(recipe)) if checkpoint else {}
+    if distillation is not None:
+        distillation.require_same_classes(model, train)
+    taught = {"distillation": distillation.identity if distillation is not None else None}
+    settings = settings_of(model, train, asdict(recipe)) | taught if checkpoint else {}
     saved = read_checkpoint(checkpoint, settings) if checkpoint else None
     if saved:
         execution = Execution(**saved.state["execution"])
@@ -167,7 +174,8 @@ def fit(
         execution = choose_execution(model, sample, device=device, precision=precision, channels_last=channels_last)
     cuda = [torch.cuda.current_device()] if execution.device == "cuda" else []
     with kept_modes(model), torch.random.fork_rng(devices=cuda):
-        run = _Run(model, recipe, execution, progress or Quiet(), classes=int(train.labels.max()) + 1)
+        classes = int(train.labels.max()) + 1
+        run = _Run(model, recipe, execution, progress or Quiet(), classes=classes, distillation=distillation)
         if saved:
             run.resume(saved)
         return run.go(train, validation if validation is not None and len(validation) else None, checkpoint, settings)
@@ -177,7 +185,14 @@ class _Run:
     """The state of one training between epochs."""
 
     def __init__(
-        self, model: nn.Module, recipe: Recipe, execution: Execution, progress: Progress, *, classes: int
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        execution: Execution,
+        progress: Progress,
+        *,
+        classes: int,
+        distillation: Distillation | None,
     ) -> None:
         self.model = execution.place(model)
         keep_zeros(model)
@@ -186,6 +201,9 @@ class _Run:
         # fp16 has so few exponents that small gradients would be 0: the loss is scaled up. Without it, it does nothing.
         self.scaler = torch.amp.GradScaler(execution.device, enabled=execution.precision == "fp16")
         self.recipe, self.execution, self.progress, self.classes = recipe, execution, progress, classes
+        self.distillation = distillation
+        if distillation is not None:
+            execution.place(distillation.teacher)
         self.history: list[Epoch] = []
         self.best: dict[str, torch.Tensor] = {}
         self.seconds = 0.0
@@ -287,6 +305,8 @@ class _Run:
         labels = labels.to(place)
         with self.execution.autocast():
             logits, loss = logits_and_loss(self.model(images), labels, self.classes)
+        if self.distillation is not None:
+            loss = self.distillation.loss(images, logits, loss, self.execution)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimizer)  # the norm to clip at is of the gradients themselves
