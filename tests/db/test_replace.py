@@ -98,7 +98,7 @@ def test_a_bundle_needs_no_database(command: Run, page: Path) -> None:
     replaced = ("--replace-block", "stage2", "--init", "random", "--no-retrain")
     found = command("prune", page / "runs" / "vgg-whole", *replaced, "--to-bundle", page / "bundle", "--json").json
     assert found["removed"] == ["stage2"]
-    assert command("verify", page / "bundle", "--json").json["replaced"] == ["stage2"]
+    assert command("verify", page / "bundle" / "model", "--json").json["replaced"] == ["stage2"]
 
 
 @pytest.mark.parametrize(
