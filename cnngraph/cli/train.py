@@ -77,7 +77,8 @@ def train(
         f"Saved {out}: accuracy {result['accuracy']:.4f} on {judged(result)}, "
         f"after {result['epochs']} epochs of {result['epoch_seconds']:.1f} s."
     )
-    say(f"Next: cnngraph ingest {out} --data {data} --name NAME")
+    some = "" if images.images_per_class is None else f" --images-per-class {images.images_per_class}"
+    say(f"Next: cnngraph ingest {out} --data {data}{some} --name NAME")
 
 
 def register(app: typer.Typer) -> None:

@@ -97,12 +97,19 @@ class LoadedModel:
         """Whether the net may have seen images of ``part`` in training."""
         proven = self.split is not None and self.split.proven
         if part == "train":
-            return "possibly" if not proven else "yes" if self.trained else "no"
+            return "possibly" if not proven or self._trained_on_fewer else "yes" if self.trained else "no"
         # Weights from elsewhere: what a folder or a set calls its test images is taken to be kept apart.
         own = part == "test" and self.data.taken_from.get(part, "split") != "split"
         if self.data.change is not None and self.data.change.may_be_renamed:
             own = False  # moved there, perhaps
         return "no" if proven or own else "possibly"
+
+    @property
+    def _trained_on_fewer(self) -> bool:
+        """Whether the net was trained on some images of each class, and these may be others."""
+        trained = self.training.get("data")
+        fewer = trained.get("images_per_class") if isinstance(trained, dict) else None
+        return fewer is not None and fewer != self.choice.images_per_class
 
 
 def open_model(

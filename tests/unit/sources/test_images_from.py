@@ -226,3 +226,11 @@ def test_weights_that_a_factory_brings_itself(tmp_path: Path, plain: Path, monke
     assert said(opened(new, plain))[3] == "no"
     assert said(opened(loaded, plain))[3] == "possibly"
     assert replace(opened(new, plain), trained=True).images_from("train").trained_on == "yes"
+
+
+def test_a_net_trained_on_some_images_of_each_class_may_know_them_all(plain: Path) -> None:
+    some = DataChoice(name=f"folder:{plain}", images_per_class=4)
+    train(NET, some, RECIPE, plain.parent / "some", device="cpu")
+    saved = ModelChoice(name=str(plain.parent / "some"))
+    assert open_model(saved, some, parts=()).images_from("train").trained_on == "yes"
+    assert open_model(saved, DataChoice(name=f"folder:{plain}"), parts=()).images_from("train").trained_on == "possibly"
