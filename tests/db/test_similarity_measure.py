@@ -41,8 +41,8 @@ def test_layers_that_change_little_go(command: Callable[..., Any], database: Dat
         "prune", "alike", "--method", "similarity", "--threshold", 0.9, "--no-retrain", "--as", "alike-slim", "--json"
     )
     assert pruned.code == 0, pruned.err
-    (kept,) = database.read("MATCH (r:PruningRun {produced: $key}) RETURN r.method AS method", key="tester/alike-slim")
-    assert kept["method"] == "similarity"
+    (parent,) = command("lineage", "alike-slim", "--json").json["ancestors"]
+    assert (parent["model"], parent["method"]) == ("tester/alike", "similarity")
 
 
 def test_blocks_have_scores_of_their_own(command: Callable[..., Any], database: Database) -> None:
