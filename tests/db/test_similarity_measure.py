@@ -45,15 +45,6 @@ def test_layers_that_change_little_go(command: Callable[..., Any], database: Dat
     assert (parent["model"], parent["method"]) == ("tester/alike", "similarity")
 
 
-def test_blocks_have_scores_of_their_own(command: Callable[..., Any], database: Database) -> None:
-    assert command("ingest", "cnngraph:resnet20", "--width", 0.25, *DIGITS, "--name", "alike-blocks").code == 0
-    planned = command("plan", "alike-blocks", "--method", "similarity", "--target-macs", 0.8, "--json")
-    assert planned.code == 0, planned.err
-    blocks = [removal for removal in planned.json["removes"] if removal["kind"] == "block"]
-    assert blocks
-    assert not any("the highest of its layers" in removal["reason"] for removal in blocks)
-
-
 def test_it_needs_the_net(database: Database, command: Callable[..., Any]) -> None:
     key = write_network(database, small_network(1), "not-alike")["model"]
     with pytest.raises(PlanError, match=r"similarity reads the net itself\. .*not-alike has no saved model"):
