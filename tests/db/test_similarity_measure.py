@@ -41,17 +41,8 @@ def test_layers_that_change_little_go(command: Callable[..., Any], database: Dat
         "prune", "alike", "--method", "similarity", "--threshold", 0.9, "--no-retrain", "--as", "alike-slim", "--json"
     )
     assert pruned.code == 0, pruned.err
-    (kept,) = database.read("MATCH (r:PruningRun {produced: $key}) RETURN r.method AS method", key="tester/alike-slim")
-    assert kept["method"] == "similarity"
-
-
-def test_blocks_have_scores_of_their_own(command: Callable[..., Any], database: Database) -> None:
-    assert command("ingest", "cnngraph:resnet20", "--width", 0.25, *DIGITS, "--name", "alike-blocks").code == 0
-    planned = command("plan", "alike-blocks", "--method", "similarity", "--target-macs", 0.8, "--json")
-    assert planned.code == 0, planned.err
-    blocks = [removal for removal in planned.json["removes"] if removal["kind"] == "block"]
-    assert blocks
-    assert not any("the highest of its layers" in removal["reason"] for removal in blocks)
+    (parent,) = command("lineage", "alike-slim", "--json").json["ancestors"]
+    assert (parent["model"], parent["method"]) == ("tester/alike", "similarity")
 
 
 def test_it_needs_the_net(database: Database, command: Callable[..., Any]) -> None:

@@ -33,3 +33,10 @@ def test_each_says_its_place(ranked: Plan) -> None:
     assert [removal.layer for removal in order] == [row.layer for row in ranked.layers]
     assert order[1].reason == f"Theta 0.1: number 2 of {len(order)} from the lowest."
     assert order[1].threshold == 0.15
+
+
+def test_a_block_stands_by_its_own_score_where_it_has_one(ranked: Plan) -> None:
+    graph = follow(toy("residual"), toy_shape("residual"))
+    first, *_ = candidates(graph, ranked, {"layer1.0.conv1": "glued"}, {"layer1.0": -1.0})
+    assert (first.layer, first.kind, first.score) == ("layer1.0", "block", -1.0)
+    assert "the highest of its layers" not in first.reason
