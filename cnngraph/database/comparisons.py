@@ -19,7 +19,7 @@ from cnngraph.database.connection import Database
 from cnngraph.database.rows import camel
 from cnngraph.errors import ConflictError
 
-__all__ = ["SimilarLayers", "StoredComparison", "comparison_key", "find_survivors", "is_there", "store_comparison"]
+__all__ = ["SimilarLayers", "StoredComparison", "comparison_key", "find_survivors", "store_comparison"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class StoredComparison:
         a, b: keys of the models. measure: the similarity's word. about: all that decides what comes out, of which its
             key is a digest.
         figures: properties of its node beside these. layers: its SIMILAR relationships.
+        weights: sha256 of the weights of both nets, as they were compared.
     """
 
     a: str
@@ -58,6 +59,7 @@ class StoredComparison:
     about: Mapping[str, Any]
     figures: Mapping[str, Any] = field(default_factory=dict)
     layers: Sequence[SimilarLayers] = ()
+    weights: tuple[str, str] = ("", "")
 
 
 def comparison_key(db: Database, found: StoredComparison) -> str:
@@ -65,11 +67,6 @@ def comparison_key(db: Database, found: StoredComparison) -> str:
     about = {"a": found.a, "b": found.b, "measure": found.measure, **found.about}
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     return f"{db.owner}/compare/{digest[:16]}"
-
-
-def is_there(db: Database, key: str) -> bool:
-    """Whether the comparison of that key is stored."""
-    return bool(db.read(cypher.load("compare/find"), key=key))
 
 
 def find_survivors(db: Database, parent: str, child: str) -> dict[str, str]:
@@ -82,7 +79,7 @@ def store_comparison(db: Database, found: StoredComparison) -> str:
 
     Raises:
         NotFoundError: one of the models is not there.
-        ConflictError: one is not complete, or has no layer of that name.
+        ConflictError: one is not complete, has other weights by now, or no layer of that name.
     """
     for key in (found.a, found.b):
         catalogue.require_complete(db, key)
@@ -110,8 +107,13 @@ def store_comparison(db: Database, found: StoredComparison) -> str:
 
     def store(tx: neo4j.ManagedTransaction) -> None:
         names = {"a": found.a, "b": found.b, "measure": found.measure, "rows": rows, "properties": properties}
-        done = tx.run(cypher.load("compare/store"), names | {"key": key}).single()
-        if done is None or done["similar"] != len(rows):
+        names |= {"key": key, "weights": list(found.weights)}
+        done = tx.run(cypher.load("compare/store"), names).single()
+        if done is None:
+            raise ConflictError(
+                f"{found.a} or {found.b} was replaced or deleted while the two were compared.", "Compare them again."
+            )
+        if done["similar"] != len(rows):
             raise ConflictError(
                 f"{found.a} or {found.b} has other layers in the database than its saved model.",
                 "Ingest it again with --replace.",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["ComparedImages", "Matched", "match_sides", "measure_layers", "open_images", "require_points"]
 
 _BATCH = 64
+_HASHED = 8  # images whose content tells them from others of the same names
 _CANONICAL = ("cca", "svcca", "pwcca")  # which need more points than neurons
 _LEAST_POINTS = 4  # of unbiased CKA
 
@@ -103,8 +104,11 @@ class ComparedImages:
 
     @property
     def digest(self) -> str:
-        """Of their names and labels, in order."""
-        found = hashlib.sha256()
+        """Of the data's name, the images' names and labels in order, and the content of the first: arrays have no names
+        of their own.
+        """
+        found = hashlib.sha256(f"{self.loaded.data.name}\n".encode())
+        found.update(self.a[range(min(_HASHED, self.count))][0].numpy().tobytes())
         for row, label in enumerate(self.a.labels.tolist()):
             found.update(f"{self.a.name(row)}:{label}\n".encode())
         return found.hexdigest()

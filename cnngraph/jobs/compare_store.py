@@ -33,9 +33,10 @@ def store(
 
     a, b = sides
     assert a.key is not None and b.key is not None
+    weights = weights_sha256(a.saved.model), weights_sha256(b.saved.model)
     about = {
         "version": _VERSION,
-        "weights": [weights_sha256(side.saved.model) for side in sides],
+        "weights": list(weights),
         "preprocessing": [side.saved.preprocessing.model_dump(mode="json") for side in sides],
         "images": images.digest,
         "estimator": result["estimator"],
@@ -70,4 +71,4 @@ def store(
         )
         for row in result["all_pairs"] or result["layers"]
     ]
-    return store_comparison(db, StoredComparison(a.key, b.key, job.similarity, about, figures, layers))
+    return store_comparison(db, StoredComparison(a.key, b.key, job.similarity, about, figures, layers, weights))

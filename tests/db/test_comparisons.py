@@ -101,12 +101,19 @@ def test_nothing_half_stored(database: Database, models: tuple[str, str]) -> Non
     with pytest.raises(ConflictError, match="other layers in the database"):
         store_comparison(database, wrong)
     assert node(database, comparison_key(database, wrong)) == []
+    database.write("MATCH (m:Model {key: $key}) SET m.sha256 = 'new'", key=models[0])  # replaced meanwhile
+    for weights in (("", ""), ("old", "")):
+        with pytest.raises(ConflictError, match="replaced"):
+            store_comparison(database, replace(found(models), weights=weights))
+    assert node(database, comparison_key(database, found(models))) == []
+    assert node(database, store_comparison(database, replace(found(models, images="z"), weights=("new", ""))))
+    database.write("MATCH (m:Model {key: $key}) REMOVE m.sha256", key=models[0])
     with pytest.raises(NotFoundError):
         store_comparison(database, found((models[0], "tester/absent")))
     database.write("MATCH (m:Model {key: $key}) SET m.status = 'loading'", key=models[1])
     with pytest.raises(ConflictError, match="not complete"):
         store_comparison(database, found(models))
-    assert catalogue.show(database, models[0])["comparisons"] == 0
+    assert catalogue.show(database, models[0])["comparisons"] == 1  # the one that was stored
 
 
 def test_somebody_elses_model_gets_relationships_alone(database: Database, models: tuple[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,14 @@ from torch import nn
 import cnngraph as cg
 from cnngraph.api.choices import choose_data
 from cnngraph.errors import CnngraphError, DataError, ModelError, NotFoundError, UsageError
+from cnngraph.jobs.compare import CompareJob
+from cnngraph.jobs.compare_layers import open_images
 from cnngraph.models.registry import build
 from cnngraph.origin import Preprocessing, set_preprocessing
 from cnngraph.plan import Plan, Removal
 from cnngraph.sources.data_choice import list_data
+from cnngraph.sources.saved import open_source
+from cnngraph.sources.side import Side
 from cnngraph.surgery.apply import apply
 from cnngraph.surgery.saved import SavedFacts, save
 
@@ -248,6 +253,18 @@ def test_what_is_refused(nets: Path, tmp_path: Path) -> None:
     for how in ({"at_least": 1.5}, {"at_least": float("nan")}, {"keep": 0.0}, {"similarity": "ccca"}, {"part": "all"}):
         refused(UsageError, old, other, **how)
     refused(UsageError, old, other, images=1)
+
+
+def test_images_are_told_by_what_they_are(nets: Path) -> None:
+    sides = [Side(str(nets / name), open_source(str(nets / name))) for name in ("old", "other")]
+    job = CompareJob("old", "other", images=20)
+    once, again, fewer, other = (
+        open_images(*sides, replace(job, **change)) for change in ({}, {}, {"images": 19}, {"part": "test"})
+    )
+    assert once.digest == again.digest
+    assert len({once.digest, fewer.digest, other.digest}) == 3
+    brighter = once.a.prepared(once.a.preprocessing.model_copy(update={"mean": (0.25,)}))
+    assert replace(once, a=brighter).digest != once.digest  # the same names and labels
 
 
 def test_the_same_seed_gives_the_same(nets: Path) -> None:
