@@ -35,9 +35,9 @@ def replace_residual(parts: BlockParts, block: Residual, main: list[fx.Node], co
     if any(structure.order[node] < structure.order[convs[0]] for node in main if node in structure.of_image):
         raise parts.refused("its main branch does not begin with a conv, and is no chain of modules")
     conv = parts.conv(block.entry, last, _has_bias(parts, last))
-    shortcut = [_piece(parts, node) for node in sorted(block.shortcut, key=structure.order.__getitem__)]
-    branch = [Piece(_below(parts, convs[0]), conv), *(_piece(parts, node) for node in behind)]
-    detail = NewBlock(tuple(branch), tuple(shortcut), tuple(_piece(parts, node) for node in block.tail))
+    shortcut = _pieces(parts, sorted(block.shortcut, key=structure.order.__getitem__))
+    branch = [Piece(_below(parts, convs[0]), conv), *_pieces(parts, behind)]
+    detail = NewBlock(tuple(branch), tuple(shortcut), tuple(_pieces(parts, block.tail)))
     norm = parts.norm(structure.unit(last).norm)
     return _replacement(parts, detail, convs, last, main, norm)
 
@@ -114,15 +114,25 @@ def _free(parts: BlockParts, name: str) -> str:
 
 def _below(parts: BlockParts, node: fx.Node) -> str:
     """The path of a step's module below that of the block."""
-    path, home = str(node.target), parts.block.name
+    path, home = parts.path_of(node) or str(node.target), parts.block.name
     if not path.startswith(f"{home}."):
         raise parts.refused(f"{path} lies outside of its module")
     return path.removeprefix(f"{home}.")
 
 
+def _pieces(parts: BlockParts, nodes: Sequence[fx.Node]) -> list[Piece]:
+    """The steps that stay, each module once: a norm with a forward of its own is several nodes."""
+    found: list[Piece] = []
+    for node in nodes:
+        piece = _piece(parts, node)
+        if node.op == "call_module" or piece.module is not None or not found or piece.path != found[-1].path:
+            found.append(piece)
+    return found
+
+
 def _piece(parts: BlockParts, node: fx.Node) -> Piece:
     """A step that stays: the block's own module, or one that does what a function does."""
-    if node.op == "call_module":
+    if node.op == "call_module" or parts.path_of(node):
         return Piece(_below(parts, node))
     made = parts.structure.activation_module(node) if parts.structure.is_activation(node) else None
     if made is None:
