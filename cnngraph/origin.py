@@ -126,7 +126,7 @@ class Origin(BaseModel):
     @property
     def digest(self) -> str:
         """Names the structure: the same for nets that are built by the same options and lost the same, 12 digits."""
-        gone = [[one.structure for one in plan.removes] for plan in self.plans]
+        gone = [[one.identity for one in plan.removes] for plan in self.plans]
         text = json.dumps([self.architecture, self.options, gone], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

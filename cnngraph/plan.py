@@ -86,30 +86,29 @@ class Replacement(_Strict):
 
 
 class Removal(_Strict):
-    """One thing that goes, and why: a layer, a block, some filters of a layer, or a block for which one layer comes.
+    """One thing that goes, and why: a layer, a block, some filters of a layer or some of its weights, or a block for
+    which one layer comes.
 
     ``filters``: with ``kind="filters"`` the output channels of ``layer`` that go, numbered as in the net that the plan
     is for. Channels of other layers that are coupled with them go along, whether the plan names them or not.
     ``scores``: of these filters, in the same order (empty where there are none); ``score`` is then their largest.
     ``steps``: in the same order, the step in which each went, from 1, where the net was trained between steps.
     ``replacement``: with ``kind="replace"`` the layer that takes the place of the block ``layer``.
+    ``mask``, ``alive``: with ``kind="weights"`` which weights of ``layer`` stay, by the sha256 of the mask that lies
+    beside the weights of the new net, and how many they are.
     """
 
     layer: str
-    kind: Literal["layer", "block", "filters", "replace"] = "layer"
+    kind: Literal["layer", "block", "filters", "weights", "replace"] = "layer"
     filters: tuple[int, ...] = ()
     scores: tuple[FiniteFloat, ...] = ()
     steps: tuple[int, ...] = ()
+    mask: str = Field(default="", pattern="^([0-9a-f]{64})?$")
+    alive: int | None = Field(default=None, ge=0)
     score: FiniteFloat | None = None
     threshold: FiniteFloat | None = None
     reason: str = ""
     replacement: Replacement | None = None
-
-    @property
-    def structure(self) -> list[Any]:
-        """What decides which net is left, however it was found and whatever it weighs."""
-        made = [self.new_layer.kernel] if self.kind == "replace" else []
-        return [self.kind, self.layer, self.filters, *made]
 
     @property
     def new_layer(self) -> Replacement:
@@ -123,7 +122,23 @@ class Removal(_Strict):
         for name in ("steps", "replacement"):
             if not content.get(name):
                 content.pop(name, None)
+        if self.kind != "weights":
+            del content["mask"], content["alive"]
         return content
+
+    @property
+    def identity(self) -> list[Any]:
+        """What of it decides the structure of the net that it leaves."""
+        more: dict[str, str | int] = {"weights": self.mask, "replace": self.new_layer.kernel}
+        return [self.kind, self.layer, self.filters, *([more[self.kind]] if self.kind in more else [])]
+
+    @model_validator(mode="after")
+    def _mask_of_weights(self) -> Removal:
+        known = bool(self.mask) and self.alive is not None
+        if (self.kind == "weights") != known or (self.kind != "weights" and (self.mask or self.alive is not None)):
+            wanted = "names no mask" if self.kind == "weights" else f"is a {self.kind}, which has no mask"
+            raise ValueError(f"{self.layer} {wanted}")
+        return self
 
     @model_validator(mode="after")
     def _replaced_block(self) -> Removal:
@@ -180,7 +195,7 @@ class Plan(_Strict):
     @property
     def removed(self) -> list[str]:
         """Names of the layers and blocks that go, in the plan's order; blocks that are replaced too."""
-        return [removal.layer for removal in self.removes if removal.kind != "filters"]
+        return [removal.layer for removal in self.removes if removal.kind in ("layer", "block", "replace")]
 
     @property
     def replaced(self) -> list[str]:
@@ -193,6 +208,11 @@ class Plan(_Strict):
         return {removal.layer: removal.filters for removal in self.removes if removal.kind == "filters"}
 
     @property
+    def weights(self) -> dict[str, Removal]:
+        """The masks of layers that lose weights, by layer."""
+        return {removal.layer: removal for removal in self.removes if removal.kind == "weights"}
+
+    @property
     def unguarded(self) -> Plan:
         """The same for whatever net fits it: of one that was checked when it was first carried out."""
         return self.model_copy(update={"architecture": "", "recipe": ""})
@@ -203,11 +223,14 @@ class Plan(_Strict):
         parts = [
             f"{one.layer} (replaced by {one.new_layer.in_words})" if one.kind == "replace" else one.layer
             for one in self.removes
-            if one.kind != "filters"
+            if one.kind in ("layer", "block", "replace")
         ]
         if self.filters:
             count, layers = sum(map(len, self.filters.values())), len(self.filters)
             parts.append(f"{count:,} filter{'s' * (count > 1)} of {layers:,} layer{'s' * (layers > 1)}")
+        if self.weights:
+            count = len(self.weights)
+            parts.append(f"weights of {count:,} layer{'s' * (count > 1)}")
         return ", ".join(parts) or "nothing"
 
     @field_validator("version")
@@ -221,8 +244,9 @@ class Plan(_Strict):
 
     @model_validator(mode="after")
     def _no_twins(self) -> Plan:
-        names = [removal.layer for removal in self.removes]
-        twins = sorted({name for name in names if names.count(name) > 1})
+        # What is left of a layer that loses filters may lose weights, too.
+        names = [(removal.kind == "weights", removal.layer) for removal in self.removes]
+        twins = sorted({name for which, name in names if names.count((which, name)) > 1})
         if twins:
             raise ValueError(f"removes names {', '.join(twins)} more than once")
         return self

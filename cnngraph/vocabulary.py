@@ -18,14 +18,19 @@ __all__ = [
     "JUDGED_ON",
     "LATENCY_DEVICES",
     "LENSES",
+    "MASKS",
     "MEASURES",
     "NET_SCORES",
     "NULL_MEASURES",
+    "PARTS",
     "PERCENTILES",
     "REFERENCES",
+    "REWINDS",
     "RUNTIMES",
     "SCHEMES",
     "SCOPES",
+    "SIMILARITIES",
+    "SIMILARITY_ESTIMATORS",
     "TRAINED",
     "UNITS",
     "UNRANKED_MEASURES",
@@ -76,6 +81,11 @@ JUDGED_ON = ("validation", "train")
 ANSWERS = ("keep", "drop", "unknown")  # of a person, on a filter
 AGREE = ("any", "majority", "all")  # of those who judged a filter, for it to go
 LENSES = ("images", "occurrence", "weights", "serves", "twins", "scores")  # through which a person looks at a filter
+SIMILARITIES = ("svcca", "cca", "pwcca", "cka", "procrustes")  # of two layers; the last is a distance
+REWINDS = ("lr", "weights")  # what each round of pruning weights goes back to
+MASKS = ("magnitude", "random")  # which weights go
+SIMILARITY_ESTIMATORS = ("unbiased", "biased")  # of cka
+PARTS = ("train", "validation", "test")  # of a data set
 UNITS = ("layers", "blocks", "filters")
 # The first weights where ends are joined, and of a layer that takes the place of a block.
 INITS_OF_JOINS = ("least-squares", "inherit", "reset", "scratch")

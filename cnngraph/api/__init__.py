@@ -11,9 +11,9 @@
     cg.save(slim, "slim/")
     cg.export(slim, "slim.onnx", format="onnx")
 
-``trace``, ``apply``, ``verify``, ``save``, ``load`` and ``export`` need no database. :class:`Graph` is one open
-database and everything that can be done with its models. The commands call it, and :mod:`cnngraph.api.offline` for what
-needs no database.
+``trace``, ``apply``, ``verify``, ``compare``, ``save``, ``load`` and ``export`` need no database. :class:`Graph` is one
+open database and everything that can be done with its models. The commands call it, and :mod:`cnngraph.api.offline` for
+what needs no database.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from cnngraph.settings import load_settings
 
 if TYPE_CHECKING:
     from cnngraph.api.nets import plan_filters, save, trace, verify
+    from cnngraph.api.two_nets import compare
+    from cnngraph.models.masks import get_masks, keep_zeros
     from cnngraph.network.tables import Network
     from cnngraph.origin import Preprocessing, get_preprocessing
     from cnngraph.plan import Plan, Removal, read_plan, write_plan
@@ -49,10 +51,13 @@ __all__ = [
     "Removal",
     "Verification",
     "apply",
+    "compare",
     "connect",
     "coupled",
     "export",
+    "get_masks",
     "get_preprocessing",
+    "keep_zeros",
     "load",
     "plan_filters",
     "read_plan",
@@ -72,9 +77,12 @@ _HOMES = {
     "Removal": "cnngraph.plan",
     "Verification": "cnngraph.surgery.verify",
     "apply": "cnngraph.surgery.apply",
+    "compare": "cnngraph.api.two_nets",
     "coupled": "cnngraph.surgery.channels.coupling",
     "export": "cnngraph.shipping.export",
+    "get_masks": "cnngraph.models.masks",
     "get_preprocessing": "cnngraph.origin",
+    "keep_zeros": "cnngraph.models.masks",
     "load": "cnngraph.surgery.saved",
     "plan_filters": "cnngraph.api.nets",
     "read_plan": "cnngraph.plan",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.database.gds import Projection
     from cnngraph.evidence.record import Evidence
+    from cnngraph.jobs.compare import CompareJob
     from cnngraph.jobs.ingest import TracedModel
     from cnngraph.jobs.prune_job import PruneJob
     from cnngraph.jobs.pruned_bundle import PruneRecord
@@ -402,6 +403,58 @@ class Graph:
 
         timing, folder = Timing(latency_on, runtime, batch), stored(self.database, name).folder
         return tabulate(folder, timing, progress or Quiet(), Path(out) if out else None)
+
+    def compare(
+        self,
+        a: str | Path,
+        b: str | Path | None = None,
+        *,
+        similarity: str = "svcca",
+        keep: float = 0.99,
+        estimator: str = "unbiased",
+        by: str = "a",
+        all_pairs: bool = False,
+        images: int = 5000,
+        part: str = "train",
+        data: str | None = None,
+        data_root: str | Path | None = None,
+        at_least: float | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        out: str | Path | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """How similar two nets are layer by layer, and how they differ; the JSON of ``cnngraph compare``.
+
+            graph.compare("mine", "mine-pruned", out="changes.html")["mean"]
+
+        Args:
+            a, b: names or saved models; without ``b``, ``a`` is compared with what it was made of. Two models of the
+                database leave the comparison there.
+            similarity, keep, estimator, by: what is measured, see docs/compare.md. all_pairs: all layers against all.
+            images, part, data, data_root, seed: on which images.
+            at_least: what each pair of layers is to reach: ``at_least`` of the result says which do not.
+            out: also write the page there.
+
+        Raises:
+            UsageError: words or numbers that cannot be, or one model named twice. NotFoundError: a model is not there.
+            ModelError: one has no saved net. DataError: the images are not here, or too few for the similarity.
+        """
+        from cnngraph.jobs.compare import choose_compare
+
+        said = {"similarity": similarity, "keep": keep, "estimator": estimator, "by": by, "all_pairs": all_pairs}
+        said |= {"images": images, "part": part, "data": data, "data_root": data_root, "at_least": at_least}
+        said |= {"seed": seed, "device": device}
+        job = choose_compare(str(a), None if b is None else str(b), said)
+        return self.carry_out_comparison(job, out=Path(out) if out else None, progress=progress)
+
+    def carry_out_comparison(
+        self, job: CompareJob, *, out: Path | None = None, dry_run: bool = False, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """What :meth:`compare` does, of a job of :func:`cnngraph.api.offline.choose_compare`."""
+        from cnngraph.jobs.compare import compare
+
+        return compare(job, self.session(progress), out, dry_run=dry_run)
 
     def open_review(
         self,

@@ -15,6 +15,7 @@ from cnngraph.settings import Settings
 
 if TYPE_CHECKING:
     from cnngraph.api.choices import DataChoice, ModelChoice, TraceOptions, TrainingWords
+    from cnngraph.jobs.compare import CompareJob
     from cnngraph.jobs.demo import Outcome
     from cnngraph.jobs.doctor import Check
     from cnngraph.jobs.ingest import TracedModel
@@ -34,8 +35,10 @@ __all__ = [
     "check_review_file",
     "check_storage",
     "check_stored_name",
+    "choose_compare",
     "choose_measures",
     "choose_prune",
+    "compare",
     "demo",
     "evaluate",
     "examine",
@@ -194,12 +197,13 @@ def train(
     *,
     trainer: OwnTrainer | None = None,
     device: str = "auto",
+    keep_initial: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train and save; the JSON of ``cnngraph train``. See :func:`cnngraph.jobs.baseline.train`."""
     from cnngraph.jobs.baseline import train
 
-    return train(model, data, recipe, out, trainer=trainer, device=device, progress=progress)
+    return train(model, data, recipe, out, trainer=trainer, device=device, keep_initial=keep_initial, progress=progress)
 
 
 def evaluate(
@@ -219,6 +223,29 @@ def latency(
     from cnngraph.pruning.limits.cost_meter import Timing
 
     return tabulate(folder, Timing(latency_on, runtime, batch), progress or Quiet(), out)
+
+
+def choose_compare(a: str, b: str | None, said: Mapping[str, Any]) -> CompareJob:
+    """The comparison that a person asked for, checked: for :func:`compare`, or for
+    :meth:`cnngraph.Graph.carry_out_comparison` where it names a model of the database.
+
+    Raises:
+        UsageError: options that cannot be, or a name that is none.
+    """
+    from cnngraph.jobs.compare import choose_compare
+
+    return choose_compare(a, b, said)
+
+
+def compare(
+    job: CompareJob, *, out: Path | None = None, dry_run: bool = False, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Compare two saved models; the JSON of ``cnngraph compare``. See :func:`cnngraph.jobs.compare.compare`."""
+    from cnngraph.jobs.compare import compare
+    from cnngraph.jobs.session import Session
+    from cnngraph.settings import load_settings
+
+    return compare(job, Session(load_settings(), progress or Quiet()), out, dry_run=dry_run)
 
 
 def demo(settings: Settings, progress: Progress) -> Outcome:

@@ -25,7 +25,9 @@ class Decision(TypedDict, total=False):
     ``aggregate``, ``reference``, ``engine``; ``score``, ``scope``, ``round_to``, ``at_least``; ``of``; ``layer``,
     ``per_step``, ``judged_on``; ``criterion``, ``layer``, ``agree``. Or ``review``, what people decided on the page of
     ``cnngraph review``: ``agree``. Or ``triage``, one layer in the place of each block of ``replace_block``; ``train``:
-    the whole net (``global``) or the new layers alone (``local``).
+    the whole net (``global``) or the new layers alone (``local``). Or ``imp`` (:meth:`Graph.prune` alone), which says
+    by itself how much goes: ``rounds``, ``rate``, ``rewind``, ``mask``, ``one_shot``, ``prune_biases``,
+    ``structured``.
 
     How much goes is said by limits, which hold together, or by ``limits``, a TOML file of them. As far as every bound
     allows: ``threshold`` (of theta), ``remove`` (how many), ``ratio`` (a share), ``filters`` (how many of each named
@@ -56,6 +58,13 @@ class Decision(TypedDict, total=False):
     judged_on: str | None
     agree: str | None
     criterion: str | None
+    rounds: int | None
+    rate: float | None
+    rewind: str | None
+    mask: str | None
+    one_shot: bool | None
+    prune_biases: bool | None
+    structured: bool | None
     replace_block: str | Sequence[str] | None
     train: str | None
     limits: str | Path | None

@@ -61,7 +61,14 @@ def show(
         from cnngraph.reporting.recipe import in_words
 
         found["recipe"] = in_words(found["recipe"], found["model"])
+    pruned = found.pop("sparsity", None)
     table(("property", "value"), [(key, _flat(value)) for key, value in found.items()])
+    if pruned:
+        rows = [
+            [row[name] for name in ("layer", "parameters", "nonzero")] + [f"{row['sparsity']:.1%}"]
+            for row in [*pruned["layers"], pruned | {"layer": "the whole net"}]
+        ]
+        table(("layer", "parameters", "not zero", "zeros"), rows, title="\nPruned weights")
 
 
 def _list_blocks(model: str, blocks: list[dict[str, Any]]) -> None:
@@ -95,7 +102,18 @@ _LINEAGE = {
     "descendants": ("model", "pruned_from", "relation", "method", "removed", "replaced", "filters"),
     "measure_runs": ("key", "measure", "reference", "current", "created_at"),
     "pruning_runs": ("key", "method", "created_at", "removed", "replaced", "filters", "produced"),
-    "steps": ("number", "layer", "filters", "trained_parameters", "epochs", "accuracy", "kappa", "seconds"),
+    "steps": (
+        "number",
+        "layer",
+        "filters",
+        "weights",
+        "alive",
+        "trained_parameters",
+        "epochs",
+        "accuracy",
+        "kappa",
+        "seconds",
+    ),
     "edits": ("module", "kind", "reason"),
     "evaluations": ("name", "child", "images", "accuracy", "recall", "epoch_seconds", "latency_ms", "created_at"),
 }
@@ -115,11 +133,16 @@ def lineage(name: ModelName, json: Json = False) -> None:
         return
     for key, value in found.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            there = {name for row in value for name, cell in row.items() if cell not in (None, [], {})}
+            if key == "masks":
+                _print_masks(value)
+                continue
+            there = {name for row in value for name, cell in row.items() if cell not in (None, "", [], {})}
             headers = [name for name in _LINEAGE.get(key, value[0]) if name in there]
             rows = [
                 [
-                    _counted(row[name]) if isinstance(row[name], dict) else _flat(_to_the_minute(name, row.get(name)))
+                    _counted(row[name])
+                    if isinstance(row.get(name), dict)
+                    else _flat(_to_the_minute(name, row.get(name)))
                     for name in headers
                 ]
                 for row in value
@@ -128,8 +151,19 @@ def lineage(name: ModelName, json: Json = False) -> None:
             table(headers, shown, title=f"\n{key}")
             if len(shown) < len(rows):
                 line(f"... and {len(rows) - len(shown)} more changes: see --json, or cnngraph report")
-        elif key not in ("edits", "steps"):  # of a model that no prune made, or none that had or noted them
+        elif key not in ("edits", "steps", "masks"):  # of a model that no prune made, or none that had or noted them
             line(f"{key}: {_flat(value) if value else '-'}")
+
+
+def _print_masks(masks: list[dict[str, Any]]) -> None:
+    """Which share of each layer's weights is left after each round."""
+    from cnngraph.reporting.weights_left import weights_left
+
+    found = weights_left(masks)
+    assert found is not None
+    rows = [[row["layer"], row["weights"], *(f"{share:.1%}" for share in row["shares"])] for row in found["rows"]]
+    headers = ["layer", "weights", *(f"round {number}" for number in found["rounds"])]
+    table(headers, rows, title="\nWeights left, by round")
 
 
 def delete(name: ModelName, dry_run: DryRun = False, yes: Yes = False, json: Json = False) -> None:

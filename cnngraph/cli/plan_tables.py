@@ -43,15 +43,50 @@ def print_pruned(made: Plan, result: dict[str, Any]) -> None:
     if "weights" in result:
         rows = [[row[name] for name in ("layer", "before", "weights", "left", "shrink")] for row in result["weights"]]
         table(("layer", "weights before", "after the cut", "not zero", "times smaller"), rows, title="\nWeights")
-        line("Zeros are values like others: further training moves them.")
+        line("They stay zero: a mask lies beside the weights, and trainings put it on.")
+    if "sparsity" in result:
+        _print_sparsity(result)
     line(f"\nremoved: {made.in_words}\nstored:  {result['new_model']}")
 
 
 def print_steps(steps: Sequence[Mapping[str, Any]]) -> None:
     """The steps of a prune that trains between them, as ``lineage`` shows them."""
-    names = ("number", "layer", "filters", "trained_parameters", "epochs", "accuracy", "kappa", "seconds")
-    headers = [name for name in names if any(name in step for step in steps)]
-    table([name.replace("_", " ") for name in headers], [[step[name] for name in headers] for step in steps])
+    names = (
+        "number",
+        "layer",
+        "filters",
+        "weights",
+        "alive",
+        "trained_parameters",
+        "epochs",
+        "accuracy",
+        "kappa",
+        "seconds",
+    )
+    headers = [name for name in names if any(step.get(name) not in (None, "") for step in steps)]
+    if all(step.get("weights") is not None for step in steps):
+        headers.remove("filters") if "filters" in headers else None
+    table([name.replace("_", " ") for name in headers], [[step.get(name) for name in headers] for step in steps])
+
+
+def _print_sparsity(result: Mapping[str, Any]) -> None:
+    """What is left of the weights, and what zeros do to the size of files and to latency."""
+    found, sizes = result["sparsity"], result["sizes"]
+    rows = [
+        [row["layer"], row["weights"], row["alive"], f"{row['sparsity']:.1%}"]
+        for row in [*found["layers"], found | {"layer": "all of them"}]
+    ]
+    table(("layer", "weights", "not zero", "zeros"), rows, title="\nPruned weights")
+    files = []
+    for form in ("safetensors", "onnx", "masks"):
+        old, new = sizes["before"].get(form), sizes["after"].get(form)
+        if new:
+            shown = [one[name] if one else None for name in ("bytes", "gzip") for one in (old, new)]
+            files.append([form, *shown])
+    headers = ("file", "bytes before", "after", "compressed before", "after ")
+    table(headers, files, title="\nWhat zeros do to files (compressed: zlib, as gzip)")
+    before, after = result["before"]["latency_ms"], result["after"]["latency_ms"]
+    line(f"Latency: zeros are computed like other weights, {before:.2f} ms before and {after:.2f} ms after.")
 
 
 def print_plan(made: Plan, *, schedule: bool) -> None:

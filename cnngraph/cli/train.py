@@ -40,6 +40,13 @@ def train(
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
     trainer: Trainer = None,
+    keep_initial: Annotated[
+        bool,
+        typer.Option(
+            "--keep-initial",
+            help="Keep the weights that it begins with, for prune --method imp --rewind weights.",
+        ),
+    ] = False,
     seed: Seed = 0,
     device: Device = "auto",
     json: Json = False,
@@ -60,6 +67,7 @@ def train(
             out,
             trainer=offline.find_trainer(trainer),
             device=device,
+            keep_initial=keep_initial,
             progress=bars,
         )
     if json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from cnngraph.console import Progress, Quiet
@@ -24,6 +25,8 @@ __all__ = [
     "require_own",
     "resolve",
     "show",
+    "sparsity",
+    "store_nonzero",
 ]
 
 _BATCH = 20_000
@@ -95,6 +98,33 @@ def counts(db: Database, key: str) -> dict[str, int]:
     return rows[0]
 
 
+def store_nonzero(db: Database, key: str, pruned: Mapping[str, int]) -> None:
+    """Say on the layers of a model how many of their parameters are not pruned.
+
+    Args:
+        pruned: how many weights are, by the path of the layer's module.
+    """
+    rows = [{"layer": layer, "pruned": count} for layer, count in pruned.items()]
+    if rows:
+        db.write(cypher.load("catalogue/store_nonzero"), model=key, rows=rows)
+
+
+def sparsity(db: Database, key: str) -> dict[str, Any] | None:
+    """What is pruned of a model's weights; ``None`` where nothing is.
+
+    Returns:
+        ``parameters, nonzero, sparsity`` (the share that is zero) of the whole net; ``layers``: the same and ``layer``
+        of each that has a mask.
+    """
+    rows = [dict(row) for row in db.read(cypher.load("catalogue/sparsity"), key=key)]
+    if not rows:
+        return None
+    whole = properties(db, key).get("parameters") or sum(row["parameters"] for row in rows)
+    pruned = sum(row["parameters"] - row["nonzero"] for row in rows)
+    layers = [row | {"sparsity": 1 - row["nonzero"] / row["parameters"]} for row in rows]
+    return {"parameters": whole, "nonzero": whole - pruned, "sparsity": pruned / whole, "layers": layers}
+
+
 def show(db: Database, key: str) -> dict[str, Any]:
     """One model: its counts, status, architecture, dataset, owner and the rest of what its node says.
 
@@ -123,7 +153,8 @@ def show(db: Database, key: str) -> dict[str, Any]:
     shown |= describe_saved(db.storage, key, found)
     for name in ("preprocessing", "recipe"):
         shown[name] = json_property(found, name) or None
-    return shown
+    pruned = sparsity(db, key)
+    return shown | ({"sparsity": pruned} if pruned else {})
 
 
 def delete(

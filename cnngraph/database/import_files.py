@@ -40,6 +40,10 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "MeasureRun": ("key",),
     "PruningRun": ("key",),
     "Evaluation": ("key",),
+    "Step": ("run", "child", "number"),
+    "Review": ("key",),
+    "Comparison": ("key",),
+    "Criticality": ("key",),
 }
 _AT_ONCE = 100  # nodes whose relationships come in one answer: a map of a dense layer has thousands
 _BUFFER = 4 * 2**20  # bytes that neo4j-admin reads at once by itself; a row must fit

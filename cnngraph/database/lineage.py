@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import neo4j
@@ -18,7 +17,7 @@ from cnngraph.database import catalogue, cypher
 from cnngraph.database.connection import Database
 from cnngraph.database.edits import pack_edits, unpack_edits
 from cnngraph.database.records import Ancestor, Descendant, Evaluation, Lineage, MeasureRun, PruningRun, StepTaken
-from cnngraph.database.removals import removal_rows, removals_of, replacement_rows, replacements_of
+from cnngraph.database.removals import mask_rows, removal_rows, removals_of, replacement_rows, replacements_of
 from cnngraph.database.rows import camel
 from cnngraph.errors import ConflictError, NotFoundError, PlanError, nearest
 from cnngraph.plan import Plan
@@ -67,6 +66,7 @@ def store_pruning_run(db: Database, plan: Plan, name: str | None = None) -> str:
     parameters = plan.model_dump_json(exclude=_EXECUTED_BY_RUN)
     rows = {"layers": layers, "filters": filters}
     decided = rows | ({"replaced": replaced} if replaced else {})
+    masks = mask_rows(plan)
     key = key or f"{plan.model}/{plan.method}/{_short_hash([parameters, decided])}"
 
     def store(tx: neo4j.ManagedTransaction) -> None:
@@ -77,6 +77,7 @@ def store_pruning_run(db: Database, plan: Plan, name: str | None = None) -> str:
         tx.run(cypher.load("lineage/store_block_removals"), model=plan.model, key=key, rows=blocks).consume()
         tx.run(cypher.load("lineage/store_replacements"), model=plan.model, key=key, rows=replaced).consume()
         tx.run(cypher.load("lineage/mark_removed"), key=key).consume()
+        tx.run(cypher.load("lineage/store_masks"), model=plan.model, key=key, rows=masks).consume()
 
     db.transact(store)
     return key
@@ -98,7 +99,7 @@ def read_pruning_run(db: Database, key: str) -> Plan:
         raise NotFoundError(f"There is no PruningRun {key!r} in the database.", nearest(key, known))
     row = rows[0]
     model = _only_model(key, row["models"])
-    removed = [*row["filters"], *row["removals"], *row["blocks"], *row["replaced"]]
+    removed = [*row["filters"], *row["removals"], *row["blocks"], *row["masks"], *row["replaced"]]
     strangers = sorted({removal["layer"] for removal in removed if removal["model"] != model})
     if strangers:
         raise PlanError(f"The PruningRun {key!r} of {model} removes {strangers[0]} of another model.")
@@ -114,7 +115,7 @@ def read_pruning_run(db: Database, key: str) -> Plan:
 
     values = {"architecture": architecture, "method": row["method"] or "manual"}
     values |= read_object(str(row["parameters"] or "{}"), fail)
-    removes = removals_of([*row["removals"], *row["blocks"]], row["filters"], fail)
+    removes = removals_of([*row["removals"], *row["blocks"]], row["filters"], fail, row["masks"])
     removes += replacements_of(row["replaced"], fail)
     return parse_as(Plan, values | {"model": model, "run": key, "removes": removes}, fail)
 
@@ -159,10 +160,7 @@ def store_steps(db: Database, run: str, child: str, steps: Sequence[StepTaken]) 
     Raises:
         NotFoundError: there is no such run.
     """
-    rows = [
-        {camel(name): value for name, value in asdict(step).items()} | {"name": f"{step.number} {step.layer}"}
-        for step in steps
-    ]
+    rows = [{camel(name): value for name, value in step.as_json().items()} | {"name": step.name} for step in steps]
     found = db.write(cypher.load("lineage/store_steps"), run=run, child=child, rows=rows)
     if not found or found[0]["steps"] != len(rows):
         raise NotFoundError(f"There is no PruningRun {run} in the database.")
@@ -218,6 +216,7 @@ def lineage(db: Database, key: str) -> Lineage:
         evaluations=tuple(_evaluations(db, key)),
         edits=tuple(edits_of(db, key)[0]),
         steps=tuple(StepTaken(**row) for row in rows("steps")),
+        masks=tuple(rows("masks")),
     )
 
 
@@ -256,7 +255,7 @@ def _is_stored(db: Database, plan: Plan) -> bool:
 
 
 def _removed_by(plan: Plan) -> set[tuple[Any, ...]]:
-    return {tuple(removal.structure) for removal in plan.removes}
+    return {tuple(removal.identity) for removal in plan.removes}
 
 
 def _require_open(db: Database, key: str, plan: Plan) -> None:

@@ -202,10 +202,12 @@ class StepTaken:
     """One step of a prune that trained the net between its steps.
 
     Attributes:
-        number: from 1. layer: that was simplified. filters: how many of its filters went.
+        number: from 1. layer: that was simplified; "" where the step is about the whole net. filters: how many of its
+            filters went.
         trained_parameters: of the net that the step left, how many were trained; all others stayed bit for bit.
         epochs: of that training. accuracy, kappa: on the validation images, after it.
         seconds: that choosing and training took.
+        weights, alive: of a round that prunes weights, how many went in it, and how many are left of those that may go.
     """
 
     number: int
@@ -216,6 +218,19 @@ class StepTaken:
     accuracy: float
     kappa: float
     seconds: float
+    weights: int | None = None
+    alive: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it; a step without weights as it was said before there were rounds."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @property
+    def name(self) -> str:
+        """Its caption."""
+        if self.layer:
+            return f"{self.number} {self.layer}"
+        return f"round {self.number}" if self.weights is not None else f"{self.number} filters"
 
 
 @dataclass(frozen=True)
@@ -223,7 +238,8 @@ class Lineage:
     """Where a model comes from (nearest first), what came of it, and what was found out about it.
 
     ``edits``: what the prune that made it changed, each with ``module``, ``kind``, ``reason`` and ``removed``.
-    ``steps``: of the prune that made it, where it trained between steps.
+    ``steps``: of the prune that made it, where it trained between steps. ``masks``: how many weights (``alive``, of
+    ``weights``) each ``round`` of it left of each ``layer``, where it pruned weights.
     """
 
     model: str
@@ -234,6 +250,7 @@ class Lineage:
     evaluations: tuple[Evaluation, ...]
     edits: tuple[Mapping[str, Any], ...] = ()
     steps: tuple[StepTaken, ...] = ()
+    masks: tuple[Mapping[str, Any], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The JSON of ``lineage``."""
@@ -242,6 +259,7 @@ class Lineage:
         found |= {
             "evaluations": [one.as_json() for one in self.evaluations],
             "edits": [dict(edit) for edit in self.edits],
-            "steps": [asdict(step) for step in self.steps],
+            "steps": [step.as_json() for step in self.steps],
+            "masks": [dict(row) for row in self.masks],
         }
         return {"model": self.model, **found}

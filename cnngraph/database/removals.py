@@ -15,14 +15,14 @@ from cnngraph.validation import Fail, parse_as
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
 
-__all__ = ["removal_rows", "removals_of", "replacement_rows", "replacements_of"]
+__all__ = ["mask_rows", "removal_rows", "removals_of", "replacement_rows", "replacements_of"]
 
 Rows = list[dict[str, Any]]
 _CONV = re.compile(r"(\d+)x\1 conv")
 
 
 def removal_rows(db: Database, plan: Plan) -> tuple[Rows, Rows]:
-    """The rows of what REMOVES says: one a layer (a block is spelt out), and one a filter.
+    """The rows of what REMOVES says: one a layer (a block is spelt out), and one a filter. Weights: :func:`mask_rows`.
 
     Raises:
         PlanError: the plan names a layer, block or filter that its model does not have in the graph.
@@ -40,6 +40,8 @@ def removal_rows(db: Database, plan: Plan) -> tuple[Rows, Rows]:
             whole += [{"layer": layer, "block": removal.layer, **why} for layer in inside]
         elif removal.layer not in known:
             raise PlanError(f"{plan.model} has no layer {removal.layer!r}.", nearest(removal.layer, known))
+        elif removal.kind == "weights":
+            continue
         elif removal.kind == "filters":
             _require_maps(plan.model, removal, known)
             scores = removal.scores or (removal.score,) * len(removal.filters)
@@ -104,11 +106,32 @@ def _kernel(row: Mapping[str, Any], fail: Fail) -> dict[str, int]:
     return {"kernel": int(side[1])}
 
 
-def removals_of(layers: Iterable[Mapping[str, Any]], filters: Iterable[Mapping[str, Any]], fail: Fail) -> list[Removal]:
+def mask_rows(plan: Plan) -> Rows:
+    """The rows of what MASKS says: one a round and layer that it prunes weights of, with the mask's sha256.
+
+    A plan that says nothing of rounds has one.
+    """
+    sizes = plan.settings.get("weights") or {}
+    last = {layer: {"alive": one.alive, "mask": one.mask} for layer, one in plan.weights.items()}
+    rounds = plan.settings.get("masks") or ([{"round": 1, "layers": last}] if last else [])
+    return [
+        {"layer": layer, "round": one["round"], "weights": sizes.get(layer), **known}
+        for one in rounds
+        for layer, known in one["layers"].items()
+    ]
+
+
+def removals_of(
+    layers: Iterable[Mapping[str, Any]],
+    filters: Iterable[Mapping[str, Any]],
+    fail: Fail,
+    masks: Iterable[Mapping[str, Any]] = (),
+) -> list[Removal]:
     """The inverse of :func:`removal_rows`: filters first; a layer or filter that is named twice counts once.
 
     Args:
         layers, filters: rows in network order, those of filters by channel.
+        masks: those of the last round of each layer, in network order.
         fail: makes the error that is raised where a person has given a value that cannot be, from the reason.
     """
     found = [_filter_removal(layer, list(rows), fail) for layer, rows in groupby(filters, key=lambda row: row["layer"])]
@@ -123,7 +146,11 @@ def removals_of(layers: Iterable[Mapping[str, Any]], filters: Iterable[Mapping[s
             "reason": row["reason"] or "",
         }
         removals.setdefault(name, parse_as(Removal, values, fail))
-    return [*found, *removals.values()]
+    weights = [
+        parse_as(Removal, {"layer": row["layer"], "kind": "weights", "mask": row["mask"], "alive": row["alive"]}, fail)
+        for row in masks
+    ]
+    return [*found, *removals.values(), *weights]
 
 
 def _filter_removal(layer: str, rows: list[Mapping[str, Any]], fail: Fail) -> Removal:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.console import Progress, say_all
-from cnngraph.errors import ModelError, OptionError
+from cnngraph.console import Progress, say_all, warn
+from cnngraph.errors import ModelError, OptionError, listed
 from cnngraph.jobs import ingest as ingesting
 from cnngraph.jobs.naming import Place, place
 from cnngraph.jobs.pruned import FIGURES, figures
@@ -114,6 +114,8 @@ def _found(source: Path, key: str | None) -> _Weights:
 
 def _tuned(old: LoadedModel, found: _Weights, source: Path, key: str | None) -> LoadedModel:
     """``old`` with the weights that were found; the net that came in stays as it is."""
+    from cnngraph.models.initial import set_initial
+    from cnngraph.models.masks import drop_unfit
     from cnngraph.models.weights import fit_weights, load_weights
 
     model = copy.deepcopy(old.model)
@@ -121,6 +123,10 @@ def _tuned(old: LoadedModel, found: _Weights, source: Path, key: str | None) -> 
         say_all(load_weights(model, source, key=key))
     else:
         fit_weights(model, found.tensors, where=str(source))
+    free = drop_unfit(model)
+    if free:
+        warn(f"{source} has weights where {listed(free)} is pruned: nothing of that is pruned in the new model.")
+    set_initial(model, None)  # its training did not begin there
     training = found.training | {"adopted": {"file": found.file, "sha256": found.sha256}}
     assert old.split is not None
     split = old.split.model_copy(update={"proven": found.split is not None and old.split.keeps_apart(found.split)})

@@ -98,13 +98,18 @@ def train(
     *,
     trainer: OwnTrainer | None = None,
     device: str = "auto",
+    keep_initial: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train and save; a run that was interrupted goes on from its last epoch.
 
+    Args:
+        keep_initial: keep the weights that it begins with beside those that it ends with.
+
     Raises:
         ConflictError: ``out`` is there and is no checkpoint of this very run.
     """
+    from cnngraph.models.initial import initial_of, set_initial
     from cnngraph.surgery import saved
     from cnngraph.training.evaluate import evaluate as score
 
@@ -113,6 +118,7 @@ def train(
         raise ConflictError(f"{out} exists.", "Choose another --out, or remove it: a saved model is never overwritten.")
     progress.start("Opening the model and the data")
     subject = open_model(model, data, progress)
+    set_initial(subject.model, initial_of(subject.model) if keep_initial else None)
     checkpoint = out.with_name(f".{out.name}.checkpoint")
     done = train_net(
         subject.model, subject.data, recipe, trainer, device=device, checkpoint=checkpoint, progress=progress

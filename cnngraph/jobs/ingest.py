@@ -159,9 +159,11 @@ def store(session: Session, prepared: TracedModel, name: str, how: WriteOptions 
         ConflictError: the name exists with other inputs, or somebody writes it now.
         CnngraphError: the storage cannot be written, or is full; nothing was written to the database then.
     """
+    from cnngraph.database.catalogue import store_nonzero
     from cnngraph.database.saved_models import name_saved
     from cnngraph.database.writer import WriteOptions, write_network
     from cnngraph.network.sizes import estimate
+    from cnngraph.surgery.mask_files import count_pruned
 
     database, progress, how = session.database, session.progress, how or WriteOptions()
     size = estimate(prepared.network)
@@ -182,6 +184,7 @@ def store(session: Session, prepared: TracedModel, name: str, how: WriteOptions 
     )
     if content is not None:
         name_saved(database, key, content)
+        store_nonzero(database, key, count_pruned(database.storage.place(content)))
     return counts | {"images_from": prepared.images_from.as_json() if prepared.images_from else None}
 
 

@@ -33,12 +33,14 @@ class Walk:
     """How far the steps are.
 
     Attributes:
-        net: where the net is that the steps have left; ``None``: no step was taken. plans, taken: of the steps so far.
+        net: where the net is that the steps have left; ``None``: no step was taken. masked: where the one is that the
+            last step with a mask has left. plans, taken: of the steps so far.
         epochs, epoch_seconds: how many were trained, and what they took together.
         note: why it ended early, if it did. hint: what to change then.
     """
 
     net: Path | None = None
+    masked: Path | None = None
     plans: list[Plan] = field(default_factory=list)
     taken: list[StepTaken] = field(default_factory=list)
     epochs: int = 0
@@ -85,7 +87,6 @@ def take_step(
     from cnngraph.network.followed_net import FollowedNet
     from cnngraph.origin import get_origin, set_origin
     from cnngraph.surgery import saved
-    from cnngraph.surgery.apply import apply
     from cnngraph.surgery.freezing import count_parameters_of, frozen, hash_tensors, named_tensors
 
     net = subject.model if walk.net is None else saved.read_saved(walk.net).model
@@ -93,7 +94,7 @@ def take_step(
     plan, choosing = _choose(net, stepwise, target, walk.plans, home, progress)
     if not plan.removes:
         return {"plan": None}
-    slim = apply(net, plan, input_shape=shape)
+    slim = stepwise.cut(net, plan, shape)
     execution = _execution(subject, retraining, JobFolder(home.path.parent))
     trained = stepwise.trained(FollowedNet(slim, shape), target)
     kept = hash_tensors(slim, named_tensors(slim).keys() - trained)
@@ -118,9 +119,15 @@ def take_step(
     require_kept(kept, hash_tensors(slim, kept), home.path, "step")
     save_net(slim, subject, home.path / "model", trained=True)
     found = score(saved.read_saved(home.path / "model").model, subject, retraining.device)
-    went = len(plan.filters[target])
-    step = StepTaken(number, target, went, parameters, took.epochs, **found, seconds=choosing + took.seconds)
-    return {"plan": plan.model_dump(mode="json"), "step": asdict(step), "epoch_seconds": took.epoch_seconds}
+    counts: dict[str, Any] = {"layer": "", "filters": 0} | stepwise.counts(plan, target) | found
+    step = StepTaken(
+        number=number,
+        trained_parameters=parameters,
+        epochs=took.epochs,
+        seconds=choosing + took.seconds,
+        **counts,
+    )
+    return {"plan": plan.model_dump(mode="json"), "step": step.as_json(), "epoch_seconds": took.epoch_seconds}
 
 
 def _execution(subject: LoadedModel, retraining: Retraining, folder: JobFolder) -> Execution | None:
@@ -156,7 +163,11 @@ def step_in_words(step: StepTaken) -> str:
     trained = f"{step.trained_parameters:,} parameters trained for {many(step.epochs, 'epoch')}"
     judged = f"validation accuracy {step.accuracy:.2%}, kappa {step.kappa:.4f}"
     went = many(step.filters, "filter")
-    return f"Step {step.number}, {step.layer}: {went} gone, {trained}; {judged}; {step.seconds:.1f} s."
+    if step.weights is not None:
+        went = f"{many(step.weights, 'weight')} gone, {step.alive:,} left"
+        return f"Round {step.number}: {went}, {trained}; {judged}; {step.seconds:.1f} s."
+    at = f", {step.layer}" if step.layer else ""
+    return f"Step {step.number}{at}: {went} gone, {trained}; {judged}; {step.seconds:.1f} s."
 
 
 def many(count: int, what: str) -> str:

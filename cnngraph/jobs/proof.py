@@ -28,7 +28,7 @@ def prove(db: Database, name: str, *, data: OtherData, seed: int, progress: Prog
     """The proof of a pruned model of the database; the JSON of ``cnngraph verify``.
 
     Of a prune that trained between its steps, that the steps together are right, and that nothing changed in a step
-    that was to stay (:mod:`cnngraph.surgery.freezing_proof`).
+    that was to stay (:mod:`cnngraph.surgery.freezing_proof`); of one that pruned weights, that these are zero.
 
     Its parent is the nearest ancestor in the lineage that has the structure which the plan is for.
 
@@ -78,7 +78,7 @@ def _proven(
 ) -> dict[str, Any]:
     """``required``: the candidate that it must have been cut from, said before the long work."""
     from cnngraph.surgery.execution import apply_plan
-    from cnngraph.surgery.freezing_proof import prove_freezing
+    from cnngraph.surgery.freezing_proof import prove_freezing, prove_rounds
     from cnngraph.surgery.saved import read_saved
     from cnngraph.surgery.structure_diff import structure_diff
     from cnngraph.surgery.verify import ProofOptions, verify
@@ -115,7 +115,12 @@ def _proven(
         trained=trained,
     )
     failures, notes = [*proof.failures], list(proof.notes)
-    if "step" in steps[0].settings:
+    if plan.weights:
+        failures += prove_rounds(slim.model, steps)
+        notes.append(
+            "That no round let a pruned weight grow was looked at bit by bit when it was cut; here by its counts."
+        )
+    elif "step" in steps[0].settings:
         progress.start("Looking at what was to stay in each step")
         adopted = "adopted" in slim.training
         failures += prove_freezing(parent if found else None, slim, steps, trained_since=adopted)
@@ -135,6 +140,7 @@ def _proven(
         "removed": plan.removed,
         "replaced": plan.replaced,
         "filters": plan.filters,
+        "pruned_weights": {layer: one.alive for layer, one in plan.weights.items()},
         "weights_kept": not trained and plan.init != "scratch",
     }
 

@@ -103,6 +103,7 @@ def _rebuilt(
 ) -> tuple[nn.Module, dict[str, Any]]:
     """The slim net and what is known of it; read back where an earlier run got this far."""
     from cnngraph.datasets.registry import loader
+    from cnngraph.models.masks import drop_unfit
     from cnngraph.surgery import saved
     from cnngraph.surgery.apply import apply_with_report
     from cnngraph.surgery.reloading import new_process
@@ -160,6 +161,7 @@ def _rebuilt(
                 notes.append(f"{found.join.layer} was not reconstructed: {found.reason}.")
             else:
                 known["joins"][found.join.layer] = found.relative_error
+        notes += [f"The mask of {name} was dropped: its weights were fitted anew." for name in drop_unfit(slim)]
     save_net(slim, subject, folder / "slim", trained=False)
     slim = saved.read_saved(folder / "slim").model
     known["agreement"] = compare_with_old(subject, slim, retraining.device, progress)
@@ -211,7 +213,7 @@ def inputs_of(subject: LoadedModel, plan: Plan, retraining: Retraining) -> dict[
         inputs_of_training(subject, retraining)
         | {
             "model": plan.model,
-            "removes": [removal.structure for removal in plan.removes],
+            "removes": [removal.identity for removal in plan.removes],
             "init": plan.init,
         }
         | ({"train": plan.settings.get("train", "global")} if plan.replaced else {})

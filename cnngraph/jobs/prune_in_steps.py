@@ -29,8 +29,7 @@ from cnngraph.sources.loaded import LoadedModel
 from cnngraph.validation import parse_stored
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from cnngraph.models.masks import Masks
     from cnngraph.training.fit import Recipe
 
 __all__ = ["COARSE", "SteppedPrune", "prune_in_steps"]
@@ -65,8 +64,7 @@ class SteppedPrune(PruneTask):
         """How many trainings, and how many filters of each layer; which ones is not known yet."""
         recipe = recipe_of(retraining)
         steps = self.outline.settings["trained_steps"]
-        counts = {layer: len(filters) for layer, filters in self.outline.filters.items()}
-        return {"trainings": len(steps), "epochs": recipe.epochs, "steps": steps, "filter_counts": counts}
+        return {"trainings": len(steps), "epochs": recipe.epochs, "steps": steps} | self.stepwise.expected
 
 
 @remember_structures()
@@ -90,6 +88,7 @@ def prune_in_steps(
         ModelError: the net cannot be trained. PlanError: a step does not fit the net, or none was taken.
         VerificationError: what was to stay was changed in training, or the new net failed its proof; nothing is kept.
     """
+    from cnngraph.models.masks import get_masks
     from cnngraph.surgery import saved
     from cnngraph.training.fitness import require_trainable
 
@@ -108,7 +107,8 @@ def prune_in_steps(
         raise _nothing_goes(stepwise, walk)
     plan = _whole_plan(subject, stepwise, walk, before, recipe)
     net = saved.read_saved(walk.net).model
-    report = _proven(subject, net, plan, retraining, folder, progress)
+    masks = get_masks(saved.read_saved(walk.masked).model) if walk.masked is not None else None
+    report = _proven(subject, Made(net, plan, {}), masks, retraining, folder=folder, progress=progress)
     tell_agreement(report["agreement"], {}, plan, progress)
     mean = walk.epoch_seconds / walk.epochs
     settings = settings_of(recipe, retraining.trainer) | {"epoch_seconds": mean}
@@ -125,7 +125,7 @@ def _nothing_goes(stepwise: Stepwise, walk: Walk) -> PlanError:
         hint = "Ask for more of each layer."
         if stepwise.outline.measure == "person":
             hint = "Ask for more of each layer, or have more of them dropped: cnngraph review NAME"
-    return PlanError(f"No filter goes: {why}.", f"Nothing was stored. {hint}")
+    return PlanError(f"No {stepwise.words.going} goes: {why}.", f"Nothing was stored. {hint}")
 
 
 def _expectation(stepwise: Stepwise, subject: LoadedModel, recipe: Recipe) -> str:
@@ -135,8 +135,9 @@ def _expectation(stepwise: Stepwise, subject: LoadedModel, recipe: Recipe) -> st
     minutes = (
         f": {epochs * float(known) / 60:.1f} minutes, if one takes as long as in its own training" if known else ""
     )
+    ahead = f"{many(count, stepwise.words.each)} {stepwise.words.todo}"
     return (
-        f"{many(count, 'layer')} to be simplified, each followed by a training of {many(recipe.epochs, 'epoch')}, "
+        f"{ahead}, each followed by a training of {many(recipe.epochs, 'epoch')}, "
         f"{many(epochs, 'epoch')} together{minutes}; the control trains for as many."
     )
 
@@ -173,18 +174,20 @@ def _take_steps(
             done.write(take_step(subject, stepwise, retraining, target, walk, home, progress))
         known = done.read()
         if known["plan"] is None:
-            progress.note(f"{target} keeps its filters: its share is less than goes together.")
+            progress.note(f"{target} {stepwise.words.passed}.")
             continue
         step = StepTaken(**known["step"])
         progress.note(step_in_words(step))
         beyond = stepwise.allowed.exceeded(before, asdict(step))
         if beyond:
-            walk.note = f"{target} was not simplified, nor what comes after it: {beyond}"
+            walk.note = f"{target} was not {stepwise.words.done}, nor what comes after it: {beyond}"
             walk.hint = "Allow a larger drop, ask for less of each layer, or train for more {epochs}."
             break
         walk.plans.append(parse_stored(Plan, known["plan"], str(done.path)))
         walk.taken.append(step)
         walk.net = home.path / "model"
+        if walk.plans[-1].weights:
+            walk.masked = walk.net
         walk.epochs += step.epochs
         walk.epoch_seconds += known["epoch_seconds"] * step.epochs
         slowest = max(slowest, step.seconds)
@@ -199,7 +202,7 @@ def _whole_plan(
     """What went in all steps together, for the old net, with what explains it."""
     outline, allowed = stepwise.outline, stepwise.allowed
     steps = [
-        {name: value for name, value in asdict(step).items() if name != "seconds"}  # which another run would not repeat
+        {name: value for name, value in step.as_json().items() if name != "seconds"}  # another run would not repeat it
         for step in walk.taken
     ]
     settings: dict[str, Any] = {
@@ -213,14 +216,24 @@ def _whole_plan(
     if allowed.kappa_drop is not None:
         settings["max_kappa_drop"] = allowed.kappa_drop
     notes = (*outline.notes, *([f"{walk.note[0].upper()}{walk.note[1:]}."] if walk.note else []))
+    settings |= stepwise.explained(walk.plans)
     removes = stepwise.together(walk.plans)
     return outline.model_copy(update={"removes": removes, "settings": outline.settings | settings, "notes": notes})
 
 
 def _proven(
-    subject: LoadedModel, net: nn.Module, plan: Plan, retraining: Retraining, folder: Path, progress: Progress
+    subject: LoadedModel,
+    made: Made,
+    masks: Masks | None,
+    retraining: Retraining,
+    *,
+    folder: Path,
+    progress: Progress,
 ) -> dict[str, Any]:
     """What is known of the new net, which was proven; read back where an earlier run proved it.
+
+    Args:
+        masks: those that the plan names, for the old net.
 
     Raises:
         VerificationError: it failed its proof; nothing is kept.
@@ -232,11 +245,11 @@ def _proven(
     if done.is_done:
         return done.read()
     progress.start("Verifying")
-    execution = apply_plan(subject.model, plan, subject.input_shape)
+    execution = apply_plan(subject.model, made.plan, subject.input_shape, masks=masks)
     proof = verify(
         subject.model,
-        net,
-        plan,
+        made.model,
+        made.plan,
         how=ProofOptions(repeatable=True, execution=execution, float32=False),
         input_shape=subject.input_shape,
         images=proof_images(subject.data, retraining.seed),

@@ -171,8 +171,9 @@ def _require_training(choice: Choice, training: TrainingWords) -> None:
             )
     if choice.decides_while_training and training.prune_weights is not None:
         assert choice.method is not None
+        why = "it prunes weights itself" if choice.method.removes == "weights" else "what a step froze is to stay"
         raise OptionError(
-            f"{{prune_weights}} and {{method={choice.method.name}}} exclude each other: what a step froze is to stay.",
+            f"{{prune_weights}} and {{method={choice.method.name}}} exclude each other: {why}.",
             "Leave out {prune_weights}, or prune by {method=car} or {method=filters}, which freeze nothing.",
         )
 

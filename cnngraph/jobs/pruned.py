@@ -16,6 +16,7 @@ from cnngraph.database.records import StepTaken
 from cnngraph.errors import VerificationError
 from cnngraph.jobs.baseline import scores_of, train_net
 from cnngraph.jobs.drop import drop_found
+from cnngraph.jobs.sparsity import file_sizes, sparsity_of
 from cnngraph.jobs.workspace import JobFolder
 from cnngraph.jobs.zero_weights import edits_of_zeros, zero_smallest
 from cnngraph.origin import get_origin
@@ -180,7 +181,7 @@ def judge(
     result = {
         "removed": plan.removed,
         "filters": plan.filters,
-        "steps": [asdict(step) for step in made.steps],
+        "steps": [step.as_json() for step in made.steps],
         "verified": report["verified"],
         "agreement": report["agreement"],
         "before": before,
@@ -188,10 +189,24 @@ def judge(
         "control": control,
         "drop": drop_found(subject, made.model, plan, retraining.device, progress),
     } | ({"weights": zeroed} if zeroed else {})
+    result |= _what_zeros_do(subject, made.model, folder, progress)
     trained = subject.trained or retraining.recipe is not None
     new = replace(subject, model=made.model, training=training, trained=trained)
     gone, edits = tuple(report.get("gone", ())), tuple(report.get("edits", ()))  # an earlier version noted neither
     return Pruned(new, plan, result, report["joins"], gone, folder, (*edits, *edits_of_zeros(zeroed)), made.steps)
+
+
+def _what_zeros_do(subject: LoadedModel, net: nn.Module, folder: Path, progress: Progress) -> dict[str, Any]:
+    """``sparsity`` of the new net, and ``sizes`` of files of both; nothing where no weight is pruned."""
+    sparsity = sparsity_of(net)
+    if sparsity is None:
+        return {}
+    stage = JobFolder(folder).stage("sizes")
+    if not stage.is_done:
+        progress.start("Measuring what zeros do to files")
+        nets = {"before": subject.model, "after": net}
+        stage.write({name: file_sizes(one, subject.input_shape) for name, one in nets.items()})
+    return {"sparsity": sparsity, "sizes": stage.read()}
 
 
 def figures(model: nn.Module, subject: LoadedModel, device: str, progress: Progress, what: str) -> dict[str, Any]:
@@ -315,19 +330,28 @@ def save_net(model: nn.Module, subject: LoadedModel, folder: Path, *, trained: b
 
 def inputs_of_training(subject: LoadedModel, retraining: Retraining) -> dict[str, Any]:
     """What decides what comes out besides what goes: weights, data, the training, where it runs."""
+    from cnngraph.models.initial import get_initial
+    from cnngraph.models.masks import get_masks
     from cnngraph.training.execution import pick_device
 
     origin = get_origin(subject.model)
-    return {
-        "weights": subject.sha256,
-        "origin": origin.model_dump(mode="json") if origin else None,
-        "data": subject.choice.model_dump(),
-        "preprocessing": subject.preprocessing.model_dump(mode="json"),
-        "split": subject.split.sha256 if subject.split else None,
-        "training": asdict(retraining.recipe) if retraining.recipe else None,
-        "trainer": [retraining.trainer.name, retraining.trainer.sha256] if retraining.trainer else None,
-        "device": str(pick_device(retraining.device)),
-        "seed": retraining.seed,
-        "control": retraining.control,
-        "reconstruct": retraining.reconstruct,
-    } | ({"prune_weights": retraining.prune_weights} if retraining.prune_weights is not None else {})
+    masks, initial = get_masks(subject.model), get_initial(subject.model)
+    beside = {"masks": masks.sha256} if masks else {}
+    beside |= {"initial": initial.sha256} if initial else {}
+    return (
+        {
+            "weights": subject.sha256,
+            "origin": origin.model_dump(mode="json") if origin else None,
+            "data": subject.choice.model_dump(),
+            "preprocessing": subject.preprocessing.model_dump(mode="json"),
+            "split": subject.split.sha256 if subject.split else None,
+            "training": asdict(retraining.recipe) if retraining.recipe else None,
+            "trainer": [retraining.trainer.name, retraining.trainer.sha256] if retraining.trainer else None,
+            "device": str(pick_device(retraining.device)),
+            "seed": retraining.seed,
+            "control": retraining.control,
+            "reconstruct": retraining.reconstruct,
+        }
+        | beside
+        | ({"prune_weights": retraining.prune_weights} if retraining.prune_weights is not None else {})
+    )

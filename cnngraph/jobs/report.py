@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +59,8 @@ def pruning_of(db: Database, key: str) -> tuple[Plan, dict[str, Any]]:
         "run": parent.run,
         "removed": plan.removed,
         "filters": plan.filters,
-        "steps": [asdict(step) for step in found.steps],
+        "steps": [step.as_json() for step in found.steps],
+        "masks": [dict(row) for row in found.masks],
         "verified": after.proof,
         "agreement": after.agreement,
         "before": before.as_json(),

@@ -2,7 +2,7 @@
 
 Abbasi-Asl & Yu (Frontiers in Big Data 4:704182, 2021) prune weights of what their filters left, and say how often a
 layer shrinks in all. Which weights go is :func:`cnngraph.pruning.smallest_weights.keep_largest`, each layer by itself
-(our choice). Zeros are values like others: further training moves them.
+(our choice). A mask keeps them zero, whatever trains the net later.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def zero_smallest(old: nn.Module, slim: nn.Module, plan: Plan, rate: float) -> t
     """A copy of ``slim`` with zeros for the smallest weights of each layer that lost filters; biases stay.
 
     Args:
-        old: the net before the cut. rate: the share of the weights that goes, of each layer.
+        old: the net before the cut. rate: the share of the weights that goes, of those left in each layer.
 
     Returns:
         the net; by layer ``layer``, ``before`` (weights of the old net), ``weights`` (after the cut), ``left`` (of
@@ -54,14 +54,20 @@ def zero_smallest(old: nn.Module, slim: nn.Module, plan: Plan, rate: float) -> t
     """
     import torch
 
+    from cnngraph.models.masks import get_masks, keep_zeros, masks_of, set_masks
     from cnngraph.pruning.smallest_weights import keep_largest
 
     net, rows = copy.deepcopy(slim), []
+    known = get_masks(net)
+    alive = dict(known.alive) if known is not None else {}
+    for layer in plan.filters:
+        name = f"{layer}.weight"
+        known_here = [alive[name]] if name in alive else None
+        (alive[name],) = keep_largest([net.get_parameter(name).detach().cpu().numpy()], rate, known_here)
+    set_masks(net, masks_of(alive))
+    keep_zeros(net)
     for layer in plan.filters:
         weight = net.get_submodule(layer).get_parameter("weight")
-        (kept,) = keep_largest([weight.detach().cpu().numpy()], rate)
-        with torch.no_grad():
-            weight.masked_fill_(~torch.from_numpy(kept).to(weight.device), 0.0)
         before, left = old.get_submodule(layer).get_parameter("weight").numel(), int(torch.count_nonzero(weight))
         rows.append(
             {"layer": layer, "before": before, "weights": weight.numel(), "left": left}

@@ -14,7 +14,7 @@ from cnngraph.errors import ModelError, NotFoundError, UsageError, explain, near
 from cnngraph.models import factories, timm_nets, torchvision_nets
 from cnngraph.models.channels import read_channels
 from cnngraph.models.small.layout import Layout
-from cnngraph.models.small.zoo import ZOO
+from cnngraph.models.small.zoo import OWN_SIZES, ZOO
 from cnngraph.models.weights import load_weights, require_finite
 from cnngraph.origin import Origin, Preprocessing, set_origin
 from cnngraph.randomness import seeded
@@ -179,9 +179,13 @@ def _no_pretrained(_model: nn.Module, name: str, _options: Mapping[str, Any], _n
     raise ModelError(f"{name} has no pretrained weights.", "Give a weights file, or train it first.")
 
 
-def _plain(default_size: int) -> Callable[[str, str | Path | None, int | None, int], Preprocessing]:
-    def preprocessing(_name: str, _weights: str | Path | None, size: int | None, channels: int) -> Preprocessing:
-        side = size or default_size
+def _plain(
+    default_size: int, own_sizes: Mapping[str, int] | None = None
+) -> Callable[[str, str | Path | None, int | None, int], Preprocessing]:
+    """``own_sizes``: by name, where a net is for images of another size."""
+
+    def preprocessing(name: str, _weights: str | Path | None, size: int | None, channels: int) -> Preprocessing:
+        side = size or (own_sizes or {}).get(name, default_size)
         return Preprocessing(size=(side, side), channels=channels)
 
     return preprocessing
@@ -205,7 +209,7 @@ _FAMILIES = {
     "cnngraph": _Family(
         names=lambda: list(ZOO),
         build=_small,
-        preprocessing=_plain(_SMALL_SIZE),
+        preprocessing=_plain(_SMALL_SIZE, OWN_SIZES),
         load_pretrained=_no_pretrained,
     ),
     "torchvision": _Family(

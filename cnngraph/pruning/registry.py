@@ -18,6 +18,7 @@ _FILES = (
     "random_order",
     "car",
     "progressive",
+    "imp",
     "review",
     "triage",
 )

@@ -24,7 +24,7 @@ def in_steps(plans: Sequence[Plan]) -> Iterator[Plan]:
     names: set[str] = set()
     taken: dict[str, set[int]] = {}
     for plan in plans:
-        whole = [one for one in plan.removes if one.kind != "filters" and one.layer not in names]
+        whole = [one for one in plan.removes if one.kind in ("layer", "block") and one.layer not in names]
         filters = list(_more_filters(plan.removes, wanted, taken))
         names.update(one.layer for one in whole)
         if whole or filters:
@@ -67,19 +67,22 @@ def survivors(widths: Mapping[str, int], plans: Iterable[Plan]) -> dict[str, lis
 def in_one(widths: Mapping[str, int], plans: Sequence[Plan]) -> tuple[Removal, ...]:
     """What plans that were carried out one after the other remove together, in the numbers of the first one's net.
 
+    Of weights, which go before any filters, the last mask of each layer says it all.
+
     Args:
         widths, plans: as :func:`survivors` has them; layers come out in the order of ``widths``.
     """
     found: dict[str, list[tuple[int, int, float | None, str]]] = {}
     for number, plan in enumerate(plans, 1):
         left = survivors(widths, plans[: number - 1])
-        for removal in plan.removes:
+        for removal in (one for one in plan.removes if one.kind == "filters"):
             scores: Sequence[float | None] = removal.scores or (removal.score,) * len(removal.filters)
             found.setdefault(removal.layer, []).extend(
                 (left[removal.layer][place], number, score, removal.reason)
                 for place, score in zip(removal.filters, scores, strict=True)
             )
-    return tuple(_together(layer, sorted(found[layer])) for layer in widths if layer in found)
+    weights = {layer: removal for plan in plans for layer, removal in plan.weights.items()}
+    return (*(_together(layer, sorted(found[layer])) for layer in widths if layer in found), *weights.values())
 
 
 def _together(layer: str, rows: Sequence[tuple[int, int, float | None, str]]) -> Removal:

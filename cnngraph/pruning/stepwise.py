@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -13,7 +14,23 @@ from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.limits.accuracy_drop import holds
 from cnngraph.pruning.limits.time_budget import TimeBudget
 
-__all__ = ["Allowed", "Stepwise"]
+__all__ = ["Allowed", "StepWords", "Stepwise"]
+
+
+@dataclass(frozen=True)
+class StepWords:
+    """How the steps of a method are spoken of.
+
+    Attributes:
+        each: what a step is about. todo: of some that are still to come, after their number. done: of one that was
+            taken. going: one of what goes. passed: of one that comes to nothing.
+    """
+
+    each: str
+    todo: str
+    done: str
+    going: str
+    passed: str
 
 
 @dataclass(frozen=True)
@@ -47,11 +64,21 @@ class Stepwise(ABC):
     """What goes step by step. Who carries it out cuts, trains and judges; see :mod:`cnngraph.jobs.prune_in_steps`.
 
     Attributes:
+        words: how it is spoken of.
         outline: what goes in all steps together, or as much of the same: found before any training. Its settings name
-            the ``trained_steps``: ``number``, ``layer``, ``filters`` (how many of that layer).
+            the ``trained_steps``: ``number``, ``layer``, ``filters`` (how many of that layer); of a round of weights
+            ``weights`` and ``alive``.
         targets: what each step is about, a layer, say; a step that comes to nothing is passed over.
         allowed: a step that loses more is not taken, and nothing after it. budget: how long all of it may take.
     """
+
+    words: ClassVar[StepWords] = StepWords(
+        each="layer",
+        todo="to be simplified",
+        done="simplified",
+        going="filter",
+        passed="keeps its filters: its share is less than goes together",
+    )
 
     outline: Plan
     targets: tuple[str, ...]
@@ -65,6 +92,25 @@ class Stepwise(ABC):
         Args:
             net: what the steps that are ``done`` have left, trained; it is not changed. done: their plans.
         """
+
+    def cut(self, net: nn.Module, plan: Plan, input_shape: tuple[int, int, int]) -> nn.Module:
+        """A copy of ``net`` without what the plan of a step removes, with the weights that its training begins with."""
+        from cnngraph.surgery.apply import apply
+
+        return apply(net, plan, input_shape=input_shape)
+
+    def counts(self, plan: Plan, target: str) -> dict[str, Any]:
+        """What a StepTaken says of what went: ``layer`` and ``filters``, or ``weights`` and ``alive``."""
+        return {"layer": target, "filters": len(plan.filters[target])}
+
+    @property
+    def expected(self) -> dict[str, Any]:
+        """What a dry run says of how much goes, beside the steps."""
+        return {"filter_counts": {layer: len(filters) for layer, filters in self.outline.filters.items()}}
+
+    def explained(self, done: Sequence[Plan]) -> dict[str, Any]:  # noqa: ARG002
+        """What the settings of the plan of all steps say beside the steps themselves."""
+        return {}
 
     @abstractmethod
     def trained(self, net: FollowedNet, target: str) -> frozenset[str]:

@@ -11,6 +11,7 @@ from cnngraph.datasets.images_from import ImagesFrom
 from cnngraph.files import write_text
 from cnngraph.plan import Plan
 from cnngraph.reporting.plots import plot_curve, plot_plan, plot_trained_steps
+from cnngraph.reporting.weights_left import weights_left
 
 if TYPE_CHECKING:
     from cnngraph.reporting.criticality import CriticalitySection
@@ -149,5 +150,6 @@ def write_page(path: Path, content: PageContent) -> Path:
         plot=plot_plan(content.plan),
         curve=plot_curve(content.plan),
         trained_curve=plot_trained_steps(content.plan, content.result.get("steps") or ()),
+        weights_left=weights_left(content.result.get("masks") or ()),
     )
     return write_text(path, page)

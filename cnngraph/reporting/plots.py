@@ -40,10 +40,16 @@ def plot_trained_steps(plan: Plan, steps: Sequence[Mapping[str, Any]]) -> str:
     """As an SVG element, the accuracy after each step of a prune that trains between them; "" without steps.
 
     Args:
-        steps: ``number``, ``layer`` and ``accuracy`` of each, in order.
+        steps: ``number``, ``layer`` and ``accuracy`` of each, in order; of rounds ``weights`` and ``alive``.
     """
     before = plan.settings.get("before")
     widths: Mapping[str, int] = plan.settings.get("widths", {})
+    rounds = [step for step in steps if step.get("alive") is not None]
+    if rounds and before is not None:
+        alive = [int(rounds[0]["alive"]) + int(rounds[0]["weights"]), *(int(step["alive"]) for step in rounds)]
+        judged = [float(before["accuracy"]), *(float(step["accuracy"]) for step in rounds)]
+        numbers = ["nothing gone", *(f"round {step['number']}" for step in rounds)]
+        return draw_svg(lambda axes: _draw_trained_steps(axes, alive, judged, numbers, "weights"))
     if not steps or before is None or not widths:
         return ""
     gone = Counter(step for removal in plan.removes for step in removal.steps)
@@ -118,13 +124,15 @@ def _draw_curve(axes: Axes, baseline: float, steps: Sequence[Mapping[str, Any]])
         axes.legend(fontsize=8)
 
 
-def _draw_trained_steps(axes: Axes, left: Sequence[int], accuracies: Sequence[float], names: Sequence[str]) -> None:
-    """A point a step, the layers named at it; fewer filters to the right."""
+def _draw_trained_steps(
+    axes: Axes, left: Sequence[int], accuracies: Sequence[float], names: Sequence[str], what: str = "filters"
+) -> None:
+    """A point a step, the layers or rounds named at it; fewer filters, or weights, to the right."""
     axes.plot(left, accuracies, marker=".", color=_STAYS)
     axes.axhline(accuracies[0], color="#555", linestyle="--", linewidth=1)
     if len(names) <= _NAMED:
         for place, height, name in zip(left, accuracies, names, strict=True):
             axes.annotate(name, (place, height), xytext=(0, 5), textcoords="offset points", fontsize=8)
     axes.invert_xaxis()
-    axes.set_xlabel("filters left")
+    axes.set_xlabel(f"{what} left")
     axes.set_ylabel("accuracy, retrained")

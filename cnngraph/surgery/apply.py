@@ -13,6 +13,7 @@ from torch import nn
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import PlanError
+from cnngraph.models.masks import Masks, drop_unfit
 from cnngraph.models.wrappers import unwrapped
 from cnngraph.origin import Origin, get_origin, set_origin
 from cnngraph.plan import Plan
@@ -99,10 +100,11 @@ def apply(
     progress: Progress | None = None,
     input_shape: tuple[int, int, int] | None = None,
     images: int = IMAGES,
+    masks: Masks | None = None,
 ) -> nn.Module:
     """The net without what ``plan`` removes: see :func:`apply_with_report`."""
     return apply_with_report(
-        model, plan, loader=loader, seed=seed, progress=progress, input_shape=input_shape, images=images
+        model, plan, loader=loader, seed=seed, progress=progress, input_shape=input_shape, images=images, masks=masks
     )[0]
 
 
@@ -115,6 +117,7 @@ def apply_with_report(
     progress: Progress | None = None,
     input_shape: tuple[int, int, int] | None = None,
     images: int = IMAGES,
+    masks: Masks | None = None,
 ) -> tuple[nn.Module, Report]:
     """A copy of ``model`` without what ``plan`` removes, and what was done. ``model`` itself stays as it is.
 
@@ -124,9 +127,11 @@ def apply_with_report(
         input_shape: (channels, height, width); by default what the loader or the net's origin says. The new net's
             origin keeps it.
         images: how many training images joins are fitted on.
+        masks: those that a plan names which prunes weights. Masks that the net has stay on it, but for layers that are
+            fitted or made anew: a note says so.
 
     Raises:
-        PlanError: the plan does not fit the net; nothing was changed.
+        PlanError: the plan does not fit the net, or names masks that were not given; nothing was changed.
         TraceError, ModelError: the net cannot be followed or copied. DataError: the loader gives no images.
     """
     began = time.perf_counter()
@@ -134,7 +139,12 @@ def apply_with_report(
     model = unwrapped(model)
     shape = input_shape or input_shape_of(model, loader)
     _require_meant(model, plan)
-    done = apply_plan(model, plan, shape, seed)
+    if plan.weights and masks is None:
+        raise PlanError(
+            "The plan prunes weights, and says by a sha256 alone which ones stay: its masks are not here.",
+            "Prune anew: cnngraph prune NAME --method imp. From Python: apply(model, plan, masks=...).",
+        )
+    done = apply_plan(model, plan, shape, seed, masks)
     sliced, rewrite, slim = done.sliced, done.rewrite, done.copy()
     failure = failure_on_images(model, slim, shape)
     if failure:
@@ -162,6 +172,8 @@ def apply_with_report(
         reason = "no training images were given" if plan.init == "least-squares" else ""
         joins = [JoinReport(join.layer, join.target, "inherit", None, reason) for join in gaps]
     notes += [f"{join.layer} was not refitted but inherits: {join.reason}." for join in joins if join.reason]
+    free = drop_unfit(slim)
+    notes += [f"The mask of {name} was dropped: its weights are new." for name in free]
     _set_origin(model, slim, plan, shape)
     return slim, _report(done, joins, notes, time.perf_counter() - began)
 
@@ -172,6 +184,7 @@ def cut(model: nn.Module, plan: Plan, *, input_shape: tuple[int, int, int] | Non
     shape = input_shape or input_shape_of(model)
     _require_meant(model, plan)
     slim = apply_plan(model, plan, shape).model
+    drop_unfit(slim)
     _set_origin(model, slim, plan, shape)
     return slim
 

@@ -112,8 +112,8 @@ def resolve(
     regions: set[str] = set()
     branches: dict[str, Branch] = {}
     for removal in removes:
-        if removal.kind == "filters":
-            continue  # these went before: cnngraph.surgery.channels.filters
+        if removal.kind in ("filters", "weights"):
+            continue  # these change no layer: cnngraph.surgery.channels.filters, cnngraph.models.masks
         if removal.kind != "block":
             convs.add(_conv(structure, removal.layer, unknown))
         elif removal.layer in structure.blocks and not structure.blocks[removal.layer].reason:

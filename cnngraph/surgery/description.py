@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from cnngraph.datasets.split_record import SplitRecord
 from cnngraph.errors import ModelError
@@ -12,11 +12,12 @@ from cnngraph.origin import Origin, Preprocessing
 from cnngraph.plan import PLAN_VERSION
 from cnngraph.validation import parse_as, read_object
 
-__all__ = ["FORMAT", "JOINS_SINCE", "SPLIT_SINCE", "Description", "parse"]
+__all__ = ["FORMAT", "JOINS_SINCE", "MASKS_SINCE", "SPLIT_SINCE", "Description", "format_of", "parse"]
 
-FORMAT = 3
+FORMAT = 4
 JOINS_SINCE = 2
 SPLIT_SINCE = 3
+MASKS_SINCE = 4
 
 
 class Description(BaseModel):
@@ -34,6 +35,8 @@ class Description(BaseModel):
         split: which images it was trained and judged on, in short; ``None`` where it was saved without data. Not known
             before format 3.
         sha256: of the weights file beside it; in a single file, of the tensors (``trace.weights_sha256``).
+        masks: sha256 of its masks (``Masks.sha256``); ``None`` where no weight is pruned. initial: of the weights that
+            its training began with (``Initial.sha256``), where they were kept. Only format 4 has one of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +53,22 @@ class Description(BaseModel):
     joins: dict[str, str] = Field(default_factory=dict)
     split: SplitRecord | None = None
     sha256: str
+    masks: str | None = None
+    initial: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_it_has_not(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A model without masks reads as it did before there were any."""
+        content: dict[str, Any] = write(self)
+        for name in ("masks", "initial"):
+            if content[name] is None:
+                del content[name]
+        return content
+
+
+def format_of(*, masks: str | None, initial: str | None) -> int:
+    """The version of a description: the oldest that can say this, so that as many programs as may be read it."""
+    return MASKS_SINCE if masks or initial else SPLIT_SINCE
 
 
 def parse(text: str | bytes, where: str) -> Description:

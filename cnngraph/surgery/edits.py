@@ -24,6 +24,7 @@ Kind = Literal[
     "skip block",  # a residual block returns what its shortcut gives
     "new layer",  # a conv stands for all of a block's
     "new block",  # a module of one conv stands for all of a block's
+    "zeros",  # some weights of a layer are zero and stay so
 ]
 
 

@@ -16,6 +16,7 @@ from types import MethodType
 
 from torch import Tensor, fx, nn
 
+from cnngraph.models.masks import get_masks
 from cnngraph.models.tensor_bytes import tensor_bytes
 from cnngraph.network.followed_net import FollowedNet
 from cnngraph.network.graph import Layer, LayerGraph
@@ -58,8 +59,14 @@ def trained_tensors(net: FollowedNet, layer: str, depthwise: Collection[str]) ->
 
 
 def count_parameters_of(net: nn.Module, names: Collection[str]) -> int:
-    """How many numbers the parameters of these names hold; a shared one counts once."""
-    return sum(parameter.numel() for name, parameter in net.named_parameters() if name in names)
+    """How many numbers the parameters of these names hold; a shared one counts once, pruned weights do not."""
+    masks = get_masks(net)
+    alive = masks.alive if masks is not None else {}
+    return sum(
+        int(alive[name].sum()) if name in alive else parameter.numel()
+        for name, parameter in net.named_parameters()
+        if name in names
+    )
 
 
 def hash_tensors(net: nn.Module, names: Iterable[str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import nn
 
+from cnngraph.models.masks import get_masks
 from cnngraph.network.followed_net import FollowedNet
 from cnngraph.plan import Plan
 from cnngraph.surgery.apply import cut
@@ -18,7 +19,34 @@ from cnngraph.surgery.freezing import depthwise_layers, hash_tensors, named_tens
 from cnngraph.surgery.rebuilding import rebuild
 from cnngraph.surgery.saved import Saved
 
-__all__ = ["prove_freezing"]
+__all__ = ["prove_freezing", "prove_rounds"]
+
+
+def prove_rounds(net: nn.Module, steps: Sequence[Plan]) -> list[str]:
+    """What is not as plans say that pruned weights round by round, a sentence each.
+
+    That the zeros are exact is proven by :func:`cnngraph.surgery.verify.verify`. Here: no layer has more weights alive
+    after a round than before it; and where no filters went since, the net has the masks of the last round.
+    """
+    failures: list[str] = []
+    known: dict[str, int] = {}
+    for number, plan in enumerate(steps, 1):
+        for layer, removal in plan.weights.items():
+            alive = removal.alive or 0
+            if alive > known.get(layer, alive):
+                failures.append(f"round {number}: {layer} has {alive} weights, and had {known[layer]} before")
+            known[layer] = alive
+    masks = get_masks(net)
+    if masks is None:
+        return [*failures, "the net has no masks"]
+    if any(plan.filters for plan in steps):
+        return failures
+    last = next(plan for plan in reversed(steps) if plan.weights).weights
+    return failures + [
+        f"{layer}: its mask is not that of the last round"
+        for layer, removal in last.items()
+        if masks.sha256_of(layer) != removal.mask
+    ]
 
 
 def prove_freezing(

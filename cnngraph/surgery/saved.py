@@ -1,6 +1,7 @@
 """Saved models: a folder with ``model.json`` (where the net comes from), ``weights.safetensors`` and, where its data
-are known, ``split.safetensors`` (which images it was trained and judged on); or one file with all of it
-(:mod:`cnngraph.surgery.single_file`). Never a pickle.
+are known, ``split.safetensors`` (which images it was trained and judged on), where weights are pruned,
+``masks.safetensors`` (which ones stay), and, where they were kept, ``initial.safetensors`` (the weights that its
+training began with); or one file with all but the last (:mod:`cnngraph.surgery.single_file`). Never a pickle.
 
 A saved net is its architecture's builder, called with the stored options, cut by the stored plans in order, with the
 stored weights loaded strictly. The folder is written beside its place and moved there when it is whole; one that was
@@ -19,13 +20,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from cnngraph import __version__
 from cnngraph.datasets.split_record import SplitRecord
 from cnngraph.errors import CnngraphError, ModelError
 from cnngraph.files import file_sha256, recover_folder, replace_folder
+from cnngraph.models.initial import Initial, get_initial, set_initial
+from cnngraph.models.masks import get_masks, require_zeros
 from cnngraph.models.misnamed import not_a_model
 from cnngraph.models.weights import require_finite, require_values
 from cnngraph.models.wrappers import unwrapped
@@ -34,7 +37,8 @@ from cnngraph.network.trace import weights_sha256
 from cnngraph.origin import Origin, Preprocessing, get_preprocessing, set_preprocessing
 from cnngraph.surgery import single_file
 from cnngraph.surgery.calibration import input_shape_of
-from cnngraph.surgery.description import FORMAT, JOINS_SINCE, SPLIT_SINCE, Description, parse
+from cnngraph.surgery.description import JOINS_SINCE, SPLIT_SINCE, Description, format_of, parse
+from cnngraph.surgery.mask_files import MASKS_FILE, attach_masks, read_masks, write_masks
 from cnngraph.surgery.rebuilding import fill, origin_for, rebuild
 from cnngraph.surgery.split_keys import SPLIT_FILE, read_keys, write_keys
 
@@ -42,6 +46,7 @@ __all__ = ["Saved", "describe", "is_saved", "load", "own_preprocessing", "read_d
 
 _DESCRIPTION = "model.json"
 _WEIGHTS = "weights.safetensors"
+_INITIAL = "initial.safetensors"
 
 
 class Saved(BaseModel):
@@ -151,6 +156,10 @@ def save(model: nn.Module, folder: str | Path, facts: SavedFacts | None = None, 
         single_file.write_tensors(model, part / _WEIGHTS)
         if facts.split is not None:
             write_keys(facts.split, part / SPLIT_FILE)
+        if (masks := get_masks(model)) is not None:
+            write_masks(masks, part / MASKS_FILE)
+        if (initial := get_initial(model)) is not None:
+            save_file({name: one.contiguous().clone() for name, one in initial.tensors.items()}, part / _INITIAL)
         description = description.model_copy(update={"sha256": file_sha256(part / _WEIGHTS)})
         (part / _DESCRIPTION).write_text(description.model_dump_json(indent=2) + "\n", encoding="utf-8")
         replace_folder(part, target)
@@ -169,10 +178,13 @@ def describe(model: nn.Module, facts: SavedFacts | None = None, built: HowBuilt 
     if input_shape is None and preprocessing is not None:
         input_shape = (preprocessing.channels, *preprocessing.size)
     shape = input_shape or input_shape_of(model)
+    require_zeros(model, "Something", "Put the masks on before it is saved: cnngraph.keep_zeros(model).")
+    masks, initial = get_masks(model), get_initial(model)
+    pruned, began = masks.sha256 if masks else None, initial.sha256 if initial else None
     sha256 = weights_sha256(model)
     origin, joins = origin_for(model, built.architecture, built.options, facts.classes, shape, sha256)
     return Description(
-        format=FORMAT,
+        format=format_of(masks=pruned, initial=began),
         cnngraph=__version__,
         origin=origin,
         input_shape=shape,
@@ -184,6 +196,8 @@ def describe(model: nn.Module, facts: SavedFacts | None = None, built: HowBuilt 
         split=facts.split,
         joins=joins,
         sha256=sha256,
+        masks=pruned,
+        initial=began,
     )
 
 
@@ -240,7 +254,29 @@ def _read_folder(source: Path) -> Saved:
         raise ModelError(f"{weights} is not the file that was saved: its sha256 differs.", "Save or copy it again.")
     if known.split is not None:
         known = known.model_copy(update={"split": read_keys(known.split, source / SPLIT_FILE)})
-    return _filled(known, weights)
+    found = _filled(known, weights)
+    if known.masks is not None:
+        attach_masks(found.model, read_masks(source / MASKS_FILE, found.model), known.masks, str(source / MASKS_FILE))
+    if known.initial is not None:
+        set_initial(found.model, _read_initial(source / _INITIAL, known.initial))
+    return found
+
+
+def _read_initial(path: Path, sha256: str) -> Initial:
+    """The weights that the training began with.
+
+    Raises:
+        ModelError: the file is missing or damaged, or of another model.
+    """
+    if not path.is_file():
+        raise ModelError(f"The saved model {path.parent} has no {path.name}.", "Copy or save the model again.")
+    try:
+        initial = Initial(load_file(path))
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is not a readable safetensors file: {error}.", "Copy the model again.") from error
+    if initial.sha256 != sha256:
+        raise ModelError(f"{path} is not what was saved with the model: its sha256 differs.", "Copy the model again.")
+    return initial
 
 
 def _described(folder: Path) -> Description:
@@ -254,11 +290,14 @@ def _described(folder: Path) -> Description:
 def _read_file(source: Path) -> Saved:
     if not single_file.describes_itself(source):
         raise not_a_model(source)
-    found = _filled(single_file.read_description(source), source)
+    known = single_file.read_description(source)
+    found = _filled(known, source)
     if weights_sha256(found.model) != found.sha256:
         raise ModelError(
             f"{source} does not hold the weights that were saved: their sha256 differs.", "Export it again."
         )
+    if known.masks is not None:
+        attach_masks(found.model, single_file.read_masks(source, found.model), known.masks, str(source))
     return found
 
 

@@ -13,18 +13,29 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from cnngraph.surgery.description import Description, parse
+from cnngraph.models.masks import Masks, get_masks
+from cnngraph.surgery.description import Description, format_of, parse
+from cnngraph.surgery.mask_files import masks_as_text, masks_from_text
 from cnngraph.surgery.split_keys import keys_as_text, keys_from_text
 
-__all__ = ["describes_itself", "read_description", "write", "write_tensors"]
+__all__ = ["describes_itself", "read_description", "read_masks", "write", "write_tensors"]
 
 _KEY = "cnngraph"
 _SPLIT = "cnngraph_split"
+_MASKS = "cnngraph_masks"
 
 
 def write(model: nn.Module, description: Description, path: Path, labels: Mapping[str, str]) -> None:
-    """Write the file; ``labels`` are further entries of the metadata."""
-    about = {_KEY: description.model_dump_json()}
+    """Write the file; ``labels`` are further entries of the metadata.
+
+    The weights that its training began with stay out: the file is for whoever runs the net.
+    """
+    masks = get_masks(model)
+    pruned = masks.sha256 if masks else None
+    known = {"masks": pruned, "initial": None, "format": format_of(masks=pruned, initial=None)}
+    about = {_KEY: description.model_copy(update=known).model_dump_json()}
+    if masks is not None:
+        about[_MASKS] = masks_as_text(masks)
     if description.split is not None:
         about[_SPLIT] = keys_as_text(description.split)
     write_tensors(model, path, {"format": "pt"} | dict(labels) | about)
@@ -57,6 +68,11 @@ def read_description(path: Path) -> Description:
     if known.split is None:
         return known
     return known.model_copy(update={"split": keys_from_text(known.split, metadata.get(_SPLIT), str(path))})
+
+
+def read_masks(path: Path, model: nn.Module) -> Masks:
+    """The masks in a file, for the net that was built of it. Raises as :func:`~mask_files.masks_from_text`."""
+    return masks_from_text(_metadata(path).get(_MASKS), model, str(path))
 
 
 def _metadata(path: Path) -> dict[str, str]:

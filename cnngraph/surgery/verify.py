@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cnngraph.errors import CnngraphError, explain
+from cnngraph.models.masks import get_masks, moved_zeros
 from cnngraph.models.outputs import tensors_of
 from cnngraph.models.tensor_bytes import tensor_bytes
 from cnngraph.models.wrappers import unwrapped
@@ -140,6 +141,7 @@ def verify(
             if found and not found[0].relative <= _TOLERANCE:
                 failures.append(f"filters: the logits differ from the masked net's by {found[0].relative:.3g} of them")
         _attempt(failures, "structure", lambda: _check_structure(subject))
+        _attempt(failures, "pruned weights", lambda: _check_masks(subject))
         forward = _attempt(failures, "eval forward", lambda: _check_eval(model, slim, plan, random))
         forward &= _attempt(
             failures, "train forward and backward", lambda: _check_train(model, slim, subject.for_training)
@@ -199,7 +201,7 @@ def _check_filters(subject: _Subject, batches: Sequence[Tensor], notes: list[str
     """Compare the net without the plan's filters with the masked one."""
     plan, trained, done = subject.plan, subject.trained, subject.execution.sliced
     assert done.coupling is not None
-    reference = masked(subject.model, done.coupling, done.filters)
+    reference = masked(subject.execution.pruned, done.coupling, done.filters)
     norms = norms_across(done.coupling, done.filters)
     if norms:
         named = f"{norms[0]} and {len(norms) - 1} more see" if norms[1:] else f"{norms[0]} sees"
@@ -275,6 +277,27 @@ def _check_structure(subject: _Subject) -> None:
     different = structure_diff(subject.slim, subject.execution, trained=subject.trained)
     if different:
         raise FailedError(different)
+
+
+def _check_masks(subject: _Subject) -> None:
+    """What is pruned is exactly zero; the masks are those of the plan, and within those that the old net has."""
+    masks, known, wanted = get_masks(subject.slim), get_masks(subject.model), subject.plan.weights
+    moved = moved_zeros(subject.slim)
+    if moved:
+        name, count = next(iter(moved.items()))
+        raise FailedError(f"{count} pruned weights of {name} are not zero")
+    if not wanted:
+        return
+    if masks is None:
+        raise FailedError("the net has no masks")
+    if subject.plan.filters:  # which slice what the plan names
+        return
+    other = next((layer for layer, one in wanted.items() if masks.sha256_of(layer) != one.mask), None)
+    if other is not None:
+        raise FailedError(f"the mask of {other} is not the one that the plan names")
+    grown = masks.within(known) if known is not None else ""
+    if grown:
+        raise FailedError(f"the mask of {grown} lets weights grow that are pruned in the old net")
 
 
 def _check_eval(model: nn.Module, slim: nn.Module, plan: Plan, images: Tensor) -> None:

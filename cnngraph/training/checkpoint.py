@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from cnngraph.datasets.images import Images
 from cnngraph.errors import ConflictError, ModelError
+from cnngraph.models.masks import get_masks
 from cnngraph.models.weights import copy_state
 
 __all__ = ["Checkpoint", "read_checkpoint", "settings_of", "write_checkpoint"]
@@ -55,7 +56,7 @@ class Checkpoint:
 
 def settings_of(model: nn.Module, images: Images, recipe: Mapping[str, Any]) -> dict[str, Any]:
     """What names one training, so that no other goes on from its checkpoint: the recipe, hashes of the weights that it
-    begins with and of the data.
+    begins with, of its masks and of the data.
 
     The data are told by their labels in order and by the first images as the net reads them: every one would be read
     once more.
@@ -64,7 +65,9 @@ def settings_of(model: nn.Module, images: Images, recipe: Mapping[str, Any]) -> 
 
     digest = hashlib.sha256(images.labels.tobytes())
     digest.update(images[range(min(_TOLD_BY, len(images)))][0].numpy().tobytes())
-    return dict(recipe) | {"weights": weights_sha256(model), "images": f"{len(images)} {digest.hexdigest()}"}
+    masks = get_masks(model)
+    known = {"weights": weights_sha256(model), "masks": masks.sha256 if masks else None}
+    return dict(recipe) | known | {"images": f"{len(images)} {digest.hexdigest()}"}
 
 
 def write_checkpoint(

@@ -20,6 +20,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from cnngraph.console import Progress, Quiet
 from cnngraph.datasets.images import Images, loader
 from cnngraph.errors import DataError, ModelError, UsageError, nearest
+from cnngraph.models.masks import MaskedTensors, keep_zeros
 from cnngraph.models.weights import copy_state
 from cnngraph.modes import kept_modes
 from cnngraph.training.augment import shift_and_flip
@@ -137,7 +138,8 @@ def fit(
     """Train ``model`` in place; it ends with the weights of its best epoch, on the device, in the modes it came in.
 
     Args:
-        model: a classifier; parameters without ``requires_grad`` are left alone.
+        model: a classifier; parameters without ``requires_grad`` are left alone. Masks that it has are put on after
+            each step, so that what is pruned is exactly zero all the time.
         train: images to learn from.
         validation: images that choose the best epoch (accuracy, then loss); ``None`` or none: the last epoch is best.
         epochs, batch_size, learning_rate, optimizer, weight_decay, patience, augment, seed: see :class:`Recipe`.
@@ -193,6 +195,8 @@ class _Run:
         distillation: Distillation | None,
     ) -> None:
         self.model = execution.place(model)
+        keep_zeros(model)
+        self.masked = MaskedTensors(model)
         self.optimizer = _make_optimizer(model, recipe)
         # fp16 has so few exponents that small gradients would be 0: the loss is scaled up. Without it, it does nothing.
         self.scaler = torch.amp.GradScaler(execution.device, enabled=execution.precision == "fp16")
@@ -246,6 +250,7 @@ class _Run:
                 write_checkpoint(checkpoint, state, self.model, self.best, self.optimizer)
             self.progress.note(_summary(epoch, self.recipe.epochs))
         copy_state(self.model, self.best)
+        keep_zeros(self.model)  # a product may be -0.0
         return Fit(
             recipe=self.recipe,
             history=tuple(self.history),
@@ -308,6 +313,7 @@ class _Run:
         nn.utils.clip_grad_norm_(self.model.parameters(), _CLIP)
         self.scaler.step(self.optimizer)  # leaves the step out where a gradient became infinite
         self.scaler.update()
+        self.masked.put_on()  # momentum and weight decay move what has no gradient, too
         return loss.detach().float().cpu(), int((logits.argmax(dim=1) == labels).sum())
 
 

@@ -31,6 +31,7 @@ from torch import nn
 from cnngraph.datasets.images import Images, loader
 from cnngraph.errors import ModelError
 from cnngraph.files import file_sha256
+from cnngraph.models.masks import require_zeros
 from cnngraph.models.own_code import describe, find
 from cnngraph.models.weights import copy_state, require_finite
 from cnngraph.models.wrappers import unwrapped
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from cnngraph.training.fit import Recipe
 
 __all__ = ["OwnTrainer", "find_trainer"]
+
+_KEEP_ZEROS = "After each step of the optimizer: cnngraph.keep_zeros(model)."
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,8 @@ class OwnTrainer:
         """Train ``model``, in place; it ends on the device, in the modes it came in. Returns the seconds that took.
 
         Raises:
-            ModelError: the function raised (the message names its line), returned no net, changed the architecture, or
-                left NaN or infinity behind.
+            ModelError: the function raised (the message names its line), returned no net, changed the architecture,
+                left NaN or infinity behind, or moved a weight that a mask prunes off zero.
         """
         place = pick_device(device)
         batches = loader(train, batch_size=recipe.batch_size, shuffle=True, seed=recipe.seed, for_training=True)
@@ -79,6 +82,7 @@ class OwnTrainer:
         state = self._state_of(pupil if trained is None else trained, model)
         copy_state(model.to(place), state)
         require_finite(model, f"The net that the trainer {self.name} left")
+        require_zeros(model, f"The trainer {self.name}", _KEEP_ZEROS)
         return seconds
 
     def _options(self, recipe: Recipe, place: torch.device) -> dict[str, Any]:

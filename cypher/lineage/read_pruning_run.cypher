@@ -23,4 +23,11 @@ RETURN run.method AS method, run.parameters AS parameters,
          RETURN {model: f.model, layer: coalesce(l.sharedWith, l.layer), channel: f.channel, score: r.score,
                  threshold: r.threshold, reason: r.reason, step: r.step}
          ORDER BY l.index, f.channel
-       } AS filters
+       } AS filters,
+       COLLECT {
+         MATCH (run)-[r:MASKS]->(l:Layer)
+         WITH l, r ORDER BY r.round DESC
+         WITH l, head(collect(r)) AS r
+         RETURN {model: l.model, layer: l.layer, mask: r.mask, alive: r.alive}
+         ORDER BY l.index
+       } AS masks

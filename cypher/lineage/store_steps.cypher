@@ -1,6 +1,6 @@
 // The steps in which a decision was carried out, the net trained between them, for one of the models that came of it.
 // Parameters: $run (key of the PruningRun), $child (key of the model), $rows ({number, name, layer, filters,
-// trainedParameters, epochs, accuracy, kappa, seconds}).
+// trainedParameters, epochs, accuracy, kappa, seconds}; of a round that prunes weights also weights, alive).
 MATCH (run:PruningRun {key: $run})
 CALL (run) {
   MATCH (run)<-[:OF]-(old:Step {child: $child})

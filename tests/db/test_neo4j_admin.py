@@ -47,6 +47,15 @@ CREATE (f)-[:SERVES {reduction: 0.5, rank: 1}]->(c)
 WITH m
 MATCH (other:Model {key: $other})
 CREATE (m)-[:PRUNED_FROM]->(other), (other)-[:PRUNED_FROM]->(m)
+WITH m, other
+MATCH (l:Layer {model: m.key, layer: 'conv1'}), (theirs:Layer {model: other.key, layer: 'conv1'})
+MATCH (r:PruningRun {key: 'by-hand'})
+CREATE (c:Comparison {key: 'tester/compare/1', owner: 'tester', images: 8})-[:OF {side: 'a'}]->(m),
+       (c)-[:OF {side: 'b'}]->(other), (l)-[:SIMILAR {comparison: c.key, value: 0.5}]->(theirs),
+       (theirs)-[:SIMILAR {comparison: c.key, value: 0.25}]->(l), (l)-[:SIMILAR {comparison: 'own', value: 1.0}]->(l),
+       (:Criticality {key: 'critical', model: m.key, value: 0.5})-[:OF]->(l),
+       (:Step {run: r.key, child: other.key, number: 1, model: m.key})-[:OF]->(r),
+       (:Review {key: 'review', model: m.key, choices: 0})-[:OF]->(m)
 """
 TEXT = 'größe, "quoted"; 层\nsecond line\\ \t'
 
@@ -90,7 +99,7 @@ def test_the_real_tool_reads_all_of_it(
     assert command("measure", "admin-a", "--measure", "degree").code == 0
     done = command("export", "admin-a", "--format", "neo4j-admin", "--out", out, "--json")
     assert done.code == 0, done.err
-    assert done.json["left_out"] == {"PRUNED_FROM": 2}
+    assert done.json["left_out"] == {"PRUNED_FROM": 2, "SIMILAR": 2, "OF": 1}
     again = command("export", "admin-a", "--format", "neo4j-admin", "--out", out)
     assert again.code == 0 and "sh " in again.err and "neo4j-admin database import full neo4j" in again.err
     assert done.json["command"] in (out / "README.txt").read_text(encoding="utf-8")

@@ -15,6 +15,7 @@ import pytest
 from neo4j.graph import Node, Path, Relationship
 
 from cnngraph.database import catalogue, queries
+from cnngraph.database.comparisons import SimilarLayers, StoredComparison, store_comparison
 from cnngraph.database.connection import Database
 from cnngraph.database.criticality import CriticalityRecord, store_criticality
 from cnngraph.database.lineage import store_evaluation, store_produced, store_pruning_run
@@ -142,6 +143,12 @@ def pruned(database: Database) -> Iterator[tuple[str, str]]:
         critical(child, "old", "conv1"),
     ):
         store_criticality(database, key, "", record)
+    similar = [
+        SimilarLayers("features.0", "conv1", 0.9, 0.3, "unbiased", 800, 8, "survives_as"),
+        SimilarLayers("features.2", "block.conv2", 0.4, 0.2, "unbiased", 800, 8, "depth"),
+        SimilarLayers("features.0", "block.conv2", 0.1, 0.1, "unbiased", 8, 8),
+    ]
+    store_comparison(database, StoredComparison(parent, child, "cka", {}, {"images": 8}, similar))
     for key, control in ((parent, False), (parent, True), (child, False)):
         store_evaluation(
             database, key, Evaluation.of({"split": "test", "accuracy": 0.9, "control": control, "device": "cpu"})
@@ -273,6 +280,12 @@ def test_what_the_queries_say(database: Database, pruned: tuple[str, str]) -> No
         assert [row["model"] for row in run("lineage", key)] == [parent, child]
         assert [row["which"] for row in run("before-after", key)] == ["control", "before", "after"]
         assert [(row["layer"], row["became"]) for row in run("survivors", key)] == [("features.0", "conv1")]
+    for key, columns in ((parent, ("layer", "other_layer")), (child, ("other_layer", "layer"))):
+        pairs = [tuple(row[name] for name in columns) for row in run("similar-layers", key)]
+        assert pairs == [("features.0", "conv1"), ("features.2", "block.conv2")]
+    assert run("similar-layers", comparison="ada/compare/absent") == []
+    least = run("least-similar", top=1)
+    assert [(row["layer"], row["value"], row["null_value"]) for row in least] == [("features.2", 0.4, 0.2)]
     chosen = [row["name"] for row in run("models") if row["chosen"]]
     assert chosen == ["queries-vgg"]
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from cnngraph.models.small.layout import Layout, initialise
 
-__all__ = ["CONVS_PER_BLOCK", "VGG"]
+__all__ = ["CONVS_PER_BLOCK", "VGG", "ThinVGG"]
 
 CONVS_PER_BLOCK = {
     "vgg11": (1, 1, 2, 2, 2),
@@ -16,6 +16,7 @@ CONVS_PER_BLOCK = {
     "vgg19": (2, 2, 4, 4, 4),
 }
 _CHANNELS = (64, 128, 256, 512, 512)
+_THIN = ((32, 32), (64, 64), (128, 128), (256,))
 
 
 class VGG(nn.Module):
@@ -55,4 +56,34 @@ class VGG(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits of shape (N, classes) for images of shape (N, in_channels, size, size)."""
         logits: torch.Tensor = self.classifier(torch.flatten(self.features(x), 1))
+        return logits
+
+
+class ThinVGG(nn.Module):
+    """Seven 3x3 convs with norm and ReLU in four groups, a 2x2 pool after each, and one dense layer over the mean map.
+
+    As in Ansuini, Medvet, Pellegrino, Zullich, ICPRAM 2020, doi 10.5220/0008960300520059, for CIFAR-10 and SVHN:
+    586,154 parameters at ten classes.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        layout.require_size(2, "vgg_svhn")
+        features: list[nn.Module] = []
+        channels, side = layout.in_channels, layout.size
+        for group in _THIN:
+            for full in group:
+                features.append(nn.Conv2d(channels, layout.channels(full), kernel_size=3, padding=1))
+                channels = layout.channels(full)
+                features += [nn.BatchNorm2d(channels), nn.ReLU()]
+            features.append(nn.MaxPool2d(2) if side > 1 else nn.Identity())
+            side = max(side // 2, 1)
+        self.features = nn.Sequential(*features)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(channels, layout.classes)
+        initialise(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits of shape (N, classes) for images of shape (N, in_channels, size, size)."""
+        logits: torch.Tensor = self.classifier(torch.flatten(self.pool(self.features(x)), 1))
         return logits

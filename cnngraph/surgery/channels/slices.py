@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from cnngraph.models.masks import get_masks, masks_of, set_masks
 from cnngraph.surgery.channels.selection import select
 from cnngraph.surgery.edits import Edit
 
@@ -47,10 +48,20 @@ class SliceEdit:
 
 
 def apply_slices(net: nn.Module, edits: Iterable[Edit]) -> None:
-    """Change ``net`` itself as ``edits`` say, whose details are SliceEdits: first all tensors, then all numbers."""
+    """Change ``net`` itself as ``edits`` say, whose details are SliceEdits: first all tensors, then all numbers.
+
+    Masks of the tensors are sliced with them.
+    """
     details: list[SliceEdit] = [edit.detail for edit in edits]
+    masks = get_masks(net)
+    alive = dict(masks.alive) if masks is not None else {}
     for tensor in (tensor for detail in details for tensor in detail.tensors):
         select(net.get_submodule(tensor.owner), tensor.name, tensor.axis, tensor.kept)
+        name = f"{tensor.owner}.{tensor.name}" if tensor.owner else tensor.name
+        if name in alive:
+            alive[name] = alive[name].take(tensor.kept, axis=tensor.axis)
+    if alive:
+        set_masks(net, masks_of(alive))
     for number in (number for detail in details for number in detail.numbers):
         _set(net, number)
 

@@ -61,6 +61,15 @@ WRONG = [
     (["prune", "x", "--method", "multilayer", "--remove", "1", "--to-bundle", "b"], "is decided by the graph"),
     (["prune", "x", "--target-macs", "0.6", "--to-bundle", "b"], "is decided by the graph"),
     (["ingest", "x", "--name", "x", "--without-parent"], "--without-parent is for a bundle"),
+    (["compare", "x", "y", "--similarity", "svca"], "Did you mean svcca"),
+    (["compare", "x", "y", "--similarity", "cka", "--estimator", "none"], "unknown estimator"),
+    (["compare", "x", "y", "--at-least", "1.1"], "no share from 0 to 1"),
+    (["compare", "x", "y", "--at-least", "nan"], "no share from 0 to 1"),
+    (["compare", "x", "y", "--keep", "0"], "no share"),
+    (["compare", "x", "y", "--images", "1"], "--images"),
+    (["compare", "x", "y", "--part", "tests"], "Did you mean test"),
+    (["compare", "x y"], "no valid model name"),
+    (["compare", "x", "x"], "named twice"),
 ]
 
 

@@ -106,4 +106,5 @@ def test_a_lineage_is_one_json_object() -> None:
         "evaluations",
         "edits",
         "steps",
+        "masks",
     }

@@ -8,7 +8,7 @@ from torch import nn
 from torchvision.models import mobilenet_v2
 
 from cnngraph.errors import ModelError
-from cnngraph.models.registry import build
+from cnngraph.models.registry import build, default_preprocessing
 from cnngraph.models.small.zoo import ZOO
 
 
@@ -52,6 +52,18 @@ def test_vgg16_is_named_like_torchvisions() -> None:
 def test_lenet5_has_the_classic_number_of_parameters() -> None:
     assert parameters(build("cnngraph:lenet5", classes=10, in_channels=1)) == 61_706
     assert parameters(build("cnngraph:lenet5", classes=10, in_channels=1, size=28)) == 61_706
+
+
+def test_the_nets_of_ansuini_have_their_published_numbers_of_parameters() -> None:
+    lenet = build("cnngraph:lenet5_avg", classes=10, in_channels=1)
+    assert parameters(lenet) == 44_426
+    assert default_preprocessing("cnngraph:lenet5_avg").size == (28, 28)
+    assert conv_sides(lenet, 1, 28) == [24, 8]
+    assert {"relu1", "pool1", "relu2", "pool2", "fc1", "fc2", "logits"} <= set(dict(lenet.named_modules()))
+    assert not any(isinstance(module, nn.MaxPool2d) for module in lenet.modules())
+    vgg = build("cnngraph:vgg_svhn", classes=10)
+    assert parameters(vgg) == 586_154
+    assert conv_sides(vgg, 3, 32) == [32, 32, 16, 16, 8, 8, 4]
 
 
 @pytest.mark.parametrize(("name", "count"), [("resnet20", 272_474), ("resnet32", 466_906), ("resnet56", 855_770)])

@@ -14,9 +14,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from cnngraph.console import Quiet
 from cnngraph.datasets.images import Images
 from cnngraph.datasets.pixels import ArrayPixels
 from cnngraph.errors import ConflictError, DataError, ModelError, UsageError
+from cnngraph.models.masks import masks_of, set_masks
 from cnngraph.models.registry import build
 from cnngraph.origin import Preprocessing
 from cnngraph.training import fit as fit_module
@@ -364,3 +366,41 @@ def test_a_checkpoint_of_other_images_of_the_same_number_is_refused(train: Image
     for other in (darker, turned):
         with pytest.raises(ConflictError, match="with other images"):
             fit(Net(), other, None, epochs=1, checkpoint=path, **HOW)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_what_a_mask_prunes_stays_exactly_zero(train: Images, validation: Images, optimizer: Any) -> None:
+    model = Net()
+    alive = np.random.default_rng(0).random(tuple(model.conv.weight.shape)) < 0.5
+    set_masks(model, masks_of({"conv.weight": alive}))
+    fit(model, train, validation, epochs=2, optimizer=optimizer, weight_decay=0.1, learning_rate=1e-2, **HOW)
+    dead = model.conv.weight.detach().numpy()[~alive]
+    assert not dead.any()
+    assert not np.signbit(dead).any()
+    assert (model.conv.weight.detach().numpy()[alive] != Net().conv.weight.detach().numpy()[alive]).all()
+
+
+def test_a_training_under_masks_goes_on_bit_for_bit(train: Images, validation: Images, tmp_path: Path) -> None:
+    def masked() -> Net:
+        model = Net()
+        set_masks(model, masks_of({"fc.weight": np.random.default_rng(0).random((2, 32)) < 0.5}))
+        return model
+
+    whole, halves, path = masked(), masked(), tmp_path / "checkpoint.safetensors"
+    fit(whole, train, validation, epochs=4, **HOW)
+
+    class StopError(Exception):
+        pass
+
+    class Stopping(Quiet):
+        def note(self, text: str) -> None:
+            if text.startswith("Epoch 2/"):
+                raise StopError
+
+    with pytest.raises(StopError):
+        fit(halves, train, validation, epochs=4, checkpoint=path, progress=Stopping(), **HOW)
+    again = masked()
+    fit(again, train, validation, epochs=4, checkpoint=path, **HOW)
+    assert same_weights(whole, again)
+    with pytest.raises(ConflictError, match="other masks"):
+        fit(Net(), train, validation, epochs=4, checkpoint=path, **HOW)

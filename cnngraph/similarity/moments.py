@@ -1,0 +1,95 @@
+"""What all measures of similarity rest on: the second moments of two layers over the same points.
+
+With x and y centred, X'X, Y'Y and X'Y say all that CCA, SVCCA, PWCCA, biased CKA and Procrustes need; unbiased CKA also
+needs the sums over points of |x|^2 |y|^2. None of these grows with the number of points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from cnngraph.errors import ModelError
+from cnngraph.similarity.directions import Directions
+
+__all__ = ["LayerMoments", "PairMoments", "moments_of"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LayerMoments:
+    """One layer over its points, centred.
+
+    Attributes:
+        points: how many (images, or images times places).
+        second: (p, p), the sum over points of x x'. fourth: the sum over points of |x|^4.
+    """
+
+    points: int
+    second: Floats
+    fourth: float
+
+    @property
+    def width(self) -> int:
+        """How many neurons."""
+        return len(self.second)
+
+    def require_finite(self, layer: str) -> None:
+        """Refuse sums that are not numbers.
+
+        Raises:
+            ModelError: activations of ``layer`` are NaN or infinite.
+        """
+        if not np.isfinite(self.second).all():
+            raise ModelError(
+                f"The activations of layer {layer} are NaN or infinite.",
+                "Check the weights and the preprocessing of the net.",
+            )
+
+    @cached_property
+    def total(self) -> float:
+        """The sum of all neurons' squares."""
+        return float(np.trace(self.second))
+
+    @cached_property
+    def directions(self) -> Directions:
+        """Its principal directions."""
+        return Directions.of_second_moments(self.second)
+
+
+@dataclass(frozen=True)
+class PairMoments:
+    """Two layers over the same points, centred.
+
+    Attributes:
+        cross: (p, q), the sum over points of x y'. fourth: the sum over points of |x|^2 |y|^2.
+    """
+
+    first: LayerMoments
+    second: LayerMoments
+    cross: Floats
+    fourth: float
+
+    @property
+    def points(self) -> int:
+        """How many points there are."""
+        return self.first.points
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Neurons of the first and of the second layer."""
+        return self.first.width, self.second.width
+
+
+def moments_of(x: Floats, y: Floats) -> PairMoments:
+    """The moments of two matrices (points, neurons) of as many points."""
+    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+    lengths = [np.einsum("ij,ij->i", one, one) for one in (x, y)]
+    first, second = (
+        LayerMoments(len(one), one.T @ one, float(length @ length)) for one, length in zip((x, y), lengths, strict=True)
+    )
+    return PairMoments(first, second, x.T @ y, float(lengths[0] @ lengths[1]))
