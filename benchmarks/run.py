@@ -62,6 +62,12 @@ ROWS: list[tuple[str, str, Callable[[Found], str], Callable[[Found], bool]]] = [
         lambda f: f["agreement"]["reached"],
     ),
     (
+        "an epoch under masks / without, the slower of two nets",
+        "<= 1.05",
+        lambda f: f"{max(row['epoch_ratio'] for row in f['pruned_weights']['nets'].values()):.3f}",
+        lambda f: f["pruned_weights"]["reached"],
+    ),
+    (
         "online ingest, relationships/s",
         ">= 50,000",
         lambda f: f"{f['ingest']['relationships_per_second']:,}",
@@ -144,7 +150,7 @@ def main() -> int:
         env = os.environ | {"CNNGRAPH_HOME": home}
         try:
             names = ("topology", "mapping", "mapping_default", "evidence", "car", "agreement", "ingest", "measures")
-            for name in (*names, "gds", "listing", "startup", "server"):
+            for name in (*names, "pruned_weights", "gds", "listing", "startup", "server"):
                 say(f"{name} ...")
                 command = [sys.executable, HERE / f"{name}.py", *OPTIONS.get(name, ())]
                 done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)

@@ -22,6 +22,7 @@ __all__ = [
     "MEASURES",
     "NET_SCORES",
     "NULL_MEASURES",
+    "OF_NET_MEASURES",
     "PARTS",
     "PERCENTILES",
     "REFERENCES",
@@ -37,7 +38,8 @@ __all__ = [
 ]
 
 # What ranks layers. The registry of measures is held to this list by a test.
-NULL_MEASURES = ("depth", "activation", "magnitude", "random", "join")
+OF_NET_MEASURES = ("join", "similarity")  # read the net and its images, not the graph
+NULL_MEASURES = ("depth", "activation", "magnitude", "random", *OF_NET_MEASURES)
 MEASURES = (
     "degree",
     "entropy",

@@ -10,7 +10,6 @@ import typer
 from cnngraph.cli import connection
 from cnngraph.cli.allocator import keep_freed_memory
 from cnngraph.cli.options import Data, DataRoot, Device, DryRun, Json, Seed, known, writable
-from cnngraph.cli.plan_tables import in_words
 from cnngraph.console import emit_json, progress, say, table
 from cnngraph.errors import VerificationError
 from cnngraph.vocabulary import PARTS, SIMILARITIES, SIMILARITY_ESTIMATORS
@@ -102,7 +101,8 @@ def compare(
         table(
             ("layer of a", "layer of b", "matched by"), rows, title=f"a: {found['a']['name']}, b: {found['b']['name']}"
         )
-        say(f"Would store: {in_words(found['would_write'])}.")
+        would = found["would_write"]
+        say(f"Would store: {would['comparisons']} Comparison, {would['similar']} SIMILAR.")
     else:
         _tell(found)
     bound = found.get("at_least")

@@ -73,6 +73,9 @@ def _tell(found: dict[str, Any]) -> None:
         print(f"slim equals masked, eval and train: {within} ({found['relative_diff_float32']:.2g} in float32)")
     for check, held in checks.items():
         print(f"{check}: {'yes' if held else 'NO'}")
+    if found.get("pruned_weights"):
+        left = sum(found["pruned_weights"].values())
+        print(f"pruned weights: {'exactly zero' if found['ok'] else 'NOT PROVEN'}; {left:,} are left where masks are")
     kept = (
         "the parent's, but in what replaces blocks" if found["replaced"] else "the parent's, where no join was fitted"
     )

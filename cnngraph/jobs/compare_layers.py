@@ -60,6 +60,11 @@ class Matched:
         every = [(one.layer, other.layer) for one in self.spots[0] for other in self.spots[1]]
         return found + [pair for pair in every if pair not in known]
 
+    @property
+    def related(self) -> bool:
+        """Whether names mean the same in both nets."""
+        return any(pair.matched_by != "depth" for pair in self.compared)
+
     def as_json(self) -> list[dict[str, Any]]:
         """The compared pairs."""
         return [{"layer_a": pair.a, "layer_b": pair.b, "matched_by": pair.matched_by} for pair in self.compared]

@@ -32,7 +32,7 @@ def write(out: Path, sides: tuple[Side, Side], matched: Matched, judged: Judged,
         a.saved.followed.blocks,
         matched.pairs,
         {pair: row["value"] for pair, row in found.items()},
-        matched.made_of_a,
+        matched.related,
     )
     depth = {spot.layer: spot.depth for spot in matched.spots[0]}
     curve = [

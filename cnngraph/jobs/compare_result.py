@@ -22,9 +22,9 @@ def describe(job: CompareJob, a: Side, b: Side, matched: Matched, images: Compar
     data = images.loaded.data
     which = f"{images.count:,} of the {images.whole:,} {job.part} images of {data.name}"
     notes = [f"Compared on {which}, not augmented, the same for both, as each net wants them (seed {job.seed})."]
-    if job.part == "train" and images.loaded.images_from("train").trained_on != "yes":
-        notes.append(f"It is not known to be what {a.name} was trained on.")
-    if images.loaded.sha256 == _weights_sha256(b):
+    if job.part == "train" and images.loaded.images_from("train").trained_on == "possibly":
+        notes.append(f"It is not known whether {a.name} was trained on these.")
+    if images.b is images.a and images.loaded.sha256 == _weights_sha256(b):
         notes.append("Both have the same weights: every similarity is 1.")
     shapes = [side.saved.input_shape for side in (a, b)]
     if shapes[0] != shapes[1]:

@@ -35,6 +35,9 @@ __all__ = [
 ]
 
 
+_MASKS = "masks.safetensors"
+
+
 @dataclass(frozen=True)
 class TracedModel:
     """A mapped net with the saved model that belongs to it (a folder), not yet in a database.
@@ -159,11 +162,9 @@ def store(session: Session, prepared: TracedModel, name: str, how: WriteOptions 
         ConflictError: the name exists with other inputs, or somebody writes it now.
         CnngraphError: the storage cannot be written, or is full; nothing was written to the database then.
     """
-    from cnngraph.database.catalogue import store_nonzero
     from cnngraph.database.saved_models import name_saved
     from cnngraph.database.writer import WriteOptions, write_network
     from cnngraph.network.sizes import estimate
-    from cnngraph.surgery.mask_files import count_pruned
 
     database, progress, how = session.database, session.progress, how or WriteOptions()
     size = estimate(prepared.network)
@@ -184,8 +185,17 @@ def store(session: Session, prepared: TracedModel, name: str, how: WriteOptions 
     )
     if content is not None:
         name_saved(database, key, content)
-        store_nonzero(database, key, count_pruned(database.storage.place(content)))
+        _store_nonzero(database, key, database.storage.place(content))
     return counts | {"images_from": prepared.images_from.as_json() if prepared.images_from else None}
+
+
+def _store_nonzero(database: Database, key: str, saved: Path) -> None:
+    """Say on the layers of a model whose saved one has masks what is left of them."""
+    if (saved / _MASKS).is_file():  # looked for first: what reads them imports torch, which takes seconds
+        from cnngraph.database.catalogue import store_nonzero
+        from cnngraph.surgery.mask_files import count_pruned
+
+        store_nonzero(database, key, count_pruned(saved))
 
 
 def _keep(database: Database, prepared: TracedModel, key: str) -> str:

@@ -55,6 +55,7 @@ def rebuild_from_graph(
     progress.start("Building the net")
     net = _built(model, details, state)
     known = _saved_model(model)
+    _put_masks(net, known, progress)
     compared = _compared(known, net)
     same = weights_sha256(net) == details.inputs.get("weights_sha256")
     if not changed and (compared["changed"] or compared["identical"] is False or not same):
@@ -110,6 +111,15 @@ def _built(model: StoredModel, details: Details, state: dict[str, Tensor]) -> nn
     net = rebuilding.rebuild(origin, details.input_shape).model
     rebuilding.fill(net, state, where=f"The graph of {model.key}")
     return net.eval()
+
+
+def _put_masks(net: nn.Module, known: Saved | None, progress: Progress) -> None:
+    """Attach the masks that the stored net has: the graph says how many weights are pruned, not which."""
+    from cnngraph.models.masks import drop_unfit, get_masks, set_masks
+
+    set_masks(net, get_masks(known.model) if known else None)
+    for name in drop_unfit(net):
+        progress.note(f"The mask of {name} was dropped: pruned weights of it are not zero in the graph.")
 
 
 def _saved_model(model: StoredModel) -> Saved | None:

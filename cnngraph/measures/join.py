@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnngraph.errors import ModelError, PlanError
+from cnngraph.errors import PlanError
 from cnngraph.measures.database_scores import stored_conv_layers
 from cnngraph.measures.measure import Measure, Options, Scores
+from cnngraph.measures.own_images import open_net_and_images
 
 if TYPE_CHECKING:
     from cnngraph.console import Progress
@@ -29,39 +30,13 @@ _IMAGES = 256
 
 
 def _database(db: Database, key: str, options: Options, progress: Progress) -> Scores:
-    from cnngraph.database import catalogue
-    from cnngraph.database.fingerprint import json_property
-    from cnngraph.database.saved_models import find_saved
-    from cnngraph.datasets.registry import SplitOptions, Subset, loader, open_data
+    from cnngraph.datasets.registry import loader
     from cnngraph.surgery.layers.join_errors import join_errors
-    from cnngraph.surgery.saved import read_saved
 
-    properties = catalogue.properties(db, key)
-    try:
-        folder = find_saved(db.storage, key, properties)
-    except ModelError as error:
-        raise PlanError(f"join reads the net itself. {error.message}", error.hint) from error
-    chosen = json_property(properties, "inputs").get("data")
-    if not isinstance(chosen, dict) or "name" not in chosen:
-        raise PlanError(
-            f"It is not known which data {key} was ingested with: join reads them.",
-            "Ingest it from a saved model (cnngraph ingest DIR --data D), or call surgery.join_errors on the net.",
-        )
-    saved = read_saved(folder)
-    progress.start(f"Opening {chosen['name']}")
-    data = open_data(
-        chosen["name"],
-        root=chosen.get("root"),
-        preprocessing=saved.preprocessing,
-        subset=Subset(chosen.get("images_per_class"), seed=chosen.get("seed", 0)),
-        split_by=SplitOptions(*(chosen.get(name) for name in ("layout", "split_file", "split_sha256", "group_by"))),
-        split=saved.known_split,
-        parts=("train",),
-        progress=progress,
-    )
+    saved, train = open_net_and_images(db, key, "join", "surgery.join_errors", progress)
     errors = join_errors(
         saved.model,
-        loader(data.train),
+        loader(train),
         input_shape=saved.input_shape,
         images=_IMAGES,
         seed=options.seed,

@@ -36,6 +36,7 @@ _FILES = (
     "magnitude",
     "random_order",
     "join",
+    "similarity",
 )
 
 MEASURES: dict[str, Measure] = {

@@ -77,6 +77,7 @@ def match_layers(
     taken = set(known.survives.values())
     if known.related or _are_credible(named, b, spots):
         pairs |= {one: (other, "name") for one, other in named.items() if one not in pairs and other not in taken}
+    pairs |= {one: (other, "name") for one, other in named.items() if a.by_name[one].kind == "Input"}
     found = {one: other for one, (other, _) in pairs.items()}
     if not known.related:
         pairs |= {one: (other, "depth") for one, other in _by_depth(a, b, spots, found).items()}

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from cnngraph.console import Progress
     from cnngraph.database.connection import Database
     from cnngraph.network.tables import Network
+    from cnngraph.pruning.context import Context
 
-__all__ = ["Extent", "Ranking", "decide", "plan", "plan_network", "reason_for"]
+__all__ = ["Extent", "Ranking", "decide", "plan", "plan_network", "reason_for", "require_own_data"]
 
 # From here on a ranking says little that its null does not say; the plan then tells the person.
 NEARLY_THE_NULL = 0.9
@@ -104,6 +105,20 @@ def plan(
         architecture=catalogue.properties(db, key).get("architecture", ""),
         activation=stored_layer_activations(db, key),
     )
+
+
+def require_own_data(measure: str, context: Context) -> None:
+    """Return unless ``measure`` reads the data that the model was ingested with, and others were named.
+
+    Raises:
+        UsageError: it does, and they were; or there is no such measure.
+    """
+    chosen, _ = find_measure(measure)
+    if chosen.of_net and context.other_data:
+        raise OptionError(
+            f"The measure {measure} reads the data that {context.model} was ingested with, not other data.",
+            "Leave out {data} and {data_root}; to train on other data, plan first, then: cnngraph prune NAME --plan",
+        )
 
 
 def plan_network(network: Network, ranking: Ranking | None = None, extent: Extent | None = None) -> Plan:

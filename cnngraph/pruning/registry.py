@@ -19,6 +19,7 @@ _FILES = (
     "car",
     "progressive",
     "imp",
+    "similarity",
     "review",
     "triage",
 )

@@ -151,6 +151,7 @@ def write_comparison(path: Path, page: ComparisonPage) -> Path:
         counts=counts,
         words=words,
         made_of_a=result["made_of_a"],
+        related=any(row["matched_by"] != "depth" for row in result["layers"]),
         nulls={(row["layer_a"], row["layer_b"]): row["null"] for row in result["layers"]},
         short=sum(len(group.rows) for group in page.groups) <= _SHORT,
         colour=colour_of,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Fate", "Group", "Row", "TwoNets", "group_rows"]
 
 # gone: only in the first net. new: only in the second. resized: other widths. replaced: another operation or window.
+# placed: the nets are of different designs, in which nothing was removed; layers stand beside each other by depth.
 Fate = Literal["same", "resized", "replaced", "gone", "new", "placed"]
 
 
@@ -24,7 +26,7 @@ class TwoNets:
     Attributes:
         a, b: the followed nets. blocks: of the first. pairs: layers of both that are counterparts.
         values: the similarity of pairs of layers; ``None``: not defined.
-        made_of_a: the second was made of the first, so that what is only in the first was removed.
+        related: whether names mean the same in both, so that a layer of one net alone was removed, or is new.
     """
 
     a: LayerGraph
@@ -32,7 +34,7 @@ class TwoNets:
     blocks: Sequence[Block]
     pairs: Sequence[LayerPair]
     values: Mapping[tuple[str, str], float | None]
-    made_of_a: bool
+    related: bool
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def group_rows(nets: TwoNets) -> list[Group]:
     owner = {layer: block for block in nets.blocks if block.parent is None for layer in block.layers}
     groups: list[tuple[str, list[Row]]] = []
     title = ""
-    for row in _rows(nets):
+    for row in _rows(nets) if nets.related else _beside_each_other(_rows(nets)):
         if row.a is not None:
             block = owner.get(row.a.layer)
             title = f"{block.name} ({block.kind})" if block is not None else _size(row.a)
@@ -100,7 +102,7 @@ def _rows(nets: TwoNets) -> list[Row]:
     crossing = [pair for pair in nets.pairs if pair.a not in partner]
     elsewhere = {pair.a: pair for pair in crossing}
     taken = {pair.b for pair in nets.pairs}
-    stand_ins = {layer.layer: layer for layer in nets.b.layers if layer.layer not in taken}
+    stand_ins = {layer.layer: layer for layer in nets.b.layers if nets.related and layer.layer not in taken}
     rows: list[Row] = []
     waiting = list(nets.b.layers)
     shown: set[str] = set()
@@ -127,12 +129,34 @@ def _rows(nets: TwoNets) -> list[Row]:
     return rows
 
 
+def _beside_each_other(rows: Sequence[Row]) -> Iterator[Row]:
+    """The layers between two pairs, of the one net and of the other, on common lines: none was removed or is new."""
+    lone: tuple[list[Layer], list[Layer]] = ([], [])
+
+    def flush() -> Iterator[Row]:
+        for one, other in zip_longest(*lone):
+            yield Row(one, other, "placed")
+        for side in lone:
+            side.clear()
+
+    for row in rows:
+        if row.matched_by:
+            yield from flush()
+            yield row
+            continue
+        for layer, side in zip((row.a, row.b), lone, strict=True):
+            if layer is not None:
+                side.append(layer)
+    yield from flush()
+
+
 def _alone(layer: Layer, stand_in: Layer | None, shown: set[str]) -> Row:
     """A layer of the first net without a counterpart; something else may stand at its path."""
     if stand_in is None or stand_in.operation == "Identity":
         return Row(layer, None, "gone")
     shown.add(stand_in.layer)
-    return Row(layer, stand_in, "replaced", change=f"{layer.operation} → {stand_in.operation}")
+    width = "" if stand_in.out_channels is None else f" {stand_in.out_channels}"
+    return Row(layer, stand_in, "replaced", change=f"by {stand_in.operation}{width}")
 
 
 def _pair_row(nets: TwoNets, a: Layer, b: Layer, pair: LayerPair) -> Row:

@@ -1,4 +1,4 @@
-"""Four saved queries in the real Neo4j Browser of the embedded server: log in, paste, see the graph."""
+"""Some saved queries in the real Neo4j Browser of the embedded server: log in, paste, see the graph."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import pytest
 
 from cnngraph.database import catalogue, cypher, queries
+from cnngraph.database.comparisons import SimilarLayers, StoredComparison, store_comparison
 from cnngraph.database.connection import Database
 from cnngraph.database.lineage import store_evaluation, store_produced, store_pruning_run
 from cnngraph.database.records import Evaluation
@@ -52,6 +53,8 @@ def model(database: Database) -> Iterator[str]:
         database, Plan(model=parent, removes=(Removal(layer="block.conv3", reason="theta 0.1 < 0.3"),))
     )
     store_produced(database, run, child, parent, {"conv1": "conv1"})
+    alike = [SimilarLayers(layer, layer, 0.5, 0.1, "unbiased", 64, 8, "survives_as") for layer in ("conv1", "relu")]
+    store_comparison(database, StoredComparison(parent, child, "cka", {}, {"images": 8}, alike))
     store_evaluation(database, child, Evaluation.of({"split": "test", "accuracy": 0.97}))
     yield parent
     for key in (parent, child):
@@ -65,6 +68,7 @@ def model(database: Database) -> Iterator[str]:
         ("arcs-into-position", 26),  # one position, and what its 3 x 3 kernel looks at through a 2 x 2 pool
         ("removed", 3),  # the pruning run, the layer, the new model
         ("lineage", 4),  # two models, the run between, an evaluation
+        ("similar-layers", 6),  # the model, the comparison, two layers and what each is like
         ("filters-of-class", 2),  # a class, and the one feature map that serves it
     ],
 )

@@ -119,7 +119,9 @@ def critical(model: str, block: str, layer: str = "") -> tuple[str, CriticalityR
 
 @pytest.fixture(scope="module")
 def pruned(database: Database) -> Iterator[tuple[str, str]]:
-    """VGG16 at 224 with measures, a run that removes two layers, the model that it produced, and evaluations."""
+    """VGG16 at 224 with measures, a run that removes two layers, the model that it produced, and evaluations; and a run
+    that prunes weights.
+    """
     parent = write_network(
         database,
         with_car(with_channels(vgg16_224()), ["features.0", "features.2"]),
@@ -137,18 +139,26 @@ def pruned(database: Database) -> Iterator[tuple[str, str]]:
         ),
     )
     store_produced(database, store_pruning_run(database, plan), child, parent, {"features.0": "conv1"})
-    for key, record in (
-        critical(parent, "features.28"),
-        critical(parent, "features.26"),
-        critical(child, "old", "conv1"),
-    ):
-        store_criticality(database, key, "", record)
+    masks = [{"round": one, "layers": {"features.2": {"alive": 36_864 // 2**one, "mask": "0" * 64}}} for one in (1, 2)]
+    rounds = Plan(
+        model=parent,
+        method="imp",
+        removes=(Removal(layer="features.2", kind="weights", mask="0" * 64, alive=9_216),),
+        settings={"weights": {"features.2": 36_864}, "masks": masks},
+    )
+    store_pruning_run(database, rounds)
     similar = [
         SimilarLayers("features.0", "conv1", 0.9, 0.3, "unbiased", 800, 8, "survives_as"),
         SimilarLayers("features.2", "block.conv2", 0.4, 0.2, "unbiased", 800, 8, "depth"),
         SimilarLayers("features.0", "block.conv2", 0.1, 0.1, "unbiased", 8, 8),
     ]
     store_comparison(database, StoredComparison(parent, child, "cka", {}, {"images": 8}, similar))
+    for key, record in (
+        critical(parent, "features.28"),
+        critical(parent, "features.26"),
+        critical(child, "old", "conv1"),
+    ):
+        store_criticality(database, key, "", record)
     for key, control in ((parent, False), (parent, True), (child, False)):
         store_evaluation(
             database, key, Evaluation.of({"split": "test", "accuracy": 0.9, "control": control, "device": "cpu"})
@@ -224,6 +234,8 @@ def test_what_the_queries_say(database: Database, pruned: tuple[str, str]) -> No
     layers = run("overview")
     assert [row["layer"] for row in layers][:3] == ["input", "features.0", "features.2"]
     assert [row["layer"] for row in layers if row["fate"] == "removed"] == ["features.26", "features.28"]
+    left = [(row["round"], row["layer"], row["alive"], row["share"]) for row in run("sparsity")]
+    assert left == [(1, "features.2", 18_432, 0.5), (2, "features.2", 9_216, 0.25)]
     assert run("layers-by-theta", measure="depth")[0]["layer"] == "features.28"
     assert run("layers-by-theta", measure="degree") == []
     assert [row["steps"] for row in run("neighbourhood", layer="features.7")] == [-2, -1, 0, 1, 2]

@@ -11,10 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.errors import OptionError
 from cnngraph.pruning.limits.limit import SEARCHED
 from cnngraph.pruning.method import Method, Need, engine_option, option
-from cnngraph.vocabulary import AGGREGATES, MEASURES, NULL_MEASURES, REFERENCES, UNRANKED_MEASURES
+from cnngraph.vocabulary import (
+    AGGREGATES,
+    MEASURES,
+    NULL_MEASURES,
+    OF_NET_MEASURES,
+    REFERENCES,
+    UNRANKED_MEASURES,
+)
 
 if TYPE_CHECKING:
     from cnngraph.plan import Plan, Removal
@@ -47,17 +53,11 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
         OptionError: the measure reads the model's own data, and others were named.
         PlanError: the model cannot be ranked by it, or so many layers cannot go.
     """
-    from cnngraph.measures.registry import find_measure
-    from cnngraph.pruning.multilayer import Extent, Ranking
+    from cnngraph.pruning.multilayer import Extent, Ranking, require_own_data
     from cnngraph.pruning.multilayer import plan as plan_stored
     from cnngraph.pruning.path import LayerPath
 
-    chosen, _ = find_measure(options.measure, aggregate=options.aggregate)
-    if chosen.of_net and context.other_data:
-        raise OptionError(
-            f"The measure {chosen.name} reads the data that {context.model} was ingested with, not other data.",
-            "Leave out {data} and {data_root}; to train on other data, plan first, then: cnngraph prune NAME --plan",
-        )
+    require_own_data(options.measure, context)
     stays = context.stays if context.has_net else dict(context.keep)
     made = plan_stored(
         context.database,
@@ -82,7 +82,7 @@ def _order(context: Context, ranking: Plan, bounds: Mapping[str, Any]) -> tuple[
 
 
 def _needs(options: Options) -> frozenset[Need]:
-    return frozenset({Need.GRAPH, Need.OWN_IMAGES} if options.measure == "join" else {Need.GRAPH})
+    return frozenset({Need.GRAPH, Need.OWN_IMAGES} if options.measure in OF_NET_MEASURES else {Need.GRAPH})
 
 
 METHOD = Method(

@@ -41,7 +41,10 @@ USAGE = [
     (["plan", "x", "--ratio", "0.3", "--score", "strenght"], "Did you mean strength?"),
     (["plan", "x", "--ratio", "0.3", "--scope", "layers"], "Did you mean layer?"),
     (["plan", "x", "--ratio", "0.3", "--measure", "degree"], "--measure belongs to the method multilayer"),
-    (["plan", "x", "--ratio", "0.3", "--threshold", "0.3"], "--threshold belongs to the method multilayer"),
+    (
+        ["plan", "x", "--ratio", "0.3", "--threshold", "0.3"],
+        "--threshold belongs to the methods multilayer and similarity",
+    ),
     (
         ["plan", "x", "--method", "multilayer", "--ratio", "0.3"],
         "--ratio belongs to the methods filters, random, car and progressive",

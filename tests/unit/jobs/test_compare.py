@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import cnngraph as cg
+from cnngraph.api.choices import choose_data
 from cnngraph.errors import CnngraphError, DataError, ModelError, NotFoundError, UsageError
 from cnngraph.models.registry import build
 from cnngraph.origin import Preprocessing, set_preprocessing
 from cnngraph.plan import Plan, Removal
+from cnngraph.sources.data_choice import list_data
 from cnngraph.surgery.apply import apply
 from cnngraph.surgery.saved import SavedFacts, save
 
@@ -165,6 +168,30 @@ def test_dead_maps_and_constant_layers_have_no_value_and_fail_a_bound(nets: Path
     assert rows["classifier.1"]["reason"]
     assert {row["layer_a"] for row in found["at_least"]["failed"]} >= {"classifier.1"}
     assert not found["at_least"]["reached"]
+
+
+def test_images_that_the_second_net_was_trained_on_are_said(tmp_path: Path) -> None:
+    """Both are judged on the test images of the first, which the second may have in its training part."""
+    parts = {"a": ["train"] * 6 + ["val", "test"], "b": ["test", "val"] + ["train"] * 6}
+    for number in range(16):
+        file = tmp_path / "photos" / "xy"[number % 2] / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (32, 32), 15 * number).save(file)
+    for name, own in parts.items():
+        split = tmp_path / f"{name}.csv"
+        lines = [f"{'xy'[number % 2]}/{number}.png,{own[number // 2]}" for number in range(16)]
+        split.write_text("path,part\n" + "\n".join(lines) + "\n", encoding="utf-8")
+        choice = choose_data(f"folder:{tmp_path / 'photos'}", split_file=split)
+        data = list_data(choice, Preprocessing(size=(32, 32), channels=1))
+        training = {"data": choice.model_dump(mode="json")}
+        facts = SavedFacts(data.train.preprocessing, tuple(data.classes), choice.name, training, True, data.record)
+        save(lenet(classes=2), tmp_path / name, facts)
+    found = cg.compare(tmp_path / "a", tmp_path / "b", similarity="cka", device="cpu")
+    assert found["a"]["images_from"]["trained_on"] == "no"
+    assert found["b"]["images_from"]["trained_on"] == "yes"
+    assert found["a"]["images"] == 2
+    back = cg.compare(tmp_path / "b", tmp_path / "a", similarity="cka", device="cpu")
+    assert [back[side]["images_from"]["trained_on"] for side in "ab"] == ["no", "yes"]
 
 
 def test_what_is_refused(nets: Path, tmp_path: Path) -> None:

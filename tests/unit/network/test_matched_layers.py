@@ -112,6 +112,7 @@ def test_the_graph_says_what_survives() -> None:
 def test_other_designs_are_matched_by_depth_in_order() -> None:
     a, b = chain(4, 4), chain(4, 4, 4, 4, 4, named="x")
     found = match(a, b)
+    assert found.pop("input") == ("input", "name")
     assert {rule for _, rule in found.values()} == {"depth"}
     assert found["head"] == ("xhead", "depth")
     order = [followed(b).by_name[other].index for other, _ in found.values()]
@@ -137,4 +138,5 @@ def test_strangers_names_count_where_most_agree_and_depth_fills_the_gaps() -> No
 def test_few_names_in_common_say_nothing() -> None:
     b = renamed(chain(4, 4, 4, 4, named="x"), {"xrelu3": "relu1"})
     found = match(chain(4, 4), b)
+    assert found.pop("input") == ("input", "name")
     assert {rule for _, rule in found.values()} == {"depth"}

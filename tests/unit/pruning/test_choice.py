@@ -23,7 +23,10 @@ WAYS = ("remove_layers", "remove_blocks", "plan", "run")
     [
         ({"rato": 0.3}, "There is no option 'rato'"),
         ({"method": "best"}, "There is no method 'best'"),
-        ({"ratio": 0.3, "threshold": 0.3}, "threshold belongs to the method multilayer, not to filters"),
+        (
+            {"ratio": 0.3, "threshold": 0.3},
+            "threshold belongs to the methods multilayer and similarity, not to filters",
+        ),
         (
             {"method": "multilayer", "ratio": 0.3},
             "ratio belongs to the methods filters, random, car and progressive, not to multilayer",

@@ -31,7 +31,17 @@ def test_a_method_is_registered_with_its_options() -> None:
     named, options = register([multilayer.METHOD, method(Options)])
     assert list(named) == ["multilayer", "mine"]
     assert (options["power"].kind, options["power"].default, options["power"].least) == (int, 2, 1)
-    assert set(METHODS) == {"multilayer", "filters", "random", "car", "progressive", "imp", "review", "triage"}
+    assert set(METHODS) == {
+        "multilayer",
+        "filters",
+        "random",
+        "car",
+        "progressive",
+        "imp",
+        "similarity",
+        "review",
+        "triage",
+    }
 
 
 def test_a_name_is_given_once() -> None:

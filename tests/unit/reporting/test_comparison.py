@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -40,7 +41,7 @@ def side_by_side(a: nn.Module, b: nn.Module, gone: set[str] | None = None) -> li
     kinship = Kinship(related=True, gone=gone or set())
     pairs = match_layers(nets[0].graph, nets[1].graph, spots, kinship)
     values = {(pair.a, pair.b): 0.5 for pair in pairs if pair.a.startswith("relu")}
-    return group_rows(TwoNets(nets[0].graph, nets[1].graph, (), pairs, values, made_of_a=True))
+    return group_rows(TwoNets(nets[0].graph, nets[1].graph, (), pairs, values, related=True))
 
 
 def result(**changes: Any) -> dict[str, Any]:
@@ -87,6 +88,24 @@ def test_what_became_of_each_layer() -> None:
     assert [row.b.layer for row in back if row.fate == "new" and row.b] == ["conv2", "relu2"]
     other = [row for group in side_by_side(chain((2, 4)), chain((2, 4), kernel=1)) for row in group.rows]
     assert {row.change for row in other if row.fate == "replaced"} == {"3x3 → 1x1"}
+
+
+def test_other_designs_stand_beside_each_other_and_nothing_is_red(tmp_path: Path) -> None:
+    nets = [FollowedNet(net, (1, 4, 4)) for net in (chain((2, 4)), chain((2, 4, 4, 4)))]
+    spots = compared_layers(nets[0]), compared_layers(nets[1])
+    pairs = [pair for pair in match_layers(nets[0].graph, nets[1].graph, spots) if pair.a in ("input", "relu1", "head")]
+    pairs = [replace(pair, matched_by="depth") for pair in pairs]
+    groups = group_rows(TwoNets(nets[0].graph, nets[1].graph, (), pairs, {("relu1", "relu1"): 0.5}, related=False))
+    rows = [row for group in groups for row in group.rows]
+    assert {row.fate for row in rows} == {"placed"}
+    for side in "ab":
+        shown = [layer.layer for row in rows if (layer := getattr(row, side)) is not None]
+        assert shown == [layer.layer for layer in nets["ab".index(side)].graph.layers]
+    assert len(rows) == len(nets[1].graph.layers)
+    only = [result()["layers"][0] | {"matched_by": "depth"}]
+    html = written(tmp_path, groups, layers=only, made_of_a=False)
+    assert 'class="line gone"' not in html
+    assert "different designs" in html
 
 
 def test_groups_say_what_is_in_them() -> None:

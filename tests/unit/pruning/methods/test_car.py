@@ -176,7 +176,7 @@ def test_minutes_end_it_well(source: SavedSource, home: Path, monkeypatch: pytes
         ({"layer": FIRST, "per_step": 0, "ratio": 0.5}, OptionError, "per_step=0"),
         ({"layer": FIRST, "judged_on": "test", "ratio": 0.5}, OptionError, "no judged on 'test'"),
         ({"layer": FIRST}, OptionError, "One of these is needed"),
-        ({"layer": FIRST, "threshold": 0.5}, OptionError, "belongs to the method multilayer"),
+        ({"layer": FIRST, "threshold": 0.5}, OptionError, "belongs to the methods multilayer and similarity"),
         (
             {"layer": FIRST, "keep": [FIRST], "ratio": 0.5},
             PlanError,
