@@ -56,6 +56,27 @@ ROWS: list[tuple[str, str, Callable[[Found], str], Callable[[Found], bool]]] = [
         lambda f: f["car"]["reached"],
     ),
     (
+        "similarity of all layers of two VGG16 / both forward passes",
+        "<= 2.5, < 2 GB",
+        lambda f: (
+            f"{f['similarity']['nets']['layers_times_passes']:.2f}, "
+            f"{f['similarity']['nets']['megabytes']['all'] / 1000:.1f} GB"
+        ),
+        lambda f: f["similarity"]["nets"]["reached"],
+    ),
+    (
+        "similarity of all pairs (13 x 13) / both forward passes",
+        "<= 4",
+        lambda f: f"{f['similarity']['nets']['pairs_times_passes']:.2f}",
+        lambda f: f["similarity"]["nets"]["reached"],
+    ),
+    (
+        "PWCCA of (20,000 x 512), times as quick as QR and SVD",
+        ">= 2, equal to 1e-9",
+        lambda f: f"{f['similarity']['pwcca']['times']:.1f}, {f['similarity']['pwcca']['difference']:.0e}",
+        lambda f: f["similarity"]["pwcca"]["reached"],
+    ),
+    (
         "agreement in a prune / a forward pass of both nets",
         "<= 1.1",
         lambda f: f"{f['agreement']['ratio']:.2f}",
@@ -150,7 +171,7 @@ def main() -> int:
         env = os.environ | {"CNNGRAPH_HOME": home}
         try:
             names = ("topology", "mapping", "mapping_default", "evidence", "car", "agreement", "ingest", "measures")
-            for name in (*names, "pruned_weights", "gds", "listing", "startup", "server"):
+            for name in (*names, "pruned_weights", "similarity", "gds", "listing", "startup", "server"):
                 say(f"{name} ...")
                 command = [sys.executable, HERE / f"{name}.py", *OPTIONS.get(name, ())]
                 done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)

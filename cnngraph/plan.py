@@ -262,7 +262,7 @@ class Plan(_Strict):
             )
         wanted = INITS_OF_NEW_LAYERS if replaced else INITS_OF_JOINS
         if self.removes and self.init not in wanted:
-            what = "a layer that replaces a block" if replaced else "where ends are joined"
+            what = "a layer that replaces a block" if replaced else "layers where ends are joined"
             raise ValueError(f"init: {self.init} is nothing for {what}; one of {', '.join(wanted)}")
         return self
 

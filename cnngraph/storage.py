@@ -1,6 +1,6 @@
 """Saved models by their content: a graph keeps the sha256 of one, a storage root has its files.
 
-    ROOT/models/SHA256/model.json, weights.safetensors, split.safetensors
+    ROOT/models/SHA256/model.json, weights.safetensors, split.safetensors, masks.safetensors, initial.safetensors
 
 The root is the home, or the folder that ``CNNGRAPH_STORAGE`` names: one for a team, say, beside the team's database.
 The same content is there once, however many models are made of it; it is never changed and never overwritten. Whoever

@@ -39,7 +39,8 @@ AtLeast = Annotated[
 def compare(
     a: Annotated[str, typer.Argument(metavar="A", help="NAME, OWNER/NAME, or the folder of a saved model.")],
     b: Annotated[
-        str | None, typer.Argument(metavar="[B]", help="The same; without it, A is compared with its parent.")
+        str | None,
+        typer.Argument(metavar="[B]", help="The same, or a file of weights for A's net; without it, A's parent."),
     ] = None,
     similarity: Similarity = "svcca",
     keep: Annotated[

@@ -101,6 +101,8 @@ def prune(
 
     Example: cnngraph prune demo --method random --remove 2 --seed 1
 
+    Example: cnngraph prune demo --method imp --rounds 5 --rate 0.2
+
     Example: cnngraph prune demo --remove-layer features.24 --no-retrain
 
     Example: cnngraph prune runs/vgg16 --plan plan.json --to-bundle slim

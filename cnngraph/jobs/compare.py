@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.errors import OptionError, nearest
 from cnngraph.jobs.session import Session
 from cnngraph.sources.saved import open_source
-from cnngraph.sources.side import Side, named_twice, open_parent, open_side, require_two
+from cnngraph.sources.side import Side, named_twice, open_checkpoint, open_parent, open_side, require_two
 from cnngraph.sources.stored import OtherData, other_data
 from cnngraph.vocabulary import PARTS, SIMILARITIES
 
@@ -29,7 +29,8 @@ class CompareJob:
 
     Attributes:
         a, b: as they were typed; without ``b``, ``a`` is compared with what it was made of.
-        paths: whether each is the path of a saved model. similarity: one of :data:`~cnngraph.vocabulary.SIMILARITIES`.
+        paths: whether each is a path. checkpoint: ``b`` is a file of weights for the net of ``a``.
+        similarity: one of :data:`~cnngraph.vocabulary.SIMILARITIES`.
         keep: of svcca, the share of variance. estimator: of cka. by: of pwcca, whose neurons weigh: ``a`` or ``b``.
         all_pairs: all compared layers against all. images: at most so many. part: of the data.
         data: instead of the data that ``a`` was trained on. seed: which images, and in what order.
@@ -39,6 +40,7 @@ class CompareJob:
     a: str
     b: str | None = None
     paths: tuple[bool, bool] = (False, False)
+    checkpoint: bool = False
     similarity: str = "svcca"
     keep: float = 0.99
     estimator: str = "unbiased"
@@ -68,13 +70,13 @@ def choose_compare(a: str, b: str | None, said: Mapping[str, Any], *, saved: boo
         OptionError: a word or number that cannot be. UsageError: a name that is none, or the same one twice.
         NotFoundError, ModelError: a path that is no saved model.
     """
-    from cnngraph.models.misnamed import require_stored_name
-    from cnngraph.network.bundle import is_bundle
+    from cnngraph.surgery.saved import is_saved
 
     fields = dict(said)
     data = other_data(fields.pop("data", None), fields.pop("data_root", None))
     paths = (saved or _is_path(a), saved or (b is not None and _is_path(b)))
-    job = CompareJob(a, b, paths, **fields, data=data)
+    checkpoint = b is not None and paths[1] and Path(b).is_file() and not is_saved(b)
+    job = CompareJob(a, b, paths, checkpoint, **fields, data=data)
     if job.similarity not in SIMILARITIES:
         raise OptionError(f"There is no similarity {job.similarity!r}.", nearest(job.similarity, SIMILARITIES))
     if job.part not in PARTS:
@@ -90,14 +92,30 @@ def choose_compare(a: str, b: str | None, said: Mapping[str, Any], *, saved: boo
             f"{a} is a saved model, which does not know where the net that it was made of is.",
             f"Name both: cnngraph compare OLD {a}",
         )
-    for name, is_path in zip((a, b), job.paths, strict=True):
-        if name is not None and is_path and not is_bundle(name):
-            open_source(name)
-        elif name is not None:
-            require_stored_name(name)
+    _require_place(a, path=job.paths[0])
+    if b is not None:
+        _require_place(b, path=job.paths[1], checkpoint=checkpoint)
     if a == b:
         raise named_twice(a)
     return job
+
+
+def _require_place(name: str, *, path: bool, checkpoint: bool = False) -> None:
+    """Return if ``name`` is a saved model, a bundle or, as a checkpoint, a file of weights; or can be that of a model.
+
+    Raises:
+        UsageError: it cannot be a name. NotFoundError, ModelError: the path is none of these.
+    """
+    from cnngraph.models.misnamed import require_stored_name
+    from cnngraph.models.weight_files import require_kind
+    from cnngraph.network.bundle import is_bundle
+
+    if not path:
+        require_stored_name(name)
+    elif checkpoint:
+        require_kind(Path(name))
+    elif not is_bundle(name):  # to read a whole one takes its time: later
+        open_source(name)
 
 
 def compare(job: CompareJob, session: Session, out: Path | None = None, *, dry_run: bool = False) -> dict[str, Any]:
@@ -153,6 +171,8 @@ def _open(job: CompareJob, db: Database | None) -> tuple[Side, Side]:
     if job.b is None:
         assert db is not None
         return open_parent(first, db), first
+    if job.checkpoint:
+        return first, open_checkpoint(job.b, first)
     return first, open_side(job.b, None if job.paths[1] else db)
 
 

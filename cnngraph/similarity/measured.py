@@ -85,7 +85,7 @@ class LayerSimilarity:
 
     @property
     def points_per_neuron(self) -> float:
-        """n/p: points over the neurons of the wider layer. Near 2, the mean CCA of noise is 0.71."""
+        """n/p: points over the neurons of the wider layer. At 2, the mean CCA of noise is 0.64, at 10 still 0.27."""
         return self.points / max(self.widths)
 
 

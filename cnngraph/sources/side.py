@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnngraph.console import say_all
 from cnngraph.errors import NotFoundError, UsageError
 from cnngraph.sources.data_choice import list_data_of
 from cnngraph.sources.loaded import LoadedModel
@@ -17,9 +18,19 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.graph import LayerGraph
     from cnngraph.network.matched_layers import Kinship
+    from cnngraph.plan import Plan
     from cnngraph.surgery.saved import Saved
 
-__all__ = ["Side", "came_of", "find_kinship", "named_twice", "open_parent", "open_side", "require_two"]
+__all__ = [
+    "Side",
+    "came_of",
+    "find_kinship",
+    "named_twice",
+    "open_checkpoint",
+    "open_parent",
+    "open_side",
+    "require_two",
+]
 
 
 @dataclass(frozen=True)
@@ -27,17 +38,19 @@ class Side:
     """One of the two nets.
 
     Attributes:
-        name: as it is shown: a key of the database, or the path of a saved model.
+        name: as it is shown: a key of the database, or a path.
         source: where net and data come from.
+        weights: a file whose weights the net gets instead of its own: another checkpoint of it.
     """
 
     name: str
     source: StoredModel | SavedSource
+    weights: Path | None = None
 
     @property
     def key(self) -> str | None:
-        """Of the model in the database; ``None`` of a saved model."""
-        return self.source.key if isinstance(self.source, StoredModel) else None
+        """Of the model in the database; ``None`` of a saved model, or of other weights."""
+        return self.source.key if isinstance(self.source, StoredModel) and self.weights is None else None
 
     @cached_property
     def folder(self) -> Path:
@@ -49,7 +62,12 @@ class Side:
         """The net, on the CPU."""
         from cnngraph.surgery.saved import read_saved
 
-        return read_saved(self.folder)
+        found = read_saved(self.folder)
+        if self.weights is not None:
+            from cnngraph.models.weights import load_weights
+
+            say_all(load_weights(found.model, self.weights))
+        return found
 
     @property
     def graph(self) -> LayerGraph:
@@ -58,8 +76,9 @@ class Side:
 
     @property
     def file_bytes(self) -> int:
-        """The size of the saved model on the disk."""
-        files = [self.folder] if self.folder.is_file() else self.folder.rglob("*")
+        """The size of the saved model on the disk, or of the file of weights."""
+        place = self.weights or self.folder
+        files = [place] if place.is_file() else place.rglob("*")
         return sum(file.stat().st_size for file in files if file.is_file())
 
     def open_data(self, other: OtherData) -> LoadedModel:
@@ -72,6 +91,8 @@ class Side:
         """
         saved = self.saved
         choice, data, split = list_data_of(saved, self.name, self.source.data(other))
+        if self.weights is not None:
+            split = split.model_copy(update={"proven": False})
         return LoadedModel(
             saved.model,
             saved.origin.architecture,
@@ -95,6 +116,11 @@ def open_side(typed: str, db: Database | None) -> Side:
         return Side(typed, open_source(typed))
     found = stored(db, typed)
     return Side(found.key, found)
+
+
+def open_checkpoint(typed: str, of: Side) -> Side:
+    """The net of ``of`` with the weights of a file."""
+    return Side(typed, of.source, Path(typed))
 
 
 def open_parent(side: Side, db: Database) -> Side:
@@ -122,7 +148,7 @@ def require_two(a: Side, b: Side) -> None:
         UsageError: the same model, or the same folder, is named twice.
     """
     same_key = a.key is not None and a.key == b.key
-    same_place = a.key is None and b.key is None and a.folder.resolve() == b.folder.resolve()
+    same_place = a.key is None and b.key is None and b.weights is None and a.folder.resolve() == b.folder.resolve()
     if same_key or same_place:
         raise named_twice(a.name)
 
@@ -141,10 +167,7 @@ def came_of(a: Side, b: Side, db: Database | None) -> bool:
 
         if a.key in [one.model for one in lineage(db, b.key).ancestors]:
             return True
-    old, new = a.saved.origin, b.saved.origin
-    gone, kept = ([[one.identity for one in plan.removes] for plan in origin.plans] for origin in (new, old))
-    built_alike = (old.architecture, old.options) == (new.architecture, new.options)
-    return built_alike and len(gone) > len(kept) and gone[: len(kept)] == kept
+    return bool(_plans_between(a, b))
 
 
 def find_kinship(a: Side, b: Side, db: Database | None) -> Kinship:
@@ -157,16 +180,39 @@ def find_kinship(a: Side, b: Side, db: Database | None) -> Kinship:
 
         survives = find_survivors(db, a.key, b.key)
         survives = survives or {old: new for new, old in find_survivors(db, b.key, a.key).items()}
+    gone = _changed(a, b) | _new_layers(a, b) | _new_layers(b, a)
     # A model that somebody changed in the graph may name layers that its net has not.
-    here = {old: new for old, new in survives.items() if old in a.graph.by_name and new in b.graph.by_name}
-    return Kinship(
-        related=bool(here) or a.saved.origin.architecture == b.saved.origin.architecture,
-        survives=here,
-        gone=_changed(a, b),
-    )
+    here = {
+        old: new
+        for old, new in survives.items()
+        if old in a.graph.by_name and new in b.graph.by_name and a.graph.by_name[old].module not in gone
+    }
+    return Kinship(bool(here) or a.saved.origin.architecture == b.saved.origin.architecture, here, gone)
 
 
 def _changed(a: Side, b: Side) -> frozenset[str]:
     """The modules in whose place one net has something that the other has not."""
     mine, theirs = a.saved.joins, b.saved.joins
     return frozenset(path for path in {**mine, **theirs} if mine.get(path) != theirs.get(path))
+
+
+def _plans_between(old: Side, new: Side) -> tuple[Plan, ...]:
+    """The plans by which a net of the structure of ``old`` became ``new``; none where it did not."""
+    before, after = old.saved.origin, new.saved.origin
+    kept, gone = ([[one.identity for one in plan.removes] for plan in origin.plans] for origin in (before, after))
+    built_alike = (before.architecture, before.options) == (after.architecture, after.options)
+    return after.plans[len(kept) :] if built_alike and gone[: len(kept)] == kept else ()
+
+
+def _new_layers(old: Side, new: Side) -> frozenset[str]:
+    """The modules of ``old`` in whose places ``new`` has the layers that came for whole blocks: of the same name and
+    kind, perhaps, and yet others.
+    """
+    from cnngraph.surgery.layers.replace_block import find_replacements
+
+    plans = _plans_between(old, new)
+    replaced = [one for one in plans[0].removes if one.kind == "replace"] if plans else []
+    if not replaced:
+        return frozenset()
+    found = find_replacements(old.graph, old.saved.followed.blocks, replaced)
+    return frozenset(path for one in found for path in one.fitted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from cnngraph.errors import NotFoundError, PlanError, nearest
 from cnngraph.network.blocks import Block, find_blocks
@@ -15,7 +15,16 @@ from cnngraph.surgery.layers.replace_block import find_replacements
 from cnngraph.surgery.layers.residual import Branch, branch_of
 from cnngraph.surgery.layers.rewrite import Rewrite, find_rewrite
 
-__all__ = ["architectures_of", "check", "removable", "removable_blocks", "replaceable_blocks", "resolve", "units"]
+__all__ = [
+    "architectures_of",
+    "check",
+    "removable",
+    "removable_blocks",
+    "replaceable_blocks",
+    "require_no_stage",
+    "resolve",
+    "units",
+]
 
 _STAGE = "it is a stage of a chain, and what reads it would get maps of another width"
 
@@ -31,15 +40,19 @@ def check(graph: LayerGraph, plan: Plan, *, unknown: type[PlanError] | type[NotF
         PlanError: it removes every conv, the classifier or something that is no conv or block, or the rest cannot work.
         NotFoundError: with ``unknown=NotFoundError``, a layer is not there.
     """
-    blocks = find_blocks(graph)
     if plan.replaced:
-        find_replacements(graph, blocks, plan.removes, unknown=unknown)
+        find_replacements(graph, find_blocks(graph), plan.removes, unknown=unknown)
         return
-    stages = {block.name: block for block in blocks if block.kind == "stage"}
-    for removal in plan.removes:
+    require_no_stage(graph, plan.removes)
+    resolve(NetStructure(graph.graph_module), plan.removes, unknown=unknown)
+
+
+def require_no_stage(graph: LayerGraph, removes: Iterable[Removal]) -> None:
+    """Return unless a stage is to go as a block; raises PlanError, which says what can be done instead."""
+    stages = {block.name: block for block in find_blocks(graph) if block.kind == "stage"}
+    for removal in removes:
         if removal.kind == "block" and removal.layer in stages:
             raise PlanError(f"The block {removal.layer} cannot go: {_STAGE}.", _hint_for(graph, stages[removal.layer]))
-    resolve(NetStructure(graph.graph_module), plan.removes, unknown=unknown)
 
 
 def removable(graph: LayerGraph) -> dict[str, str | None]:

@@ -12,7 +12,7 @@ from cnngraph.network.blocks import find_blocks
 from cnngraph.network.graph import follow
 from cnngraph.plan import Plan
 from cnngraph.surgery.channels.filters import SlicedNet, copy_net, remove_filters
-from cnngraph.surgery.check import resolve
+from cnngraph.surgery.check import require_no_stage, resolve
 from cnngraph.surgery.edits import Edit
 from cnngraph.surgery.layers.apply_edits import apply_edits
 from cnngraph.surgery.layers.list_edits import list_edits
@@ -91,7 +91,11 @@ def apply_plan(
     if (plan.filters or plan.weights) and not plan.removed:
         return Execution(model, plan, pruned, sliced, None, sliced.model, of_weights=zeros)
     removes = tuple(removal for removal in plan.removes if removal.kind in ("layer", "block"))
-    rewrite = resolve(read_structure(sliced.model, input_shape), removes)
+    try:
+        rewrite = resolve(read_structure(sliced.model, input_shape), removes)
+    except PlanError:
+        require_no_stage(follow(sliced.model, input_shape), removes)
+        raise
     edits = list_edits(rewrite)
     return Execution(model, plan, pruned, sliced, rewrite, apply_edits(sliced.model, edits, seed), edits, zeros)
 

@@ -20,14 +20,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from cnngraph import __version__
 from cnngraph.datasets.split_record import SplitRecord
 from cnngraph.errors import CnngraphError, ModelError
 from cnngraph.files import file_sha256, recover_folder, replace_folder
-from cnngraph.models.initial import Initial, get_initial, set_initial
+from cnngraph.models.initial import get_initial, set_initial
 from cnngraph.models.masks import get_masks, require_zeros
 from cnngraph.models.misnamed import not_a_model
 from cnngraph.models.weights import require_finite, require_values
@@ -38,6 +38,7 @@ from cnngraph.origin import Origin, Preprocessing, get_preprocessing, set_prepro
 from cnngraph.surgery import single_file
 from cnngraph.surgery.calibration import input_shape_of
 from cnngraph.surgery.description import JOINS_SINCE, SPLIT_SINCE, Description, format_of, parse
+from cnngraph.surgery.initial_file import INITIAL_FILE, read_initial, write_initial
 from cnngraph.surgery.mask_files import MASKS_FILE, attach_masks, read_masks, write_masks
 from cnngraph.surgery.rebuilding import fill, origin_for, rebuild
 from cnngraph.surgery.split_keys import SPLIT_FILE, read_keys, write_keys
@@ -46,7 +47,6 @@ __all__ = ["Saved", "describe", "is_saved", "load", "own_preprocessing", "read_d
 
 _DESCRIPTION = "model.json"
 _WEIGHTS = "weights.safetensors"
-_INITIAL = "initial.safetensors"
 
 
 class Saved(BaseModel):
@@ -159,7 +159,7 @@ def save(model: nn.Module, folder: str | Path, facts: SavedFacts | None = None, 
         if (masks := get_masks(model)) is not None:
             write_masks(masks, part / MASKS_FILE)
         if (initial := get_initial(model)) is not None:
-            save_file({name: one.contiguous().clone() for name, one in initial.tensors.items()}, part / _INITIAL)
+            write_initial(initial, part / INITIAL_FILE)
         description = description.model_copy(update={"sha256": file_sha256(part / _WEIGHTS)})
         (part / _DESCRIPTION).write_text(description.model_dump_json(indent=2) + "\n", encoding="utf-8")
         replace_folder(part, target)
@@ -258,25 +258,8 @@ def _read_folder(source: Path) -> Saved:
     if known.masks is not None:
         attach_masks(found.model, read_masks(source / MASKS_FILE, found.model), known.masks, str(source / MASKS_FILE))
     if known.initial is not None:
-        set_initial(found.model, _read_initial(source / _INITIAL, known.initial))
+        set_initial(found.model, read_initial(source / INITIAL_FILE, known.initial))
     return found
-
-
-def _read_initial(path: Path, sha256: str) -> Initial:
-    """The weights that the training began with.
-
-    Raises:
-        ModelError: the file is missing or damaged, or of another model.
-    """
-    if not path.is_file():
-        raise ModelError(f"The saved model {path.parent} has no {path.name}.", "Copy or save the model again.")
-    try:
-        initial = Initial(load_file(path))
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is not a readable safetensors file: {error}.", "Copy the model again.") from error
-    if initial.sha256 != sha256:
-        raise ModelError(f"{path} is not what was saved with the model: its sha256 differs.", "Copy the model again.")
-    return initial
 
 
 def _described(folder: Path) -> Description:

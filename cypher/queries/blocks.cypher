@@ -1,5 +1,5 @@
 // Blocks of a model
-// Its residual, concat and gate blocks and chains, from block number $from on (300 nodes at most: the next page begins at the
+// Its residual, concat and gate blocks, chains and stages, from block number $from on (300 nodes at most: the next page begins at the
 // number after the last), with the layers that each CONTAINS. `parent` is the block around a nested one.
 :params {"model": "OWNER/NAME", "from": 0};
 MATCH (b:Block {model: $model})

@@ -1,6 +1,7 @@
 // What was removed and why
 // The pruning runs of the model, and the one that made it, with every layer that they remove. Of filters there is one row a
-// layer: their numbers in `filters`, their largest score, and in the picture the feature map of the first.
+// layer: their numbers in `filters`, their largest score, and in the picture the feature map of the first. A block for which
+// one layer comes is a row too.
 :params {"model": "OWNER/NAME"};
 MATCH (:Model {key: $model})<-[:OF|PRODUCED]-(run:PruningRun)
 WITH DISTINCT run ORDER BY run.createdAt DESC LIMIT 10
@@ -11,6 +12,10 @@ CALL (run) {
 CALL (run) {
   MATCH (run)-[removes:REMOVES]->(gone:Layer)
   RETURN gone.layer AS layer, gone.index AS place, [] AS filters, removes.score AS score, removes, gone
+  UNION ALL
+  MATCH (run)-[removes:REPLACES]->(gone:Block)
+  RETURN gone.name AS layer, COLLECT { MATCH (gone)-[:CONTAINS]->(l:Layer) RETURN l.index ORDER BY l.index LIMIT 1 }[0] AS place,
+         [] AS filters, removes.score AS score, removes, gone
   UNION ALL
   MATCH (run)-[one:REMOVES]->(f:FeatureMap)<-[:HAS_FEATURE_MAP]-(l:Layer)
   WITH l, f, one ORDER BY f.channel

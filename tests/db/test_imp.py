@@ -134,21 +134,6 @@ def test_weights_from_elsewhere_that_are_not_zero_lose_the_mask_and_it_is_said(c
     assert "sparsity" not in command("show", "lottery-dense", "--json").json
 
 
-def test_filters_that_go_later_slice_the_mask_and_it_holds_in_training(command: Run, page: Path) -> None:
-    command(
-        "prune", "lottery-ticket", "--ratio", "0.5", "--epochs", "1", "--no-control", "--as", "lottery-cut", "--json"
-    )
-    with cg.connect() as graph:
-        before, after = (cg.load(graph.show(name)["artifact"]) for name in ("lottery-ticket", "lottery-cut"))
-    old, new = cg.get_masks(before), cg.get_masks(after)
-    assert old is not None
-    assert new is not None
-    assert new.alive["conv2.weight"].shape == (8, 3, 5, 5)
-    assert new.count("dense2") == old.count("dense2")
-    for name, flags in new.alive.items():
-        assert not after.get_parameter(name).detach().numpy()[~flags].any()
-
-
 def test_a_damaged_mask_file_is_one_line(command: Run, page: Path) -> None:
     copy = page / "runs" / "damaged"
     shutil.copytree(page / "runs" / "lottery-thin" / "model", copy)

@@ -129,6 +129,14 @@ def pruned(database: Database) -> Iterator[tuple[str, str]]:
         WriteOptions(yes=True),
     )["model"]
     child = write_network(database, small_network(0), "queries-small")["model"]
+    masks = [{"round": one, "layers": {"features.2": {"alive": 36_864 // 2**one, "mask": "0" * 64}}} for one in (1, 2)]
+    rounds = Plan(
+        model=parent,
+        method="imp",
+        removes=(Removal(layer="features.2", kind="weights", mask="0" * 64, alive=9_216),),
+        settings={"weights": {"features.2": 36_864}, "masks": masks},
+    )
+    store_pruning_run(database, rounds)
     measure(database, parent, "depth")
     plan = Plan(
         model=parent,
@@ -139,14 +147,6 @@ def pruned(database: Database) -> Iterator[tuple[str, str]]:
         ),
     )
     store_produced(database, store_pruning_run(database, plan), child, parent, {"features.0": "conv1"})
-    masks = [{"round": one, "layers": {"features.2": {"alive": 36_864 // 2**one, "mask": "0" * 64}}} for one in (1, 2)]
-    rounds = Plan(
-        model=parent,
-        method="imp",
-        removes=(Removal(layer="features.2", kind="weights", mask="0" * 64, alive=9_216),),
-        settings={"weights": {"features.2": 36_864}, "masks": masks},
-    )
-    store_pruning_run(database, rounds)
     similar = [
         SimilarLayers("features.0", "conv1", 0.9, 0.3, "unbiased", 800, 8, "survives_as"),
         SimilarLayers("features.2", "block.conv2", 0.4, 0.2, "unbiased", 800, 8, "depth"),

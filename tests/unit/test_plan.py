@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cnngraph.errors import PlanError
-from cnngraph.plan import LayerScore, Plan, Removal, Step, read_plan, write_plan
+from cnngraph.plan import LayerScore, Plan, Removal, Replacement, Step, read_plan, write_plan
 
 FLOATS: dict[str, Callable[[float], Any]] = {
     "theta": lambda number: LayerScore(layer="a", theta=number, value=1.0),
@@ -51,3 +51,39 @@ def test_a_file_with_such_a_number_names_it(tmp_path: Path) -> None:
     path.write_text(json.dumps({"removes": [{"layer": "a", "score": math.nan}]}))
     with pytest.raises(PlanError, match=r"removes\.0\.score: .*finite number"):
         read_plan(path)
+
+
+def test_a_block_that_is_replaced_is_written_and_read(tmp_path: Path) -> None:
+    made = Replacement(stride=(2, 2), norm="BatchNorm2d")
+    plan = Plan(removes=(Removal(layer="stage2", kind="replace", replacement=made),), init="parent")
+    write_plan(plan, tmp_path / "plan.json")
+    assert read_plan(tmp_path / "plan.json") == plan
+    assert (plan.removed, plan.replaced, plan.in_words) == (["stage2"], ["stage2"], "stage2 (replaced by one 3x3 conv)")
+
+
+def test_what_replaces_nothing_reads_as_it_did_and_has_the_identity_that_it_had() -> None:
+    removal = Removal(layer="a", kind="block")
+    assert "replacement" not in removal.model_dump() and removal.identity == ["block", "a", ()]
+    by_default = Removal(layer="a", kind="replace")
+    spelt_out = Removal(layer="a", kind="replace", replacement=Replacement(stride=(1, 1), activation="ReLU"))
+    other = Removal(layer="a", kind="replace", replacement=Replacement(kernel=5))
+    assert by_default.identity == spelt_out.identity == ["replace", "a", (), 3] != other.identity
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: Replacement(kernel=4), "no middle"),
+        (lambda: Removal(layer="a", replacement=Replacement()), "no field replacement"),
+        (lambda: Removal(layer="a", kind="replace", filters=(1,)), "no field filters"),
+        (lambda: Plan(removes=(Removal(layer="a", kind="replace"), Removal(layer="b"))), "two plans"),
+        (lambda: Plan(removes=(Removal(layer="a", kind="replace"),), init="inherit"), "inherit is nothing for a layer"),
+        (
+            lambda: Plan(removes=(Removal(layer="a"),), init="parent"),
+            "parent is nothing for layers where ends",
+        ),
+    ],
+)
+def test_replacements_that_make_no_sense_are_refused(make: Callable[[], Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        make()

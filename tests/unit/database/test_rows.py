@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import doctest
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -91,3 +93,11 @@ def test_the_fingerprint_tells_inputs_apart() -> None:
     bare, other = (small_network(seed).with_details(inputs={}, recipe=None, preprocessing=None) for seed in (0, 1))
     assert mark(bare) != mark(other)
     assert mark(bare) == mark(small_network(0).with_details(inputs={}, recipe=None, preprocessing=None))
+
+
+def test_stages_that_were_found_later_make_no_other_network() -> None:
+    bare = small_network(0).with_details(inputs={}, recipe=None, preprocessing=None)
+    stage = bare.blocks.slice(0, 1).to_pylist()[0] | {"index": 0, "name": "stage1", "kind": "stage", "parent": None}
+    before = replace(bare, blocks=bare.blocks.slice(0, 0))
+    since = replace(bare, blocks=pa.Table.from_pylist([stage], schema=bare.blocks.schema))
+    assert fingerprint.fingerprint(since) == fingerprint.fingerprint(before) != fingerprint.fingerprint(bare)

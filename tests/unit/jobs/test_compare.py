@@ -129,6 +129,23 @@ def test_a_removed_layer_has_no_counterpart_and_all_pairs_are_a_table(nets: Path
     assert back["unmatched"]["b"] == lost
 
 
+def test_a_layer_that_came_for_a_block_is_another_one(tmp_path: Path) -> None:
+    net = build("cnngraph:vgg16", classes=10, in_channels=1, width=0.05, seed=0).eval()
+    keep(net, tmp_path / "whole")
+    plan = Plan(removes=(Removal(layer="stage3", kind="replace"),), init="parent")
+    keep(apply(cg.load(tmp_path / "whole"), plan, input_shape=SHAPE), tmp_path / "short")
+    out = tmp_path / "page.html"
+    found = cg.compare(tmp_path / "whole", tmp_path / "short", similarity="cka", out=out, **QUICK)
+    assert found["made_of_a"]
+    assert found["unmatched"]["a"] == ["features.11", "features.13"]
+    html = out.read_text(encoding="utf-8")
+    assert re.findall(r'class="line replaced">\s*<div class="box a"><span class="name">([^<]*)', html) == [
+        "features.10"
+    ]
+    gone = re.findall(r'class="line gone">\s*<div class="box a"><span class="name">([^<]*)', html)
+    assert gone == [f"features.{number}" for number in (11, 12, 13, 14)]
+
+
 def test_two_that_were_named_apart_are_matched_by_depth(nets: Path, tmp_path: Path) -> None:
     keep(build("cnngraph:resnet20", classes=10, in_channels=1, width=0.25, seed=0), tmp_path / "resnet")
     found = cg.compare(nets / "old", tmp_path / "resnet", similarity="cka", **QUICK)
@@ -168,6 +185,23 @@ def test_dead_maps_and_constant_layers_have_no_value_and_fail_a_bound(nets: Path
     assert rows["classifier.1"]["reason"]
     assert {row["layer_a"] for row in found["at_least"]["failed"]} >= {"classifier.1"}
     assert not found["at_least"]["reached"]
+
+
+def test_another_checkpoint_of_the_same_net(nets: Path, tmp_path: Path) -> None:
+    file = tmp_path / "other.pt"
+    torch.save(lenet(1).state_dict(), file)
+    found = cg.compare(nets / "old", file, similarity="cka", **QUICK)
+    folder = cg.compare(nets / "old", nets / "other", similarity="cka", **QUICK)
+    assert [row["value"] for row in found["layers"]] == [row["value"] for row in folder["layers"]]
+    assert found["b"]["name"] == str(file)
+    assert found["b"]["file_bytes"] == file.stat().st_size
+    assert found["b"]["images_from"]["trained_on"] == "possibly"  # nobody knows what it was trained on
+    torch.save(build("cnngraph:lenet5", classes=10, in_channels=1, seed=0).state_dict(), tmp_path / "wider.pt")
+    with pytest.raises(ModelError):
+        cg.compare(nets / "old", tmp_path / "wider.pt", **QUICK)
+    (tmp_path / "notes.txt").write_text("no weights", encoding="utf-8")
+    with pytest.raises(ModelError):
+        cg.compare(nets / "old", tmp_path / "notes.txt", **QUICK)
 
 
 def test_images_that_the_second_net_was_trained_on_are_said(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from cnngraph.models.initial import get_initial, initial_of, set_initial
 from cnngraph.models.masks import get_masks, masks_of, moved_zeros, set_masks
 from cnngraph.models.registry import build
 from cnngraph.origin import Preprocessing, get_origin
+from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.choice import choose
 from cnngraph.pruning.rounds import Rounds, going_by_round
 from cnngraph.settings import Settings
@@ -35,6 +36,7 @@ from cnngraph.sources.data_choice import DataChoice
 from cnngraph.sources.loaded import LoadedModel, ModelChoice, open_model
 from cnngraph.sources.saved import open_source
 from cnngraph.sources.stored import OtherData
+from cnngraph.surgery.apply import apply
 from cnngraph.surgery.saved import read_saved
 from cnngraph.surgery.verify import Verification
 from cnngraph.training.fit import Recipe, fit
@@ -336,6 +338,25 @@ def test_a_round_goes_on_from_the_masks_that_are_there(folder: Path, tmp_path: P
     assert steps.going == (half.total[0] // 2,)
     slim = steps.cut(net, steps.plan(net, "round 1", ()), (1, 28, 28))
     assert get_masks(slim).within(half) == ""  # type: ignore[union-attr]
+
+
+@pytest.mark.usefixtures("proven")
+def test_filters_that_go_later_slice_the_mask_and_it_holds_in_training(folder: Path, tmp_path: Path) -> None:
+    net = read_saved(folder).model
+    steps = rounds(folder, tmp_path)
+    masked = steps.cut(net, steps.plan(net, "round 1", ()), (1, 28, 28))
+    old = get_masks(masked)
+    plan = Plan(removes=(Removal(layer="conv2", kind="filters", filters=(0, 3)),))
+    slim = apply(masked, plan, input_shape=(1, 28, 28))
+    new = get_masks(slim)
+    assert old is not None
+    assert new is not None
+    assert (new.alive["conv2.weight"] == np.delete(old.alive["conv2.weight"], (0, 3), axis=0)).all()
+    assert new.alive["dense1.weight"].shape == (60, 6 * 16)
+    assert new.count("dense2") == old.count("dense2")
+    fit(slim, opened(folder).data.train, None, epochs=1, device="cpu", channels_last=False, weight_decay=0.1)
+    assert moved_zeros(slim) == {}
+    assert get_masks(slim) is new
 
 
 def test_without_a_database_a_dry_run_says_how_much_and_a_bundle_tells_the_rounds(folder: Path, tmp_path: Path) -> None:

@@ -234,6 +234,8 @@ def test_a_stage_is_not_removed_as_a_block() -> None:
         check(graph, Plan(removes=(Removal(layer="stage2", kind="block"),)))
     assert "features.3" in found.value.hint
     assert "it is a stage" in str(removable_blocks(graph)["stage2"])
+    with pytest.raises(PlanError, match="stage2 cannot go: it is a stage"):
+        cut(small("vgg11"), Plan(removes=(Removal(layer="stage2", kind="block"),)), input_shape=SHAPE)
 
 
 # First weights
