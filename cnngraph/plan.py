@@ -129,7 +129,8 @@ class Removal(_Strict):
     @property
     def identity(self) -> list[Any]:
         """What of it decides the structure of the net that it leaves."""
-        more: dict[str, str | int] = {"weights": self.mask, "replace": self.new_layer.kernel}
+        replacement = [self.new_layer.kernel, *(self.new_layer.stride or ())]
+        more: dict[str, Any] = {"weights": self.mask, "replace": replacement}
         return [self.kind, self.layer, self.filters, *([more[self.kind]] if self.kind in more else [])]
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ from cnngraph.errors import OptionError, listed, nearest
 from cnngraph.pruning.limits.limit import BOUNDS, COMPANIONS, GENERAL, LIMITS, TARGETS, TIMED, read_limits
 from cnngraph.pruning.method import Method, Need, OptionField
 from cnngraph.pruning.registry import METHODS, OPTIONS, find_method
-from cnngraph.vocabulary import DEVICES, INITS, INITS_OF_JOINS, INITS_OF_NEW_LAYERS
+from cnngraph.vocabulary import DEVICES, INITS, INITS_OF_JOINS
 
 if TYPE_CHECKING:
     from cnngraph.plan import Init, Plan
@@ -149,8 +149,9 @@ def choose(
     if not by_person and needed and not deciding:
         raise OptionError(f"One of these is needed: {_listed(['method', *LIMITS, *ways], 'or')}.", _example(ways))
     general = _general(given)
-    _require_init(given, by_person)
     if by_person:
+        if not {"plan", "run"}.intersection(by_person):  # what these do is not known yet
+            _require_init(given, INITS_OF_JOINS)
         if "keep" in given:
             raise OptionError(f"{{keep}} belongs to a method, and {{{by_person[0]}}} names what goes.", "Leave it out.")
         return Choice(
@@ -162,6 +163,7 @@ def choose(
         )
     method = find_method(str(given["method"])) if "method" in given else _implied(given)
     _require_own(method, given)
+    _require_init(given, method.inits)
     limits = {name: LIMITS[name].check(value) for name, value in given.items() if name in LIMITS}
     options = _options(method, given, limits)
     people_say = Need.PERSON in method.needs(options)  # how much goes, too
@@ -189,22 +191,13 @@ def _init_of(name: str) -> Init:
     return cast("Init", name)
 
 
-def _require_init(given: Mapping[str, Any], by_person: Sequence[str]) -> None:
-    """Refuse the first weights of layers that replace blocks where no block is replaced, and the other way round.
-
-    What a plan or a run does is not known yet.
-    """
+def _require_init(given: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Refuse first weights that are none of ``known``: those for what takes the place of what goes."""
     init = given.get("init")
-    if init is None or "plan" in by_person or "run" in by_person:
+    if init is None or init in known:
         return
-    replaces = given.get("method") == "triage" or ("method" not in given and "replace_block" in given)
-    if init in (INITS_OF_NEW_LAYERS if replaces else INITS_OF_JOINS):
-        return
-    what = "a layer that takes the place of a block" if replaces else "layers where ends are joined"
-    raise OptionError(
-        f"{{init={init}}} says nothing of {what}.",
-        f"Use one of {listed(INITS_OF_NEW_LAYERS if replaces else INITS_OF_JOINS)}.",
-    )
+    what = "layers where ends are joined" if known == INITS_OF_JOINS else "a layer that takes the place of a block"
+    raise OptionError(f"{{init={init}}} says nothing of {what}.", f"Use one of {listed(known)}.")
 
 
 def _require_options(given: Mapping[str, Any], ways: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
-from cnngraph.vocabulary import AGREE, ENGINES
+from cnngraph.vocabulary import AGREE, ENGINES, INITS_OF_JOINS
 
 if TYPE_CHECKING:
     from cnngraph.pruning.context import Context
@@ -112,6 +112,7 @@ class Method:
         steps: of a method that decides while the net is trained: what goes step by step, from the same. There is no
             plan before; only a prune carries it out.
         implied: whether naming one of its limits or options is enough, so that ``--method`` may be left out.
+        inits: first weights that what takes the place of what goes may have.
         lists: whether a plan without any limit says something: a ranking, a schedule.
         takes_long: whether the path itself is long work, which ``minutes`` ends with any limit.
         paper: where it was published; "" for our own.
@@ -126,6 +127,7 @@ class Method:
     path: Callable[[Context, Any, Mapping[str, Any]], PruningPath] | None = None
     steps: Callable[[Context, Any, Mapping[str, Any]], Stepwise] | None = None
     implied: bool = False
+    inits: tuple[str, ...] = INITS_OF_JOINS
     lists: bool = False
     takes_long: bool = False
     paper: str = ""

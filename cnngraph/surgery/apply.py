@@ -139,6 +139,7 @@ def apply_with_report(
     model = unwrapped(model)
     shape = input_shape or input_shape_of(model, loader)
     _require_meant(model, plan)
+    _require_init(plan)
     if plan.weights and masks is None:
         raise PlanError(
             "The plan prunes weights, and says by a sha256 alone which ones stay: its masks are not here.",
@@ -150,7 +151,6 @@ def apply_with_report(
     if failure:
         names = ", ".join(dict.fromkeys(removal.layer for removal in plan.removes))
         raise PlanError(f"{names} cannot go: on images the net then fails {failure}.", "Remove other layers.")
-    _require_init(plan)
     gaps = rewrite.joins if rewrite else ()
     notes = [*sliced.notes, *_notes(rewrite)]
     joins: list[JoinReport]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnngraph.errors import NotFoundError, OptionError, PlanError
 from cnngraph.pruning.method import Method, Need, option
-from cnngraph.vocabulary import TRAINED
+from cnngraph.vocabulary import INITS_OF_NEW_LAYERS, TRAINED
 
 if TYPE_CHECKING:
     from cnngraph.network.graph import LayerGraph
@@ -91,5 +91,6 @@ METHOD = Method(
     needs=lambda _: frozenset({Need.WEIGHTS}),
     path=find_path,
     implied=True,
+    inits=INITS_OF_NEW_LAYERS,
     paper="Nowak & Corso 2018",
 )

@@ -293,3 +293,8 @@ def test_an_init_that_is_none_for_new_layers_is_refused() -> None:
     plan = replacing("stage3").model_copy(update={"init": "inherit"})
     with pytest.raises(PlanError, match="inherit is nothing for a layer that replaces a block"):
         apply(small("vgg11"), plan, input_shape=SHAPE)
+
+
+def test_the_stride_of_a_new_layer_tells_structures_apart() -> None:
+    two, three = (Removal(layer="stage1", kind="replace", replacement=Replacement(stride=(one, one))) for one in (2, 3))
+    assert two.identity != three.identity
