@@ -134,7 +134,11 @@ def _print_found(name: str, found: dict[str, Any]) -> None:
     _say_skipped(found["blocks"])
     if tried:
         least = min(tried, key=lambda block: block["criticality"])
-        say(f"Next: {_next(name, least)}")
+        if least["carry_out"] is None:
+            say(f"{least['best_scheme']} learns from the net before, which prune cannot: see the other schemes.")
+            say(f"Next: cnngraph query criticality --model {name}")
+        else:
+            say(f"Next: cnngraph prune {name} {least['carry_out']}")
 
 
 def _say_skipped(blocks: list[dict[str, Any]]) -> None:
@@ -147,21 +151,9 @@ def _say_skipped(blocks: list[dict[str, Any]]) -> None:
             line(f"{block['block']} was not tried by {', '.join(schemes)}: {reason}")
 
 
-def _next(name: str, block: dict[str, Any]) -> str:
-    """How what was best for a block is carried out."""
-    start, _, trained = block["best_scheme"].partition("-")
-    if start not in ("join", "tuned"):
-        init = {"random": " --init random", "distill": " --init random", "parent": " --init parent"}.get(start, "")
-        how = init + (" --train local" if trained == "local" else "")
-        return f"cnngraph prune {name} --method triage --replace-block {block['block']}{how}"
-    if block["kind"] == "stage":  # its convs go one by one
-        return f"cnngraph query criticality --model {name}"
-    return f"cnngraph prune {name} --remove-block {block['block']}"
-
-
 def _mean(entries: list[dict[str, Any]], scheme: str) -> float | None:
     """The accuracy of a scheme, the mean over its seeds."""
-    mine = [one["accuracy"] for one in entries if one["scheme"] == scheme and one["accuracy"] is not None]
+    mine = [one["accuracy"] for one in entries if one["scheme"] == scheme and one["failed"] is None]
     return fmean(mine) if mine else None
 
 

@@ -29,6 +29,7 @@ class CriticalityRecord:
         accuracy, kappa: of the best epoch, on the validation images; parent_accuracy: of the net with the block.
         curve: accuracy before any training and after each epoch.
         epochs_to_95: after how many it has 95 % of the parent's accuracy; ``None``: after none.
+        failed: why the training did not come to its end; then all else is of the untrained net.
         budget: the recipe and the data, as JSON text. work: the folder of this machine with what was not stored.
     """
 
@@ -49,6 +50,7 @@ class CriticalityRecord:
     seconds: float
     budget: str
     work: str
+    failed: str | None = None
 
     @property
     def digest(self) -> str:

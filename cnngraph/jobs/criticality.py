@@ -151,7 +151,7 @@ class _Work:
         if left:
             self._say_out_of_time(left, found)
         self._say_where_stored()
-        return describe(self.model.key, parent, self.blocks, self.reasons, found) | {
+        return describe(self.model.key, parent, self.blocks, self.reasons, found, self.subject.followed) | {
             "judged_on": self.subject.images_from("validation").as_json(),
             "left": [trial.identity for trial in left],
         }

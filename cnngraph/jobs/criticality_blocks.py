@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cnngraph.network.blocks import Block
     from cnngraph.network.followed_net import FollowedNet
 
-__all__ = ["Reasons", "choose_blocks", "plan_without"]
+__all__ = ["Reasons", "choose_blocks", "options_of_prune", "plan_without"]
 
 Reasons = dict[str, dict[str, str]]  # by block, the schemes that it cannot be tried by, with the reason
 
@@ -29,6 +29,19 @@ def plan_without(block: Block, scheme: Scheme, net: FollowedNet) -> Plan:
     else:
         removes = [Removal(layer=block.name, kind="block", reason=reason)]
     return Plan(method="criticality", init=scheme.init, removes=tuple(removes))
+
+
+def options_of_prune(block: Block, scheme: Scheme, net: FollowedNet) -> str | None:
+    """How ``cnngraph prune`` does to a block what a scheme does; ``None`` where it cannot: it has no teacher."""
+    if scheme.distils:
+        return None
+    if scheme.replaces:
+        init = "" if scheme.init == "least-squares" else f" --init {scheme.init}"
+        local = " --train local" if scheme.trains == "layer" else ""
+        return f"--method triage --replace-block {block.name}{init}{local}"
+    removes = plan_without(block, scheme, net).removes
+    named = " ".join(f"--remove-{removal.kind} {removal.layer}" for removal in removes)
+    return named if scheme.is_trained else f"{named} --no-retrain"
 
 
 def choose_blocks(

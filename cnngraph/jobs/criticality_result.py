@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.database.criticality import CriticalityRecord
-from cnngraph.jobs.criticality_blocks import Reasons
+from cnngraph.jobs.criticality_blocks import Reasons, options_of_prune
 from cnngraph.jobs.criticality_trial import Trial
+from cnngraph.jobs.schemes import SCHEMES
 from cnngraph.reporting.criticality import find_best
 
 if TYPE_CHECKING:
     from cnngraph.network.blocks import Block
+    from cnngraph.network.followed_net import FollowedNet
 
 __all__ = ["SHARE", "TrialResult", "describe", "epochs_to"]
 
@@ -92,6 +94,7 @@ class TrialResult:
             seconds=self.found["seconds"],
             budget=json.dumps(dict(budget), sort_keys=True),
             work=work,
+            failed=self.found["failed"],
         )
 
 
@@ -101,24 +104,27 @@ def describe(
     blocks: Sequence[Block],
     reasons: Reasons,
     results: Sequence[TrialResult],
+    net: FollowedNet,
 ) -> dict[str, Any]:
     """The JSON of ``cnngraph criticality``, but for what was left out.
 
     Args:
         reasons: why some blocks cannot be tried by some schemes.
-        results: of the trials that are done.
+        results: of the trials that are done. net: the one with all blocks.
     """
     mine = {block.name: [one for one in results if one.trial.block.name == block.name] for block in blocks}
     return {
         "model": model,
         "parent": {"accuracy": parent["accuracy"], "kappa": parent["kappa"]},
-        "blocks": [_describe_block(block, reasons[block.name], mine[block.name]) for block in blocks],
+        "blocks": [_describe_block(block, reasons[block.name], mine[block.name], net) for block in blocks],
         "trainings": sum(one.trial.scheme.is_trained for one in results),
         "seconds": sum(one.found["seconds"] for one in results),
     }
 
 
-def _describe_block(block: Block, skipped: Mapping[str, str], results: Sequence[TrialResult]) -> dict[str, Any]:
+def _describe_block(
+    block: Block, skipped: Mapping[str, str], results: Sequence[TrialResult], net: FollowedNet
+) -> dict[str, Any]:
     """One entry of ``blocks``."""
     best = find_best([asdict(one.record({}, "")) for one in results if one.curve])
     best.pop("accuracy")  # each scheme has its own
@@ -126,6 +132,7 @@ def _describe_block(block: Block, skipped: Mapping[str, str], results: Sequence[
         "block": block.name,
         "kind": block.kind,
         **best,
+        "carry_out": options_of_prune(block, SCHEMES[best["best_scheme"]], net) if best["best_scheme"] else None,
         "skipped": dict(skipped),
         "schemes": [one.as_json() for one in results],
     }

@@ -19,12 +19,14 @@ __all__ = ["CriticalitySection", "NewFilters", "ShownBlock", "find_best", "make_
 
 Trials = Sequence[Mapping[str, Any]]
 
+_DIGITS = 12  # of a mean: beyond them it is rounding that would tell equal schemes apart
 _SHOWN = 8  # blocks whose curves and filters are shown
 _FIGURES = ("criticality", "best_scheme", "accuracy", "epochs_to_95", "parameters_saved", "macs_saved")
 
 
 def find_best(trials: Trials) -> dict[str, Any]:
-    """The scheme of a block with the highest accuracy, the mean over its seeds; of equal ones the first.
+    """The scheme of a block with the highest accuracy, the mean over its seeds; of equal ones by name, as the saved
+    query has it. Trials that failed do not count.
 
     Args:
         trials: of one block, each with ``scheme, value, accuracy, epochs_to_95, parameters_saved, macs_saved``, and
@@ -34,10 +36,12 @@ def find_best(trials: Trials) -> dict[str, Any]:
         ``criticality`` (the mean of ``value``), ``best_scheme``, ``accuracy``, ``epochs_to_95`` (by when all its seeds
         are so far; ``None``: one is not), and what is saved; each ``None`` where there are no trials.
     """
-    groups = list(_by_scheme(trials).items())
+    groups = list(_by_scheme([one for one in trials if not one.get("failed")]).items())
     if not groups:
         return dict.fromkeys(_FIGURES)
-    (scheme, *_), best = max(groups, key=lambda group: fmean(one["accuracy"] for one in group[1]))
+    (scheme, *_), best = min(
+        groups, key=lambda group: (round(fmean(one["value"] for one in group[1]), _DIGITS), str(group[0][0]))
+    )
     soon = [one.get("epochs_to_95") for one in best]
     known = [epochs for epochs in soon if epochs is not None]
     values = (
@@ -102,6 +106,8 @@ def make_section(model: str, trials: Trials, filters: Mapping[str, Sequence[NewF
     Args:
         trials: as :func:`cnngraph.database.criticality.read_criticality` gives them. filters: by block.
     """
+    failed = sum(1 for one in trials if one.get("failed"))
+    trials = [one for one in trials if not one.get("failed")]
     if not trials:
         return None
     last = max(trials, key=lambda one: one["created_at"])["budget"]
@@ -116,6 +122,8 @@ def make_section(model: str, trials: Trials, filters: Mapping[str, Sequence[NewF
     note = f"The curves of the first {_SHOWN} of {len(mine)} blocks." if len(mine) > _SHOWN else ""
     if not filters and any(one["scheme"] not in ("join", "tuned") for one in trials):
         note = f"{note} Pictures of the learned filters are kept where the trials ran.".strip()
+    if failed:
+        note = f"{note} Trainings that failed and are left out: {failed}.".strip()
     return CriticalitySection(
         model, _sentence(blocks), _judged(json.loads(last), mine), _plot_blocks(mine), blocks, shown, note
     )

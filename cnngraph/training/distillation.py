@@ -19,7 +19,7 @@ from cnngraph.models.outputs import logits_of
 from cnngraph.modes import evaluation_mode
 from cnngraph.training.execution import Execution, image_type
 
-__all__ = ["Distillation", "divergence", "require_share", "require_temperature", "soft_targets"]
+__all__ = ["Distillation", "divergence", "require_share", "require_temperature"]
 
 
 def require_temperature(value: float) -> None:
@@ -32,15 +32,6 @@ def require_share(value: float) -> None:
     """Return if ``value`` is a share of the loss; raises OptionError."""
     if not 0 <= value <= 1:  # NaN is none either
         raise OptionError(f"{{alpha={value:g}}} is not a share from 0 to 1.", "Use one such as 0.9.")
-
-
-def soft_targets(logits: Tensor, temperature: float) -> Tensor:
-    """The probabilities (images, classes) that logits of that shape mean at a temperature.
-
-    >>> soft_targets(torch.tensor([[2.0, 0.0]]), 2.0)
-    tensor([[0.7311, 0.2689]])
-    """
-    return torch.softmax(logits / temperature, dim=1)
 
 
 def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

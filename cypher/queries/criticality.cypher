@@ -1,17 +1,19 @@
 // How critical each block is
-// What the accuracy loses without each block by the scheme that misses it least (mean of its trials, those of the budget that
-// was stored last), and after how many epochs all of them have 95 % of it again (0: before any training, null: not at all).
+// What the accuracy loses without each block by the scheme that misses it least (mean of its trials, without those that
+// failed, of the budget that was stored last, of equal schemes by name), and after how many epochs all of them have 95 % of it again (0: before any training, null: not at all).
 // Beside it what the graph says: the mean theta of its convs in the current run of $measure (null: the newest with thetas).
 // Needs: cnngraph criticality NAME
 :params {"model": "OWNER/NAME", "measure": null};
 MATCH (last:Criticality)-[:OF]->(:Block|Layer {model: $model})
+WHERE last.failed IS NULL
 WITH last ORDER BY last.createdAt DESC, last.key LIMIT 1
 MATCH (c:Criticality {budget: last.budget})-[of:OF]->(place:Block|Layer {model: $model})
+WHERE c.failed IS NULL
 WITH place, c, of ORDER BY c.seed
 WITH place, c.block AS block, c.scheme AS scheme, c.temperature AS temperature, c.alpha AS alpha, avg(c.value) AS value,
      avg(c.accuracy) AS accuracy, count(c) AS trials, CASE WHEN count(c.epochsTo95) = count(c) THEN max(c.epochsTo95) END AS epochs,
      head(collect(c)) AS c, head(collect(of)) AS of
-ORDER BY value, scheme
+ORDER BY round(value, 12), scheme
 WITH place, block, head(collect({scheme: scheme, value: value, accuracy: accuracy, trials: trials, epochs: epochs, c: c, of: of})) AS best
 CALL () {
   OPTIONAL MATCH (:Model {key: $model})-[current:CURRENT]->(run:MeasureRun)

@@ -159,6 +159,8 @@ def pruned(database: Database) -> Iterator[tuple[str, str]]:
         critical(child, "old", "conv1"),
     ):
         store_criticality(database, key, "", record)
+        store_criticality(database, key, "", replace(record, scheme="fitted", accuracy=0.9, value=0.0, failed="NaN"))
+        store_criticality(database, key, "", replace(record, scheme="z-equal"))
     for key, control in ((parent, False), (parent, True), (child, False)):
         store_evaluation(
             database, key, Evaluation.of({"split": "test", "accuracy": 0.9, "control": control, "device": "cpu"})

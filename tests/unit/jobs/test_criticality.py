@@ -14,9 +14,9 @@ from torch import nn
 from cnngraph import save
 from cnngraph.console import Quiet
 from cnngraph.datasets.registry import Subset, loader, open_data
-from cnngraph.errors import NotFoundError, OptionError, PlanError, VerificationError
+from cnngraph.errors import ModelError, NotFoundError, OptionError, PlanError, VerificationError
 from cnngraph.jobs import criticality_trial
-from cnngraph.jobs.criticality_blocks import choose_blocks, plan_without
+from cnngraph.jobs.criticality_blocks import choose_blocks, options_of_prune, plan_without
 from cnngraph.jobs.criticality_choice import EPOCHS, choose_criticality
 from cnngraph.jobs.criticality_result import TrialResult, describe
 from cnngraph.jobs.criticality_trial import Setup, Trial, run_trial
@@ -197,6 +197,19 @@ def test_what_was_to_stay_and_did_not_is_an_error(
     assert not trial(residual, "parent-local").stage(how.folder).is_done
 
 
+def test_a_training_that_fails_is_kept_with_the_reason(
+    residual: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(*_: Any, **__: Any) -> None:
+        raise ModelError("The training loss became NaN.")
+
+    monkeypatch.setattr(fit_module, "fit", diverge)
+    mine = trial(residual, "tuned")
+    found = run_trial(setup(residual, tmp_path / "work"), mine)
+    assert (found["failed"], len(found["curve"])) == ("The training loss became NaN.", 1)
+    assert TrialResult(mine, PARENT, found).record({}, "work").failed == "The training loss became NaN."
+
+
 def test_blocks_are_chosen_with_the_reason_why_others_are_not() -> None:
     chain = FollowedNet(build("cnngraph:vgg16", classes=10, size=32, width=0.125, seed=0), (3, 32, 32))
     chosen, reasons = choose_blocks(chain, "ada/vgg", [], [SCHEMES["join"], SCHEMES["fitted"]])
@@ -208,6 +221,10 @@ def test_blocks_are_chosen_with_the_reason_why_others_are_not() -> None:
         ("layer", "features.7"),
     ]
     assert plan_without(chosen[1], SCHEMES["fitted"], chain).replaced == ["stage2"]
+    assert options_of_prune(chosen[1], SCHEMES["tuned"], chain) == "--remove-layer features.5 --remove-layer features.7"
+    ways = [options_of_prune(chosen[1], SCHEMES[name], chain) for name in ("fitted", "parent-local", "distill")]
+    assert ways[:1] == ["--method triage --replace-block stage2"]
+    assert ways[1:] == ["--method triage --replace-block stage2 --init parent --train local", None]
     gated = FollowedNet(Gate().eval(), toy_shape("gate"))
     names = [block.name for block in gated.blocks]
     with pytest.raises(PlanError, match=r"cannot be tried: .* gate"):
@@ -232,21 +249,23 @@ def test_a_block_is_as_critical_as_the_best_scheme_leaves_it() -> None:
         result(first, "tuned", 1, 0.7, 0.79, 0.7),
         result(second, "join", 0, 0.82),
         result(second, "tuned", 0, failed="it cannot go"),
+        result(second, "fitted", 0, 0.85, failed="the loss became NaN"),
     ]
-    found = describe(
-        "ada/net", PARENT, [first, second, third], {"a": {}, "b": {}, "c": {"join": "it gives the output"}}, results
-    )
+    reasons = {"a": {}, "b": {}, "c": {"join": "it gives the output"}}
+    net = FollowedNet(nn.Identity(), (3, 8, 8))  # only stages are looked up in it
+    found = describe("ada/net", PARENT, [first, second, third], reasons, results, net)
     a, b, c = found["blocks"]
     assert (a["best_scheme"], a["criticality"]) == ("tuned", pytest.approx(0.8 - (0.78 + 0.79) / 2))
     assert a["epochs_to_95"] == 2  # 0.76: the one after two epochs, the other after one
     assert [one["epochs_to_95"] for one in a["schemes"]] == [None, None, 2, 1]
     assert (a["parameters_saved"], a["macs_saved"], a["skipped"]) == (100, 1000, {})
-    assert (b["best_scheme"], b["epochs_to_95"]) == ("join", 0)
+    assert (b["best_scheme"], b["epochs_to_95"]) == ("join", 0)  # what failed does not count
+    assert (a["carry_out"], b["carry_out"]) == ("--remove-block a", "--remove-block b --no-retrain")
     assert b["criticality"] == pytest.approx(-0.02)  # better without it
     assert b["schemes"][1]["failed"] == "it cannot go"
     assert (c["criticality"], c["best_scheme"], c["skipped"]) == (None, None, {"join": "it gives the output"})
-    assert found["trainings"] == 3
-    assert found["seconds"] == 12.0
+    assert found["trainings"] == 4
+    assert found["seconds"] == 14.0
 
 
 def test_what_is_not_said_is_the_preset() -> None:

@@ -32,6 +32,17 @@ def test_of_several_seeds_the_mean_counts_and_the_slowest_says_how_soon() -> Non
     assert set(find_best([]).values()) == {None}
 
 
+def test_equal_schemes_go_by_name_and_what_failed_does_not_count() -> None:
+    equal = [trial("a", "tuned", 0.8), trial("a", "join", 0.8)]
+    assert find_best(equal)["best_scheme"] == find_best(equal[::-1])["best_scheme"] == "join"
+    failed = trial("a", "fitted", 0.89, failed="the loss became NaN")
+    assert find_best([*equal, failed])["best_scheme"] == "join"
+    section = make_section("ada/net", [*equal, failed], {})
+    assert section is not None
+    assert section.blocks[0]["best_scheme"] == "join"
+    assert section.note == "Trainings that failed and are left out: 1."
+
+
 def test_other_temperatures_are_other_schemes() -> None:
     cold = trial("a", "distill", 0.1, 0.6, temperature=1.0, alpha=0.5)
     warm = trial("a", "distill", 0.1, 0.8, temperature=4.0, alpha=0.5)

@@ -12,7 +12,7 @@ from torch import nn
 from cnngraph.datasets.images import Images
 from cnngraph.errors import ConflictError, ModelError, UsageError
 from cnngraph.training import fit as fit_module
-from cnngraph.training.distillation import Distillation, divergence, soft_targets
+from cnngraph.training.distillation import Distillation, divergence
 from cnngraph.training.execution import Execution
 from cnngraph.training.fit import fit
 from tests.unit.training.test_fit import HOW, Net, same_weights
@@ -32,10 +32,14 @@ class Fixed(nn.Module):
 
 
 def test_the_golden_numbers() -> None:
-    teacher, student = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])
-    assert soft_targets(teacher, 2.0)[0].tolist() == pytest.approx([0.731059, 0.268941], abs=5e-7)
-    assert float(divergence(student, teacher, 2.0)) / 4 == pytest.approx(0.110944, abs=5e-7)
-    assert float(divergence(student, teacher, 2.0)) == pytest.approx(0.443776, abs=5e-7)
+    teacher, student = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]], requires_grad=True)
+    found = divergence(student, teacher, 2.0)
+    assert found.item() / 4 == pytest.approx(0.110944, abs=5e-7)
+    assert found.item() == pytest.approx(0.443776, abs=5e-7)
+    found.backward()  # type: ignore[no-untyped-call]
+    assert student.grad is not None
+    targets = 0.5 - student.grad[0] / 2  # the gradient is T (softmax of the student - targets)
+    assert targets.tolist() == pytest.approx([0.731059, 0.268941], abs=5e-7)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0, 20.0])
