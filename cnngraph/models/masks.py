@@ -130,6 +130,13 @@ class MaskedTensors:
             for tensor, factor in self._pairs:
                 tensor.mul_(factor)
 
+    def put_on_gradients(self) -> None:
+        """Make zero the gradients of what is not alive: a norm over all gradients is then that of the sparse net."""
+        with torch.no_grad():
+            for tensor, factor in self._pairs:
+                if tensor.grad is not None:
+                    tensor.grad.mul_(factor)
+
 
 def keep_zeros(model: nn.Module) -> None:
     """Put the masks of a net on: what is not alive becomes exactly zero (never ``-0.0``). Without masks, nothing.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -20,7 +19,7 @@ from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.context import Context
 from cnngraph.pruning.greedy import Room, groups_of
 from cnngraph.pruning.removals import scored_removals
-from cnngraph.pruning.smallest_weights import keep_largest
+from cnngraph.pruning.smallest_weights import count_share, keep_all_but
 from cnngraph.pruning.steps import in_one
 from cnngraph.pruning.stepwise import Stepwise, StepWords
 from cnngraph.surgery.channels.coupling import coupled
@@ -29,7 +28,6 @@ from cnngraph.surgery.layers.net_structure import NetStructure
 
 __all__ = ["RoundOptions", "Rounds", "going_by_round", "prunable_tensors", "rounds_of"]
 
-_EXACT = 1e-9  # as keep_largest counts
 _FILTERS = "the filters without weights"
 
 
@@ -86,7 +84,7 @@ def rounds_of(context: Context, options: RoundOptions) -> Rounds:
 
 
 def going_by_round(alive: int, rounds: int, rate: float) -> tuple[int, ...]:
-    """How many weights go in each round, of ``alive`` at first.
+    """How many weights go in each round, of ``alive`` at first, if none are equal.
 
     Raises:
         PlanError: a round would find nothing to prune; the message says how many are possible.
@@ -97,7 +95,7 @@ def going_by_round(alive: int, rounds: int, rate: float) -> tuple[int, ...]:
     found: list[int] = []
     left = alive
     for number in range(1, rounds + 1):
-        going = math.floor(rate * left + _EXACT)
+        going = count_share(rate, left)
         if going < 1 or going >= left:
             fewer = f"Use {{rounds={number - 1}}} at most" if number > 1 else "Prune a larger net"
             raise PlanError(
@@ -143,7 +141,8 @@ class Rounds(Stepwise):
     """A step a round; then, where it was asked for, one about filters without weights.
 
     Attributes:
-        context: the net before. names: of the parameters that are pruned. going: how many weights go in each round.
+        context: the net before. names: of the parameters that are pruned. going: how many weights go in each round if
+            none are equal; where more go in one, the next takes its share of what is left then.
     """
 
     words: ClassVar[StepWords] = StepWords(
@@ -163,10 +162,10 @@ class Rounds(Stepwise):
         else:
             masks, before = self._masks(net, number), _count(_alive(net, self.names))
             left = _count({name: masks.alive[name] for name in self.names})
-            if not left:
-                raise PlanError(
-                    f"Round {number} leaves no weight: too many are equal.", f"Use {{rounds={number - 1}}} at most."
-                )
+            if left in (0, before):
+                why = "leaves no weight" if not left else "finds nothing to prune"
+                fewer = f"Use {{rounds={number - 1}}} at most" if number > 1 else "Prune another net"
+                raise PlanError(f"Round {number} {why}: too many are equal.", f"{fewer}, or change {{rate}}.")
             removes = _removals(masks)
             settings = {"round": number, "gone": before - left, "alive": left}
         recipe = origin.digest if origin else ""
@@ -226,12 +225,13 @@ class Rounds(Stepwise):
     def _masks(self, net: nn.Module, number: int) -> Masks:
         """The masks after round ``number``, of the net before it."""
         alive = _alive(net, self.names)
-        rate = min(1.0, self.going[number - 1] / max(1, _count(alive)))
+        # What is left may be less than was expected, since equals of the cutoff went too.
+        going = self.going[0] if self.options.one_shot else count_share(self.options.rate, _count(alive))
         chance = np.random.default_rng([self.context.seed, number])
         weights = [net.get_parameter(name).detach().cpu().numpy() for name in self.names]
         if self.options.mask == "random":
             weights = [chance.random(one.shape) for one in weights]
-        kept = keep_largest(weights, rate, [alive[name] for name in self.names])
+        kept = keep_all_but(weights, going, [alive[name] for name in self.names])
         known = get_masks(net)
         others = dict(known.alive) if known is not None else {}
         return masks_of(others | dict(zip(self.names, kept, strict=True)))
@@ -279,7 +279,7 @@ def _outline(net: nn.Module, names: Sequence[str], going: Sequence[int], base: P
     alive = _alive(net, names)
     before = _count(alive)
     weights = [net.get_parameter(name).detach().cpu().numpy() for name in names]
-    kept = keep_largest(weights, sum(going) / before, list(alive.values()))
+    kept = keep_all_but(weights, sum(going), list(alive.values()))
     masks = masks_of(dict(zip(names, kept, strict=True)))
     left = [before - sum(going[:number]) for number in range(1, len(going) + 1)]
     steps = [

@@ -310,6 +310,7 @@ class _Run:
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimizer)  # the norm to clip at is of the gradients themselves
+        self.masked.put_on_gradients()  # and what is pruned is no part of it
         nn.utils.clip_grad_norm_(self.model.parameters(), _CLIP)
         self.scaler.step(self.optimizer)  # leaves the step out where a gradient became infinite
         self.scaler.update()

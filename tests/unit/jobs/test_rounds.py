@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from cnngraph.models.registry import build
 from cnngraph.origin import Preprocessing, get_origin
 from cnngraph.plan import Plan, Removal
 from cnngraph.pruning.choice import choose
+from cnngraph.pruning.methods.imp import Options
 from cnngraph.pruning.rounds import Rounds, going_by_round
 from cnngraph.settings import Settings
 from cnngraph.sources.data_choice import DataChoice
@@ -162,7 +164,7 @@ def test_a_prune_killed_at_every_stage_comes_out_the_same(
 
     deadly("cnngraph.training.fit.write_checkpoint", 1, 3)
     deadly("cnngraph.surgery.freezing.count_parameters_of", 1, 4)
-    deadly("cnngraph.pruning.rounds.keep_largest", 2, 6)
+    deadly("cnngraph.pruning.rounds.keep_all_but", 2, 6)
     runs = 0
     while True:
         runs += 1
@@ -291,6 +293,41 @@ def test_the_alive_fraction_is_a_power_within_the_floor(rate: float, count: int)
     for number, going in enumerate(going_by_round(left, count, rate), 1):
         left -= going
         assert abs(left / 1_000_000 - (1 - rate) ** number) <= number / 1_000_000
+
+
+def thousand(zeros: int) -> tuple[nn.Module, Rounds]:
+    """A net of a thousand weights before its last layer, so many of them zero without a mask; three rounds of it."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(100, 10, bias=False), nn.ReLU(), nn.Linear(10, 2)).eval()
+    with torch.no_grad():
+        weights = torch.arange(1.0, 1001.0)
+        weights[:zeros] = 0.0
+        net[1].weight.copy_(weights.reshape(10, 100))
+    options, targets = Options(rounds=3, rate=0.2), ("round 1", "round 2", "round 3")
+    going = going_by_round(1000, 3, 0.2)
+    context: Any = SimpleNamespace(seed=0)
+    outline = Plan(method="imp")
+    return net, Rounds(outline, targets, context=context, options=options, names=("1.weight",), going=going)
+
+
+def test_a_round_takes_its_share_of_what_is_left_also_where_equals_took_more() -> None:
+    net, steps = thousand(zeros=500)
+    done: list[Plan] = []
+    for target in steps.targets:
+        done.append(steps.plan(net, target, done))
+        net = steps.cut(net, done[-1], (1, 10, 10))
+    assert [(one.settings["gone"], one.settings["alive"]) for one in done] == [(500, 500), (100, 400), (80, 320)]
+
+
+def test_a_round_in_which_all_are_equal_is_refused() -> None:
+    net, steps = thousand(zeros=1000)
+    with pytest.raises(PlanError, match="Round 1 leaves no weight: too many are equal") as refused:
+        steps.plan(net, "round 1", ())
+    assert refused.value.hint == "Prune another net, or change rate."
+    net, steps = thousand(zeros=997)
+    first = steps.plan(net, "round 1", ())
+    with pytest.raises(PlanError, match="Round 2 finds nothing to prune") as refused:
+        steps.plan(steps.cut(net, first, (1, 10, 10)), "round 2", (first,))
+    assert refused.value.hint == "Use rounds=1 at most, or change rate."
 
 
 def test_weights_that_were_not_kept_cannot_come_back(tmp_path: Path) -> None:

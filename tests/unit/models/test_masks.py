@@ -25,7 +25,7 @@ from cnngraph.models.masks import (
     require_zeros,
     set_masks,
 )
-from cnngraph.pruning.smallest_weights import keep_largest
+from cnngraph.pruning.smallest_weights import count_share, keep_largest
 
 
 def small() -> nn.Module:
@@ -117,7 +117,7 @@ def test_masks_of_rounds_are_nested_and_leave_what_the_floor_says(sizes: list[in
         before = masks_of({f"{i}.weight": one for i, one in enumerate(alive)}) if alive else None
         alive = keep_largest(weights, rate, alive)
         now = masks_of({f"{i}.weight": one for i, one in enumerate(alive)})
-        left -= int(rate * left + 1e-9)
+        left -= count_share(rate, left)
         assert now.total[0] == left
         if before is not None:
             assert now.within(before) == ""

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from cnngraph.console import Quiet
-from cnngraph.datasets.images import Images
+from cnngraph.datasets.images import Images, loader
 from cnngraph.datasets.pixels import ArrayPixels
 from cnngraph.errors import ConflictError, DataError, ModelError, UsageError
 from cnngraph.models.masks import masks_of, set_masks
@@ -23,7 +23,7 @@ from cnngraph.models.registry import build
 from cnngraph.origin import Preprocessing
 from cnngraph.training import fit as fit_module
 from cnngraph.training.evaluate import evaluate
-from cnngraph.training.fit import Fit, fit
+from cnngraph.training.fit import Fit, Recipe, fit
 
 HOW: dict[str, Any] = {"batch_size": 16, "device": "cpu", "channels_last": False}
 
@@ -378,6 +378,34 @@ def test_what_a_mask_prunes_stays_exactly_zero(train: Images, validation: Images
     assert not dead.any()
     assert not np.signbit(dead).any()
     assert (model.conv.weight.detach().numpy()[alive] != Net().conv.weight.detach().numpy()[alive]).all()
+
+
+def test_gradients_of_pruned_weights_count_nowhere(train: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The net that is trained under a mask is that of a loop that zeroes their gradients itself, where it clips too."""
+    clip = 0.05
+    monkeypatch.setattr(fit_module, "_CLIP", clip)
+    alive = np.random.default_rng(0).random((8, 1, 5, 5)) < 0.3
+    model, by_hand = Net(), Net()
+    set_masks(model, masks_of({"conv.weight": alive}))
+    fit(model, train, None, epochs=1, optimizer="sgd", **HOW)
+
+    dead, norms = torch.from_numpy(~alive), []
+    by_hand.conv.weight.data[dead] = 0.0
+    optimizer = fit_module._make_optimizer(by_hand, Recipe(optimizer="sgd"))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        batches = list(loader(train, batch_size=16, shuffle=True, seed=0, for_training=True))
+        for place, (images, labels) in enumerate(batches):
+            for group in optimizer.param_groups:
+                group["lr"] = 0.02 * fit_module._rate(place, len(batches))
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(by_hand(images), labels).backward()
+            by_hand.conv.weight.grad[dead] = 0.0
+            norms.append(float(nn.utils.clip_grad_norm_(by_hand.parameters(), clip)))
+            optimizer.step()
+            by_hand.conv.weight.data[dead] = 0.0
+    assert min(norms) > clip
+    assert same_weights(model, by_hand)
 
 
 def test_a_training_under_masks_goes_on_bit_for_bit(train: Images, validation: Images, tmp_path: Path) -> None:
