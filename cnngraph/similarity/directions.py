@@ -78,6 +78,8 @@ class Directions:
 
     def strongest(self, share: float) -> Directions:
         """As few of them as hold ``share`` of the variance, 0..1; what is left out then was not dropped but cut."""
+        if share == 1:
+            return self
         held = np.cumsum(self.scale**2)
         enough = int(np.searchsorted(held, share * held[-1] * (1 - 1e-12))) + 1
         return replace(self, scale=self.scale[:enough], vectors=self.vectors[:, :enough])

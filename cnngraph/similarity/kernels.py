@@ -45,7 +45,7 @@ def alignment(moments: PairMoments, estimator: str = "biased") -> float:
         ]
     if min(own) <= 0:
         raise DataError("On these points a layer does not vary enough for unbiased CKA.", "Give more images.")
-    return between / math.sqrt(own[0]) / math.sqrt(own[1])
+    return min(1.0, between / math.sqrt(own[0]) / math.sqrt(own[1]))
 
 
 def _unbiased(points: int, square: float, fourth: float, totals: float) -> float:

@@ -15,9 +15,11 @@ import numpy.typing as npt
 from cnngraph.errors import ModelError
 from cnngraph.similarity.directions import Directions
 
-__all__ = ["LayerMoments", "PairMoments", "moments_of"]
+__all__ = ["LayerMoments", "PairMoments", "moments_of", "vary_by_rounding"]
 
 Floats = npt.NDArray[np.float64]
+
+_ROUNDING = 4  # steps of its type of number, for the standard deviation of a neuron that is constant but for rounding
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,17 @@ class PairMoments:
     def widths(self) -> tuple[int, int]:
         """Neurons of the first and of the second layer."""
         return self.first.width, self.second.width
+
+
+def vary_by_rounding(mean: Floats, squares: Floats, points: int, precision: float) -> npt.NDArray[np.bool_]:
+    """Which neurons are constant: what they vary by is no more than the rounding of their values.
+
+    Args:
+        mean: (p,). squares: (p,), the sums over points of the squares about it. precision: of the type of number that
+            they came in: the distance from 1 to the next number.
+    """
+    found: npt.NDArray[np.bool_] = np.sqrt(np.maximum(squares, 0) / points) <= _ROUNDING * precision * np.abs(mean)
+    return found
 
 
 def moments_of(x: Floats, y: Floats) -> PairMoments:

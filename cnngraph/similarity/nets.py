@@ -30,6 +30,7 @@ Pair = tuple[str, str]
 
 _HELD = 256 * 2**20  # bytes of rows that are kept at once
 _MOST_AT_ONCE = 64  # images that run together
+_MOST_SUMS = 4 * 2**30  # bytes; all pairs of VGG16 at 32 px take 0.7 GB, of ResNet-50 over 10
 _POOLED_AT_ONCE = 512  # images whose pooled points are gathered for one product
 
 
@@ -88,6 +89,7 @@ class _Side:
         self._net = _Watched(followed.graph.graph_module, self._by_node)
         self._like = next((p for p in followed.model.parameters() if p.is_floating_point()), torch.empty(0))
         self._shift: dict[str, Tensor] = {}
+        self._precision: dict[str, float] = {}
 
     @property
     def bytes_of_an_image(self) -> int:
@@ -111,10 +113,21 @@ class _Side:
                         "Check the weights and the preprocessing of the net.",
                     )
                 self._shift[layer.layer] = shift
+                self._precision[layer.layer] = torch.finfo(points.dtype).eps
             take(layer, Rows.of(points, self._shift[layer.layer]))
 
         self._net.see = see
         self._net.run(images.to(device=self._like.device, dtype=self._like.dtype, non_blocking=True))
+
+    def finish(self, name: str, running: RunningLayer) -> LayerMoments:
+        """The moments of one of its layers.
+
+        Raises:
+            ModelError: its activations are NaN or infinite.
+        """
+        found = running.finish(self._shift[name].cpu().numpy(), self._precision[name])
+        found.require_finite(name)
+        return found
 
 
 class _Watched(fx.Interpreter):
@@ -160,6 +173,7 @@ class _Lockstep:
             for side, followed in enumerate((first, second))
         ]
         self._sides = [_Side(followed, own) for followed, own in zip((first, second), layers, strict=True)]
+        _require_memory(pairs, *layers)
         self._pooled = {pair for pair in pairs if not _same_size(layers[0][pair[0]], layers[1][pair[1]])}
         self._whole = _Moments(dict.fromkeys(pair for pair in pairs if pair not in self._pooled))
         self._means = _Moments(dict.fromkeys(pair for pair in pairs if pair in self._pooled))
@@ -224,7 +238,7 @@ class _Lockstep:
         if self._waiting:
             self._add_pooled()
         progress.start("Measuring similarity", len(self._asked))
-        finished = {moments: _finished(moments) for moments in (self._whole, self._means)}
+        finished = {moments: self._finished(moments) for moments in (self._whole, self._means)}
         found = []
         for pair in self._asked:
             moments = self._means if pair in self._pooled else self._whole
@@ -234,13 +248,24 @@ class _Lockstep:
             progress.advance()
         return found
 
+    def _finished(self, moments: _Moments) -> list[dict[str, LayerMoments]]:
+        return [
+            {name: side.finish(name, running) for name, running in layers.items()}
+            for side, layers in zip(self._sides, moments.layers, strict=True)
+        ]
 
-def _finished(moments: _Moments) -> list[dict[str, LayerMoments]]:
-    found = [{name: own.finish() for name, own in layers.items()} for layers in moments.layers]
-    for layers in found:
-        for name, own in layers.items():
-            own.require_finite(name)
-    return found
+
+def _require_memory(
+    pairs: Sequence[Pair], first: Mapping[str, ComparedLayer], second: Mapping[str, ComparedLayer]
+) -> None:
+    """Refuse sums of products of channels that do not fit: those of a pair and of its null are kept until the end."""
+    needed = 2 * 8 * sum((first[one].channels + 2) * (second[other].channels + 2) for one, other in pairs)
+    if needed > _MOST_SUMS:
+        raise DataError(
+            f"{len(pairs):,} pairs of layers need {needed / 2**30:.1f} GB of sums, and at most "
+            f"{_MOST_SUMS / 2**30:.0f} GB are taken.",
+            "Compare counterparts alone (leave out {all_pairs}), or name fewer layers.",
+        )
 
 
 def _same_size(one: ComparedLayer, other: ComparedLayer) -> bool:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from cnngraph.errors import DataError, UsageError
 from cnngraph.similarity.canonical import canonical_of_points, mean_coefficient, weighted_mean
 from cnngraph.similarity.kernels import alignment, procrustes_distance
-from cnngraph.similarity.moments import moments_of
+from cnngraph.similarity.moments import moments_of, vary_by_rounding
 
 __all__ = ["cca", "cka", "procrustes", "pwcca", "svcca"]
 
@@ -97,17 +97,33 @@ def require_share(keep: float) -> None:
 
 
 def _checked(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Floats, Floats]:
-    first, second = (np.asarray(one, dtype=np.float64) for one in (x, y))
-    for name, one in (("x", first), ("y", second)):
-        if one.ndim != 2 or not one.size:
-            raise UsageError(
-                f"{name} has the shape {one.shape}; it must be a matrix of points (rows) by neurons (columns).",
-                "Maps (n, C, H, W) become (n H W, C): x.transpose(0, 2, 3, 1).reshape(-1, C).",
-            )
-        if not np.isfinite(one).all():
-            raise DataError(f"{name} has values that are NaN or infinite.", "Look for the layer that gives them.")
+    first, second = (_read(one, name) for one, name in ((x, "x"), (y, "y")))
     if len(first) != len(second):
         raise UsageError(
             f"x has {len(first)} points and y has {len(second)}.", "Give both layers on the same points, row by row."
         )
     return first, second
+
+
+def _read(given: npt.ArrayLike, name: str) -> Floats:
+    """A matrix of about the size 1, which no measure minds; columns that vary by rounding alone are 0."""
+    try:
+        array = np.asarray(given)
+    except (TypeError, ValueError, RuntimeError) as error:  # torch has an error of its own for each reason
+        raise UsageError(f"{name} is no array: {error}.", "Of a tensor give x.detach().float().cpu().") from error
+    if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool) or np.iscomplexobj(array):
+        raise UsageError(f"{name} holds {array.dtype} and no real numbers.", "Give floats or integers.")
+    if array.ndim != 2 or not array.size:
+        raise UsageError(
+            f"{name} has the shape {array.shape}; it must be a matrix of points (rows) by neurons (columns).",
+            "Maps (n, C, H, W) become (n H W, C): x.transpose(0, 2, 3, 1).reshape(-1, C).",
+        )
+    if not np.isfinite(array).all():
+        raise DataError(f"{name} has values that are NaN or infinite.", "Look for the layer that gives them.")
+    precision = np.finfo(array.dtype if array.dtype.kind == "f" else np.float64).eps
+    values: Floats = array.astype(np.float64)
+    values = np.ldexp(values, -np.frexp(np.abs(values).max())[1])
+    mean = values.mean(axis=0)
+    about = values - mean
+    values[:, vary_by_rounding(mean, np.einsum("ij,ij->j", about, about), len(values), float(precision))] = 0
+    return values

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cnngraph.similarity.moments import LayerMoments, PairMoments
+from cnngraph.similarity.moments import LayerMoments, PairMoments, vary_by_rounding
 
 __all__ = ["Rows", "RunningLayer", "RunningPair"]
 
@@ -88,13 +88,20 @@ class RunningLayer:
             own = slice(start, start + block)
             self._sums[own, start:].addmm_(x[:, own].T, x[:, start:])
 
-    def finish(self) -> LayerMoments:
-        """The moments about the mean of all points."""
+    def finish(self, shift: Floats, precision: float) -> LayerMoments:
+        """The moments about the mean of all points; neurons that vary by rounding alone are made constant.
+
+        Args:
+            shift: (channels,), about which the rows are. precision: of the type of number that the values came in.
+        """
         assert self._sums is not None
         upper = np.triu(_numbers(self._sums, self._channels, self._channels))
         sums = upper + np.triu(upper, 1).T
+        points = round(float(sums[-1, -1]))
         second, fourth = _about_the_means(sums)
-        return LayerMoments(round(float(sums[-1, -1])), (second + second.T) / 2, fourth)
+        constant = vary_by_rounding(shift + sums[:-2, -1] / points, second.diagonal(), points, precision)
+        second[constant], second[:, constant] = 0, 0
+        return LayerMoments(points, (second + second.T) / 2, fourth)
 
 
 class RunningPair:

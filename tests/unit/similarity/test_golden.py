@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from cnngraph.errors import CnngraphError, DataError, UsageError
 from cnngraph.similarity import cca, cka, mean_coefficient, procrustes, pwcca, svcca
 from cnngraph.similarity.canonical import canonical_of_points
+from cnngraph.similarity.moments import moments_of
 
 H = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=np.float64)
+NOISE, H_OF_NOISE = np.random.default_rng(0).normal(size=(2, 9, 2))
 
 
 def near(wanted: float, digits: int = 10) -> object:
@@ -146,6 +150,12 @@ def test_a_bad_condition_goes_by_the_points_themselves() -> None:
         (lambda: cka(H[:3], H[:3], "unbiased"), DataError, "needs 4 points"),
         (lambda: cka(H, np.ones((4, 2))), DataError, "constant"),
         (lambda: procrustes(H, np.ones((4, 2))), DataError, "constant"),
+        *((lambda f=f: f(NOISE, np.full((9, 2), 0.1)), DataError, "constant") for f in (cca, svcca, pwcca, procrustes)),
+        (lambda: cka(NOISE, np.full((9, 2), 0.3), "unbiased"), DataError, "constant"),
+        (lambda: cka(NOISE, 0.3 + 1e-8 * NOISE.astype(np.float32)), DataError, "constant"),
+        (lambda: cka(NOISE, NOISE * 1j), UsageError, "no real numbers"),
+        (lambda: cka(NOISE, NOISE.astype(str)), UsageError, "no real numbers"),
+        (lambda: cka(NOISE, torch.ones(9, 2, requires_grad=True)), UsageError, "no array"),
         (lambda: cka(H, H, "debiased"), UsageError, "no estimator"),
         (lambda: cka(H * np.nan, H), DataError, "NaN"),
         (lambda: cka(np.zeros((2, 3, 4)), H), UsageError, "matrix"),
@@ -160,3 +170,19 @@ def test_what_cannot_be_compared_is_refused(ask: Callable[[], object], error: ty
     with pytest.raises(error, match=words) as found:
         ask()
     assert found.value.hint
+
+
+@pytest.mark.parametrize("measure", [cca, svcca, pwcca, cka, procrustes])
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_no_measure_minds_the_size_of_a_layer(measure: Callable[..., Any], size: float) -> None:
+    assert measure(NOISE * size, H_OF_NOISE) == pytest.approx(measure(NOISE, H_OF_NOISE), abs=1e-12)
+
+
+def test_biased_cka_is_at_most_one() -> None:
+    assert all(cka(*(np.random.default_rng(seed).normal(size=(50, 7)),) * 2) <= 1 for seed in range(50))
+
+
+def test_all_of_the_variance_is_all_directions() -> None:
+    x = np.random.default_rng(0).normal(size=(400, 151))
+    assert svcca(x, x[:, :4], keep=1) == pytest.approx(float(cca(x, x[:, :4]).mean()), abs=1e-12)
+    assert moments_of(x, x).first.directions.strongest(1).kept == 151

@@ -166,6 +166,24 @@ def test_dead_maps_constant_layers_and_few_images_have_a_reason(images: Tensor) 
     assert alone[0].null is None
 
 
+def test_a_layer_that_varies_by_rounding_alone_is_constant(images: Tensor) -> None:
+    torch.manual_seed(6)
+    nets = [FollowedNet(Functional(4), SHAPE) for _ in range(2)]  # in float32
+    with torch.no_grad():
+        nets[0].model.norm.weight.fill_(1e-9)
+        nets[0].model.norm.bias.fill_(0.3)
+    found = compare_nets(*nets, [(images, images)], [("relu", "relu")], EVERY)
+    assert {(row.value, row.reason[:19]) for row in found} == {(None, "A layer is constant")}
+
+
+def test_sums_that_do_not_fit_are_refused_before_any_image(
+    nets: tuple[FollowedNet, FollowedNet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cnngraph.similarity.nets._MOST_SUMS", 1000)
+    with pytest.raises(DataError, match="25 pairs of layers need"):
+        compare_nets(*nets, iter(()), all_pairs(*nets))
+
+
 def test_what_cannot_be_compared_is_refused(nets: tuple[FollowedNet, FollowedNet], images: Tensor) -> None:
     def ask(pairs: list[tuple[str, str]], batches: list[tuple[Tensor, Tensor]], **how: object) -> None:
         compare_nets(*nets, batches, pairs, SimilarityOptions(**how))
