@@ -1,6 +1,7 @@
 // How critical each block is
 // What the accuracy loses without each block by the scheme that misses it least (mean of its trials, without those that
-// failed, of the budget that was stored last, of equal schemes by name), and after how many epochs all of them have 95 % of it again (0: before any training, null: not at all).
+// failed, of the budget that was stored last, of equal schemes by name), and after how many epochs all of them have 95 % of it
+// again (0: before any training, null: not at all).
 // Beside it what the graph says: the mean theta of its convs in the current run of $measure (null: the newest with thetas).
 // Needs: cnngraph criticality NAME
 :params {"model": "OWNER/NAME", "measure": null};
@@ -25,7 +26,7 @@ CALL (place, run) {
   WHERE place:Block AND (place)-[:CONTAINS]->(l)
   RETURN avg(scored.theta) AS theta
 }
-RETURN block, place.kind AS kind, best.value AS criticality, best.scheme AS best_scheme, best.accuracy AS accuracy,
-       best.epochs AS epochs_to_95, best.trials AS trials, theta, run.measure AS measure,
+RETURN block, CASE WHEN place:Block THEN place.kind END AS kind, best.value AS criticality, best.scheme AS best_scheme,
+       best.accuracy AS accuracy, best.epochs AS epochs_to_95, best.trials AS trials, theta, run.measure AS measure,
        best.c AS trial, best.of AS of, place
 ORDER BY criticality DESC, place.index, block LIMIT 145

@@ -276,7 +276,7 @@ def test_what_the_queries_say(database: Database, pruned: tuple[str, str]) -> No
         ("features.26", "tuned", "depth"),
         ("features.28", "tuned", "depth"),
     ]
-    assert [row["theta"] for row in run("criticality")] == [2 / 7, 1 / 7]
+    assert [row["theta"] for row in run("criticality")] == [1 / 6, 0.0]
     assert [(row["block"], row["kind"], row["theta"]) for row in run("criticality", child)] == [("old", None, None)]
     for key in pruned:
         removed = run("removed", key)
