@@ -27,6 +27,7 @@ from cnngraph.storage import Storage, content_sha256
 from cnngraph.surgery import single_file
 from cnngraph.surgery.apply import apply, apply_with_report
 from cnngraph.surgery.description import FORMAT
+from cnngraph.surgery.mask_files import count_masked
 from cnngraph.surgery.saved import read_description, read_saved
 from cnngraph.surgery.verify import verify
 
@@ -101,6 +102,12 @@ def test_it_comes_back_with_its_masks(pruned: nn.Module, saved: Path) -> None:
     assert {name: one.shape for name, one in bits.items()} == {
         name: (-(-flags.size // 8),) for name, flags in get_masks(pruned).alive.items()
     }
+
+
+def test_its_layers_are_counted_without_opening_the_net(pruned: nn.Module, saved: Path, tmp_path: Path) -> None:
+    masks = get_masks(pruned)
+    assert count_masked(saved) == {layer: (masks.size(layer), masks.count(layer)) for layer in masks.layers}
+    assert count_masked(save(lenet(), tmp_path / "plain", input_shape=SHAPE)) == {}
 
 
 def test_the_masks_count_in_the_digest(pruned: nn.Module) -> None:
