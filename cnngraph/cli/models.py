@@ -65,10 +65,10 @@ def show(
     table(("property", "value"), [(key, _flat(value)) for key, value in found.items()])
     if pruned:
         rows = [
-            [row[name] for name in ("layer", "parameters", "nonzero")] + [f"{row['sparsity']:.1%}"]
-            for row in [*pruned["layers"], pruned | {"layer": "the whole net"}]
+            [row[name] for name in ("layer", "weights", "alive")] + [f"{row['sparsity']:.1%}"]
+            for row in [*pruned["layers"], pruned | {"layer": "all of them"}]
         ]
-        table(("layer", "parameters", "not zero", "zeros"), rows, title="\nPruned weights")
+        table(("layer", "weights", "not zero", "zeros"), rows, title="\nPruned weights")
 
 
 def _list_blocks(model: str, blocks: list[dict[str, Any]]) -> None:

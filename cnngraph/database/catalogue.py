@@ -98,31 +98,30 @@ def counts(db: Database, key: str) -> dict[str, int]:
     return rows[0]
 
 
-def store_nonzero(db: Database, key: str, pruned: Mapping[str, int]) -> None:
-    """Say on the layers of a model how many of their parameters are not pruned.
+def store_nonzero(db: Database, key: str, masked: Mapping[str, tuple[int, int]]) -> None:
+    """Say on the layers of a model how many weights their masks are about, and how many parameters are not pruned.
 
     Args:
-        pruned: how many weights are, by the path of the layer's module.
+        masked: how many weights the mask is about and how many are alive, by the path of the layer's module.
     """
-    rows = [{"layer": layer, "pruned": count} for layer, count in pruned.items()]
+    rows = [{"layer": layer, "weights": weights, "alive": alive} for layer, (weights, alive) in masked.items()]
     if rows:
         db.write(cypher.load("catalogue/store_nonzero"), model=key, rows=rows)
 
 
 def sparsity(db: Database, key: str) -> dict[str, Any] | None:
-    """What is pruned of a model's weights; ``None`` where nothing is.
+    """What is left of the weights that a model's masks are about; ``None`` where it has none.
 
     Returns:
-        ``parameters, nonzero, sparsity`` (the share that is zero) of the whole net; ``layers``: the same and ``layer``
-        of each that has a mask.
+        as :func:`cnngraph.jobs.sparsity.sparsity_of`: ``weights``, ``alive``, ``sparsity`` (the share that is zero) of
+        all that have a mask together; ``layers``: the same and ``layer`` of each.
     """
     rows = [dict(row) for row in db.read(cypher.load("catalogue/sparsity"), key=key)]
     if not rows:
         return None
-    whole = properties(db, key).get("parameters") or sum(row["parameters"] for row in rows)
-    pruned = sum(row["parameters"] - row["nonzero"] for row in rows)
-    layers = [row | {"sparsity": 1 - row["nonzero"] / row["parameters"]} for row in rows]
-    return {"parameters": whole, "nonzero": whole - pruned, "sparsity": pruned / whole, "layers": layers}
+    weights, alive = (sum(row[name] for row in rows) for name in ("weights", "alive"))
+    layers = [row | {"sparsity": 1 - row["alive"] / row["weights"]} for row in rows]
+    return {"weights": weights, "alive": alive, "sparsity": 1 - alive / weights, "layers": layers}
 
 
 def show(db: Database, key: str) -> dict[str, Any]:

@@ -193,9 +193,9 @@ def _store_nonzero(database: Database, key: str, saved: Path) -> None:
     """Say on the layers of a model whose saved one has masks what is left of them."""
     if (saved / _MASKS).is_file():  # looked for first: what reads them imports torch, which takes seconds
         from cnngraph.database.catalogue import store_nonzero
-        from cnngraph.surgery.mask_files import count_pruned
+        from cnngraph.surgery.mask_files import count_masked
 
-        store_nonzero(database, key, count_pruned(saved))
+        store_nonzero(database, key, count_masked(saved))
 
 
 def _keep(database: Database, prepared: TracedModel, key: str) -> str:

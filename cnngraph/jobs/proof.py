@@ -102,13 +102,14 @@ def _proven(
     done = apply_plan(parent, plan, shape)
     changed = structure_diff(slim.model, done) if found else ""
     trained = found is None or bool(changed)
+    adopted = "adopted" in slim.training
     images = proof_images(list_data_of(slim, name, data())[1], seed) if data is not None and plan.filters else None
     progress.start("Verifying")
     proof = verify(
         parent,
         slim.model,
         plan,
-        how=ProofOptions(repeatable=True, execution=done),
+        how=ProofOptions(repeatable=True, execution=done, adopted=adopted),
         input_shape=shape,
         images=images,
         seed=seed,
@@ -116,17 +117,16 @@ def _proven(
     )
     failures, notes = [*proof.failures], list(proof.notes)
     if plan.weights:
-        failures += prove_rounds(slim.model, steps)
+        failures += prove_rounds(slim.model, steps, adopted=adopted)
         notes.append(
             "That no round let a pruned weight grow was looked at bit by bit when it was cut; here by its counts."
         )
     elif "step" in steps[0].settings:
         progress.start("Looking at what was to stay in each step")
-        adopted = "adopted" in slim.training
         failures += prove_freezing(parent if found else None, slim, steps, trained_since=adopted)
         if adopted:
             notes.append("Its weights were adopted: that they are those of the last step was not looked at.")
-    if changed and trains_new_layers_alone(plan) and "adopted" not in slim.training:
+    if changed and trains_new_layers_alone(plan) and not adopted:
         failures.append(f"only what replaces blocks was to be trained: {changed}")
     if found is None:
         notes.insert(0, "The net that it was cut from is not here: its architecture with new weights stands for it.")

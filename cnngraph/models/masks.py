@@ -8,7 +8,7 @@ afterwards (:class:`MaskedTensors`), or is looked at (:func:`moved_zeros`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -87,6 +87,10 @@ class Masks:
     def sha256(self) -> str:
         """Names all of it."""
         return _sha256(self.alive)
+
+    def without(self, layers: Collection[str]) -> Masks:
+        """Those of all other layers."""
+        return Masks({name: flags for name, flags in self.alive.items() if _layer(name) not in layers})
 
     def within(self, larger: Masks) -> str:
         """The name of the first tensor with a weight that is alive here and not in ``larger``; "" where none has."""

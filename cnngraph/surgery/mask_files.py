@@ -20,7 +20,7 @@ from cnngraph.models.masks import Masks, masks_of, moved_zeros, set_masks
 __all__ = [
     "MASKS_FILE",
     "attach_masks",
-    "count_pruned",
+    "count_masked",
     "masks_as_text",
     "masks_from_text",
     "read_masks",
@@ -53,8 +53,10 @@ def read_masks(path: Path, model: nn.Module) -> Masks:
     return _unpacked(found, model, str(path))
 
 
-def count_pruned(folder: Path) -> dict[str, int]:
-    """By layer, how many weights of the saved model in ``folder`` its masks prune; {} where it has none.
+def count_masked(folder: Path) -> dict[str, tuple[int, int]]:
+    """By layer, how many weights of the saved model in ``folder`` its masks are about, and how many of them are alive.
+
+    {} where it has none.
 
     Raises:
         ModelError: the masks are damaged, or of another net.
@@ -62,13 +64,14 @@ def count_pruned(folder: Path) -> dict[str, int]:
     path = folder / MASKS_FILE
     if not path.is_file():
         return {}
-    found: dict[str, int] = {}
+    found: dict[str, tuple[int, int]] = {}
     try:
         with safe_open(folder / "weights.safetensors", framework="numpy") as weights:
             for name, bits in load_file(path).items():
                 size = math.prod(weights.get_slice(name).get_shape())
                 layer = name.rpartition(".")[0]
-                found[layer] = found.get(layer, 0) + size - int(np.unpackbits(bits).sum())
+                before, left = found.get(layer, (0, 0))
+                found[layer] = before + size, left + int(np.unpackbits(bits).sum())
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise ModelError(f"{path} does not fit the weights beside it: {explain(error)}.", _HINT) from error
     return found

@@ -78,12 +78,15 @@ class ProofOptions:
         execution: the plan carried out on the old net (``Report.execution``); else that is done here once more.
         process: a new one (:func:`cnngraph.surgery.reloading.new_process`) that was started while this one was busy.
         float32: whether the masked net is compared in float32 besides, to be read only.
+        adopted: the new net has weights from elsewhere by now, so that masks of the plan may have been dropped: a note
+            says of which layers. Those that it has must be the plan's all the same.
     """
 
     repeatable: bool = False
     execution: Execution | None = None
     process: Elsewhere | None = None
     float32: bool = True
+    adopted: bool = False
 
 
 def verify(
@@ -141,7 +144,7 @@ def verify(
             if found and not found[0].relative <= _TOLERANCE:
                 failures.append(f"filters: the logits differ from the masked net's by {found[0].relative:.3g} of them")
         _attempt(failures, "structure", lambda: _check_structure(subject))
-        _attempt(failures, "pruned weights", lambda: _check_masks(subject))
+        _attempt(failures, "pruned weights", lambda: _check_masks(subject, how.adopted, notes))
         forward = _attempt(failures, "eval forward", lambda: _check_eval(model, slim, plan, random))
         forward &= _attempt(
             failures, "train forward and backward", lambda: _check_train(model, slim, subject.for_training)
@@ -279,7 +282,7 @@ def _check_structure(subject: _Subject) -> None:
         raise FailedError(different)
 
 
-def _check_masks(subject: _Subject) -> None:
+def _check_masks(subject: _Subject, adopted: bool, notes: list[str]) -> None:
     """What is pruned is exactly zero; the masks are those of the plan, and within those that the old net has."""
     masks, known, wanted = get_masks(subject.slim), get_masks(subject.model), subject.plan.weights
     moved = moved_zeros(subject.slim)
@@ -288,6 +291,15 @@ def _check_masks(subject: _Subject) -> None:
         raise FailedError(f"{count} pruned weights of {name} are not zero")
     if not wanted:
         return
+    if adopted:
+        there = masks.layers if masks is not None else ()
+        dropped = [layer for layer in wanted if layer not in there]
+        if dropped:
+            notes.append(f"Its weights were adopted: nothing of {', '.join(dropped)} is pruned any more.")
+        wanted = {layer: one for layer, one in wanted.items() if layer in there}
+        known = known.without(dropped) if known is not None else None
+        if not wanted:
+            return
     if masks is None:
         raise FailedError("the net has no masks")
     if subject.plan.filters:  # which slice what the plan names

@@ -1,6 +1,6 @@
-// How many parameters of each layer are not pruned, on the layers whose weights have a mask.
-// Parameters: $model, $rows ({layer: the path of its module, pruned: how many of its weights are}).
+// Of the layers whose weights have a mask: how many weights it is about, and how many of all parameters are not pruned.
+// Parameters: $model, $rows ({layer: the path of its module, weights: that its mask is about, alive: of these}).
 UNWIND $rows AS row
 MATCH (l:Layer {model: $model})
 WHERE coalesce(l.sharedWith, l.layer) = row.layer
-SET l.nonzero = l.parameters - row.pruned
+SET l.masked = row.weights, l.nonzero = l.parameters - (row.weights - row.alive)

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,17 +17,21 @@ from safetensors.torch import load_file as torch_file
 from torch import nn
 
 from cnngraph import load, save
+from cnngraph.console import Quiet
 from cnngraph.errors import ModelError, PlanError
+from cnngraph.jobs.proof import prove_saved
 from cnngraph.models.initial import get_initial, initial_of, set_initial
-from cnngraph.models.masks import Masks, get_masks, keep_zeros, masks_of, moved_zeros, set_masks
+from cnngraph.models.masks import Masks, drop_unfit, get_masks, keep_zeros, masks_of, moved_zeros, set_masks
 from cnngraph.models.registry import build
 from cnngraph.origin import get_origin
 from cnngraph.plan import Plan, Removal
 from cnngraph.shipping.parcel import pack_saved
+from cnngraph.sources.stored import OtherData
 from cnngraph.storage import Storage, content_sha256
 from cnngraph.surgery import single_file
 from cnngraph.surgery.apply import apply, apply_with_report
 from cnngraph.surgery.description import FORMAT
+from cnngraph.surgery.mask_files import count_masked
 from cnngraph.surgery.saved import read_description, read_saved
 from cnngraph.surgery.verify import verify
 
@@ -101,6 +106,12 @@ def test_it_comes_back_with_its_masks(pruned: nn.Module, saved: Path) -> None:
     assert {name: one.shape for name, one in bits.items()} == {
         name: (-(-flags.size // 8),) for name, flags in get_masks(pruned).alive.items()
     }
+
+
+def test_its_layers_are_counted_without_opening_the_net(pruned: nn.Module, saved: Path, tmp_path: Path) -> None:
+    masks = get_masks(pruned)
+    assert count_masked(saved) == {layer: (masks.size(layer), masks.count(layer)) for layer in masks.layers}
+    assert count_masked(save(lenet(), tmp_path / "plain", input_shape=SHAPE)) == {}
 
 
 def test_the_masks_count_in_the_digest(pruned: nn.Module) -> None:
@@ -220,10 +231,11 @@ def test_a_layer_that_is_fitted_anew_loses_its_mask_and_it_is_said(pruned: nn.Mo
     images = [(torch.randn(16, 1, 16, 16), torch.zeros(16, dtype=torch.long))]
     gone, fitted = convs[3], convs[4]
     slim, report = apply_with_report(net, Plan(removes=(Removal(layer=gone),)), loader=images, input_shape=(1, 16, 16))
-    left = get_masks(slim).alive
-    assert f"{gone}.weight" not in left
-    assert (f"{fitted}.weight" in left) == (f"The mask of {fitted}.weight was dropped" not in " ".join(report.notes))
-    assert len(left) < len(names) - 1 or "was dropped" not in " ".join(report.notes)
+    assert [one.target for one in report.joins] == [fitted]
+    assert set(get_masks(slim).alive) == {*names} - {f"{gone}.weight", f"{fitted}.weight"}
+    dropped = [note for note in report.notes if "was dropped" in note]
+    assert dropped == [f"The mask of {fitted}.weight was dropped: its weights are new."]
+    assert torch.count_nonzero(slim.get_parameter(f"{fitted}.weight")) > get_masks(net).count(fitted)
     assert moved_zeros(slim) == {}
 
 
@@ -243,6 +255,34 @@ def test_the_proof_holds_and_sees_what_moved(pruned: nn.Module) -> None:
     set_masks(other, masks_of({name: one | True for name, one in get_masks(pruned).alive.items()}))
     found = verify(lenet(), other, plan, input_shape=SHAPE, trained=True).failures
     assert "the mask of features.0 is not the one that the plan names" in " ".join(found)
+
+
+def test_adopted_weights_that_are_dense_are_proven_with_a_note(pruned: nn.Module, saved: Path, tmp_path: Path) -> None:
+    def prove(folder: Path) -> dict[str, Any]:
+        return prove_saved(folder, parent=parent, data=OtherData(), seed=0, progress=Quiet())
+
+    parent = save(lenet(), tmp_path / "parent", input_shape=SHAPE)
+    adopted = {"adopted": {"file": "dense.pt", "sha256": "0" * 64}}
+    one, names = "features.3.weight", list(get_masks(pruned).alive)
+    for moved, told in (([one], "features.3"), (names, "features.0, features.3, classifier.0")):
+        net = copy.deepcopy(pruned)
+        with torch.no_grad():
+            for name in moved:
+                net.get_parameter(name).add_(0.5)
+        assert drop_unfit(net) == tuple(moved)
+        folder = tmp_path / f"adopted-{len(moved)}"
+        found = prove(save(net, folder, input_shape=SHAPE, training=adopted))
+        assert (found["ok"], found["failures"]) == (True, [])
+        assert f"Its weights were adopted: nothing of {told} is pruned any more." in found["notes"]
+        # Where they were not adopted, a mask that is gone is a failure.
+        found = prove(save(net, tmp_path / f"lost-{len(moved)}", input_shape=SHAPE))
+        assert not found["ok"]
+    # A mask that an adopted net has must be the plan's.
+    other = copy.deepcopy(pruned)
+    set_masks(other, masks_of({one: get_masks(pruned).alive[one] & False}))
+    keep_zeros(other)
+    found = prove(save(other, tmp_path / "other", input_shape=SHAPE, training=adopted))
+    assert "features.3: its mask is not that of the last round" in found["failures"]
 
 
 def test_the_weights_that_a_training_began_with_travel_along(tmp_path: Path) -> None:
