@@ -80,6 +80,7 @@ def test_the_decision_is_read_back_and_cannot_be_repeated_without_its_masks(comm
     again = command("prune", "lottery", "--run", ancestor["run"], "--no-retrain")
     assert again.code == 1
     assert "its masks are not here" in again.err
+    assert "--method imp --rounds 2 --rate 0.5 --rewind weights --mask magnitude" in again.err
 
 
 def test_the_proof_and_the_page(command: Run, page: Path) -> None:
