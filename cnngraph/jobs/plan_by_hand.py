@@ -13,6 +13,8 @@ from cnngraph.sources.stored import stored
 
 __all__ = ["open_plan", "plan_from_person", "plan_removing"]
 
+_OF_ROUNDS, _SWITCHES = ("rounds", "rate", "rewind", "mask"), ("one_shot", "prune_biases", "structured")
+
 
 def plan_from_person(session: Session, name: str, choice: Choice) -> Plan:
     """The plan for a model of the database that a person made: layers and blocks by name, a plan or its file, or a
@@ -20,7 +22,7 @@ def plan_from_person(session: Session, name: str, choice: Choice) -> Plan:
 
     Raises:
         NotFoundError: a layer, block, file or run that is not there; the hint has the nearest names.
-        PlanError: the plan is another model's.
+        PlanError: the plan is another model's, or prunes weights.
     """
     from cnngraph.database import lineage
 
@@ -28,7 +30,7 @@ def plan_from_person(session: Session, name: str, choice: Choice) -> Plan:
     if choice.plan is not None:
         made = open_plan(choice.plan)
     elif choice.run is not None:
-        made = lineage.read_pruning_run(session.database, choice.run)
+        made = _without_masks(lineage.read_pruning_run(session.database, choice.run))
     else:
         made = plan_removing(model.folder, choice.layers, choice.blocks)
     if made.model and made.model != model.key:
@@ -42,9 +44,21 @@ def plan_from_person(session: Session, name: str, choice: Choice) -> Plan:
     return made.model_copy(update=changes | ({"init": choice.init} if choice.init is not None else {}))
 
 
+def _without_masks(plan: Plan) -> Plan:
+    """The plan, if it says all that goes; raises PlanError for one that names masks, with what makes them again."""
+    if not plan.weights:
+        return plan
+    asked = [f"{{{name}={plan.settings[name]}}}" for name in _OF_ROUNDS if name in plan.settings]
+    asked += [f"{{{name}=True}}" for name in _SWITCHES if plan.settings.get(name)]
+    raise PlanError(
+        "The plan prunes weights, and says by a sha256 alone which ones stay: its masks are not here.",
+        f"Prune anew, which trains and finds them again: {' '.join([f'{{method={plan.method}}}', *asked])}",
+    )
+
+
 def open_plan(plan: Plan | str | Path) -> Plan:
-    """A plan, or what is in the file of one."""
-    return plan if isinstance(plan, Plan) else read_plan(plan)
+    """A plan, or what is in the file of one; raises PlanError for one that prunes weights."""
+    return _without_masks(plan if isinstance(plan, Plan) else read_plan(plan))
 
 
 def plan_removing(folder: Path, layers: tuple[str, ...], blocks: tuple[str, ...]) -> Plan:

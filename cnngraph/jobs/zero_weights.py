@@ -55,6 +55,7 @@ def zero_smallest(old: nn.Module, slim: nn.Module, plan: Plan, rate: float) -> t
     import torch
 
     from cnngraph.models.masks import get_masks, keep_zeros, masks_of, set_masks
+    from cnngraph.models.tensor_bytes import tensor_numbers
     from cnngraph.pruning.smallest_weights import keep_largest
 
     net, rows = copy.deepcopy(slim), []
@@ -63,7 +64,7 @@ def zero_smallest(old: nn.Module, slim: nn.Module, plan: Plan, rate: float) -> t
     for layer in plan.filters:
         name = f"{layer}.weight"
         known_here = [alive[name]] if name in alive else None
-        (alive[name],) = keep_largest([net.get_parameter(name).detach().cpu().numpy()], rate, known_here)
+        (alive[name],) = keep_largest([tensor_numbers(net.get_parameter(name))], rate, known_here)
     set_masks(net, masks_of(alive))
     keep_zeros(net)
     for layer in plan.filters:

@@ -1,4 +1,4 @@
-"""What a tensor holds, as bytes: for hashes, and for files."""
+"""What a tensor holds, as bytes, for hashes and for files, and as numbers that numpy has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-__all__ = ["tensor_bytes"]
+__all__ = ["tensor_bytes", "tensor_numbers"]
 
 
 def tensor_bytes(tensor: Tensor) -> npt.NDArray[np.uint8]:
@@ -22,3 +22,14 @@ def tensor_bytes(tensor: Tensor) -> npt.NDArray[np.uint8]:
     # torch calls a tensor of one number contiguous whatever its strides, and refuses to see its bytes for them.
     found: Any = plain.as_strided((plain.numel(),), (1,)).view(torch.uint8).numpy()
     return found  # type: ignore[no-any-return]
+
+
+def tensor_numbers(tensor: Tensor) -> npt.NDArray[Any]:
+    """The numbers of a tensor, in its shape; those of bfloat16, which numpy has not, as float32.
+
+    >>> tensor_numbers(torch.tensor([1.5], dtype=torch.bfloat16)).dtype
+    dtype('float32')
+    """
+    plain = tensor.detach().cpu()
+    found: npt.NDArray[Any] = (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
+    return found

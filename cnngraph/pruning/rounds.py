@@ -12,6 +12,7 @@ from torch import nn
 from cnngraph.errors import PlanError
 from cnngraph.models.initial import get_initial
 from cnngraph.models.masks import Flags, Masks, get_masks, keep_zeros, masks_of
+from cnngraph.models.tensor_bytes import tensor_numbers
 from cnngraph.models.weights import copy_state
 from cnngraph.network.followed_net import FollowedNet
 from cnngraph.origin import get_origin
@@ -228,7 +229,7 @@ class Rounds(Stepwise):
         # What is left may be less than was expected, since equals of the cutoff went too.
         going = self.going[0] if self.options.one_shot else count_share(self.options.rate, _count(alive))
         chance = np.random.default_rng([self.context.seed, number])
-        weights = [net.get_parameter(name).detach().cpu().numpy() for name in self.names]
+        weights = [tensor_numbers(net.get_parameter(name)) for name in self.names]
         if self.options.mask == "random":
             weights = [chance.random(one.shape) for one in weights]
         kept = keep_all_but(weights, going, [alive[name] for name in self.names])
@@ -278,7 +279,7 @@ def _outline(net: nn.Module, names: Sequence[str], going: Sequence[int], base: P
     """As much as goes in all rounds, as if the weights that are there now decided."""
     alive = _alive(net, names)
     before = _count(alive)
-    weights = [net.get_parameter(name).detach().cpu().numpy() for name in names]
+    weights = [tensor_numbers(net.get_parameter(name)) for name in names]
     kept = keep_all_but(weights, sum(going), list(alive.values()))
     masks = masks_of(dict(zip(names, kept, strict=True)))
     left = [before - sum(going[:number]) for number in range(1, len(going) + 1)]

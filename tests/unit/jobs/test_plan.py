@@ -11,9 +11,9 @@ import torch
 
 from cnngraph import save
 from cnngraph.database.connection import Database
-from cnngraph.errors import NotFoundError, UsageError
+from cnngraph.errors import NotFoundError, PlanError, UsageError, for_command
 from cnngraph.jobs.plan import Opened, plan_stored
-from cnngraph.jobs.plan_by_hand import plan_removing
+from cnngraph.jobs.plan_by_hand import open_plan, plan_removing
 from cnngraph.jobs.session import Session
 from cnngraph.models.registry import build
 from cnngraph.plan import Plan, Removal
@@ -33,6 +33,18 @@ def mobile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     save(build("cnngraph:mobilenet_v2", classes=3, width=0.25), folder)
     return folder
+
+
+def test_a_plan_that_prunes_weights_is_refused_with_what_to_do_instead() -> None:
+    made = Plan(
+        method="imp",
+        removes=(Removal(layer="fc", kind="weights", mask="0" * 64, alive=3),),
+        settings={"rounds": 2, "rate": 0.5, "rewind": "lr", "mask": "magnitude", "one_shot": True, "structured": False},
+    )
+    with pytest.raises(PlanError, match="its masks are not here") as refused:
+        open_plan(made)
+    _, told = for_command(refused.value)
+    assert told.endswith(": --method imp --rounds 2 --rate 0.5 --rewind lr --mask magnitude --one-shot")
 
 
 def test_a_layer_brings_its_unit_along_and_says_why(mobile: Path) -> None:

@@ -360,6 +360,18 @@ def test_a_trainer_that_moves_zeros_is_refused(folder: Path, tmp_path: Path) -> 
     assert moved_zeros(pruned(folder, tmp_path, "careful", how=how).subject.model) == {}
 
 
+def test_weights_in_bfloat16_are_ranked_and_not_trained(folder: Path, tmp_path: Path) -> None:
+    saved = read_saved(folder)
+    coarse = save(
+        saved.model.bfloat16(), tmp_path / "coarse", preprocessing=PIXELS, classes=saved.classes, dataset="digits"
+    )
+    steps = rounds(coarse, tmp_path)
+    plan = steps.plan(read_saved(coarse).model, "round 1", ())
+    assert PRUNABLE // 2 <= plan.settings["gone"] < 0.51 * PRUNABLE  # more are equal
+    with pytest.raises(ModelError, match="The weights are bfloat16, too coarse to be trained"):
+        prune_in_steps(opened(coarse), steps, RETRAINING, folder=tmp_path / "work")
+
+
 def test_a_round_goes_on_from_the_masks_that_are_there(folder: Path, tmp_path: Path) -> None:
     saved = read_saved(folder)
     net = saved.model

@@ -39,6 +39,13 @@ def test_the_smallest_weights_of_the_pruned_layers_are_zero() -> None:
     assert edit["reason"] == "27 of its 54 weights, the smallest, are zero"
 
 
+def test_the_same_weights_go_in_bfloat16() -> None:
+    old = net().bfloat16()
+    slim = cut(old, PLAN, input_shape=(3, 8, 8))
+    (row,) = zero_smallest(old, slim, PLAN, 0.5)[1]
+    assert (row["weights"], row["left"] <= 27) == (54, True)  # more are equal
+
+
 def test_what_would_not_hold_zeros_is_refused() -> None:
     with pytest.raises(PlanError, match="removes no filters"):
         require_zeroable(net(), Plan(removes=(Removal(layer="0"),)))
