@@ -146,7 +146,7 @@ class _Work:
                 if not budget.allows(self._expect(trial)):
                     left.append(trial)
                     continue
-                self.session.progress.start(f"{number} of {len(trials)}: {trial.words}")
+                self.session.progress.start(f"Trying {trial.words}, {number} of {len(trials)}")
             found.append(self._try(setup, trial, parent))
         if left:
             self._say_out_of_time(left, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -81,13 +82,15 @@ def _store_new(db: Database, child: str, result: Mapping[str, Any], common: Mapp
 def _surviving(db: Database, plan: Plan, child: str, gone: Collection[str]) -> dict[str, str]:
     """The layers that are left: modules of the same name and kind in both nets, but for what the plan removed.
 
-    In the place of what went there may be an identity (of another kind), or an adapter, a conv itself.
+    Of a module that is called several times, and in the new net less often, names do not say which calls are left. In
+    the place of what went there may be an identity (of another kind), or an adapter, a conv itself.
     """
     from cnngraph.database.cypher import load
     from cnngraph.database.removals import removal_rows
 
     old, new = (db.read(load("lineage/layer_modules"), model=key) for key in (plan.model, child))
     kinds = {row["layer"]: row["kind"] for row in new}
+    calls, left_calls = (Counter(row["module"] for row in rows) for rows in (old, new))
     removed = {row["layer"] for row in removal_rows(db, plan)[0]}
     left = [
         row["layer"]
@@ -96,5 +99,6 @@ def _surviving(db: Database, plan: Plan, child: str, gone: Collection[str]) -> d
         and row["module"] not in gone
         and row["layer"] not in removed
         and kinds.get(row["layer"]) == row["kind"]
+        and calls[row["module"]] == left_calls[row["module"]]
     ]
     return dict(zip(left, left, strict=True))

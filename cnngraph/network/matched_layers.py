@@ -89,6 +89,11 @@ def match_layers(
     )
 
 
+def _done_by(layer: Layer) -> tuple[str | None, str]:
+    """The module whose call a layer is; of a functional step the code that makes it, and its operation."""
+    return (layer.module, "") if layer.module is not None else (layer.caller, layer.operation)
+
+
 def _identities(graph: LayerGraph) -> dict[tuple[str, str], Layer]:
     """Layers by what names them in any net: the module's call; of a functional step the code that makes it, and the how
     manieth of its kind it is there, since its own name counts through the whole net.
@@ -109,10 +114,14 @@ def _by_name(a: LayerGraph, b: LayerGraph, known: Kinship) -> dict[str, str]:
     """Layers of the same name and kind, but for what stands in the place of another."""
     others = _identities(b)
     survivors = {*known.survives, *known.survives.values()}
+    calls, other_calls = (Counter(map(_done_by, graph.layers)) for graph in (a, b))
     found = {}
     for identity, layer in _identities(a).items():
         other = others.get(identity)
         if other is None or other.kind != layer.kind or layer.module in known.gone:
+            continue
+        # Names count the calls of a module or function: where one of several is gone they do not say which.
+        if calls[_done_by(layer)] != other_calls[_done_by(other)]:
             continue
         # Where the graph knows which modules survive, one that it leaves out does not.
         if known.survives and layer.module is not None and layer.layer not in survivors:

@@ -59,8 +59,8 @@ def rounds_of(context: Context, options: RoundOptions) -> Rounds:
         raise PlanError("There are no weights to prune.", "Convs and dense layers have some, but for the last one.")
     if options.rewind == "weights" and get_initial(net) is None:
         raise PlanError(
-            "The weights that its training began with were not kept, or the net was cut since: {rewind=weights} cannot "
-            "go back to them.",
+            "The weights that its training began with were not kept, or the net was cut since: there is nothing to "
+            "rewind to.",
             "Train it anew with cnngraph train ... --keep-initial, or use {rewind=lr}.",
         )
     going = going_by_round(_count(_alive(net, names)), options.rounds, options.rate)

@@ -76,10 +76,13 @@ class Side:
 
     @property
     def file_bytes(self) -> int:
-        """The size of the saved model on the disk, or of the file of weights."""
+        """The size of the saved model on the disk, or of the file of weights; without the weights to rewind to."""
+        from cnngraph.surgery.initial_file import INITIAL_FILE
+
         place = self.weights or self.folder
-        files = [place] if place.is_file() else place.rglob("*")
-        return sum(file.stat().st_size for file in files if file.is_file())
+        if place.is_file():
+            return place.stat().st_size
+        return sum(file.stat().st_size for file in place.rglob("*") if file.is_file() and file.name != INITIAL_FILE)
 
     def open_data(self, other: OtherData) -> LoadedModel:
         """The net with the data that it was trained on, or what was typed instead, in the parts that it knows.

@@ -66,8 +66,10 @@ def test_what_replaces_nothing_reads_as_it_did_and_has_the_identity_that_it_had(
     assert "replacement" not in removal.model_dump() and removal.identity == ["block", "a", ()]
     by_default = Removal(layer="a", kind="replace")
     spelt_out = Removal(layer="a", kind="replace", replacement=Replacement(stride=(1, 1), activation="ReLU"))
-    other = Removal(layer="a", kind="replace", replacement=Replacement(kernel=5))
-    assert by_default.identity == spelt_out.identity == ["replace", "a", (), 3] != other.identity
+    larger = Removal(layer="a", kind="replace", replacement=Replacement(kernel=5))
+    assert by_default.identity == ["replace", "a", (), [3]]
+    assert spelt_out.identity == ["replace", "a", (), [3, 1, 1]]
+    assert larger.identity == ["replace", "a", (), [5]]
 
 
 @pytest.mark.parametrize(

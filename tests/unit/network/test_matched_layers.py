@@ -140,3 +140,24 @@ def test_few_names_in_common_say_nothing() -> None:
     found = match(chain(4, 4), b)
     assert found.pop("input") == ("input", "name")
     assert {rule for _, rule in found.values()} == {"depth"}
+
+
+class Twice(nn.Module):
+    """One ReLU, called twice, or the second time alone."""
+
+    def __init__(self, whole: bool) -> None:
+        super().__init__()
+        self.conv1, self.conv2, self.relu = nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1), nn.ReLU()
+        self.head, self.whole = nn.Linear(2, 2), whole
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv1(x)
+        x = self.relu(x + self.conv2(self.relu(x) if self.whole else x))
+        return self.head(x.mean((2, 3)))
+
+
+def test_where_one_call_of_a_module_is_gone_its_name_says_nothing() -> None:
+    a, b = (follow(Twice(whole), (2, 4, 4)) for whole in (True, False))
+    spots = tuple([Place("relu", "Activation", 0.5), Place("head", "Linear", 1.0)] for _ in range(2))
+    pairs = match_layers(a, b, (spots[0], spots[1]), Kinship(related=True))
+    assert [pair.a for pair in pairs] == ["input", "conv1", "conv2", "add", "mean", "head"]
