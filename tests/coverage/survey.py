@@ -22,6 +22,7 @@ from torch import Tensor, nn
 import cnngraph as cg
 from cnngraph import plan_filters
 from cnngraph.errors import CnngraphError
+from cnngraph.network.blocks import find_blocks
 from cnngraph.network.graph import follow
 from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.apply import cut
@@ -133,7 +134,8 @@ class _Survey:
         graph = follow(self.model, self.row.input_shape)
         self.structure = read_structure(self.model, self.row.input_shape)
         convs = {name: reason for name, reason in removable(graph).items() if "#" not in name}
-        blocks = removable_blocks(graph)
+        stages = {block.name for block in find_blocks(graph) if block.kind == "stage"}  # these are only replaced
+        blocks = {name: reason for name, reason in removable_blocks(graph).items() if name not in stages}
         with TemporaryDirectory() as folder, _Elsewhere(Path(folder)) as elsewhere:
             for kind, found in (("convs", convs), ("blocks", blocks)):
                 if kind not in self.kinds:
