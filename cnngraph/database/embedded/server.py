@@ -224,12 +224,13 @@ def _answers(home: Home, state: process.State, patience: float) -> bool:
     """Wait until Bolt answers and our password works; ``False`` where the process ends or stays mute."""
     end = time.monotonic() + patience
     while time.monotonic() < end and process.alive(state, home.mark):
-        if answering.bolt(state.bolt):
+        # Another home's server may have taken the ports while this one was starting: then this one gives up soon. Our
+        # password is not tried there: a few wrong ones lock that server's own user out.
+        if answering.bolt(state.bolt) and process.listens(state, state.http):
             answer = answering.login(state.http, USERNAME, home.password())
             if answer == 202:
                 return True
-            # Another home's server may have taken the ports while this one was starting: then this one gives up soon.
-            if answer == 401 and process.listens(state, state.http):
+            if answer == 401:
                 raise DatabaseError(
                     f"The embedded server does not take the password in {home.password_file}.",
                     "Write the right one into it; or give up the server's data with: cnngraph db clean",

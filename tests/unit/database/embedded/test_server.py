@@ -71,14 +71,20 @@ def test_ports_that_are_taken_in_the_last_moment_are_given_up(
 def test_another_homes_server_that_was_faster_is_not_taken_for_ours(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both chose the same ports, and the other one answers on them while ours is still starting."""
+    """Both chose the same ports, and the other one answers on them while ours is still starting.
+
+    Our password is not tried there: real servers lock their user out after a few wrong ones.
+    """
     first = server.up(settings)
     taken = [Ports(port_of(first.uri), port_of(first.http))]
-    free_ports = answering.free_ports
+    free_ports, login = answering.free_ports, answering.login
+    asked: list[int] = []
+    monkeypatch.setattr(answering, "login", lambda port, *rest: asked.append(port) or login(port, *rest))
     monkeypatch.setattr(answering, "free_ports", lambda but=None: taken.pop() if taken else free_ports(but))
     monkeypatch.setenv("JAVA_DOUBLE", "starts-late")
     second = server.up(other_home(settings))
     assert not {second.uri, second.http} & {first.uri, first.http}
+    assert set(asked) == {port_of(second.http)}
     assert server.status(settings) == first
 
 
