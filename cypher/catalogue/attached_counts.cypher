@@ -6,4 +6,4 @@ RETURN COUNT { (m)<-[:OF]-(:MeasureRun) } AS measure_runs,
        COUNT { (m)<-[:OF]-(:PruningRun)<-[:OF]-(:Step) } AS steps,
        COUNT { (m)<-[:OF]-(:Review)-[:JUDGED]->() } AS choices,
        COUNT { (m)<-[:OF]-(:Comparison) } AS comparisons,
-       COUNT { (:Block|Layer {model: $key})<-[:OF]-(:Criticality) } AS criticalities
+       COUNT { (:Criticality {model: $key}) } AS criticalities

@@ -23,7 +23,7 @@ CALL (m) {
   MATCH (m)<-[:OF]-(:PruningRun)<-[:OF]-(n:Step)
   RETURN n
   UNION
-  MATCH (:Block|Layer {model: m.key})<-[:OF]-(n:Criticality)
+  MATCH (n:Criticality {model: m.key}) WHERE n.key IS NOT NULL
   RETURN n
 }
 DETACH DELETE n

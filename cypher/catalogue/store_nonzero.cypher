@@ -2,5 +2,5 @@
 // Parameters: $model, $rows ({layer: the path of its module, weights: that its mask is about, alive: of these}).
 UNWIND $rows AS row
 MATCH (l:Layer {model: $model})
-WHERE coalesce(l.sharedWith, l.layer) = row.layer
+WHERE l.layer IS NOT NULL AND coalesce(l.sharedWith, l.layer) = row.layer
 SET l.masked = row.weights, l.nonzero = l.parameters - (row.weights - row.alive)

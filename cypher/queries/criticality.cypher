@@ -5,10 +5,10 @@
 // Beside it what the graph says: the mean theta of its convs in the current run of $measure (null: the newest with thetas).
 // Needs: cnngraph criticality NAME
 :params {"model": "OWNER/NAME", "measure": null};
-MATCH (last:Criticality)-[:OF]->(:Block|Layer {model: $model})
+MATCH (last:Criticality {model: $model})
 WHERE last.failed IS NULL
 WITH last ORDER BY last.createdAt DESC, last.key LIMIT 1
-MATCH (c:Criticality {budget: last.budget})-[of:OF]->(place:Block|Layer {model: $model})
+MATCH (c:Criticality {model: $model, budget: last.budget})-[of:OF]->(place:Block|Layer)
 WHERE c.failed IS NULL
 WITH place, c, of ORDER BY c.seed
 WITH place, c.block AS block, c.scheme AS scheme, c.temperature AS temperature, c.alpha AS alpha, avg(c.value) AS value,

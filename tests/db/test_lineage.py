@@ -271,6 +271,7 @@ def test_lineage_tells_the_story(database: Database, plan: Plan, parent: str, ch
             "run": run,
             "method": "multilayer",
             "removed": ["block.conv3"],
+            "replaced": [],
             "filters": {},
         }
     ]

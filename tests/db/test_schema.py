@@ -45,6 +45,7 @@ def test_every_key_is_unique_and_every_layer_is_found_by_an_index(database: Data
         "RETURN labelsOrTypes[0] AS label, properties, state"
     )
     assert {row["label"]: row["properties"] for row in indexes} == {
+        "Criticality": ["model"],
         "FeatureMap": ["model", "layer"],
         "Position": ["model", "layer"],
     }

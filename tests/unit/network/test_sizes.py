@@ -29,10 +29,10 @@ def test_counts_beforehand_are_those_afterwards(name: str) -> None:
 def test_nodes_and_relationships_add_up() -> None:
     graph = follow(toy("plain"), toy_shape("plain"))
     sizes = estimate(graph, classes=3, correlations=False)
-    # input, a, relu, b, mean, fc; maps 1 + 2 + 3 + 2; positions 4 + 16; a model and three classes.
-    assert sizes["nodes"] == 1 + 6 + 8 + 20 + 3
-    # HAS_LAYER 6, FEEDS 5, HAS_FEATURE_MAP 8, HAS_CLASS 3, CONNECTS 2 + 6 + 6, ARC 36.
-    assert sizes["relationships"] == 6 + 5 + 8 + 3 + 14 + 36
+    # input, a, relu, b, mean, fc; maps 1 + 2 + 3 + 2; positions 4 + 16; a model, three classes, one stage.
+    assert sizes["nodes"] == 1 + 6 + 8 + 20 + 3 + 1
+    # HAS_LAYER 6, FEEDS 5, HAS_FEATURE_MAP 8, HAS_CLASS 3, CONNECTS 2 + 6 + 6, ARC 36, CONTAINS 3.
+    assert sizes["relationships"] == 6 + 5 + 8 + 3 + 14 + 36 + 3
     assert 0 < sizes["gigabytes"] < 0.001 and 0 < sizes["minutes"] < 0.01
 
 
