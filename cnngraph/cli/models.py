@@ -9,6 +9,7 @@ import typer
 
 from cnngraph.cli import connection
 from cnngraph.cli.options import DryRun, Json, ModelName, Yes, ask, writable
+from cnngraph.cli.plan_tables import STEP_COLUMNS, print_pruned_weights
 from cnngraph.console import emit_json, line, number, progress, say, table
 
 __all__ = ["register"]
@@ -64,11 +65,7 @@ def show(
     pruned = found.pop("sparsity", None)
     table(("property", "value"), [(key, _flat(value)) for key, value in found.items()])
     if pruned:
-        rows = [
-            [row[name] for name in ("layer", "weights", "alive")] + [f"{row['sparsity']:.1%}"]
-            for row in [*pruned["layers"], pruned | {"layer": "all of them"}]
-        ]
-        table(("layer", "weights", "not zero", "zeros"), rows, title="\nPruned weights")
+        print_pruned_weights(pruned)
 
 
 def _list_blocks(model: str, blocks: list[dict[str, Any]]) -> None:
@@ -102,18 +99,7 @@ _LINEAGE = {
     "descendants": ("model", "pruned_from", "relation", "method", "removed", "replaced", "filters"),
     "measure_runs": ("key", "measure", "reference", "current", "created_at"),
     "pruning_runs": ("key", "method", "created_at", "removed", "replaced", "filters", "produced"),
-    "steps": (
-        "number",
-        "layer",
-        "filters",
-        "weights",
-        "alive",
-        "trained_parameters",
-        "epochs",
-        "accuracy",
-        "kappa",
-        "seconds",
-    ),
+    "steps": STEP_COLUMNS,
     "edits": ("module", "kind", "reason"),
     "evaluations": ("name", "child", "images", "accuracy", "recall", "epoch_seconds", "latency_ms", "created_at"),
 }

@@ -10,7 +10,30 @@ from cnngraph.console import line, say, table
 if TYPE_CHECKING:
     from cnngraph.api import Plan
 
-__all__ = ["as_json", "in_words", "print_plan", "print_pruned", "print_schedule", "print_steps"]
+__all__ = [
+    "STEP_COLUMNS",
+    "as_json",
+    "in_words",
+    "print_plan",
+    "print_pruned",
+    "print_pruned_weights",
+    "print_schedule",
+    "print_steps",
+]
+
+# What is shown of a step of a prune that trains between its steps.
+STEP_COLUMNS = (
+    "number",
+    "layer",
+    "filters",
+    "weights",
+    "alive",
+    "trained_parameters",
+    "epochs",
+    "accuracy",
+    "kappa",
+    "seconds",
+)
 
 
 def as_json(made: Plan) -> dict[str, Any]:
@@ -51,32 +74,25 @@ def print_pruned(made: Plan, result: dict[str, Any]) -> None:
 
 def print_steps(steps: Sequence[Mapping[str, Any]]) -> None:
     """The steps of a prune that trains between them, as ``lineage`` shows them."""
-    names = (
-        "number",
-        "layer",
-        "filters",
-        "weights",
-        "alive",
-        "trained_parameters",
-        "epochs",
-        "accuracy",
-        "kappa",
-        "seconds",
-    )
-    headers = [name for name in names if any(step.get(name) not in (None, "") for step in steps)]
+    headers = [name for name in STEP_COLUMNS if any(step.get(name) not in (None, "") for step in steps)]
     if all(step.get("weights") is not None for step in steps):
         headers.remove("filters") if "filters" in headers else None
     table([name.replace("_", " ") for name in headers], [[step.get(name) for name in headers] for step in steps])
 
 
-def _print_sparsity(result: Mapping[str, Any]) -> None:
-    """What is left of the weights, and what zeros do to the size of files and to latency."""
-    found, sizes = result["sparsity"], result["sizes"]
+def print_pruned_weights(sparsity: Mapping[str, Any]) -> None:
+    """How many weights each mask is about, and how many of them are left."""
     rows = [
         [row["layer"], row["weights"], row["alive"], f"{row['sparsity']:.1%}"]
-        for row in [*found["layers"], found | {"layer": "all of them"}]
+        for row in [*sparsity["layers"], {**sparsity, "layer": "all of them"}]
     ]
     table(("layer", "weights", "not zero", "zeros"), rows, title="\nPruned weights")
+
+
+def _print_sparsity(result: Mapping[str, Any]) -> None:
+    """What is left of the weights, and what zeros do to the size of files and to latency."""
+    sizes = result["sizes"]
+    print_pruned_weights(result["sparsity"])
     files = []
     for form in ("safetensors", "onnx", "masks"):
         old, new = sizes["before"].get(form), sizes["after"].get(form)

@@ -10,6 +10,7 @@ from cnngraph.database import cypher, failures
 from cnngraph.database.connection import Database
 from cnngraph.database.fingerprint import json_property
 from cnngraph.database.lease import lease
+from cnngraph.database.records import describe_sparsity
 from cnngraph.database.review_files import keep_logs, require_yes
 from cnngraph.database.saved_models import describe_saved
 from cnngraph.errors import ConflictError, DatabaseError, NotFoundError, UsageError, nearest
@@ -110,18 +111,12 @@ def store_nonzero(db: Database, key: str, masked: Mapping[str, tuple[int, int]])
 
 
 def sparsity(db: Database, key: str) -> dict[str, Any] | None:
-    """What is left of the weights that a model's masks are about; ``None`` where it has none.
-
-    Returns:
-        as :func:`cnngraph.jobs.sparsity.sparsity_of`: ``weights``, ``alive``, ``sparsity`` (the share that is zero) of
-        all that have a mask together; ``layers``: the same and ``layer`` of each.
+    """What is left of the weights that a model's masks are about, as
+    :func:`~cnngraph.database.records.describe_sparsity` has it; ``None`` where it has none.
     """
-    rows = [dict(row) for row in db.read(cypher.load("catalogue/sparsity"), key=key)]
-    if not rows:
-        return None
-    weights, alive = (sum(row[name] for row in rows) for name in ("weights", "alive"))
-    layers = [row | {"sparsity": 1 - row["alive"] / row["weights"]} for row in rows]
-    return {"weights": weights, "alive": alive, "sparsity": 1 - alive / weights, "layers": layers}
+    rows = db.read(cypher.load("catalogue/sparsity"), key=key)
+    counts = {row["layer"]: (row["weights"], row["alive"]) for row in rows}
+    return describe_sparsity(counts) if counts else None
 
 
 def show(db: Database, key: str) -> dict[str, Any]:

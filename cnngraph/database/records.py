@@ -14,7 +14,16 @@ from cnngraph.database.fingerprint import json_property
 from cnngraph.database.rows import camel, snake
 from cnngraph.datasets.images_from import ImagesFrom
 
-__all__ = ["Ancestor", "Descendant", "Evaluation", "Lineage", "MeasureRun", "PruningRun", "StepTaken"]
+__all__ = [
+    "Ancestor",
+    "Descendant",
+    "Evaluation",
+    "Lineage",
+    "MeasureRun",
+    "PruningRun",
+    "StepTaken",
+    "describe_sparsity",
+]
 
 _IDENTITY = ("split", "seed", "device", "control", "run", "child", "data", "data_root", "images_per_class")
 # Of images_from as properties: the part of an Evaluation's own images is its split, how many they are is a figure.
@@ -263,3 +272,24 @@ class Lineage:
             "masks": [dict(row) for row in self.masks],
         }
         return {"model": self.model, **found}
+
+
+def describe_sparsity(counts: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
+    """How many weights are left where masks are.
+
+    Args:
+        counts: by layer, how many weights its mask is about, and how many of them are alive.
+
+    Returns:
+        ``weights``, ``alive``, ``sparsity`` (the share that is zero) of all layers together; ``layers``: the same and
+        ``layer`` of each.
+
+    >>> describe_sparsity({"fc": (4, 3)})["layers"]
+    [{'layer': 'fc', 'weights': 4, 'alive': 3, 'sparsity': 0.25}]
+    """
+    weights, alive = map(sum, zip(*counts.values(), strict=True))
+    layers = [
+        {"layer": layer, "weights": size, "alive": left, "sparsity": 1 - left / size}
+        for layer, (size, left) in counts.items()
+    ]
+    return {"weights": weights, "alive": alive, "sparsity": 1 - alive / weights, "layers": layers}

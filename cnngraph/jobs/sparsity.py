@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnngraph.database.records import describe_sparsity
 from cnngraph.errors import CnngraphError
 
 if TYPE_CHECKING:
@@ -18,28 +19,15 @@ _LEVEL = 6  # of zlib, as gzip has it
 
 
 def sparsity_of(net: nn.Module) -> dict[str, Any] | None:
-    """How many weights of a net are alive; ``None`` where it has no masks.
-
-    Returns:
-        ``weights`` (that a mask is about), ``alive``, ``sparsity`` (the share that is zero), and by layer the same in
-        ``layers``.
+    """How many weights of a net are alive, as :func:`~cnngraph.database.records.describe_sparsity` has it; ``None``
+    where it has no masks.
     """
     from cnngraph.models.masks import get_masks
 
     masks = get_masks(net)
-    if masks is None:
-        return None
-    alive, weights = masks.total
-    counts = [(one, masks.size(one), masks.count(one)) for one in masks.layers]
-    return {
-        "weights": weights,
-        "alive": alive,
-        "sparsity": 1 - alive / weights,
-        "layers": [
-            {"layer": layer, "weights": size, "alive": left, "sparsity": 1 - left / size}
-            for layer, size, left in counts
-        ],
-    }
+    return (
+        None if masks is None else describe_sparsity({one: (masks.size(one), masks.count(one)) for one in masks.layers})
+    )
 
 
 def file_sizes(net: nn.Module, input_shape: tuple[int, int, int]) -> dict[str, dict[str, int] | None]:
