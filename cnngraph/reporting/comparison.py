@@ -10,7 +10,8 @@ from typing import Any
 
 from cnngraph.files import write_text
 from cnngraph.reporting.layer_rows import Group
-from cnngraph.reporting.page import images_in_words
+from cnngraph.reporting.page import change_in_words, images_in_words
+from cnngraph.reporting.rendering import render
 from cnngraph.reporting.similarity_plots import CurvePoint, colour_of, draw_curve, draw_heat_map, ink_on, legend
 
 __all__ = [
@@ -83,9 +84,8 @@ def compared_figures(result: Mapping[str, Any]) -> list[list[str]]:
     rows = []
     for key, heading, form in _FIGURES:
         values = [side.get(key) for side in (a, b)]
-        old, new = values
-        change = f"{(new - old) / old:+.1%}" if old and new is not None else "-"
-        rows.append([heading, *(form.format(value) if value is not None else "-" for value in values), change])
+        shown = (form.format(value) if value is not None else "-" for value in values)
+        rows.append([heading, *shown, change_in_words(*values)])
     return rows
 
 
@@ -126,19 +126,15 @@ def judged_in_words(result: Mapping[str, Any]) -> list[str]:
 
 def write_comparison(path: Path, page: ComparisonPage) -> Path:
     """Write the page, atomically; everything it shows is inside the one file."""
-    from jinja2 import Environment, PackageLoader
-
     result = page.result
-    environment = Environment(
-        loader=PackageLoader("cnngraph.reporting", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     values = {(row["layer_a"], row["layer_b"]): row["value"] for row in result["layers"]}
     every = {(row["layer_a"], row["layer_b"]): row["value"] for row in result["all_pairs"] or ()}
     counts: Counter[str] = Counter()
     for group in page.groups:
         counts.update(group.counts)
     words = _WORDS | ({"gone": "removed"} if result["made_of_a"] else {})
-    html = environment.get_template("comparison.html").render(
+    html = render(
+        "comparison.html",
         title=f"{result['a']['name']} and {result['b']['name']}",
         a=result["a"]["name"],
         b=result["b"]["name"],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnngraph.files import write_text
 from cnngraph.reporting.plots import draw_svg
+from cnngraph.reporting.rendering import render
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,13 +132,8 @@ def make_section(model: str, trials: Trials, filters: Mapping[str, Sequence[NewF
 
 def write_blocks_page(path: Path, section: CriticalitySection) -> Path:
     """Write a page about the blocks alone, atomically; everything it shows is inside the one file."""
-    from jinja2 import Environment, PackageLoader
-
-    environment = Environment(
-        loader=PackageLoader("cnngraph.reporting", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     title = f"{section.model}: what its blocks are worth"
-    return write_text(path, environment.get_template("blocks.html").render(title=title, section=section))
+    return write_text(path, render("blocks.html", title=title, section=section))
 
 
 def _sentence(blocks: Trials) -> str:

@@ -11,6 +11,7 @@ from cnngraph.datasets.images_from import ImagesFrom
 from cnngraph.files import write_text
 from cnngraph.plan import Plan
 from cnngraph.reporting.plots import plot_curve, plot_plan, plot_trained_steps
+from cnngraph.reporting.rendering import render
 from cnngraph.reporting.weights_left import weights_left
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ __all__ = [
     "FIGURES",
     "PageContent",
     "answers_in_words",
+    "change_in_words",
     "figures_table",
     "images_in_words",
     "judged_on",
@@ -42,13 +44,22 @@ FIGURES: tuple[tuple[str, str, str], ...] = (
 )
 
 
+def change_in_words(old: float | None, new: float | None) -> str:
+    """By which share of ``old`` a figure changed; a dash where that is not known.
+
+    >>> change_in_words(0.8, 0.9), change_in_words(0, 1), change_in_words(None, 1)
+    ('+12.5%', '-', '-')
+    """
+    return f"{(new - old) / old:+.1%}" if old and new is not None else "-"
+
+
 def figures_table(result: Mapping[str, Any]) -> list[list[str]]:
     """Rows (figure, before, after, change, control) of a prune's result; a missing figure is a dash."""
     before, after, control = result["before"], result["after"], result.get("control") or {}
     rows = []
     for key, heading, form in FIGURES:
         old, new = before.get(key), after.get(key)
-        change = f"{(new - old) / old:+.1%}" if old and new is not None else "-"
+        change = change_in_words(old, new)
         shown = [form.format(value) if value is not None else "-" for value in (old, new, control.get(key))]
         rows.append([heading, shown[0], shown[1], change, shown[2]])
     return rows
@@ -139,12 +150,8 @@ class PageContent:
 
 def write_page(path: Path, content: PageContent) -> Path:
     """Write the page, atomically; everything it shows is inside the one file."""
-    from jinja2 import Environment, PackageLoader
-
-    environment = Environment(
-        loader=PackageLoader("cnngraph.reporting", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    page = environment.get_template("summary.html").render(
+    page = render(
+        "summary.html",
         **vars(content),
         rows=figures_table(content.result),
         plot=plot_plan(content.plan),
