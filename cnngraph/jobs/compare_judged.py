@@ -95,7 +95,7 @@ def judge_both(
         progress.start(f"Judging {side.name}", len(images))
         same = side.saved.preprocessing == images.preprocessing
         seen = images if same else images.prepared(side.saved.preprocessing)
-        outputs, _ = answer(side.saved.model, seen, classes=len(mine), device=device, progress=progress)
+        outputs = answer(side.saved.model, seen, classes=len(mine), device=device, progress=progress)
         given.append([mine[output] if output < len(mine) else f"output {output}" for output in outputs.tolist()])
     true = [names[label] for label in images.labels.tolist()]
     every = list(dict.fromkeys([*shared, *given[0], *given[1]]))
@@ -138,7 +138,6 @@ def cost_of(side: Side) -> dict[str, Any]:
         "nonzero": sum(int(parameter.count_nonzero()) for parameter in side.saved.model.parameters()),
         "macs": sum(layer.macs for layer in side.graph.layers),
         "file_bytes": side.file_bytes,
-        "latency_ms": None,
     }
 
 

@@ -29,8 +29,6 @@ __all__ = ["ComparedImages", "Matched", "match_sides", "measure_layers", "open_i
 
 _BATCH = 64
 _HASHED = 8  # images whose content tells them from others of the same names
-_CANONICAL = ("cca", "svcca", "pwcca")  # which need more points than neurons
-_LEAST_POINTS = 4  # of unbiased CKA
 
 
 @dataclass(frozen=True)
@@ -168,22 +166,21 @@ def require_points(job: CompareJob, matched: Matched, images: int) -> None:
     Raises:
         DataError: there are not: the hint says how many it takes, and what else could be measured.
     """
+    from cnngraph.similarity.measured import CANONICAL, least_points
+
     by_name = tuple({spot.layer: spot for spot in side} for side in matched.spots)
     needed: dict[LayerPair, int] = {}
     for pair in matched.compared:
         one, other = by_name[0][pair.a], by_name[1][pair.b]
-        places = one.places if one.size == other.size and one.places == other.places else 1
-        points = _LEAST_POINTS if job.similarity == "cka" and job.estimator == "unbiased" else 2
-        if job.similarity in _CANONICAL:
-            points = max(one.channels, other.channels) + 1
-        needed[pair] = -(-points // places)
+        points = least_points(job.similarity, job.estimator, (one.channels, other.channels))
+        needed[pair] = -(-points // (one.places if one.shares_places(other) else 1))
     worst = max(needed, key=lambda pair: needed[pair])
     if images < needed[worst]:
-        instead = ", or --similarity cka" if job.similarity in _CANONICAL else ""
+        instead = ", or --similarity cka" if job.similarity in CANONICAL else ""
         raise DataError(
             f"{images:,} images are too few for {job.similarity}, which needs more points than a layer has neurons: "
             f"{needed[worst]:,} for {worst.a} ~ {worst.b}."
-            if job.similarity in _CANONICAL
+            if job.similarity in CANONICAL
             else f"{images:,} images are too few for {job.similarity}: {needed[worst]:,} for {worst.a} ~ {worst.b}.",
             f"Give --images {needed[worst]} or more, of a part that has so many{instead}.",
         )

@@ -19,7 +19,7 @@ from cnngraph.console import Progress
 from cnngraph.errors import ModelError, TraceError
 from cnngraph.network.images import LabelledImages
 
-__all__ = ["MAPS_AT_ONCE", "Observed", "Probe", "observe"]
+__all__ = ["MAPS_AT_ONCE", "Observed", "Probe", "observe", "require_finite_activations"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -98,7 +98,7 @@ def observe(
             whole = summed.sum(axis=0, keepdims=True)
             totals[layer] = totals[layer] + whole if layer in totals else whole
             assert reduce_maps is not None
-            _require_finite(layer, summed)
+            require_finite_activations(layer, summed)
             means = summed / np.maximum(images_of, 1)[:, None, None, None]
             reduced = reduce_maps(layer, means)
             result.weights[layer] = (
@@ -232,14 +232,14 @@ class _Pass(fx.Interpreter):
     def _check(self) -> None:
         """Look for NaN after the first batch, so that a broken net is refused early."""
         for (_, layer), sums in self._sums.items():
-            _require_finite(layer, _numbers(sums))
+            require_finite_activations(layer, _numbers(sums))
         self._checked = True
 
     def finish(self, result: Observed, counts: npt.NDArray[np.int64]) -> None:
         """Turn the sums into the means of ``result``; ``counts`` are the images of each class."""
         for (what, layer), sums in self._sums.items():
             summed = _numbers(sums)
-            _require_finite(layer, summed)
+            require_finite_activations(layer, summed)
             if what == "activation":
                 result.activation[layer] = summed / counts[:, None]
             elif what == "zeros":
@@ -262,7 +262,8 @@ def _numbers(sums: Tensor) -> Floats:
     return numbers
 
 
-def _require_finite(layer: str, sums: Floats) -> None:
+def require_finite_activations(layer: str, sums: Floats) -> None:
+    """Return if all that was summed of a layer's activations are numbers; raises ModelError, which names the layer."""
     if not np.isfinite(sums).all():
         raise ModelError(
             f"The activations of layer {layer} are NaN or infinite.",

@@ -13,20 +13,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 
 from cnngraph.console import Progress, Quiet
-from cnngraph.errors import DataError, ModelError
+from cnngraph.errors import DataError
 from cnngraph.modes import evaluation_mode
 from cnngraph.network.blocks import Block
 from cnngraph.network.channels import Maps
 from cnngraph.network.followed_net import FollowedNet
 from cnngraph.network.graph import LayerGraph
+from cnngraph.network.observe import require_finite_activations
+from cnngraph.similarity.kernels import LEAST_POINTS
+from cnngraph.similarity.watched import Watched
 
 __all__ = ["IMAGES", "Changes", "changes", "gram_alignment"]
 
@@ -36,7 +38,6 @@ IMAGES = 500  # that are looked at, at most
 _HELD = 2**30  # bytes of values of one batch that are kept at once
 _MOST_BATCHES = 8  # images of larger batches would run too often: each pair of batches is one run
 _COLUMNS = 2**16  # that are multiplied in float64 at once
-_LEAST_IMAGES = 4
 _CONSTANT = 1e-20  # of a Gram matrix's size: what is left of values that are all the same
 
 
@@ -76,13 +77,15 @@ def changes(
     wanted = sorted({node for ends in (*layers.values(), *blocks.values()) for node in ends})
     at_once = max(1, _HELD // _bytes_of_an_image(graph, wanted))
     pictures = _take(batches, min(images, at_once * _MOST_BATCHES))
-    if len(pictures) < _LEAST_IMAGES:
+    if len(pictures) < LEAST_POINTS:
         raise DataError(
-            f"Unbiased CKA needs {_LEAST_IMAGES} images, and there are {len(pictures)}.", "Give more images."
+            f"Unbiased CKA needs {LEAST_POINTS} images, and there are {len(pictures)}.", "Give more images."
         )
     with evaluation_mode(followed.model), torch.inference_mode():
         grams = _Grams(graph, wanted, len(pictures)).of(torch.split(pictures, at_once), progress)
-    _require_finite(graph, grams)
+    for layer in graph.layers:
+        if layer.node in grams:
+            require_finite_activations(layer.layer, grams[layer.node])
     return Changes(_scores(layers, grams), _scores(blocks, grams), len(pictures))
 
 
@@ -146,7 +149,7 @@ class _Grams:
     """Gram matrices between images of the values of some steps."""
 
     def __init__(self, graph: LayerGraph, wanted: Sequence[str], images: int) -> None:
-        self._net = _Kept(graph.graph_module, wanted)
+        self._net = Watched(graph.graph_module, wanted)
         self._like = next((p for p in graph.graph_module.parameters() if p.is_floating_point()), torch.empty(0))
         self._shift: dict[str, Tensor] = {}
         self._grams = {node: torch.zeros(images, images, dtype=torch.float64) for node in wanted}
@@ -170,7 +173,10 @@ class _Grams:
     def _values(self, images: Tensor) -> dict[str, Tensor]:
         """(images, values) of each wanted step. About the first image they are all of the same size: no digit is lost
         where the mean is large."""
-        found = self._net.values_of(images.to(device=self._like.device, dtype=self._like.dtype))
+        found: dict[str, Tensor] = {}
+        # Copies: what follows may change a value in place.
+        self._net.see = lambda node, value: found.__setitem__(node, value.flatten(1).clone())
+        self._net.run(images.to(device=self._like.device, dtype=self._like.dtype))
         for node, values in found.items():
             self._shift.setdefault(node, values.mean(0, dtype=torch.float64))
         return found
@@ -184,37 +190,6 @@ class _Grams:
         return found
 
 
-class _Kept(fx.Interpreter):
-    """Runs a followed net and keeps copies of the values of some steps: what follows may change a value in place."""
-
-    def __init__(self, module: fx.GraphModule, wanted: Sequence[str]) -> None:
-        super().__init__(module, garbage_collect_values=True)
-        self.extra_traceback = False
-        self._wanted = frozenset(wanted)
-        self._found: dict[str, Tensor] = {}
-
-    def values_of(self, images: Tensor) -> dict[str, Tensor]:
-        """(images, values) by step."""
-        self._found = {}
-        self.run(images)
-        return self._found
-
-    def run_node(self, n: fx.Node) -> Any:
-        value = super().run_node(n)
-        if n.name in self._wanted:
-            self._found[n.name] = value.flatten(1).clone()
-        return value
-
-
 def _scores(ends: Mapping[str, tuple[str, str]], grams: Mapping[str, Floats]) -> dict[str, float]:
     found = {name: gram_alignment(grams[first], grams[last]) for name, (first, last) in ends.items()}
     return {name: 1 - alignment for name, alignment in found.items() if alignment is not None}
-
-
-def _require_finite(graph: LayerGraph, grams: Mapping[str, Floats]) -> None:
-    for layer in graph.layers:
-        if layer.node in grams and not np.isfinite(grams[layer.node]).all():
-            raise ModelError(
-                f"The activations of layer {layer.layer} are NaN or infinite.",
-                "Check the weights and the preprocessing of the net.",
-            )

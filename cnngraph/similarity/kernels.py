@@ -14,10 +14,10 @@ import numpy as np
 from cnngraph.errors import DataError, UsageError, nearest
 from cnngraph.similarity.moments import PairMoments
 
-__all__ = ["ESTIMATORS", "alignment", "procrustes_distance"]
+__all__ = ["ESTIMATORS", "LEAST_POINTS", "alignment", "procrustes_distance"]
 
 ESTIMATORS = ("biased", "unbiased")
-_LEAST_POINTS = 4  # the unbiased estimator divides by n - 3
+LEAST_POINTS = 4  # the unbiased estimator divides by n - 3
 
 
 def alignment(moments: PairMoments, estimator: str = "biased") -> float:
@@ -34,9 +34,9 @@ def alignment(moments: PairMoments, estimator: str = "biased") -> float:
     between = float(np.sum(moments.cross**2))
     own = [float(np.sum(one.second**2)) for one in (first, second)]
     if estimator == "unbiased":
-        if moments.points < _LEAST_POINTS:
+        if moments.points < LEAST_POINTS:
             raise DataError(
-                f"Unbiased CKA needs {_LEAST_POINTS} points, and there are {moments.points}.", "Give more images."
+                f"Unbiased CKA needs {LEAST_POINTS} points, and there are {moments.points}.", "Give more images."
             )
         between = _unbiased(moments.points, between, moments.fourth, first.total * second.total)
         own = [

@@ -37,6 +37,10 @@ class ComparedLayer:
     channel_dim: int
     depth: float
 
+    def shares_places(self, other: ComparedLayer) -> bool:
+        """Whether the two have the same places, so that each is a point; else points are images."""
+        return self.places == other.places and (self.size == other.size or self.places == 1)
+
     def points(self, value: Tensor) -> Tensor:
         """(images, places, channels): the value as points, without a copy where its layout allows."""
         moved = value.movedim(self.channel_dim, -1)

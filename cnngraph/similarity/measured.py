@@ -6,12 +6,25 @@ from dataclasses import dataclass
 
 from cnngraph.errors import DataError, UsageError, nearest
 from cnngraph.similarity.canonical import MEANS, Canonical, canonical, mean_coefficient, weighted_mean
-from cnngraph.similarity.kernels import ESTIMATORS, alignment, procrustes_distance
+from cnngraph.similarity.kernels import ESTIMATORS, LEAST_POINTS, alignment, procrustes_distance
 from cnngraph.similarity.moments import PairMoments
 from cnngraph.similarity.of_arrays import require_share
 from cnngraph.vocabulary import SIMILARITIES
 
-__all__ = ["LayerSimilarity", "SimilarityOptions", "measure_pair"]
+__all__ = ["CANONICAL", "LayerSimilarity", "SimilarityOptions", "least_points", "measure_pair"]
+
+CANONICAL = ("cca", "svcca", "pwcca")  # which rest on canonical correlations
+
+
+def least_points(measure: str, estimator: str, widths: tuple[int, int]) -> int:
+    """With how few points a measure of two layers of so many neurons is defined.
+
+    >>> least_points("svcca", "", (6, 16)), least_points("cka", "unbiased", (6, 16))
+    (17, 4)
+    """
+    if measure in CANONICAL:
+        return max(widths) + 1
+    return LEAST_POINTS if measure == "cka" and estimator == "unbiased" else 2
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from cnngraph.errors import ModelError
 from cnngraph.similarity.directions import Directions
 
 __all__ = ["LayerMoments", "PairMoments", "moments_of", "vary_by_rounding"]
@@ -39,18 +38,6 @@ class LayerMoments:
     def width(self) -> int:
         """How many neurons."""
         return len(self.second)
-
-    def require_finite(self, layer: str) -> None:
-        """Refuse sums that are not numbers.
-
-        Raises:
-            ModelError: activations of ``layer`` are NaN or infinite.
-        """
-        if not np.isfinite(self.second).all():
-            raise ModelError(
-                f"The activations of layer {layer} are NaN or infinite.",
-                "Check the weights and the preprocessing of the net.",
-            )
 
     @cached_property
     def total(self) -> float:

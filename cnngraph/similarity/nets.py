@@ -10,19 +10,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.errors import DataError, ModelError, UsageError
 from cnngraph.modes import evaluation_mode
 from cnngraph.network.followed_net import FollowedNet
+from cnngraph.network.observe import require_finite_activations
 from cnngraph.similarity.layers import ComparedLayer, compared_layers, find_layer
 from cnngraph.similarity.measured import LayerSimilarity, SimilarityOptions, measure_pair
 from cnngraph.similarity.moments import LayerMoments
 from cnngraph.similarity.running import Rows, RunningLayer, RunningPair
+from cnngraph.similarity.watched import Watched
 
 __all__ = ["LayerSimilarity", "SimilarityOptions", "all_pairs", "compare_nets", "compared_layers"]
 
@@ -86,7 +87,7 @@ class _Side:
     def __init__(self, followed: FollowedNet, layers: Mapping[str, ComparedLayer]) -> None:
         self.layers = layers
         self._by_node = {one.node: one for one in layers.values()}
-        self._net = _Watched(followed.graph.graph_module, self._by_node)
+        self._net = Watched(followed.graph.graph_module, self._by_node)
         self._like = next((p for p in followed.model.parameters() if p.is_floating_point()), torch.empty(0))
         self._shift: dict[str, Tensor] = {}
         self._precision: dict[str, float] = {}
@@ -99,7 +100,8 @@ class _Side:
     def run(self, images: Tensor, take: Callable[[ComparedLayer, Rows], None]) -> None:
         """Run the net; every compared layer's rows are handed to ``take``."""
 
-        def see(layer: ComparedLayer, value: Tensor) -> None:
+        def see(node: str, value: Tensor) -> None:
+            layer = self._by_node[node]
             if len(value) != len(images):
                 raise ModelError(
                     f"Layer {layer.layer} has {len(value)} rows for {len(images)} images.", "Name other layers."
@@ -107,11 +109,7 @@ class _Side:
             points = layer.points(value)
             if layer.layer not in self._shift:
                 shift = points.mean((0, 1), dtype=torch.float64)
-                if not bool(torch.isfinite(shift).all()):
-                    raise ModelError(
-                        f"The activations of layer {layer.layer} are NaN or infinite.",
-                        "Check the weights and the preprocessing of the net.",
-                    )
+                require_finite_activations(layer.layer, shift.cpu().numpy())
                 self._shift[layer.layer] = shift
                 self._precision[layer.layer] = torch.finfo(points.dtype).eps
             take(layer, Rows.of(points, self._shift[layer.layer]))
@@ -126,25 +124,8 @@ class _Side:
             ModelError: its activations are NaN or infinite.
         """
         found = running.finish(self._shift[name].cpu().numpy(), self._precision[name])
-        found.require_finite(name)
+        require_finite_activations(name, found.second)
         return found
-
-
-class _Watched(fx.Interpreter):
-    """Runs a followed net and shows the values of some steps the moment they are there."""
-
-    see: Callable[[ComparedLayer, Tensor], None]
-
-    def __init__(self, module: fx.GraphModule, wanted: Mapping[str, ComparedLayer]) -> None:
-        super().__init__(module, garbage_collect_values=True)
-        self.extra_traceback = False
-        self._wanted = wanted
-
-    def run_node(self, n: fx.Node) -> Any:
-        value = super().run_node(n)
-        if n.name in self._wanted:
-            self.see(self._wanted[n.name], value)
-        return value
 
 
 class _Moments:
@@ -174,7 +155,7 @@ class _Lockstep:
         ]
         self._sides = [_Side(followed, own) for followed, own in zip((first, second), layers, strict=True)]
         _require_memory(pairs, *layers)
-        self._pooled = {pair for pair in pairs if not _same_size(layers[0][pair[0]], layers[1][pair[1]])}
+        self._pooled = {pair for pair in pairs if not layers[0][pair[0]].shares_places(layers[1][pair[1]])}
         self._whole = _Moments(dict.fromkeys(pair for pair in pairs if pair not in self._pooled))
         self._means = _Moments(dict.fromkeys(pair for pair in pairs if pair in self._pooled))
         self._gathered: list[dict[str, list[Rows]]] = [defaultdict(list), defaultdict(list)]
@@ -266,7 +247,3 @@ def _require_memory(
             f"{_MOST_SUMS / 2**30:.0f} GB are taken.",
             "Compare counterparts alone (leave out {all_pairs}), or name fewer layers.",
         )
-
-
-def _same_size(one: ComparedLayer, other: ComparedLayer) -> bool:
-    return one.places == other.places and (one.size == other.size or one.places == 1)

@@ -25,8 +25,8 @@ def answer(
     batch_size: int = 256,
     device: str | torch.device = "auto",
     progress: Progress | None = None,
-) -> tuple[npt.NDArray[np.int64], int]:
-    """The output of the largest logit for each image, int64 of shape (images,), and how many outputs the net has.
+) -> npt.NDArray[np.int64]:
+    """The output of the largest logit for each image, int64 of shape (images,).
 
     The net runs in eval mode, in the precision of its weights; its modes are restored, it stays on ``device``.
 
@@ -40,13 +40,11 @@ def answer(
     place, dtype = pick_device(device), image_type(model)
     model.to(place)
     given: list[npt.NDArray[np.int64]] = []
-    outputs = 0
     with evaluation_mode(model), torch.inference_mode():
         for pictures, _ in loader(images, batch_size=batch_size):
             logits = logits_of(model(pictures.to(place, dtype)), len(pictures), classes).values.float()
             if not bool(torch.isfinite(logits).all()):
                 raise ModelError("The net's outputs are NaN or infinite.", "Train it again with a lower learning rate.")
-            outputs = logits.shape[1]
             given.append(logits.argmax(dim=1).cpu().numpy())
             shown.advance(len(pictures))
-    return np.concatenate(given) if given else np.zeros(0, dtype=np.int64), outputs
+    return np.concatenate(given) if given else np.zeros(0, dtype=np.int64)
