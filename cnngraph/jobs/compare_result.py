@@ -24,7 +24,7 @@ def describe(job: CompareJob, a: Side, b: Side, matched: Matched, images: Compar
     notes = [f"Compared on {which}, not augmented, the same for both, as each net wants them (seed {job.seed})."]
     if job.part == "train" and images.loaded.images_from("train").trained_on == "possibly":
         notes.append(f"It is not known whether {a.name} was trained on these.")
-    if images.b is images.a and images.loaded.sha256 == _weights_sha256(b):
+    if images.b is images.a and a.sha256 == b.sha256:
         notes.append("Both have the same weights: every similarity is 1.")
     shapes = [side.saved.input_shape for side in (a, b)]
     if shapes[0] != shapes[1]:
@@ -72,7 +72,7 @@ def describe_layers(job: CompareJob, matched: Matched, found: Sequence[LayerSimi
         "estimator": found[0].estimator,
         "layers": rows,
         "all_pairs": [_row(one) for one in found] if job.all_pairs else None,
-        "mean": sum(row["value"] for row in known) / len(known) if known else None,
+        "mean": _mean([row["value"] for row in known]),
         "mean_null": _mean([row["null"] for row in known if row["null"] is not None]),
         "least": {name: least[name] for name in ("layer_a", "layer_b", "value", "null")} if least else None,
         "at_least": bound,
@@ -164,9 +164,3 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def _shape(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
-
-
-def _weights_sha256(side: Side) -> str:
-    from cnngraph.network.trace import weights_sha256
-
-    return weights_sha256(side.saved.model)

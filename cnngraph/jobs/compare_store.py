@@ -29,11 +29,9 @@ def store(
     db: Database, job: CompareJob, sides: tuple[Side, Side], images: ComparedImages, result: Mapping[str, Any]
 ) -> str:
     """Store what was found of two models of the database; the key of the Comparison."""
-    from cnngraph.network.trace import weights_sha256
-
     a, b = sides
     assert a.key is not None and b.key is not None
-    weights = weights_sha256(a.saved.model), weights_sha256(b.saved.model)
+    weights = a.sha256, b.sha256
     about = {
         "version": _VERSION,
         "weights": list(weights),

@@ -72,7 +72,7 @@ def match_layers(
         spots: the layers of each net that are compared, in network order; the last one gives the logits.
     """
     known = kinship or Kinship()
-    pairs = {one: (other, "survives_as") for one, other in known.survives.items()}
+    pairs: dict[str, tuple[str, MatchRule]] = {one: (other, "survives_as") for one, other in known.survives.items()}
     named = _by_name(a, b, known)
     taken = set(known.survives.values())
     if known.related or _are_credible(named, b, spots):
@@ -81,12 +81,7 @@ def match_layers(
     found = {one: other for one, (other, _) in pairs.items()}
     if not known.related:
         pairs |= {one: (other, "depth") for one, other in _by_depth(a, b, spots, found).items()}
-    rules: dict[str, MatchRule] = {"survives_as": "survives_as", "name": "name", "depth": "depth"}
-    return tuple(
-        LayerPair(layer.layer, pairs[layer.layer][0], rules[pairs[layer.layer][1]])
-        for layer in a.layers
-        if layer.layer in pairs
-    )
+    return tuple(LayerPair(layer.layer, *pairs[layer.layer]) for layer in a.layers if layer.layer in pairs)
 
 
 def _done_by(layer: Layer) -> tuple[str | None, str]:

@@ -69,6 +69,13 @@ class Side:
             say_all(load_weights(found.model, self.weights))
         return found
 
+    @cached_property
+    def sha256(self) -> str:
+        """Of the weights and buffers, names, types and shapes included."""
+        from cnngraph.network.trace import weights_sha256
+
+        return weights_sha256(self.saved.model)
+
     @property
     def graph(self) -> LayerGraph:
         """The net, followed."""
