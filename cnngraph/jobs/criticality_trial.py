@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.console import Progress
 from cnngraph.errors import ModelError, PlanError
 from cnngraph.jobs.criticality_blocks import plan_without
-from cnngraph.jobs.pruned import require_kept, save_net
+from cnngraph.jobs.pruned import save_net, trained_alone
 from cnngraph.jobs.schemes import Scheme
 from cnngraph.jobs.workspace import JobFolder, Stage, hash_inputs
 from cnngraph.sources.loaded import LoadedModel
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from cnngraph.network.blocks import Block
+    from cnngraph.network.graph import LayerGraph
     from cnngraph.training.evaluate import Evaluation
     from cnngraph.training.execution import Execution
     from cnngraph.training.fit import Recipe
@@ -152,7 +153,7 @@ def _carry_out(setup: Setup, trial: Trial, home: JobFolder) -> dict[str, Any]:
             if max(curve) > before.accuracy:  # the net has the weights of its best epoch
                 kappa = setup.evaluate(net).kappa
     if built["new"]:
-        _keep_pictures(setup, trial, net, built["new"][0])
+        _keep_pictures(setup, trial, net, graph, built["new"][0])
     found = {"curve": curve, "accuracy": max(curve), "kappa": kappa, "failed": failed}
     return found | sizes | {"seconds": seconds}
 
@@ -199,7 +200,7 @@ def _train(
     Raises:
         ModelError: the loss became NaN. VerificationError: something else did not stay.
     """
-    from cnngraph.surgery.freezing import frozen, hash_tensors, named_tensors
+    from cnngraph.surgery.freezing import named_tensors
     from cnngraph.training.distillation import Distillation
     from cnngraph.training.fit import fit
 
@@ -213,24 +214,20 @@ def _train(
         how["distillation"] = Distillation(setup.teacher, trial.temperature, trial.alpha)
     names = named_tensors(net).keys()
     trained = {name for name in names if scheme.trains == "net" or name.startswith(tuple(f"{path}." for path in new))}
-    kept = hash_tensors(net, names - trained)
-    with frozen(net, trained):
+    with trained_alone(net, trained, home.path, "training"):
         done = fit(net, data.train, data.validation, **how)
-    require_kept(kept, hash_tensors(net, kept), home.path, "training")
     curve = [epoch.validation_accuracy for epoch in done.history if epoch.validation_accuracy is not None]
     return curve, done.seconds
 
 
-def _keep_pictures(setup: Setup, trial: Trial, net: nn.Module, layer: str) -> None:
-    """Leave pictures of the first filters of the new layer beside what the trial found."""
+def _keep_pictures(setup: Setup, trial: Trial, net: nn.Module, graph: LayerGraph, layer: str) -> None:
+    """Leave pictures of the first filters of the new layer beside what the trial found; ``graph``: of ``net``."""
     from cnngraph.evidence.kernels import kernels_of
     from cnngraph.evidence.pictures import kernel_picture
-    from cnngraph.network.graph import follow
 
     kernels = kernels_of(net, layer)
     if kernels is None:
         return
-    graph = follow(net, setup.subject.input_shape)
     reads_image = any(one.kind == "Input" for one in graph.predecessors(layer))
     found = [kernel_picture(kernel, reads_image=reads_image) for kernel in kernels[:PICTURES]]
     pictures = [b64encode(one).decode("ascii") for one in found if one is not None]

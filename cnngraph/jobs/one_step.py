@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.console import Progress
 from cnngraph.database.records import StepTaken
 from cnngraph.jobs.baseline import train_net
-from cnngraph.jobs.pruned import Retraining, require_kept, save_net
+from cnngraph.jobs.pruned import Retraining, save_net, trained_alone
 from cnngraph.jobs.workspace import JobFolder
 from cnngraph.plan import Plan
 from cnngraph.pruning.stepwise import Stepwise
@@ -87,7 +87,7 @@ def take_step(
     from cnngraph.network.followed_net import FollowedNet
     from cnngraph.origin import get_origin, set_origin
     from cnngraph.surgery import saved
-    from cnngraph.surgery.freezing import count_parameters_of, frozen, hash_tensors, named_tensors
+    from cnngraph.surgery.freezing import count_parameters_of
 
     net = subject.model if walk.net is None else saved.read_saved(walk.net).model
     number, shape = len(walk.plans) + 1, subject.input_shape
@@ -97,15 +97,13 @@ def take_step(
     slim = stepwise.cut(net, plan, shape)
     execution = _execution(subject, retraining, JobFolder(home.path.parent))
     trained = stepwise.trained(FollowedNet(slim, shape), target)
-    kept = hash_tensors(slim, named_tensors(slim).keys() - trained)
-    plan = plan.model_copy(update={"settings": plan.settings | {"step": number, "frozen": kept}})
-    origin = get_origin(net)
-    if origin is not None:
-        set_origin(slim, origin.then(plan, shape))
-    recipe = recipe_of(retraining)
-    parameters = count_parameters_of(slim, trained)
-    progress.note(f"Step {number}, {target}: training {parameters:,} parameters.")
-    with frozen(slim, trained):
+    recipe, parameters = recipe_of(retraining), count_parameters_of(slim, trained)
+    with trained_alone(slim, trained, home.path, "step") as kept:
+        plan = plan.model_copy(update={"settings": plan.settings | {"step": number, "frozen": kept}})
+        origin = get_origin(net)
+        if origin is not None:
+            set_origin(slim, origin.then(plan, shape))
+        progress.note(f"Step {number}, {target}: training {parameters:,} parameters.")
         took = train_net(
             slim,
             subject.data,
@@ -116,7 +114,6 @@ def take_step(
             progress=progress,
             execution=execution,
         )
-    require_kept(kept, hash_tensors(slim, kept), home.path, "step")
     save_net(slim, subject, home.path / "model", trained=True)
     found = score(saved.read_saved(home.path / "model").model, subject, retraining.device)
     counts: dict[str, Any] = {"layer": "", "filters": 0} | stepwise.counts(plan, target) | found

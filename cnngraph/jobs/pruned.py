@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
-from contextlib import nullcontext
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,9 +38,9 @@ __all__ = [
     "figures",
     "inputs_of_training",
     "judge",
-    "require_kept",
     "save_net",
     "train_copy",
+    "trained_alone",
 ]
 
 
@@ -249,7 +249,6 @@ def train_copy(
         VerificationError: the training changed another one.
     """
     from cnngraph.surgery import saved
-    from cnngraph.surgery.freezing import frozen, hash_tensors, named_tensors
 
     done = JobFolder(folder).stage("done")
     if not done.is_done:
@@ -257,8 +256,7 @@ def train_copy(
         tuned = copy.deepcopy(model)
         progress.note(what)
         folder.mkdir(exist_ok=True)
-        kept = {} if trained is None else hash_tensors(tuned, named_tensors(tuned).keys() - set(trained))
-        with nullcontext() if trained is None else frozen(tuned, trained):
+        with nullcontext() if trained is None else trained_alone(tuned, trained, folder, "training"):
             took = train_net(
                 tuned,
                 subject.data,
@@ -268,22 +266,28 @@ def train_copy(
                 checkpoint=folder / "checkpoint.safetensors",
                 progress=progress,
             )
-        require_kept(kept, hash_tensors(tuned, kept), folder, "training")
         save_net(tuned, subject, folder / "model", trained=True)
         done.write({"epoch_seconds": took.epoch_seconds})
     # Read back, the net lies in memory as the old one does: a layout chosen for training would decide the latency.
     return saved.read_saved(folder / "model").model, float(done.read()["epoch_seconds"])
 
 
-def require_kept(before: Mapping[str, str], after: Mapping[str, str], folder: Path, during: str) -> None:
-    """Return if what was to stay is what it was, bit for bit; else ``folder``, where it was trained, goes.
+@contextmanager
+def trained_alone(net: nn.Module, trained: Collection[str], folder: Path, during: str) -> Iterator[dict[str, str]]:
+    """Whoever trains ``net`` inside changes the ``trained`` tensors alone; gives the sha256 of all others, by name.
 
     Args:
-        before, after: sha256 by name. during: what, in words.
+        folder: where it is trained; it goes where another tensor changed. during: what this is, in words.
 
     Raises:
-        VerificationError: it is not, as where a trainer of the user's own thaws it.
+        VerificationError: another one changed, as where a trainer of the user's own thaws it.
     """
+    from cnngraph.surgery.freezing import frozen, hash_tensors, named_tensors
+
+    before = hash_tensors(net, named_tensors(net).keys() - set(trained))
+    with frozen(net, trained):
+        yield before
+    after = hash_tensors(net, before)
     changed = next((name for name, value in before.items() if after[name] != value), None)
     if changed is not None:
         shutil.rmtree(folder, ignore_errors=True)
