@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.followed_net import FollowedNet
 
-__all__ = ["blocks_of", "store_missing_blocks"]
+__all__ = ["blocks_of", "lacks_blocks", "store_missing_blocks"]
 
 _COLUMNS = ("name", "kind", "layers", "parent", "module", "entry", "exit")
 
@@ -55,6 +55,13 @@ def blocks_of(db: Database, name: str) -> dict[str, Any]:
     return {"model": model.key, "blocks": blocks}
 
 
+def lacks_blocks(db: Database, model: str) -> bool:
+    """Whether a model has no Block node: it was stored before such blocks were found, or has none."""
+    from cnngraph.database import cypher
+
+    return not db.read(cypher.load("lineage/block_names"), model=model)
+
+
 def store_missing_blocks(db: Database, model: StoredModel) -> None:
     """Write the Block nodes of a model that was stored before such blocks were found, so that a run can point at them.
 
@@ -63,7 +70,7 @@ def store_missing_blocks(db: Database, model: StoredModel) -> None:
     """
     from cnngraph.database import cypher
 
-    if db.read(cypher.load("lineage/block_names"), model=model.key):
+    if not lacks_blocks(db, model.key):
         return
     rows = [
         {name: value for name, value in asdict(block).items() if value is not None}

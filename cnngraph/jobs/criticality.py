@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.database.criticality import store_criticality
 from cnngraph.errors import PlanError, listed
 from cnngraph.jobs.baseline import training_recipe
-from cnngraph.jobs.blocks import store_missing_blocks
+from cnngraph.jobs.blocks import lacks_blocks, store_missing_blocks
 from cnngraph.jobs.criticality_blocks import Reasons, choose_blocks
 from cnngraph.jobs.criticality_choice import CriticalityChoice
 from cnngraph.jobs.criticality_result import TrialResult, describe
@@ -117,7 +117,7 @@ class _Work:
 
     def preview(self) -> dict[str, Any]:
         """What would be trained and written, counted."""
-        trials = self.trials
+        trials, missing = self.trials, lacks_blocks(self.session.database, self.model.key)
         return {
             "model": self.model.key,
             "blocks": [
@@ -127,7 +127,10 @@ class _Work:
             "seeds": self.choice.seeds,
             "epochs": self.recipe.epochs,
             "trainings": sum(one.scheme.is_trained and not one.stage(self.folder).is_done for one in trials),
-            "would_write": {"criticalities": len(trials), "blocks": self._count_missing_blocks()},
+            "would_write": {
+                "criticalities": len(trials),
+                "blocks": len(self.subject.followed.blocks) if missing else 0,
+            },
             "dry_run": True,
         }
 
@@ -244,13 +247,6 @@ class _Work:
             raise PlanError(f"{first}: nothing was tried.", "Give more {minutes}, or fewer {epochs}.")
         more = f" and {many(len(left) - 1, 'trial')} more" if len(left) > 1 else ""
         self.session.progress.note(f"{first}{more}: the same command goes on there.")
-
-    def _count_missing_blocks(self) -> int:
-        """How many Block nodes a model lacks that was stored before there were any."""
-        from cnngraph.database.cypher import load
-
-        rows = self.session.database.read(load("lineage/block_names"), model=self.model.key)
-        return 0 if rows else len(self.subject.followed.blocks)
 
     def _say_where_stored(self) -> None:
         """Say it of a model that was stored before there were such blocks."""
