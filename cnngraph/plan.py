@@ -115,6 +115,11 @@ class Removal(_Strict):
         """The layer that takes the place of a replaced block."""
         return self.replacement or Replacement()
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether a whole layer or block goes, and nothing comes for it."""
+        return self.kind in ("layer", "block")
+
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without steps or a new layer it reads as it did before there were any: fingerprints hold what is written."""

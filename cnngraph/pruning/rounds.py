@@ -116,6 +116,7 @@ def prunable_tensors(context: Context, *, biases: bool) -> tuple[tuple[str, ...]
     others, or is no module, stays.
     """
     net, graph = context.saved.model, context.graph
+    modules = dict(net.named_modules())
     output = {str(node.target) for node in NetStructure(graph.graph_module).output_layers}
     found: dict[int, list[str]] = {}
     strange: list[str] = []
@@ -123,7 +124,7 @@ def prunable_tensors(context: Context, *, biases: bool) -> tuple[tuple[str, ...]
         path = layer.shared_with or layer.layer
         if layer.kind not in ("Conv", "Linear") or path in output or {path, layer.layer} & set(context.keep):
             continue
-        module = dict(net.named_modules()).get(path)
+        module = modules.get(path)
         own = dict(module.named_parameters(recurse=False)) if module is not None else {}
         if type(module) not in (nn.Conv2d, nn.Linear) or "weight" not in own:
             strange.append(path)

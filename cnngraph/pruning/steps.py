@@ -24,7 +24,7 @@ def in_steps(plans: Sequence[Plan]) -> Iterator[Plan]:
     names: set[str] = set()
     taken: dict[str, set[int]] = {}
     for plan in plans:
-        whole = [one for one in plan.removes if one.kind in ("layer", "block") and one.layer not in names]
+        whole = [one for one in plan.removes if one.is_whole and one.layer not in names]
         filters = list(_more_filters(plan.removes, wanted, taken))
         names.update(one.layer for one in whole)
         if whole or filters:

@@ -90,7 +90,7 @@ def apply_plan(
         return Execution(model, plan, pruned, sliced, None, made, changes, replaced=replaced)
     if (plan.filters or plan.weights) and not plan.removed:
         return Execution(model, plan, pruned, sliced, None, sliced.model, of_weights=zeros)
-    removes = tuple(removal for removal in plan.removes if removal.kind in ("layer", "block"))
+    removes = tuple(removal for removal in plan.removes if removal.is_whole)
     try:
         rewrite = resolve(read_structure(sliced.model, input_shape), removes)
     except PlanError:
