@@ -19,6 +19,7 @@ from cnngraph.settings import split_key
 from cnngraph.sources.class_choice import choose_classes
 from cnngraph.sources.data_choice import DataChoice
 from cnngraph.sources.loaded import LoadedModel, ModelChoice, open_model
+from cnngraph.surgery.description import MASKS_FILE
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
@@ -33,9 +34,6 @@ __all__ = [
     "store",
     "write_bundle",
 ]
-
-
-_MASKS = "masks.safetensors"
 
 
 @dataclass(frozen=True)
@@ -191,7 +189,7 @@ def store(session: Session, prepared: TracedModel, name: str, how: WriteOptions 
 
 def _store_nonzero(database: Database, key: str, saved: Path) -> None:
     """Say on the layers of a model whose saved one has masks what is left of them."""
-    if (saved / _MASKS).is_file():  # looked for first: what reads them imports torch, which takes seconds
+    if (saved / MASKS_FILE).is_file():  # looked for first: what reads them imports torch, which takes seconds
         from cnngraph.database.catalogue import store_nonzero
         from cnngraph.surgery.mask_files import count_masked
 

@@ -12,7 +12,9 @@ from cnngraph.origin import Origin, Preprocessing
 from cnngraph.plan import PLAN_VERSION
 from cnngraph.validation import parse_as, read_object
 
-__all__ = ["FORMAT", "JOINS_SINCE", "MASKS_SINCE", "SPLIT_SINCE", "Description", "format_of", "parse"]
+__all__ = ["FORMAT", "JOINS_SINCE", "MASKS_FILE", "MASKS_SINCE", "SPLIT_SINCE", "Description", "format_of", "parse"]
+
+MASKS_FILE = "masks.safetensors"  # beside the weights, where some are pruned
 
 FORMAT = 4
 JOINS_SINCE = 2

@@ -16,9 +16,9 @@ from torch import nn
 
 from cnngraph.errors import ModelError, explain
 from cnngraph.models.masks import Masks, masks_of, moved_zeros, set_masks
+from cnngraph.surgery.description import MASKS_FILE
 
 __all__ = [
-    "MASKS_FILE",
     "attach_masks",
     "count_masked",
     "masks_as_text",
@@ -26,8 +26,6 @@ __all__ = [
     "read_masks",
     "write_masks",
 ]
-
-MASKS_FILE = "masks.safetensors"
 
 _HINT = "Copy or save the model again."
 Bits = Mapping[str, npt.NDArray[np.uint8]]

@@ -37,9 +37,9 @@ from cnngraph.network.trace import weights_sha256
 from cnngraph.origin import Origin, Preprocessing, get_preprocessing, set_preprocessing
 from cnngraph.surgery import single_file
 from cnngraph.surgery.calibration import input_shape_of
-from cnngraph.surgery.description import JOINS_SINCE, SPLIT_SINCE, Description, format_of, parse
+from cnngraph.surgery.description import JOINS_SINCE, MASKS_FILE, SPLIT_SINCE, Description, format_of, parse
 from cnngraph.surgery.initial_file import INITIAL_FILE, read_initial, write_initial
-from cnngraph.surgery.mask_files import MASKS_FILE, attach_masks, read_masks, write_masks
+from cnngraph.surgery.mask_files import attach_masks, read_masks, write_masks
 from cnngraph.surgery.rebuilding import fill, origin_for, rebuild
 from cnngraph.surgery.split_keys import SPLIT_FILE, read_keys, write_keys
 
