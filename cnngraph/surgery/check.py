@@ -11,7 +11,7 @@ from cnngraph.origin import get_origin
 from cnngraph.plan import Plan, Removal
 from cnngraph.surgery.layers.net_structure import NetStructure
 from cnngraph.surgery.layers.node_queries import is_sum
-from cnngraph.surgery.layers.replace_block import find_replacements
+from cnngraph.surgery.layers.replace_block import find_obstacles, find_replacements
 from cnngraph.surgery.layers.residual import Branch, branch_of
 from cnngraph.surgery.layers.rewrite import Rewrite, find_rewrite
 
@@ -72,16 +72,7 @@ def removable_blocks(graph: LayerGraph) -> dict[str, str | None]:
 
 def replaceable_blocks(graph: LayerGraph) -> dict[str, str | None]:
     """For each block, in network order, ``None`` or the reason why one layer cannot take its place."""
-    blocks = find_blocks(graph)
-    found: dict[str, str | None] = {}
-    for block in blocks:
-        try:
-            find_replacements(graph, blocks, (Removal(layer=block.name, kind="replace"),))
-        except PlanError as error:
-            found[block.name] = error.message
-        else:
-            found[block.name] = None
-    return found
+    return find_obstacles(graph, find_blocks(graph))
 
 
 def units(graph: LayerGraph, layers: Collection[str] | None = None) -> dict[str, tuple[str, ...]]:

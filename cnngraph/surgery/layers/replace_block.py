@@ -26,7 +26,7 @@ from cnngraph.surgery.layers.new_block import replace_module, replace_residual
 from cnngraph.surgery.layers.one_layer import NewLayer
 from cnngraph.surgery.layers.replacements import Remove, Replace
 
-__all__ = ["BlockReplacement", "find_replacements"]
+__all__ = ["BlockReplacement", "find_obstacles", "find_replacements"]
 
 
 def find_replacements(
@@ -60,6 +60,20 @@ def find_replacements(
                 )
         found.append(made)
     return tuple(sorted(found, key=lambda one: min(one.places)))
+
+
+def find_obstacles(graph: LayerGraph, blocks: Sequence[Block]) -> dict[str, str | None]:
+    """For each block ``None``, or the reason why one layer cannot take its place; arguments as above."""
+    structure = NetStructure(graph.graph_module)
+    found: dict[str, str | None] = {}
+    for block in blocks:
+        try:
+            _find(BlockParts(graph, structure, block, Removal(layer=block.name, kind="replace")))
+        except PlanError as error:
+            found[block.name] = error.message
+        else:
+            found[block.name] = None
+    return found
 
 
 def _find(parts: BlockParts) -> BlockReplacement:
