@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
-from cnngraph.api.options import Decision, Trials
+from cnngraph.api.options import Compared, Decision, Trials
 from cnngraph.console import Progress, Quiet
 from cnngraph.settings import Settings
 
@@ -409,20 +409,9 @@ class Graph:
         a: str | Path,
         b: str | Path | None = None,
         *,
-        similarity: str = "svcca",
-        keep: float = 0.99,
-        estimator: str = "unbiased",
-        by: str = "a",
-        all_pairs: bool = False,
-        images: int = 5000,
-        part: str = "train",
-        data: str | None = None,
-        data_root: str | Path | None = None,
-        at_least: float | None = None,
-        seed: int = 0,
-        device: str = "auto",
         out: str | Path | None = None,
         progress: Progress | None = None,
+        **how: Unpack[Compared],
     ) -> dict[str, Any]:
         """How similar two nets are layer by layer, and how they differ; the JSON of ``cnngraph compare``.
 
@@ -431,10 +420,7 @@ class Graph:
         Args:
             a, b: names or saved models; without ``b``, ``a`` is compared with what it was made of. Two models of the
                 database leave the comparison there.
-            similarity, keep, estimator, by: what is measured, see docs/compare.md. all_pairs: all layers against all.
-            images, part, data, data_root, seed: on which images.
-            at_least: what each pair of layers is to reach: ``at_least`` of the result says which do not.
-            out: also write the page there.
+            out: also write the page there. how: see :class:`~cnngraph.api.options.Compared`.
 
         Raises:
             UsageError: words or numbers that cannot be, or one model named twice. NotFoundError: a model is not there.
@@ -442,10 +428,7 @@ class Graph:
         """
         from cnngraph.jobs.compare import choose_compare
 
-        said = {"similarity": similarity, "keep": keep, "estimator": estimator, "by": by, "all_pairs": all_pairs}
-        said |= {"images": images, "part": part, "data": data, "data_root": data_root, "at_least": at_least}
-        said |= {"seed": seed, "device": device}
-        job = choose_compare(str(a), None if b is None else str(b), said)
+        job = choose_compare(str(a), None if b is None else str(b), how)
         return self.carry_out_comparison(job, out=Path(out) if out else None, progress=progress)
 
     def carry_out_comparison(

@@ -12,7 +12,7 @@ from cnngraph.pruning.limits.limit import COMPANIONS, LIMITS
 from cnngraph.pruning.method import OptionField
 from cnngraph.pruning.registry import METHODS, OPTIONS
 
-__all__ = ["COMPANIONS", "LIMITS", "METHODS", "OPTIONS", "Decision", "OptionField", "Trials"]
+__all__ = ["COMPANIONS", "LIMITS", "METHODS", "OPTIONS", "Compared", "Decision", "OptionField", "Trials"]
 
 
 class Decision(TypedDict, total=False):
@@ -115,3 +115,26 @@ class Trials(TypedDict, total=False):
     data: str | None
     data_root: str | Path | None
     device: str | None
+
+
+class Compared(TypedDict, total=False):
+    """What is compared by :func:`cnngraph.compare` and :meth:`Graph.compare`, and on which images.
+
+    ``similarity`` (svcca), ``keep`` (0.99, of svcca), ``estimator`` (unbiased, of cka), ``by`` (a, of pwcca): what is
+    measured, see docs/compare.md. ``all_pairs``: all layers against all. ``images`` (5,000 at most), ``part`` (train),
+    ``data``, ``data_root``, ``seed`` (0): on which images. ``at_least``: what each pair of layers is to reach:
+    ``at_least`` of the result says which do not. ``device`` (auto): where the nets run.
+    """
+
+    similarity: str
+    keep: float
+    estimator: str
+    by: str
+    all_pairs: bool
+    images: int
+    part: str
+    data: str | None
+    data_root: str | Path | None
+    at_least: float | None
+    seed: int
+    device: str

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from cnngraph.console import Progress, Quiet
+
+if TYPE_CHECKING:
+    from cnngraph.api.options import Compared
 
 __all__ = ["compare"]
 
@@ -14,26 +17,18 @@ def compare(
     a: str | Path,
     b: str | Path,
     *,
-    similarity: str = "svcca",
-    keep: float = 0.99,
-    estimator: str = "unbiased",
-    by: str = "a",
-    all_pairs: bool = False,
-    images: int = 5000,
-    part: str = "train",
-    data: str | None = None,
-    data_root: str | Path | None = None,
-    at_least: float | None = None,
-    seed: int = 0,
-    device: str = "auto",
     out: str | Path | None = None,
     progress: Progress | None = None,
+    **how: Unpack[Compared],
 ) -> dict[str, Any]:
     """How similar two saved models are layer by layer, and how they differ; the JSON of ``cnngraph compare``.
 
         cg.compare("runs/vgg16", "slim", similarity="cka", out="changes.html")["mean"]
 
-    :meth:`cnngraph.Graph.compare` takes names of the database too, and says what each argument means.
+    :meth:`cnngraph.Graph.compare` takes names of the database too.
+
+    Args:
+        out: also write the page there. how: see :class:`~cnngraph.api.options.Compared`.
 
     Raises:
         UsageError: words or numbers that cannot be, or one model named twice. NotFoundError: there is no such folder.
@@ -43,7 +38,5 @@ def compare(
     from cnngraph.jobs.session import Session
     from cnngraph.settings import load_settings
 
-    said = {"similarity": similarity, "keep": keep, "estimator": estimator, "by": by, "all_pairs": all_pairs}
-    said |= {"images": images, "part": part, "data": data, "data_root": data_root, "at_least": at_least}
-    job = choose_compare(str(a), str(b), said | {"seed": seed, "device": device}, saved=True)
+    job = choose_compare(str(a), str(b), how, saved=True)
     return compare(job, Session(load_settings(), progress or Quiet()), Path(out) if out else None)
