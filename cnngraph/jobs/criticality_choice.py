@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from cnngraph.errors import OptionError, nearest
 from cnngraph.jobs.schemes import PRESETS, Scheme, find_schemes
 from cnngraph.sources.stored import OtherData, other_data
+from cnngraph.training.teaching import require_teaching
 from cnngraph.vocabulary import DEVICES
 
 __all__ = ["EPOCHS", "CriticalityChoice", "choose_criticality"]
@@ -50,12 +50,7 @@ class CriticalityChoice:
                 raise OptionError(f"{{{name}={value}}} is out of range.", "Give more than 0.")
         if self.minutes is not None and not self.minutes > 0:
             raise OptionError(f"{{minutes={self.minutes}}} is out of range.", "Give more than 0.")
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
-            raise OptionError(
-                f"{{temperature={self.temperature}}} is not a finite number above 0.", "Use one such as 4."
-            )
-        if not 0 <= self.alpha <= 1:
-            raise OptionError(f"{{alpha={self.alpha}}} is not a share from 0 to 1.", "Use one such as 0.9.")
+        require_teaching(self.temperature, self.alpha)
         if self.device not in DEVICES:
             raise OptionError(f"There is no device {self.device!r}.", nearest(self.device, DEVICES))
 

@@ -11,15 +11,13 @@ from cnngraph.database.criticality import CriticalityRecord
 from cnngraph.jobs.criticality_blocks import Reasons, options_of_prune
 from cnngraph.jobs.criticality_trial import Trial
 from cnngraph.jobs.schemes import SCHEMES
-from cnngraph.reporting.criticality import find_best
+from cnngraph.reporting.criticality import SHARE, find_best
 
 if TYPE_CHECKING:
     from cnngraph.network.blocks import Block
     from cnngraph.network.followed_net import FollowedNet
 
-__all__ = ["SHARE", "TrialResult", "describe", "epochs_to"]
-
-SHARE = 0.95  # of the parent's accuracy: how soon a net without the block has it
+__all__ = ["TrialResult", "describe", "epochs_to"]
 
 
 def epochs_to(curve: Sequence[float], accuracy: float) -> int | None:

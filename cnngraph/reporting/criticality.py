@@ -16,10 +16,11 @@ from cnngraph.reporting.rendering import render
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["CriticalitySection", "NewFilters", "ShownBlock", "find_best", "make_section", "write_blocks_page"]
+__all__ = ["SHARE", "CriticalitySection", "NewFilters", "ShownBlock", "find_best", "make_section", "write_blocks_page"]
 
 Trials = Sequence[Mapping[str, Any]]
 
+SHARE = 0.95  # of the parent's accuracy: how soon a net without the block has it
 _DIGITS = 12  # of a mean: beyond them it is rounding that would tell equal schemes apart
 _SHOWN = 8  # blocks whose curves and filters are shown
 _FIGURES = ("criticality", "best_scheme", "accuracy", "epochs_to_95", "parameters_saved", "macs_saved")
@@ -189,7 +190,7 @@ def _plot_curves(trials: Trials) -> str:
             axes.plot(range(len(means)), means, marker=".", color=f"C{number % 10}", label=scheme)
         parent = trials[0]["parent_accuracy"]
         axes.axhline(parent, color="#555", linestyle="--", linewidth=1, label="whole net")
-        axes.axhline(0.95 * parent, color="#999", linestyle=":", linewidth=1, label="95 % of it")
+        axes.axhline(SHARE * parent, color="#999", linestyle=":", linewidth=1, label=f"{100 * SHARE:g} % of it")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
         axes.set_ylabel("validation accuracy")

@@ -7,31 +7,19 @@ multiplied by T squared, so that its gradients stay as large whatever T is.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from cnngraph.datasets.images import Images
-from cnngraph.errors import ModelError, OptionError
+from cnngraph.errors import ModelError
 from cnngraph.models.outputs import logits_of
 from cnngraph.modes import evaluation_mode
 from cnngraph.training.execution import Execution, image_type
+from cnngraph.training.teaching import require_teaching
 
-__all__ = ["Distillation", "divergence", "require_share", "require_temperature"]
-
-
-def require_temperature(value: float) -> None:
-    """Return if logits can be divided by ``value``; raises OptionError."""
-    if not (math.isfinite(value) and value > 0):
-        raise OptionError(f"{{temperature={value:g}}} is not a finite number above 0.", "Use one such as 4.")
-
-
-def require_share(value: float) -> None:
-    """Return if ``value`` is a share of the loss; raises OptionError."""
-    if not 0 <= value <= 1:  # NaN is none either
-        raise OptionError(f"{{alpha={value:g}}} is not a share from 0 to 1.", "Use one such as 0.9.")
+__all__ = ["Distillation", "divergence"]
 
 
 def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -62,8 +50,7 @@ class Distillation:
     alpha: float = 0.9
 
     def __post_init__(self) -> None:
-        require_temperature(self.temperature)
-        require_share(self.alpha)
+        require_teaching(self.temperature, self.alpha)
 
     @property
     def identity(self) -> dict[str, object]:
