@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,23 +17,9 @@ from cnngraph.surgery.saved import SavedFacts, save
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import Browser, Page, expect  # noqa: E402
 
-from tests.browser.neo4j_browser import chromium  # noqa: E402
-from tests.browser.test_saved_queries import give_up  # noqa: E402
-
 pytestmark = pytest.mark.browser
 
 RED = "rgb(192, 57, 43)"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with playwright.sync_playwright() as found:
-        path = chromium(found)
-        if path is None:
-            give_up("there is no Chromium: install one, or run: playwright install chromium")
-        opened = found.chromium.launch(executable_path=path, headless=True)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -22,25 +22,12 @@ from tests.synthetic import small_network
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import APIResponse, Browser, BrowserContext, Page, Route, expect  # noqa: E402
 
-from tests.browser.neo4j_browser import chromium  # noqa: E402
 from tests.browser.review_page import Forwarder, decided, served, visit  # noqa: E402
-from tests.browser.test_saved_queries import give_up  # noqa: E402
 
 pytestmark = pytest.mark.browser
 
 Run = Callable[..., Any]
 NAME, KEY = "eye", "tester/eye"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with playwright.sync_playwright() as found:
-        path = chromium(found)
-        if path is None:
-            give_up("there is no Chromium: install one, or run: playwright install chromium")
-        opened = found.chromium.launch(executable_path=path, headless=True)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
@@ -17,19 +16,13 @@ from cnngraph.database.records import Evaluation
 from cnngraph.database.writer import write_network
 from cnngraph.measures.registry import measure
 from cnngraph.plan import Plan, Removal
+from tests.browser.conftest import give_up
 from tests.synthetic import small_network, with_car
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from tests.browser.neo4j_browser import Neo4jBrowser, chromium, opened  # noqa: E402
 
 pytestmark = pytest.mark.browser
-
-
-def give_up(reason: str) -> NoReturn:
-    """Skip, or fail where a browser was promised."""
-    if os.environ.get("CNNGRAPH_REQUIRE_BROWSER") == "1":
-        pytest.fail(f"CNNGRAPH_REQUIRE_BROWSER=1, but {reason}")
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +41,8 @@ from cnngraph.surgery.freezing_proof import prove_freezing
 from cnngraph.surgery.saved import read_saved
 from cnngraph.surgery.verify import Verification, state_hash
 from cnngraph.training.fit import Recipe, fit
+
+from .killing import Killer, repeat_until_done
 
 PIXELS = Preprocessing(size=(32, 32), channels=3)
 DATA = DataChoice(name="digits", images_per_class=8)
@@ -231,37 +232,15 @@ def test_a_prune_killed_at_every_stage_comes_out_the_same(
     lenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = pruned(lenet, tmp_path, "whole", ratio=0.5)
-    done: Counter[str] = Counter()
-
-    def deadly(target: str, *ends: int) -> None:
-        """Calls of ``target`` with these numbers work, and the process is killed right after them."""
-        home, _, name = target.rpartition(".")
-        real = getattr(__import__(home, fromlist=[name]), name)
-
-        def call(*arguments: Any, **options: Any) -> Any:
-            done[name] += 1
-            found = real(*arguments, **options)
-            if done[name] in ends:
-                raise KeyboardInterrupt
-            return found
-
-        monkeypatch.setattr(target, call)
-
+    killer = Killer(monkeypatch)
     # In the middle of both steps and of the control; after a choice, after a training, after the proof.
-    deadly("cnngraph.training.fit.write_checkpoint", 1, 3, 6)
-    deadly("cnngraph.surgery.freezing.count_parameters_of", 1, 4)
-    deadly("cnngraph.surgery.verify.verify", 1)
-    deadly("cnngraph.training.latency.latency_ms", 1)
-    runs = 0
-    while True:
-        runs += 1
-        try:
-            again = pruned(lenet, tmp_path, "killed", ratio=0.5)
-        except KeyboardInterrupt:
-            continue
-        break
+    killer.kill_after("cnngraph.training.fit.write_checkpoint", 1, 3, 6)
+    killer.kill_after("cnngraph.surgery.freezing.count_parameters_of", 1, 4)
+    killer.kill_after("cnngraph.surgery.verify.verify", 1)
+    killer.kill_after("cnngraph.training.latency.latency_ms", 1)
+    again, runs = repeat_until_done(lambda: pruned(lenet, tmp_path, "killed", ratio=0.5))
     assert runs == 8
-    assert done["write_checkpoint"] == 2 + 2 + 4  # no epoch was done twice
+    assert killer.calls["write_checkpoint"] == 2 + 2 + 4  # no epoch was done twice
     assert again.plan == whole.plan
     assert without_seconds(again) == without_seconds(whole)
     assert sequence(again) == sequence(whole)

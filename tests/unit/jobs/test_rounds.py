@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -43,6 +42,8 @@ from cnngraph.surgery.saved import read_saved
 from cnngraph.surgery.verify import Verification
 from cnngraph.training.fit import Recipe, fit
 from cnngraph.training.own_trainer import OwnTrainer
+
+from .killing import Killer, repeat_until_done
 
 PIXELS = Preprocessing(size=(28, 28), channels=1)
 DATA = DataChoice(name="digits", images_per_class=8)
@@ -147,32 +148,11 @@ def test_a_prune_killed_at_every_stage_comes_out_the_same(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = pruned(folder, tmp_path, "whole", rewind="weights")
-    done: Counter[str] = Counter()
-
-    def deadly(target: str, *ends: int) -> None:
-        home, _, name = target.rpartition(".")
-        real = getattr(__import__(home, fromlist=[name]), name)
-
-        def call(*arguments: Any, **options: Any) -> Any:
-            done[name] += 1
-            found = real(*arguments, **options)
-            if done[name] in ends:
-                raise KeyboardInterrupt
-            return found
-
-        monkeypatch.setattr(target, call)
-
-    deadly("cnngraph.training.fit.write_checkpoint", 1, 3)
-    deadly("cnngraph.surgery.freezing.count_parameters_of", 1, 4)
-    deadly("cnngraph.pruning.rounds.keep_all_but", 2, 6)
-    runs = 0
-    while True:
-        runs += 1
-        try:
-            again = pruned(folder, tmp_path, "killed", rewind="weights")
-        except KeyboardInterrupt:
-            continue
-        break
+    killer = Killer(monkeypatch)
+    killer.kill_after("cnngraph.training.fit.write_checkpoint", 1, 3)
+    killer.kill_after("cnngraph.surgery.freezing.count_parameters_of", 1, 4)
+    killer.kill_after("cnngraph.pruning.rounds.keep_all_but", 2, 6)
+    again, runs = repeat_until_done(lambda: pruned(folder, tmp_path, "killed", rewind="weights"))
     assert runs > 4
     assert again.plan == whole.plan
     other = again.subject.model.state_dict()
@@ -214,13 +194,18 @@ def test_one_shot_random_masks_and_biases(folder: Path, tmp_path: Path) -> None:
     assert kept.names == ("conv2.weight", "dense1.weight", "dense2.weight")
 
 
-@pytest.mark.usefixtures("proven")
-def test_at_last_filters_go_whose_weights_are_all_gone(folder: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def weak(folder: Path, tmp_path: Path) -> Path:
+    """The net with three filters of the smallest weights."""
     saved = read_saved(folder)
-    net = saved.model
     with torch.no_grad():
-        net.get_parameter("conv2.weight")[2:5] *= 1e-6
-    weak = save(net, tmp_path / "weak", preprocessing=PIXELS, classes=saved.classes, dataset="digits")
+        saved.model.get_parameter("conv2.weight")[2:5] *= 1e-6
+    return save(saved.model, tmp_path / "weak", preprocessing=PIXELS, classes=saved.classes, dataset="digits")
+
+
+@pytest.mark.usefixtures("proven")
+def test_at_last_filters_go_whose_weights_are_all_gone(weak: Path, tmp_path: Path) -> None:
+    net = read_saved(weak).model
     steps = rounds(weak, tmp_path, rounds=1, structured=True)
     masked = steps.cut(net, plan := steps.plan(net, "round 1", ()), (1, 28, 28))
     last = steps.plan(masked, steps.targets[-1], (plan,))
@@ -236,12 +221,7 @@ def test_at_last_filters_go_whose_weights_are_all_gone(folder: Path, tmp_path: P
     assert [one.mask for one in together[1:]] == [one.mask for one in plan.removes]
 
 
-def test_structured_is_proven_as_a_whole(folder: Path, tmp_path: Path) -> None:
-    saved = read_saved(folder)
-    net = saved.model
-    with torch.no_grad():
-        net.get_parameter("conv2.weight")[2:5] *= 1e-6
-    weak = save(net, tmp_path / "weak", preprocessing=PIXELS, classes=saved.classes, dataset="digits")
+def test_structured_is_proven_as_a_whole(weak: Path, tmp_path: Path) -> None:
     made = pruned(weak, tmp_path, rounds=1, structured=True)
     assert [(step.weights is None, step.filters) for step in made.steps] == [(False, 0), (True, 3)]
     assert made.plan.filters == {"conv2": (2, 3, 4)}
