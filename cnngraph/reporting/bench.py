@@ -9,12 +9,12 @@ from typing import Any
 
 from cnngraph.datasets.images_from import ImagesFrom
 from cnngraph.files import write_text
-from cnngraph.reporting.bench_plots import AGAINST, KeyEntry, draw_plot, key_of
-from cnngraph.reporting.bench_points import CONTROL, SCRATCH, BenchPoint
+from cnngraph.reporting.bench_plots import AGAINST, KeyEntry, draw_plot, key_of, require_svg, write_picture
+from cnngraph.reporting.bench_points import CONTROL, SCRATCH, BenchPoint, write_points
 from cnngraph.reporting.bench_rows import FIGURES, BenchRow, Spread, budget_in_words, in_order, read_rows, sentences
 from cnngraph.reporting.rendering import render
 
-__all__ = ["POINT_HEADS", "how_it_was_measured", "point_rows", "sentences", "write_bench"]
+__all__ = ["POINT_HEADS", "how_it_was_measured", "point_rows", "sentences", "write_bench", "write_files"]
 
 POINT_HEADS = (
     "method",
@@ -85,6 +85,30 @@ def write_bench(path: str | Path, result: Mapping[str, Any]) -> Path:
     return write_text(path, html)
 
 
+def write_files(
+    result: Mapping[str, Any],
+    *,
+    out: str | Path | None = None,
+    csv: str | Path | None = None,
+    picture: str | Path | None = None,
+) -> dict[str, str | None]:
+    """Write what was asked for of a result of ``bench``: the page, its points, its plots as an SVG file.
+
+    Returns:
+        ``page, csv, picture``: where each is; ``None`` where it was not asked for.
+
+    Raises:
+        OptionError: the picture is no .svg file.
+    """
+    if picture is not None:
+        require_svg(picture)
+    return {
+        "page": None if out is None else str(write_bench(out, result)),
+        "csv": None if csv is None else str(write_points(csv, result["points"])),
+        "picture": None if picture is None else str(write_picture(picture, result)),
+    }
+
+
 def how_it_was_measured(result: Mapping[str, Any]) -> list[str]:
     """On which images, after what training, and where the milliseconds were measured: sentences."""
     said = []
@@ -110,7 +134,10 @@ def how_it_was_measured(result: Mapping[str, Any]) -> list[str]:
         "whole net, both measured in turns. Milliseconds of different moments are less sure than speed-ups."
     )
     said.append("Seconds are those that a method took: to decide, to cut and to train.")
-    said.append("A method that does not meet the budget with every seed has no rank.")
+    said.append(
+        "A method that does not meet the budget with every seed has no rank. The others do not leave exactly as much "
+        "as each other: look at what a budget counts before you call one better."
+    )
     return said
 
 
@@ -135,7 +162,7 @@ def _met(point: BenchPoint) -> str:
 
 def _table_row(rank: int | None, row: BenchRow) -> _TableRow:
     seeds = f"{row.seeds} seed{'s' * (row.seeds != 1)}"
-    if row.method in (CONTROL, SCRATCH):
+    if row.is_beside:
         met, kind = "; ".join(part for part in (seeds, row.why) if part), "beside"
     elif row.has_rank:
         met, kind = f"yes, {seeds}", "met"

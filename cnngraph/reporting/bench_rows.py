@@ -8,6 +8,7 @@ from typing import Any
 
 from cnngraph.datasets.images_from import ImagesFrom
 from cnngraph.errors import listed
+from cnngraph.pruning.limits.target import TOLERANCE
 from cnngraph.reporting.bench_points import CONTROL, SCRATCH
 
 __all__ = [
@@ -24,11 +25,11 @@ __all__ = [
 _RANDOM = "random"
 _BESIDE = (SCRATCH, CONTROL)  # what methods are compared with; it has no rank
 _BUDGETS = {
-    "macs": "at most {} of the MACs of the whole net (a number above 1: so many)",
-    "parameters": "at most {} of the parameters of the whole net (a number above 1: so many)",
-    "speedup": "at least {} times as fast as the whole net",
-    "latency_ms": "at most {} milliseconds a forward pass",
-    "mb": "at most {} MB as a saved model",
+    "macs": ("{} of the MACs of the whole net are to be left", "{} MACs are to be left"),
+    "parameters": ("{} of the parameters of the whole net are to be left", "{} parameters are to be left"),
+    "speedup": ("{} times as fast as the whole net", "{} times as fast as the whole net"),
+    "latency_ms": ("{} milliseconds a forward pass", "{} milliseconds a forward pass"),
+    "mb": ("{} MB of weights are to be left", "{} MB of weights are to be left"),
 }
 # (key in the JSON, heading, how a value is written)
 FIGURES: tuple[tuple[str, str, str], ...] = (
@@ -82,9 +83,19 @@ class BenchRow:
         return self.figures.get("accuracy", Spread())
 
     @property
+    def cells(self) -> list[str]:
+        """Its figures as text, in the order of :data:`FIGURES`."""
+        return [self.figures.get(key, Spread()).written(form) for key, _, form in FIGURES]
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether it is no method, but what methods are compared with."""
+        return self.method in _BESIDE
+
+    @property
     def has_rank(self) -> bool:
         """Whether it is a method that meets the budget with every seed: no other one is ranked."""
-        return self.method not in _BESIDE and 0 < self.seeds == self.meets and self.accuracy.mean is not None
+        return not self.is_beside and 0 < self.seeds == self.meets and self.accuracy.mean is not None
 
 
 def read_rows(result: Mapping[str, Any]) -> list[BenchRow]:
@@ -106,19 +117,23 @@ def ranked(rows: Sequence[BenchRow], budget: str) -> list[BenchRow]:
 def in_order(rows: Sequence[BenchRow], budget: str) -> list[tuple[int | None, BenchRow]]:
     """The rows of one budget with their ranks: the ranked ones, then those that do not meet it, then what is beside."""
     best = ranked(rows, budget)
-    others = [row for row in rows if row.budget == budget and row not in best and row.method not in _BESIDE]
+    others = [row for row in rows if row.budget == budget and row not in best and not row.is_beside]
     beside = [row for name in _BESIDE for row in rows if row.method == name and row.budget in (budget, None)]
     return [*enumerate(best, 1), *((None, row) for row in (*others, *beside))]
 
 
 def budget_in_words(budget: str) -> str:
-    """What a budget asks for; "" of one that is not known here.
+    """What a budget asks for, and what counts as met; "" of one that is not known here.
 
     >>> budget_in_words("speedup=2")
-    'at least 2 times as fast as the whole net'
+    '2 times as fast as the whole net; up to 15 % more or less counts as met.'
     """
     name, _, value = budget.partition("=")
-    return _BUDGETS.get(name, "").format(value)
+    if name not in _BUDGETS or not value.replace(".", "", 1).isdecimal():
+        return ""
+    share, amount = _BUDGETS[name]
+    said = (share if float(value) < 1 else amount).format(value)
+    return f"{said}; up to {100 * TOLERANCE:.0f} % more or less counts as met."
 
 
 def sentences(result: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -131,7 +146,7 @@ def sentences(result: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def _of_budget(rows: Sequence[BenchRow], budget: str, images: int | None) -> list[str]:
     best = ranked(rows, budget)
-    out = [row for row in rows if row.budget == budget and row.method not in _BESIDE and not row.has_rank]
+    out = [row for row in rows if row.budget == budget and not row.is_beside and not row.has_rank]
     said = [_on_the_best(best, budget)]
     if best:
         first = best[0]
@@ -140,7 +155,7 @@ def _of_budget(rows: Sequence[BenchRow], budget: str, images: int | None) -> lis
         if first.method == _RANDOM:
             said.append("So no method is better than chance.")
         others = [row for row in best[2:] if row.method == _RANDOM]
-        others += [row for row in rows if row.method in _BESIDE and row.budget in (budget, None)]
+        others += [row for row in rows if row.is_beside and row.budget in (budget, None)]
         said += [f"Against {_NAMES[row.method]}{_against(first, row, images)}." for row in others]
     if out:
         said.append(f"Not ranked: {'; '.join(f'{row.method} ({_reason(row)})' for row in out)}.")

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from cnngraph.reporting.bench import POINT_HEADS, point_rows, write_bench
-from cnngraph.reporting.bench_rows import FIGURES, in_order, ranked, read_rows, sentences
+from cnngraph.errors import OptionError
+from cnngraph.reporting.bench import POINT_HEADS, point_rows, write_bench, write_files
+from cnngraph.reporting.bench_rows import FIGURES, budget_in_words, in_order, ranked, read_rows, sentences
 from tests.benches import bench_result, full_result, point
 
 EVIL = "<script>alert('a & \"b\"')</script>"
@@ -201,7 +202,7 @@ def test_the_page_says_how_it_was_measured(tmp_path: Path) -> None:
     assert "3 seeds each, so figures are means ± standard deviations over the seeds." in html
     one = write_bench(tmp_path / "one.html", bench_result(seeds("car", 0.9), [BUDGET])).read_text(encoding="utf-8")
     assert "1 seed each, so there is no spread." in one
-    assert "at most 0.5 of the MACs of the whole net" in one
+    assert "The budget: 0.5 of the MACs of the whole net are to be left; up to 15 % more or less counts as met." in one
 
 
 def test_hostile_names_are_text_and_nothing_comes_from_outside(tmp_path: Path) -> None:
@@ -221,3 +222,31 @@ def test_a_page_takes_the_place_of_an_older_one(tmp_path: Path, folder: str) -> 
     assert write_bench(target, full_result()) == target
     assert target.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert [path.name for path in target.parent.iterdir()] == ["page.html"]
+
+
+def test_files_are_written_as_far_as_they_were_asked_for(tmp_path: Path) -> None:
+    result = full_result()
+    assert write_files(result) == {"page": None, "csv": None, "picture": None}
+    names = {"out": tmp_path / "a.html", "csv": tmp_path / "a.csv", "picture": tmp_path / "a.SVG"}
+    assert write_files(result, **names) == {
+        "page": str(names["out"]),
+        "csv": str(names["csv"]),
+        "picture": str(names["picture"]),
+    }
+    assert all(path.stat().st_size > 1000 for path in names.values())
+    with pytest.raises(OptionError, match=r"is no \.svg file"):
+        write_files(result, out=tmp_path / "b.html", picture=tmp_path / "b.png")
+    assert not (tmp_path / "b.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        ("macs=1000000", "1000000 MACs are to be left; up to 15 % more or less counts as met."),
+        ("mb=0.5", "0.5 MB of weights are to be left; up to 15 % more or less counts as met."),
+        ("odd=1", ""),
+        ("macs=many", ""),
+    ],
+)
+def test_a_budget_in_words(budget: str, said: str) -> None:
+    assert budget_in_words(budget) == said
