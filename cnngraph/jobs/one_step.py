@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress
 from cnngraph.database.records import StepTaken
 from cnngraph.jobs.baseline import train_net
-from cnngraph.jobs.pruned import Retraining, save_net, trained_alone
+from cnngraph.jobs.pruned import Retraining, choose_once, save_net, shared_execution, trained_alone
 from cnngraph.jobs.workspace import JobFolder
 from cnngraph.plan import Plan
 from cnngraph.pruning.stepwise import Stepwise
@@ -128,17 +128,10 @@ def take_step(
 
 
 def _execution(subject: LoadedModel, retraining: Retraining, folder: JobFolder) -> Execution | None:
-    """How each step is trained, measured once: measured again after a kill, it might round otherwise."""
-    from cnngraph.training.execution import Execution, choose_execution
-
+    """How each step is trained, measured once."""
     if retraining.trainer is not None:
         return None
-    stage = folder.stage("execution")
-    if not stage.is_done:
-        count = min(recipe_of(retraining).batch_size, len(subject.data.train))
-        sample, _ = subject.data.train[range(count)]
-        stage.write(asdict(choose_execution(subject.model, sample, device=retraining.device)))
-    return Execution(**stage.read())
+    return shared_execution(subject, retraining) or choose_once(subject, retraining, folder)
 
 
 def _choose(

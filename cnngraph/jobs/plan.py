@@ -37,9 +37,11 @@ __all__ = [
     "choose_plan",
     "context_of_stored",
     "decide",
+    "plan_opened",
     "plan_saved",
     "plan_stored",
     "require_no_graph",
+    "steps_of",
     "steps_saved",
     "steps_stored",
 ]
@@ -75,7 +77,11 @@ def plan_stored(session: Session, name: str, choice: Choice, data: OtherData, *,
     if choice.method is None:
         return plan_from_person(session, name, choice)
     model = stored(session.database, name)
-    opened = Opened(model, data)
+    return plan_opened(session, Opened(model, data), model, choice, costs=costs)
+
+
+def plan_opened(session: Session, opened: Opened, model: StoredModel, choice: Choice, *, costs: bool) -> Plan:
+    """The plan by a method, for a model that is opened."""
     context = context_of_stored(session, opened, model, choice)
     return decide(session, opened, context, choice, costs=costs).model_copy(update={"recipe": model.recipe})
 
@@ -110,7 +116,12 @@ def steps_stored(session: Session, name: str, choice: Choice, data: OtherData) -
         NotFoundError: there is no such model or layer. PlanError: nothing can go.
     """
     model = stored(session.database, name)
-    found = _steps(context_of_stored(session, Opened(model, data), model, choice), choice)
+    return steps_of(session, Opened(model, data), model, choice)
+
+
+def steps_of(session: Session, opened: Opened, model: StoredModel, choice: Choice) -> Stepwise:
+    """The same of one that is opened."""
+    found = _steps(context_of_stored(session, opened, model, choice), choice)
     found.outline = found.outline.model_copy(update={"recipe": model.recipe})
     return found
 
@@ -183,15 +194,18 @@ def require_no_graph(choice: Choice) -> None:
 @dataclass(frozen=True)
 class Opened:
     """The net and its images, opened when they are first asked for and then kept: by scores that read images, and by
-    each beginning of a search by accuracy.
+    each beginning of a search by accuracy. ``loaded``: the same, where somebody has opened it before.
     """
 
     source: StoredModel | SavedSource
     data: OtherData
+    loaded: LoadedModel | None = None
 
     @cached_property
     def model(self) -> LoadedModel:
         """The net with its data; nobody changes it."""
+        if self.loaded is not None:
+            return self.loaded
         return open_model(ModelChoice(name=str(self.source.folder)), self.source.data(self.data))
 
     def images(self, seed: int) -> Images:
