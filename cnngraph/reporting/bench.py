@@ -11,7 +11,7 @@ from cnngraph.datasets.images_from import ImagesFrom
 from cnngraph.files import write_text
 from cnngraph.reporting.bench_plots import AGAINST, KeyEntry, draw_plot, key_of, require_svg, write_picture
 from cnngraph.reporting.bench_points import CONTROL, SCRATCH, BenchPoint, write_points
-from cnngraph.reporting.bench_rows import FIGURES, BenchRow, Spread, budget_in_words, in_order, read_rows, sentences
+from cnngraph.reporting.bench_rows import FIGURES, BenchRow, budget_in_words, in_order, read_rows, sentences
 from cnngraph.reporting.rendering import render
 
 __all__ = ["POINT_HEADS", "how_it_was_measured", "point_rows", "sentences", "write_bench", "write_files"]
@@ -26,6 +26,7 @@ POINT_HEADS = (
     "recall",
     "epochs",
     "net in the graph",
+    "why not",
 )
 _ALSO = {"precision": "{:.4f}", "recall": "{:.4f}", "epochs": "{:,}"}
 _SHORT = 60  # points up to which the list of them is unfolded
@@ -149,29 +150,17 @@ def point_rows(result: Mapping[str, Any]) -> list[list[str]]:
         known = point.as_json()
         figures = [_written(known[key], form) for key, _, form in FIGURES]
         more = [_written(known[key], form) for key, form in _ALSO.items()]
-        names = [point.method, point.budget or "-", str(point.seed), _met(point)]
-        rows.append([*names, *figures, *more, point.new_model or "-"])
+        met = "-" if point.method in (CONTROL, SCRATCH) else "yes" if point.meets else "no"
+        names = [point.method, point.budget or "-", str(point.seed), met]
+        rows.append([*names, *figures, *more, point.new_model or "-", point.why or "-"])
     return rows
 
 
-def _met(point: BenchPoint) -> str:
-    if point.method in (CONTROL, SCRATCH):
-        return point.why or "-"
-    return "yes" if point.meets else f"no{f': {point.why}' if point.why else ''}"
-
-
 def _table_row(rank: int | None, row: BenchRow) -> _TableRow:
-    seeds = f"{row.seeds} seed{'s' * (row.seeds != 1)}"
-    if row.is_beside:
-        met, kind = "; ".join(part for part in (seeds, row.why) if part), "beside"
-    elif row.has_rank:
-        met, kind = f"yes, {seeds}", "met"
-    else:
-        count = f"{row.meets} of {seeds}" if row.meets else "no"
-        met, kind = f"{count}: {row.why}" if row.why else count, "unmet"
-    spreads = [(row.figures.get(key, Spread()), form) for key, _, form in FIGURES]
+    kind = "beside" if row.is_beside else "met" if row.has_rank else "unmet"
+    spreads = [(row.spread(key), form) for key, _, form in FIGURES]
     cells = [(_written(spread.mean, form), _written(spread.sd, f"± {form}", "")) for spread, form in spreads]
-    return _TableRow("-" if rank is None else str(rank), row.method, kind, cells, met)
+    return _TableRow("-" if rank is None else str(rank), row.method, kind, cells, row.met_in_words)
 
 
 def _parent_cells(parent: Mapping[str, Any]) -> list[str]:

@@ -146,12 +146,12 @@ def _interval(spread: Spread) -> Interval | None:
 
 def _spread(row: BenchRow, against: str) -> Spread:
     if against == "weights":
-        return row.figures["nonzero"] if _has_mask(row) else row.figures.get("parameters", Spread())
-    return row.figures.get(against, Spread())
+        return row.spread("nonzero") if _has_mask(row) else row.spread("parameters")
+    return row.spread(against)
 
 
 def _has_mask(row: BenchRow) -> bool:
-    return row.figures.get("nonzero", Spread()).mean is not None
+    return row.spread("nonzero").mean is not None
 
 
 def _value(point: BenchPoint, against: str) -> float | None:
@@ -178,7 +178,7 @@ def _point_in_words(point: BenchPoint) -> str:
 
 
 def _row_in_words(row: BenchRow) -> str:
-    said = f"{row.method}, {row.budget}, mean of {row.seeds}: accuracy {row.accuracy.written('{:.4f}')}"
+    said = f"{row.method}, {row.budget}, mean of {row.nets}: accuracy {row.accuracy.written('{:.4f}')}"
     return said if _is_filled(row) else f"{said}; does not meet the budget"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,14 +52,15 @@ class Spread:
     mean: float | None = None
     sd: float | None = None
 
-    def written(self, form: str) -> str:
-        """
+    def written(self, form: str, gap: str = " ") -> str:
+        """As text; ``gap``: what stands between the sign and the standard deviation.
+
         >>> Spread(0.5, 0.01).written("{:.2f}"), Spread(0.5).written("{:.2f}"), Spread().written("{:.2f}")
         ('0.50 ± 0.01', '0.50', '-')
         """
         if self.mean is None:
             return "-"
-        return form.format(self.mean) + (f" ± {form.format(self.sd)}" if self.sd is not None else "")
+        return form.format(self.mean) + (f" ±{gap}{form.format(self.sd)}" if self.sd is not None else "")
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ class BenchRow:
     """A method under a budget, over its seeds; or what stands beside the methods (``control``, ``scratch``).
 
     Attributes:
-        seeds: how many were made. meets: how many of them are within the budget. why: why the others are not.
-        figures: by key of the JSON.
+        seeds: how many were tried. meets: how many of them are within the budget. why: why the others are not.
+        figures: by key of the JSON, over those that gave a net. nets: how many did.
     """
 
     method: str
@@ -76,16 +78,26 @@ class BenchRow:
     meets: int
     why: str | None = None
     figures: Mapping[str, Spread] = field(default_factory=dict)
+    nets: int = 0
 
     @property
     def accuracy(self) -> Spread:
         """On the test images."""
-        return self.figures.get("accuracy", Spread())
+        return self.spread("accuracy")
+
+    def spread(self, key: str) -> Spread:
+        """The figure of that key of the JSON."""
+        return self.figures.get(key, Spread())
 
     @property
-    def cells(self) -> list[str]:
-        """Its figures as text, in the order of :data:`FIGURES`."""
-        return [self.figures.get(key, Spread()).written(form) for key, _, form in FIGURES]
+    def met_in_words(self) -> str:
+        """Whether the budget is met, with how many seeds, over how many nets the figures are, and why it is not met."""
+        if self.has_rank:
+            return f"yes, {_seeds(self.seeds)}"
+        said = "" if self.is_beside else f"{self.meets} of " if self.meets else "no, "
+        said += _seeds(self.seeds)
+        said += f", {self.nets} of them gave a net" if 0 < self.nets < self.seeds else ""
+        return f"{said}: {self.why}" if self.why else said
 
     @property
     def is_beside(self) -> bool:
@@ -100,11 +112,12 @@ class BenchRow:
 
 def read_rows(result: Mapping[str, Any]) -> list[BenchRow]:
     """The table of the JSON of ``bench``, typed."""
+    nets = Counter((one["method"], one["budget"]) for one in result["points"] if one["accuracy"] is not None)
     rows = []
     for said in result["table"]:
         figures = {key: Spread(said[key]["mean"], said[key]["sd"]) for key, *_ in FIGURES if said.get(key)}
         named = {name: said[name] for name in ("method", "budget", "seeds", "meets", "why")}
-        rows.append(BenchRow(**named, figures=figures))
+        rows.append(BenchRow(**named, figures=figures, nets=nets[said["method"], said["budget"]]))
     return rows
 
 

@@ -117,8 +117,14 @@ def test_what_does_not_meet_the_budget_has_no_rank(tmp_path: Path) -> None:
     html = write_bench(tmp_path / "page.html", result).read_text(encoding="utf-8")
     met = {row[1]: (row[0], row[2]) for row in tables(html)["ranks"]}
     assert met["car"] == ("1", "yes, 2 seeds")
-    assert met["imp"] == ("-", "no: it leaves the layers as they are")
+    assert met["imp"] == ("-", "no, 2 seeds: it leaves the layers as they are")
     assert met["triage"] == ("-", "1 of 2 seeds: no block is left")
+    nothing = dict.fromkeys(("accuracy", "latency_ms", "parameters"), None)
+    points += [
+        point("similarity", BUDGET, seed, meets=False, why="odd", **({} if seed else nothing)) for seed in range(2)
+    ]
+    (row,) = (one for one in read_rows(bench_result(points, [BUDGET])) if one.method == "similarity")
+    assert row.met_in_words == "no, 2 seeds, 1 of them gave a net: odd"
     assert met["scratch"] == ("-", "2 seeds")
     said = sentences(result)[BUDGET]
     assert said[0] == "macs=0.5: car is best of the 2 methods that meet it (accuracy 0.9050 ± 0.0071, 2 seeds)."
@@ -191,7 +197,7 @@ def test_without_figures_control_or_judged_images_it_is_still_a_page(tmp_path: P
     assert "no net has an accuracy yet" in html
     assert "Not made yet: imp macs=0.5 seed 1. The same command goes on with them." in html
     assert re.search(r"\bNone\b|\bnan\b|undefined", html) is None
-    assert tables(html)["ranks"][2] == ["-", "car", "no: it ran out of memory", *["-"] * len(FIGURES)]
+    assert tables(html)["ranks"][2] == ["-", "car", "no, 1 seed: it ran out of memory", *["-"] * len(FIGURES)]
 
 
 def test_the_page_says_how_it_was_measured(tmp_path: Path) -> None:
