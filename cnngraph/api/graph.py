@@ -565,10 +565,18 @@ class Graph:
         return prune_to_graph(job, self.session(progress))
 
     def bench(
-        self, name: str, *, dry_run: bool = False, progress: Progress | None = None, **how: Unpack[Benched]
+        self,
+        name: str,
+        *,
+        out: str | Path | None = None,
+        csv: str | Path | None = None,
+        picture: str | Path | None = None,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+        **how: Unpack[Benched],
     ) -> dict[str, Any]:
         """Hold methods to the same budgets, each net trained and stored, beside the unpruned net trained for as long;
-        the JSON of ``cnngraph bench`` but for the files that it names.
+        the JSON of ``cnngraph bench``.
 
             found = graph.bench("mine", methods=["filters", "random"], budget="macs=0.5", epochs=2, seeds=3)
             {row["method"]: row["accuracy"]["mean"] for row in found["table"]}
@@ -578,6 +586,7 @@ class Graph:
         row, and the others go on.
 
         Args:
+            out: also write the page there. csv: all points, one a row. picture: the plots, an .svg file.
             dry_run: say what would be trained and written; do neither.
             how: see :class:`~cnngraph.api.options.Benched`.
 
@@ -593,8 +602,13 @@ class Graph:
         """
         from cnngraph.jobs.bench import bench
         from cnngraph.jobs.bench_choice import choose_bench
+        from cnngraph.reporting.bench import write_files
+        from cnngraph.reporting.bench_plots import require_svg
 
-        return bench(self.session(progress), name, choose_bench(how), dry_run=dry_run)
+        if picture is not None:
+            require_svg(picture)  # before the long work
+        found = bench(self.session(progress), name, choose_bench(how), dry_run=dry_run)
+        return found if dry_run else found | write_files(found, out=out, csv=csv, picture=picture)
 
     def adopt(
         self,
