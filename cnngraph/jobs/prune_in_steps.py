@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.console import Progress, Quiet
+from cnngraph.console import Progress, Quiet, duration
 from cnngraph.database.records import StepTaken
 from cnngraph.errors import PlanError, VerificationError
 from cnngraph.jobs.agreement import compare_with_old, tell_agreement
@@ -97,7 +97,7 @@ def prune_in_steps(
     if retraining.trainer is None:
         require_trainable(subject.model, subject.data.train)  # said before the long work
     folder.mkdir(parents=True, exist_ok=True)
-    progress.note(_expectation(stepwise, subject, recipe))
+    progress.note(_expectation(stepwise, subject, recipe, control=retraining.control))
     judged = len(subject.data.validation)
     if judged < COARSE:
         progress.note(f"There are {judged} validation images: accuracy goes in steps of {100 / judged:.2g} points.")
@@ -128,17 +128,15 @@ def _nothing_goes(stepwise: Stepwise, walk: Walk) -> PlanError:
     return PlanError(f"No {stepwise.words.going} goes: {why}.", f"Nothing was stored. {hint}")
 
 
-def _expectation(stepwise: Stepwise, subject: LoadedModel, recipe: Recipe) -> str:
+def _expectation(stepwise: Stepwise, subject: LoadedModel, recipe: Recipe, *, control: bool) -> str:
     count = len(stepwise.outline.settings["trained_steps"])
     epochs = count * recipe.epochs
     known = subject.training.get("epoch_seconds")
-    minutes = (
-        f": {epochs * float(known) / 60:.1f} minutes, if one takes as long as in its own training" if known else ""
-    )
+    time = f": {duration(epochs * float(known))}, if one takes as long as in its own training" if known else ""
     ahead = f"{many(count, stepwise.words.each)} {stepwise.words.todo}"
     return (
         f"{ahead}, each followed by a training of {many(recipe.epochs, 'epoch')}, "
-        f"{many(epochs, 'epoch')} together{minutes}; the control trains for as many."
+        f"{many(epochs, 'epoch')} together{time}{'; the control trains for as many' if control else ''}."
     )
 
 
