@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.console import Progress, Quiet
+from cnngraph.console import Progress, Quiet, duration
 from cnngraph.database.records import StepTaken
 from cnngraph.errors import PlanError, VerificationError
 from cnngraph.jobs.agreement import compare_with_old, tell_agreement
@@ -133,14 +133,12 @@ def _expectation(stepwise: Stepwise, subject: LoadedModel, retraining: Retrainin
     each = [recipe_of_step(retraining, number, count).epochs for number in range(1, count + 1)]
     epochs = sum(each)
     known = subject.training.get("epoch_seconds")
-    minutes = (
-        f": {epochs * float(known) / 60:.1f} minutes, if one takes as long as in its own training" if known else ""
-    )
+    time = f": {duration(epochs * float(known))}, if one takes as long as in its own training" if known else ""
     ahead = f"{many(count, stepwise.words.each)} {stepwise.words.todo}"
     return (
         f"{ahead}, each followed by a training of {many(max(each, default=0), 'epoch')}"
-        f"{' or one less' if len(set(each)) > 1 else ''}, "
-        f"{many(epochs, 'epoch')} together{minutes}; the control trains for as many."
+        f"{' or one less' if len(set(each)) > 1 else ''}, {many(epochs, 'epoch')} together{time}"
+        f"{'; the control trains for as many' if retraining.control else ''}."
     )
 
 
