@@ -10,12 +10,15 @@ times of the layers.
 from __future__ import annotations
 
 import math
+import os
+import platform
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from cnngraph.console import duration
 from cnngraph.database.catalogue import properties
 from cnngraph.errors import PlanError
 from cnngraph.jobs.baseline import training_recipe
@@ -144,6 +147,11 @@ class _Work:
         return self._result(parent, left)
 
     def _result(self, parent: dict[str, Any], left: Sequence[Point]) -> dict[str, Any]:
+        import torch
+
+        from cnngraph.training.execution import pick_device
+        from cnngraph.training.latency import device_name
+
         points = read_points(self.setup.folder)
         for point in points:
             if point["new_model"] and not properties(self.setup.session.database, point["new_model"]):
@@ -153,6 +161,10 @@ class _Work:
         rows += [(CONTROL, None), *((SCRATCH, budget.text) for budget in budgets)]
         return self._asked | {
             "judged_on": self.setup.subject.images_from("test").as_json(),
+            "trained_on": len(self.setup.subject.data.train),
+            "latency_on": {"device": device_name(pick_device(self.choice.device)), "runtime": "eager", "batch": 1},
+            "machine": f"{platform.machine()}, {many(os.cpu_count() or 1, 'core')}, "
+            f"{many(torch.get_num_threads(), 'thread')}",
             "parent": parent,
             "points": points,
             "table": tabulate(rows, points, self.choice.all_seeds),
@@ -180,8 +192,8 @@ class _Work:
         self.slowest = {point.method: _UNTRAINED_SECONDS + self._epochs(point) * epoch for point in missing}
         epochs = sum(map(self._epochs, missing))
         note(
-            f"{many(len(missing), 'training')}, {many(epochs, 'epoch')} together, about {epochs * epoch / 60:.1f} "
-            f"minutes and what the decisions take: an epoch of the whole net takes {epoch:.1f} s here."
+            f"{many(len(missing), 'training')}, {many(epochs, 'epoch')} together, about {duration(epochs * epoch)} "
+            f"and what the decisions take: an epoch of the whole net takes {duration(epoch)} here."
         )
         if any(point.method == SCRATCH for point in missing):
             total = scratch_recipe(setup.subject, setup.recipe).epochs
