@@ -68,8 +68,10 @@ class Held:
             limits = {f"target_{kind}": value}
             return reach(open_meter(self.opened, Choice(limits=limits), Quiet()), path)
 
-        assert method.within is not None
-        return method.within(self.context(method), method.options(), Allowance(Target(kind, value), epochs, find))
+        assert method.fit_to_target is not None
+        return method.fit_to_target(
+            self.context(method), method.options(), Allowance(Target(kind, value), epochs, find)
+        )
 
     def context(self, method: Method) -> Any:
         choice = Choice(method=method, options=method.options(), device="cpu")
@@ -84,9 +86,9 @@ def held(folder: Path, subject: LoadedModel) -> Held:
 def test_progressive_takes_the_smallest_ratio_that_meets_it(held: Held) -> None:
     progressive = METHODS["progressive"]
     way = held.by(progressive, "macs", 0.5)
-    assert (way.why, list(way.said)) == (None, ["ratio"])
+    assert (way.why, list(way.options)) == (None, ["ratio"])
     assert progressive.steps is not None
-    outline = progressive.steps(held.context(progressive), progressive.options(), way.said).outline
+    outline = progressive.steps(held.context(progressive), progressive.options(), way.options).outline
     saved = held.opened.saved
     meter = open_meter(held.opened, Choice(limits={"target_macs": 0.5}), Quiet())
     share = meter.costs_of(cut(saved.model, outline, input_shape=saved.input_shape))[1] / meter.costs_of(saved.model)[1]
@@ -100,15 +102,15 @@ def test_imp_leaves_the_wanted_share_of_the_parameters(held: Held) -> None:
     alive = count_alive(held.context(METHODS["imp"]), biases=False)
     assert alive < whole
     way = held.by(METHODS["imp"], "parameters", 0.4, epochs=3)
-    assert (way.said["rounds"], way.why) == (3, None)
-    assert whole - alive + alive * (1 - way.said["rate"]) ** 3 == pytest.approx(0.4 * whole, rel=1e-3)
-    assert held.by(METHODS["imp"], "parameters", 0.4, epochs=30).said["rounds"] == 10
+    assert (way.options["rounds"], way.why) == (3, None)
+    assert whole - alive + alive * (1 - way.options["rate"]) ** 3 == pytest.approx(0.4 * whole, rel=1e-3)
+    assert held.by(METHODS["imp"], "parameters", 0.4, epochs=30).options["rounds"] == 10
 
 
 def test_imp_says_that_zeros_take_no_operations_and_no_time(held: Held) -> None:
     way = held.by(METHODS["imp"], "macs", 0.4, epochs=3)
     assert way.why == "Zeros take no operations away: 40.0% of its parameters are not zero."
-    assert way.said == held.by(METHODS["imp"], "parameters", 0.4, epochs=3).said
+    assert way.options == held.by(METHODS["imp"], "parameters", 0.4, epochs=3).options
     for kind, value in (("speedup", 2.0), ("latency_ms", 1.0), ("mb", 0.01)):
         with pytest.raises(PlanError, match="nothing was trained"):
             held.by(METHODS["imp"], kind, value)  # type: ignore[arg-type]
@@ -118,9 +120,9 @@ def test_imp_says_that_zeros_take_no_operations_and_no_time(held: Held) -> None:
 
 @pytest.mark.parametrize(("epochs", "steps", "each"), [(5, 3, [2, 2, 1]), (6, 3, [2, 2, 2]), (2, 4, [1, 1, 1, 1])])
 def test_the_epochs_are_those_of_all_steps(epochs: int, steps: int, each: list[int]) -> None:
-    shared = Retraining(Recipe(epochs=epochs), in_all=True)
+    shared = Retraining(Recipe(epochs=epochs), epochs_of_all_steps=True)
     assert [recipe_of_step(shared, number, steps).epochs for number in range(1, steps + 1)] == each
-    assert recipe_of_step(replace(shared, in_all=False), 1, steps).epochs == epochs
+    assert recipe_of_step(replace(shared, epochs_of_all_steps=False), 1, steps).epochs == epochs
 
 
 def test_what_several_prunes_are_judged_beside_is_made_once(
