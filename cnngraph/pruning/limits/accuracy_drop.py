@@ -218,7 +218,9 @@ def _key(plan: Plan) -> str:
     """Names what goes: layers and blocks in full, filters by a hash."""
     filters = sorted(plan.filters.items())
     digest = hashlib.sha256(json.dumps(filters).encode()).hexdigest()[:16]
-    return " ".join([*plan.removed, *([f"filters:{digest}"] if filters else [])])
+    replaced = set(plan.replaced)
+    named = [f"replace:{name}" if name in replaced else name for name in plan.removed]
+    return " ".join([*named, *([f"filters:{digest}"] if filters else [])])
 
 
 def _with_reached(
