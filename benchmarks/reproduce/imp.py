@@ -132,7 +132,7 @@ def main() -> None:
             augment=True,
         ),
     ]
-    found = Findings(NAME, ("title", "scale", "seed", "what"))
+    found = Findings(f"{NAME}-quick" if quick else NAME, ("title", "scale", "seed", "what"))
     for seed in options.seeds:
         for setting in settings:
             with progress() as bars:

@@ -130,7 +130,7 @@ def main() -> None:
     counts = COUNTS | dict(options.images_per_class)
     data = options.data[:: len(options.data) - 1 or 1] if quick else options.data  # the first and the last
     settings = [setting_of(name, 2 if quick else counts[name], scale, options) for name in data]
-    found = Findings(NAME, ("title", "scale", "seed", "block", "scheme"))
+    found = Findings(f"{NAME}-quick" if quick else NAME, ("title", "scale", "seed", "block", "scheme"))
     groups = (("random-global", "distill"),) if quick else GROUPS
     with progress() as bars:
         for seed in options.seeds:
