@@ -58,7 +58,7 @@ GROUPS = (
 )
 TEMPERATURE, ALPHA = 4.0, 0.9  # of the distillation, as cnngraph triage has them
 TITLES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "caltech101": "CALTECH-101"}
-COUNTS = {"digits": 30, "mnist": 30, "cifar10": 60, "caltech101": 15}  # training images a class
+COUNTS = {"digits": 30, "mnist": 30, "cifar10": 50, "caltech101": 15}  # training images a class
 
 
 @dataclass(frozen=True)
