@@ -10,7 +10,7 @@ test images; after some the similarity of each layer with that of the unpruned n
 unpruned net that was trained for as long as all rounds, and a second net from other first weights.
 
 Each finding is kept in benchmarks/results/reproduce/imp.jsonl, so that the work can be interrupted and goes on where it
-stopped. At full scale, on a GPU: --mnist-images-per-class 5000 --cifar10-images-per-class 4500 --epochs 30
+stopped. At full scale, on a GPU: --mnist-images-per-class 4800 --cifar10-images-per-class 4400 --epochs 30
 --compared 5000 --tested 10000 --device cuda. ``--quick`` proves the script in about two minutes, and writes no page.
 """
 

@@ -10,7 +10,7 @@ them the net itself, and the net itself trained on for as long.
 
 Each finding is kept in benchmarks/results/reproduce/triage.jsonl, so that the work can be interrupted and goes on where
 it stopped; all data sets get the schemes that train the whole net first. At full scale, on a GPU: --images-per-class
-digits=100 mnist=5000 cifar10=4500 caltech101=20 --caltech101-classes 101 --width 1 --parent-epochs 60 --epochs 20
+digits=110 mnist=4800 cifar10=4400 caltech101=18 --caltech101-classes 101 --width 1 --parent-epochs 60 --epochs 20
 --tested 10000 --judged 5000 --device cuda. ``--quick`` proves the script in about two minutes, and writes no page.
 """
 
