@@ -217,7 +217,7 @@ class Study:
     @property
     def folder(self) -> Path:
         """Where the net of this seed and unfinished trials are kept."""
-        name = self.setting.title.split(",")[0].lower()
+        name = self.setting.title.lower().replace(", ", "-").replace(" ", "-")
         return RESULTS / "work" / f"triage-{name}-{self.scale.label(self.setting)}-{self.seed}"
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What the sections of imp and triage say follows from the figures."""
+"""What the sections about the papers say follows from the figures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.reproduce import imp_page, triage_page
+from benchmarks.reproduce import car, imp_page, progressive, triage_page
 
 MACHINE = {"processor": "a processor", "threads": 1, "date": "2026-01-01", "load": 0.1}
 LAYERS = ("relu1", "pool1", "logits")
@@ -103,3 +103,34 @@ def test_a_claim_does_not_come_out_where_they_do_not(changed: dict[str, Any], cl
     rows = [changed if all(row[name] == changed[name] for name in same) else row for row in PAPER]
     found = {known: said for known, said in _claims(rows).items() if known.startswith(claim)}
     assert [said.startswith(word) for said in found.values()] == [True]
+
+
+def _filters_gone(layer: str, method: str, accuracy: float, **found: Any) -> dict[str, Any]:
+    row = {"setting": "x", "net": "alexnet", "seed": 0, "layer": layer, "method": method, "filters": 4}
+    return row | {"accuracy": accuracy} | found
+
+
+def test_car_is_held_against_the_best_baseline_in_the_table_and_in_the_summary() -> None:
+    first, second = car.SETTINGS["alexnet"].layers
+    colour = {"order": [0, 1], "selective": [True, False, True, False], "from": 0.75}
+    rows = [
+        _filters_gone(first, "car", 0.6, **colour),
+        _filters_gone(first, "random", 0.3),
+        _filters_gone(first, "apoz", 0.4),
+        _filters_gone(second, "car", 0.4),
+        _filters_gone(second, "random", 0.5),
+    ]
+    text = car.page(rows, judged=10)
+    assert f"| alexnet {first} | +50.0 % | APoZ | +26 % | APoZ |" in text
+    assert "What did not come out: the 20 % of AlexNet's layer 2 (-20.0 % here)." in text
+    ours = [found for _, _, found in car.summarise(rows)]
+    assert ours[:2] == ["+50.0 % beside the best baseline (APoZ)", "-20.0 % beside the best baseline (random)"]
+    assert ours[2] == "50% in layer 1, where 50% of all filters are"
+
+
+def test_progressive_is_summarised_a_net_a_row() -> None:
+    ways = {"progressive": 0.8, "everything": 0.75, "unpruned, as long": 0.9}
+    row = {"title": "LeNet-5"} | {way: {"accuracy": accuracy} for way, accuracy in ways.items()}
+    ((about, _, ours),) = progressive.summarise([row])
+    assert about == "LeNet-5, one seed"
+    assert ours.startswith("+5.0 points of accuracy beside retraining everything, -10.0 beside the unpruned net")
