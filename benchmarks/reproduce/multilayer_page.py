@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.report import markdown
 from cnngraph.pruning.decision import spearman
 
-__all__ = ["FIGURES", "PAPER", "TITLES", "page"]
+__all__ = ["FIGURES", "PAPER", "TITLES", "page", "summarise"]
 
 Row = Mapping[str, Any]
 BySeed = dict[int, float]
@@ -131,6 +131,27 @@ def page(rows: Sequence[Row], said: str) -> str:
     if verdicts:
         parts += ["### What came out and what did not", "\n".join(f"- {one}" for one in verdicts)]
     return "\n\n".join(parts)
+
+
+def summarise(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
+    """Rows of the summary of all papers: what it is about, the paper's claim, ours."""
+    told = []
+    for data, title in TITLES.items():
+        found = Found(rows, data)
+        if not found.seeds or not found.change("scratch", "multilayer", "accuracy"):
+            continue
+        claim = ", ".join(f"{name} {PAPER[data][name]:+.2f} %" for name in (*FIGURES, "time"))
+        scratch = [f"{name} {_change(found, 'scratch', name)} %" for name in FIGURES]
+        time = spread(list(found.time("multilayer").values()), 1, True)
+        ours = f"both from scratch: {', '.join(scratch)}, time {time} %"
+        if found.change("inherited", "multilayer", "accuracy"):
+            ours += f"; inherited beside the control: accuracy {_change(found, 'inherited', 'accuracy')} %"
+        told.append((f"VGG16 on {title}, {_seeds(len(found.seeds))}", claim, ours))
+    return told
+
+
+def _change(found: Found, protocol: str, name: str) -> str:
+    return _cell(found, found.change(protocol, "multilayer", name), 2, True)
 
 
 def spread(values: Sequence[float], digits: int = 1, sign: bool = False) -> str:
