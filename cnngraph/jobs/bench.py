@@ -148,6 +148,7 @@ class _Work:
     def _result(self, parent: dict[str, Any], left: Sequence[Point]) -> dict[str, Any]:
         import torch
 
+        from cnngraph.database.catalogue import properties
         from cnngraph.training.execution import pick_device
         from cnngraph.training.latency import device_name
 
@@ -172,8 +173,6 @@ class _Work:
 
     def _epochs(self, point: Point) -> int:
         """Of a point, as far as that is known before: steps that are more than the epochs take more."""
-        from cnngraph.database.catalogue import properties
-
         setup = self.setup
         return scratch_recipe(setup.subject, setup.recipe).epochs if point.method == SCRATCH else setup.recipe.epochs
 
