@@ -19,7 +19,6 @@ from functools import cached_property
 from typing import Any
 
 from cnngraph.console import duration
-from cnngraph.database.catalogue import properties
 from cnngraph.errors import PlanError
 from cnngraph.jobs.baseline import training_recipe
 from cnngraph.jobs.bench_choice import BenchChoice
@@ -173,6 +172,8 @@ class _Work:
 
     def _epochs(self, point: Point) -> int:
         """Of a point, as far as that is known before: steps that are more than the epochs take more."""
+        from cnngraph.database.catalogue import properties
+
         setup = self.setup
         return scratch_recipe(setup.subject, setup.recipe).epochs if point.method == SCRATCH else setup.recipe.epochs
 
