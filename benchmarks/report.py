@@ -1,15 +1,19 @@
 """Where benchmarks keep what they measured, and how it gets into ``docs/results.md``.
 
 A benchmark that takes long appends one JSON line a finding to ``benchmarks/results/NAME.jsonl`` and skips what is
-there, so that it can be interrupted and taken up again. Its table stands in ``docs/results.md`` between two markers.
+there, so that it can be interrupted and taken up again. Its table stands in ``docs/results.md`` between two markers;
+what a person changed there is never overwritten without being kept and said.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
+import re
 import resource
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -18,7 +22,16 @@ from typing import Any
 
 import torch
 
-__all__ = ["RESULTS", "Findings", "machine", "markdown", "peak_megabytes", "write_result", "write_section"]
+__all__ = [
+    "RESULTS",
+    "Findings",
+    "machine",
+    "markdown",
+    "peak_megabytes",
+    "read_section",
+    "write_result",
+    "write_section",
+]
 
 RESULTS = Path(__file__).resolve().parent / "results"
 _PAGE = Path(__file__).resolve().parent.parent / "docs" / "results.md"
@@ -102,15 +115,51 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(lines)
 
 
-def write_section(name: str, text: str) -> None:
-    """Put ``text`` between the markers of ``name`` in ``docs/results.md``; everything else there stays.
+def write_section(name: str, text: str, page: Path = _PAGE) -> Path | None:
+    """Put ``text`` between the markers of ``name`` in a page (``docs/results.md``); everything else there stays.
+
+    The end marker keeps a hash of what was written. What a person has changed since between the markers, or what no
+    hash vouches for, is kept in a file beside the page, and that is said.
+
+    Returns:
+        the file with what stood there, where that was kept.
 
     Raises:
-        ValueError: the page has no such markers.
+        ValueError: the page has no such markers, or more than one pair.
     """
-    page = _PAGE.read_text(encoding="utf-8")
-    begin, end = f"<!-- {name}: written by benchmarks/{name}.py -->", f"<!-- end of {name} -->"
-    if begin not in page or end not in page:
-        raise ValueError(f"{_PAGE} has no section {name}.")
-    before, _, rest = page.partition(begin)
-    _PAGE.write_text(f"{before}{begin}\n\n{text.strip()}\n\n{end}{rest.partition(end)[2]}", encoding="utf-8")
+    known = page.read_text(encoding="utf-8")
+    found = _find_section(name, known, page)
+    old, new = found["text"].strip(), text.strip()
+    kept = None
+    if old and _hash_text(old) not in (found["hash"], _hash_text(new)):
+        kept = page.with_name(f"{page.stem}.{name.replace('/', '-')}.edited-{_hash_text(old)}.txt")
+        kept.write_text(f"{old}\n", encoding="utf-8")
+        print(
+            f"{page.name}: the section {name} was edited by hand since it was written. What stood there is kept in "
+            f"{kept}. It is written anew all the same: put what is yours outside the markers.",
+            file=sys.stderr,
+        )
+    body = f"{found['begin']}\n\n{new}\n\n<!-- end of {name}, {_hash_text(new)} -->"
+    page.write_text(f"{known[: found.start()]}{body}{known[found.end() :]}", encoding="utf-8")
+    return kept
+
+
+def read_section(name: str, page: Path = _PAGE) -> str:
+    """What stands between the markers of ``name``; raises as :func:`write_section`."""
+    return _find_section(name, page.read_text(encoding="utf-8"), page)["text"].strip()
+
+
+def _find_section(name: str, text: str, page: Path) -> re.Match[str]:
+    """Groups ``begin`` (its marker), ``text`` and ``hash`` (``None`` in a section of an older version)."""
+    begin = f"<!-- {re.escape(name)}: written by benchmarks/{re.escape(name)}\\.py -->"
+    end = f"<!-- end of {re.escape(name)}(?:, (?P<hash>[0-9a-f]{{16}}))? -->"
+    found = list(re.finditer(f"(?P<begin>{begin})(?P<text>.*?){end}", text, re.DOTALL))
+    if len(found) != 1:
+        raise ValueError(f"{page} has {len(found)} sections {name}, and must have one.")
+    return found[0]
+
+
+def _hash_text(text: str) -> str:
+    """16 hex digits; blanks at the ends of lines count for nothing, since editors take them away."""
+    lines = [line.rstrip() for line in text.strip().splitlines()]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

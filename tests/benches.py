@@ -46,6 +46,7 @@ def bench_result(points: Sequence[dict[str, Any]], budgets: Sequence[str], **sai
         "left": [],
         "csv": None,
         "page": None,
+        "picture": None,
     } | said
 
 

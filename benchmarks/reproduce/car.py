@@ -282,7 +282,7 @@ def page(rows: Sequence[dict[str, Any]], judged: int) -> str:
         seeds = len({row["seed"] for row in mine if row["method"] == "car"})
         title = f"### {net}: half of a layer gone, {seeds} seed{'s' if seeds > 1 else ''}"
         parts += [title, _table(net, mine), *_colours(net, mine)]
-    return "\n\n".join([*parts, "### Beside the paper", *_verdicts(nets, rows)])
+    return "\n\n".join([*parts, "### Beside the paper", *_verdicts(rows)])
 
 
 _DATA = {"mnist": "MNIST", "cifar10": "CIFAR-10"}
@@ -336,26 +336,52 @@ def _colours(net: str, rows: Sequence[dict[str, Any]]) -> list[str]:
     return [" ".join(said)]
 
 
-def _verdicts(nets: Sequence[str], rows: Sequence[dict[str, Any]]) -> list[str]:
-    """How far CAR lies above the best baseline, in per cent of that one's accuracy as in the paper, and a sentence."""
-    lines, short = [], []
-    for net in nets:
+@dataclass(frozen=True)
+class Gain:
+    """How far CAR lies above the best baseline on one layer.
+
+    Attributes:
+        number: of the layer, from 0. best: the baseline. other: the best of all scores but CAR. percent: of the
+            baseline's accuracy, as in the paper.
+    """
+
+    net: str
+    number: int
+    layer: str
+    best: str
+    other: str
+    percent: float
+
+
+def _gains(rows: Sequence[dict[str, Any]]) -> list[Gain]:
+    """Of every net and layer that is known."""
+    found = []
+    for net, setting in SETTINGS.items():
         mine = [row for row in rows if row["net"] == net]
-        for number, layer in enumerate(SETTINGS[net].layers):
+        for number, layer in enumerate(setting.layers):
             car = _accuracies(mine, layer, "car")
             every = {name: _accuracies(mine, layer, name) for name in (*BASELINES, *OURS)}
             means = {name: statistics.mean(found) for name, found in every.items() if found}
             base = {name: mean for name, mean in means.items() if name in BASELINES}
-            if not car or not base:
-                continue
-            best, other = max(base, key=lambda one: base[one]), max(means, key=lambda one: means[one])
-            gain = 100 * (statistics.mean(car) / base[best] - 1)
-            paper = f"{PAPER[number]:+d} %" if net == "alexnet" else "-"
-            lines.append((f"{net} {layer}", f"{gain:+.1f} %", _NAMES.get(best, best), paper, _NAMES.get(other, other)))
-            if net == "alexnet" and gain < PAPER[number]:
-                short.append(f"the {PAPER[number]} % of AlexNet's layer {number + 1} ({gain:+.1f} % here)")
-            elif gain <= 0:
-                short.append(f"any gain on {net} {layer} ({gain:+.1f} %)")
+            if car and base:
+                best, other = max(base, key=lambda one: base[one]), max(means, key=lambda one: means[one])
+                gain = 100 * (statistics.mean(car) / base[best] - 1)
+                found.append(Gain(net, number, layer, best, other, gain))
+    return found
+
+
+def _verdicts(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """How far CAR lies above the best baseline, and a sentence on what did not come out."""
+    lines, short = [], []
+    for gain in _gains(rows):
+        paper = f"{PAPER[gain.number]:+d} %" if gain.net == "alexnet" else "-"
+        best, other = (_NAMES.get(name, name) for name in (gain.best, gain.other))
+        lines.append((f"{gain.net} {gain.layer}", f"{gain.percent:+.1f} %", best, paper, other))
+        if gain.net == "alexnet" and gain.percent < PAPER[gain.number]:
+            wanted = f"the {PAPER[gain.number]} % of AlexNet's layer {gain.number + 1}"
+            short.append(f"{wanted} ({gain.percent:+.1f} % here)")
+        elif gain.percent <= 0:
+            short.append(f"any gain on {gain.net} {gain.layer} ({gain.percent:+.1f} %)")
     header = ("layer", "CAR above the best baseline", "which is", "the paper", "best of all scores but CAR")
     table = markdown(header, lines)
     sentence = f"What did not come out: {'; '.join(short)}." if short else "All of it came out."
@@ -363,6 +389,26 @@ def _verdicts(nets: Sequence[str], rows: Sequence[dict[str, Any]]) -> list[str]:
         "These nets are narrower, were trained briefly, and see 32 pixels; the paper's AlexNet was trained on ImageNet."
     )
     return [table, f"{sentence} {_colours_beside_the_paper(rows)}{more}"]
+
+
+def summarise(rows: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """Rows of the summary of all papers: what it is about, the paper's claim, ours."""
+    found = []
+    for gain in _gains(rows):
+        if gain.net != "alexnet":
+            continue
+        seeds = len({row["seed"] for row in rows if (row["net"], row["method"]) == ("alexnet", "car")})
+        about = f"AlexNet on CIFAR-10, half of layer {gain.number + 1} gone, {seeds} seed{'s' if seeds > 1 else ''}"
+        claim = f"{PAPER[gain.number]} % higher accuracy than by the best baseline"
+        ours = f"{gain.percent:+.1f} % beside the best baseline ({_NAMES.get(gain.best, gain.best)})"
+        found.append((about, claim, ours))
+    said = _colours_beside_the_paper(rows)
+    if said:
+        shares = said.partition("here ")[2].removesuffix(". ")
+        paper = " and ".join(map(str, PAPER_COLOURS))
+        claim = f"of the first {FIRST} filters to go of the first two layers {paper} are colour-selective"
+        found.append(("AlexNet, colour", claim, shares))
+    return found
 
 
 def _colours_beside_the_paper(rows: Sequence[dict[str, Any]]) -> str:

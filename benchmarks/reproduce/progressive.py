@@ -242,5 +242,27 @@ def sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return told
 
 
+def summarise(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    """Rows of the summary of all papers: what it is about, the paper's claim, ours."""
+    found = []
+    for title in dict.fromkeys(row["title"] for row in rows):
+        mine = [row for row in rows if row["title"] == title]
+        gaps = [100 * (row["progressive"]["accuracy"] - row["everything"]["accuracy"]) for row in mine]
+        control = [100 * (row["progressive"]["accuracy"] - row["unpruned, as long"]["accuracy"]) for row in mine]
+        ours = (
+            f"{points(gaps)} points of accuracy beside retraining everything, {points(control)} beside the unpruned "
+            "net trained as long; half of the kernels gone"
+        )
+        count = f"{len(mine)} seeds" if len(mine) > 1 else "one seed"
+        claim = "retraining layer by layer keeps the accuracy better than retraining everything"
+        found.append((f"{title}, {count}", claim, ours))
+    return found
+
+
+def points(gaps: Sequence[float]) -> str:
+    """Mean and standard deviation, with sign."""
+    return f"{mean(gaps):+.1f}" + (f" ± {stdev(gaps):.1f}" if len(gaps) > 1 else "")
+
+
 if __name__ == "__main__":
     main()

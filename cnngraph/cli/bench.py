@@ -18,7 +18,7 @@ from cnngraph.console import emit_json, line, progress, say, table
 if TYPE_CHECKING:
     from cnngraph.reporting.bench_rows import BenchRow
 
-__all__ = ["register"]
+__all__ = ["print_found", "print_preview", "register"]
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,13 @@ def bench(name: ModelName, choice: BenchOptions, files: FileOptions, run: RunOpt
     if run.json:
         emit_json(found)
     elif run.dry_run:
-        _print_preview(found)
+        print_preview(found)
     else:
-        _print_found(found)
+        print_found(found)
 
 
-def _print_preview(found: dict[str, Any]) -> None:
+def print_preview(found: dict[str, Any]) -> None:
+    """What would be trained and written."""
     table(("method", "budget"), [(method, budget) for budget in found["budgets"] for method in found["methods"]])
     count, epochs = found["trainings"], found["epochs"]
     line(
@@ -113,7 +114,8 @@ def _print_preview(found: dict[str, Any]) -> None:
     )
 
 
-def _print_found(found: dict[str, Any]) -> None:
+def print_found(found: dict[str, Any]) -> None:
+    """A table a budget, what it shows, what is left, and where the files are."""
     from cnngraph.reporting.bench_rows import FIGURES, in_order, read_rows, sentences
 
     rows, said = read_rows(found), sentences(found)

@@ -20,7 +20,6 @@ from functools import cached_property
 from typing import Any
 
 from cnngraph.console import duration
-from cnngraph.database.catalogue import properties
 from cnngraph.errors import CnngraphError, PlanError, explain
 from cnngraph.jobs.baseline import training_recipe
 from cnngraph.jobs.bench_choice import BenchChoice, saves_nothing
@@ -174,6 +173,7 @@ class _Work:
     def _result(self, parent: dict[str, Any], left: Mapping[Point, str | None]) -> dict[str, Any]:
         import torch
 
+        from cnngraph.database.catalogue import properties
         from cnngraph.training.execution import pick_device
         from cnngraph.training.latency import device_name
 

@@ -91,10 +91,9 @@ class BenchRow:
 
     @property
     def met_in_words(self) -> str:
-        """Whether the budget is met, with how many seeds, over how many nets the figures are, and why it is not met."""
-        if self.has_rank:
-            return f"yes, {_seeds(self.seeds)}"
-        said = "" if self.is_beside else f"{self.meets} of " if self.meets else "no, "
+        """Whether the budget is met, with how many seeds, over how many nets the figures are, and why it is not met or
+        what else is to be said."""
+        said = "yes, " if self.has_rank else "" if self.is_beside else f"{self.meets} of " if self.meets else "no, "
         said += _seeds(self.seeds)
         said += f", {self.nets} of them gave a net" if 0 < self.nets < self.seeds else ""
         return f"{said}: {self.why}" if self.why else said

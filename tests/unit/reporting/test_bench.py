@@ -125,6 +125,8 @@ def test_what_does_not_meet_the_budget_has_no_rank(tmp_path: Path) -> None:
     ]
     (row,) = (one for one in read_rows(bench_result(points, [BUDGET])) if one.method == "similarity")
     assert row.met_in_words == "no, 2 seeds, 1 of them gave a net: odd"
+    (row,) = read_rows(bench_result(seeds("triage", 0.9, 0.8, why="two blocks were spared"), [BUDGET]))
+    assert row.met_in_words == "yes, 2 seeds: two blocks were spared"
     assert met["scratch"] == ("-", "2 seeds")
     said = sentences(result)[BUDGET]
     assert said[0] == "macs=0.5: car is best of the 2 methods that meet it (accuracy 0.9050 ± 0.0071, 2 seeds)."
