@@ -21,6 +21,7 @@ __all__ = ["BenchChoice", "Budget", "choose_bench", "methods_with_budget"]
 # The order of a table where nobody names methods; one that is not listed here comes after them.
 _ORDER = ("multilayer", "car", "progressive", "imp", "similarity", "filters", "triage", "random")
 _KINDS = {name.removeprefix("target_"): LIMITS[name] for name in TARGETS}
+_COUNTED = ("epochs", "batch_size")
 _PLAIN = ("seeds", "seed", "minutes", "device")
 _NAMED_TARGET = re.compile(r"\{target_(\w+)=([^{}]*)\}")
 
@@ -124,11 +125,13 @@ class BenchChoice:
 
     def __post_init__(self) -> None:
         """Raise OptionError for a value out of range."""
-        for name, value in (("seeds", self.seeds), *self.recipe.items()):
-            if value is not None and not value > 0:
-                raise OptionError(f"{{{name}={value}}} is out of range.", "Give more than 0.")
-        if self.minutes is not None and not self.minutes > 0:
-            raise OptionError(f"{{minutes={self.minutes}}} is out of range.", "Give more than 0.")
+        counted = {"seeds": self.seeds} | {name: value for name, value in self.recipe.items() if name in _COUNTED}
+        for name, count in counted.items():
+            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+                raise OptionError(f"{{{name}={count}}} is no whole number above 0.", f"For example {{{name}=3}}.")
+        for name, amount in (("learning_rate", self.recipe.get("learning_rate")), ("minutes", self.minutes)):
+            if amount is not None and not amount > 0:
+                raise OptionError(f"{{{name}={amount}}} is out of range.", "Give more than 0.")
         if not 0 <= self.seed < 2**31 - self.seeds:
             raise OptionError(f"{{seed={self.seed}}} is out of range.", "Use one such as {seed=1}.")
         if self.device not in DEVICES:
@@ -150,7 +153,7 @@ def why_without_budget(method: Method) -> str | None:
     """Why a method cannot be held to a budget by itself; ``None``: it can."""
     if Need.PERSON in method.needs(method.options()):
         return "it carries out what people decided, however much that is"
-    if not set(TARGETS) & set(method.limits):
+    if method.within is None and not set(TARGETS) & set(method.limits):
         return "it has no target"
     return None
 
@@ -169,7 +172,12 @@ def choose_bench(said: Mapping[str, Any]) -> BenchChoice:
     budgets = _each(known.get("budget", ()))
     if not budgets:
         raise OptionError("A budget is needed: {budget}.", "For example {budget=macs=0.5} or {budget=speedup=2}.")
-    methods = tuple(_able(name) for name in _once("methods", _each(known.get("methods", methods_with_budget()))))
+    names = _each(known.get("methods", methods_with_budget()))
+    if not names:
+        raise OptionError(
+            "{methods} names no method.", f"Leave it out, or name some: {', '.join(methods_with_budget())}."
+        )
+    methods = tuple(_able(name) for name in _once("methods", names))
     read = tuple(Budget.read(text) for text in budgets)
     _once("budget", [budget.text for budget in read])
     return BenchChoice(methods, read, recipe, data=other_data(known.get("data"), known.get("data_root")), **plain)

@@ -1,38 +1,35 @@
-"""One point of a bench: one method held to one budget with one seed; the unpruned control; what each left."""
+"""One point of a bench: a method at a budget with a seed; or the control, or a net from scratch, beside it."""
 
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.errors import CnngraphError, ConflictError, DatabaseError, DataError, PlanError
+from cnngraph.errors import CnngraphError, ConflictError, DatabaseError, DataError
+from cnngraph.jobs.baseline import training_recipe
 from cnngraph.jobs.bench_choice import Budget
+from cnngraph.jobs.bench_decide import Decided, Decider
 from cnngraph.jobs.execute import require_storable, store
-from cnngraph.jobs.plan import Opened, plan_opened
-from cnngraph.jobs.prune import PlannedPrune
+from cnngraph.jobs.plan import Opened
 from cnngraph.jobs.pruned import Pruned, Retraining, judge_old, train_control
 from cnngraph.jobs.session import Session
 from cnngraph.jobs.workspace import JobFolder, Stage
-from cnngraph.plan import Plan
-from cnngraph.pruning.choice import Choice, choose
-from cnngraph.pruning.method import Method
+from cnngraph.pruning.registry import METHODS
 from cnngraph.sources.loaded import LoadedModel
-from cnngraph.sources.stored import OtherData, StoredModel
-from cnngraph.validation import parse_stored
+from cnngraph.sources.stored import StoredModel
 
 if TYPE_CHECKING:
     from cnngraph.training.fit import Recipe
 
-__all__ = ["CONTROL", "Point", "Setup", "judge_parent", "make_point"]
+__all__ = ["CONTROL", "SCRATCH", "Point", "Setup", "judge_parent", "make_point", "scratch_recipe"]
 
-CONTROL = "control"
-SCORES = ("accuracy", "precision", "recall", "kappa")
+CONTROL, SCRATCH = "control", "scratch"
+_SCORES = ("accuracy", "precision", "recall", "kappa")
 # What is known of a point; ``None`` where there is no net, and where it does not apply.
 _FIGURES = (
-    *SCORES,
+    *_SCORES,
     "latency_ms",
     "parent_latency_ms",
     "speedup",
@@ -44,62 +41,68 @@ _FIGURES = (
     "decide_seconds",
     "train_seconds",
 )
-_LONGEST_NAME = 100
+_LONGEST_NAME = 90  # and a number
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What all points have in common; ``recipe``: how each net is trained, its seed is a point's own."""
+    """What all points have in common.
+
+    Attributes:
+        opened: net and data, as decisions read them, opened once.
+        recipe: how each net is trained; its seed is a point's own.
+    """
 
     session: Session
     model: StoredModel
-    subject: LoadedModel
+    opened: Opened
     recipe: Recipe
     folder: JobFolder
     device: str
 
-    def retraining(self, seed: int) -> Retraining:
-        """How the net of a point is trained, beside the control that all share."""
-        return Retraining(replace(self.recipe, seed=seed), device=self.device, seed=seed, shared=self.folder)
-
     @property
-    def opened(self) -> Opened:
-        """What decisions read."""
-        return Opened(self.model, OtherData(), self.subject)
+    def subject(self) -> LoadedModel:
+        """The net with its data."""
+        return self.opened.model
+
+    def retraining(self, seed: int) -> Retraining:
+        """How the net of a point is trained, beside a control that all of this seed share."""
+        recipe = replace(self.recipe, seed=seed)
+        return Retraining(recipe, device=self.device, seed=seed, shared=self.folder, in_all=True)
+
+    @cached_property
+    def decider(self) -> Decider:
+        """Finds what goes."""
+        return Decider(self.session, self.model, self.opened, self.recipe.epochs, self.device)
 
 
 @dataclass(frozen=True)
 class Point:
-    """``method``: ``None`` for the control, which has no budget either."""
+    """``method``: the name of one, ``control`` or ``scratch``. ``budget``: ``None`` of the control."""
 
-    method: Method | None
+    method: str
     budget: Budget | None
     seed: int
 
     @property
     def identity(self) -> dict[str, Any]:
         """All that tells it from others on the same net, data and recipe, as JSON holds it."""
-        budget = self.budget.text if self.budget else None
-        return {"method": self.method.name if self.method else CONTROL, "budget": budget, "seed": self.seed}
+        return {"method": self.method, "budget": self.budget.text if self.budget else None, "seed": self.seed}
 
     @property
     def name(self) -> str:
         """Of its files, and after that of its model.
 
-        >>> from cnngraph.pruning.registry import METHODS
-        >>> Point(METHODS["car"], Budget("macs", 0.5), 0).name
-        'car-macs0.5-s0'
+        >>> Point("car", Budget("macs", 0.5), 0).name, Point("control", None, 2).name
+        ('car-macs0.5-s0', 'control-s2')
         """
-        known = self.identity
-        return "-".join(
-            [known["method"], *([known["budget"].replace("=", "")] if self.budget else []), f"s{self.seed}"]
-        )
+        at = [self.budget.text.replace("=", "").replace("+", "")] if self.budget else []
+        return "-".join([self.method, *at, f"s{self.seed}"])
 
     @property
     def words(self) -> str:
         """As a person reads it."""
-        known = self.identity
-        return f"{known['method']}{f' at {self.budget.text}' if self.budget else ''}, seed {self.seed}"
+        return f"{self.method}{f' at {self.budget.text}' if self.budget else ''}, seed {self.seed}"
 
     def stage(self, folder: JobFolder) -> Stage:
         """Where it leaves what it found."""
@@ -110,8 +113,9 @@ def make_point(setup: Setup, point: Point) -> dict[str, Any]:
     """Decide, cut, train, judge and store; or read back what an earlier run found.
 
     Returns:
-        ``method, budget, seed``; ``meets``, ``why`` (it does not, or there is no net); ``new_model``; the figures.
-        ``seconds`` are those of the decision, the cut and the training; of judging, proving and storing none count.
+        ``method, budget, seed``; ``meets``; ``why`` it does not, or why there is no net; ``new_model``; the figures.
+        ``seconds`` are those of the decision, the cut and the training (as it validates after each epoch): of
+        proving, judging and storing none count.
 
     Raises:
         DatabaseError, ConflictError: nothing can be stored. DataError: an image can no longer be read.
@@ -119,10 +123,11 @@ def make_point(setup: Setup, point: Point) -> dict[str, Any]:
     done, home = point.stage(setup.folder), JobFolder(setup.folder.path / f"point-{point.name}")
     if not done.is_done:
         home.path.mkdir(parents=True, exist_ok=True)
-        setup.subject.model.cpu()  # a judged net stays on the device
+        for net in (setup.subject.model, setup.opened.saved.model):
+            net.cpu()  # a judged net stays on the device
         empty = point.identity | {"meets": False, "why": None, "new_model": None} | dict.fromkeys(_FIGURES)
         try:
-            found = _control(setup, point) if point.method is None else _pruned(setup, point, home)
+            found = _make(setup, point, home)
         except (ConflictError, DatabaseError, DataError):
             raise
         except CnngraphError as error:
@@ -141,77 +146,53 @@ def judge_parent(setup: Setup) -> dict[str, Any]:
         found = judge_old(setup.subject, setup.retraining(0), setup.session.progress)
         setup.session.progress.start("Measuring latency")
         times = latency_ms({"parent": setup.subject.model}, setup.subject.input_shape, device=setup.device)
-        names = (*SCORES, "parameters", "macs")
+        names = (*_SCORES, "parameters", "macs")
         return {name: found[name] for name in names} | {"latency_ms": times["parent"]}
 
     return setup.folder.stage("parent").once(judge)
 
 
-def _control(setup: Setup, point: Point) -> dict[str, Any]:
+def scratch_recipe(subject: LoadedModel, recipe: Recipe) -> Recipe:
+    """How a net from scratch is trained: as the parent was, for its epochs and those of a retraining; where the
+    parent's training is not known, as the others are.
+    """
+    known = subject.training.get("epochs")
+    if known is None:
+        return recipe
+    own = training_recipe({}, seed=recipe.seed, base=subject.training)
+    return replace(own, epochs=int(known) + recipe.epochs)
+
+
+def _make(setup: Setup, point: Point, home: JobFolder) -> dict[str, Any]:
     retraining = setup.retraining(point.seed)
+    if point.budget is None:
+        return _control(setup, retraining)
+    if point.method == SCRATCH:
+        decided = setup.decider.decide_scratch(point.budget, home)
+        recipe = scratch_recipe(setup.subject, replace(setup.recipe, seed=point.seed))
+        pruned = _carry_out(setup, decided, replace(retraining, recipe=recipe, control=False), home)
+        return _describe(point.budget, decided, pruned) | _times(decided, pruned)
+    decided = setup.decider.decide(METHODS[point.method], point.budget, point.seed, home)
+    require_storable(setup.session, setup.model, decided.task.outline)
+    pruned = _carry_out(setup, decided, retraining, home)
+    new = store(setup.session, setup.model, pruned, _model_name(setup, point), fixed=False, device=setup.device)
+    return _describe(point.budget, decided, pruned) | _times(decided, pruned) | {"new_model": new["new_model"]}
+
+
+def _control(setup: Setup, retraining: Retraining) -> dict[str, Any]:
+    assert retraining.recipe is not None
     found = train_control(setup.subject, retraining, setup.folder.path, setup.session.progress)
-    took = setup.folder.stage(f"control-s{point.seed}-e{setup.recipe.epochs}/done").read()
+    took = setup.folder.stage(f"control-s{retraining.seed}-e{retraining.recipe.epochs}/done").read()
     latency = judge_parent(setup)["latency_ms"]
-    return (
-        {name: found[name] for name in (*SCORES, "parameters", "macs")}
-        | {"meets": True, "latency_ms": latency, "parent_latency_ms": latency, "speedup": 1.0}
-        | _times(0.0, 0.0, took)
-    )
+    figures = {name: found[name] for name in (*_SCORES, "parameters", "macs")}
+    figures |= {"meets": True, "latency_ms": latency, "parent_latency_ms": latency, "speedup": 1.0}
+    return figures | _seconds(0.0, 0.0, took["seconds"], took["epochs"])
 
 
-def _pruned(setup: Setup, point: Point, home: JobFolder) -> dict[str, Any]:
-    assert point.budget is not None
-    choice = _choice(point, setup.device)
-    decided = home.stage("plan").once(lambda: _decide(setup, choice))
-    plan = parse_stored(Plan, decided["plan"], str(home.path))
-    if not plan.removes:
-        raise PlanError(f"Nothing goes: {' '.join(plan.notes)}")
-    require_storable(setup.session, setup.model, plan)
-    retraining = setup.retraining(point.seed)
-    pruned = _measured_before(
-        PlannedPrune(plan).carry_out(
-            setup.subject, retraining, folder=home.path / "prune", progress=setup.session.progress
-        )
-    )
-    left = JobFolder(home.path / "prune")
-    cut, took = left.stage("slim").read()["cut_seconds"], left.stage("retrain/done").read()
-    return (
-        _figures_of(pruned)
-        | _meets(point.budget, pruned)
-        | _times(decided["seconds"], cut, took)
-        | _stored(setup, point, pruned)
-    )
-
-
-def _choice(point: Point, device: str) -> Choice:
-    """As ``prune --method METHOD --target-... --seed SEED`` has it, time measured where nets are judged."""
-    from cnngraph.training.execution import pick_device
-
-    assert point.method is not None
-    assert point.budget is not None
-    said: dict[str, Any] = {"method": point.method.name, "seed": point.seed, "device": device}
-    said["latency_on"] = pick_device(device).type
-    return choose(said | point.budget.limits, needed=True)
-
-
-def _decide(setup: Setup, choice: Choice) -> dict[str, Any]:
-    """The plan, and the seconds that it took; kept, since times scatter."""
-    began = time.monotonic()
-    setup.session.progress.start("Deciding what goes")
-    plan = plan_opened(setup.session, setup.opened, setup.model, choice, costs=False)
-    return {"plan": plan.model_dump(mode="json"), "seconds": time.monotonic() - began}
-
-
-def _figures_of(pruned: Pruned) -> dict[str, Any]:
-    before, after = pruned.result["before"], pruned.result["after"]
-    found = {name: after[name] for name in (*SCORES, "latency_ms", "parameters", "macs")}
-    found |= {"parent_latency_ms": before["latency_ms"], "speedup": before["latency_ms"] / after["latency_ms"]}
-    zeros = pruned.result.get("sparsity")
-    return found | {"nonzero": after["parameters"] - (zeros["weights"] - zeros["alive"]) if zeros else None}
-
-
-def _measured_before(pruned: Pruned) -> Pruned:
-    """The same with the milliseconds that the search has measured: longer, and in turns as well."""
+def _carry_out(setup: Setup, decided: Decided, retraining: Retraining, home: JobFolder) -> Pruned:
+    """The new net; times are those that the search for the budget has measured: longer, and in turns as well."""
+    folder = home.path / "prune"
+    pruned = decided.task.carry_out(setup.subject, retraining, folder=folder, progress=setup.session.progress)
     steady = pruned.plan.settings.get("latency")
     if steady is None:
         return pruned
@@ -222,34 +203,48 @@ def _measured_before(pruned: Pruned) -> Pruned:
     return replace(pruned, result=result)
 
 
-def _meets(budget: Budget, pruned: Pruned) -> dict[str, Any]:
-    """Whether what the net costs is within the tolerance that targets have."""
+def _describe(budget: Budget, decided: Decided, pruned: Pruned) -> dict[str, Any]:
+    """The figures of the new net, and whether it meets the budget, within the tolerance that targets have."""
     from cnngraph.pruning.limits.cost_meter import megabytes
     from cnngraph.pruning.limits.target import TOLERANCE, within_tolerance
 
-    before, after, target = pruned.result["before"], pruned.result["after"], budget.target
-    kind = "latency_ms" if target.timed else target.kind
-    whole, left = (before[kind], after[kind]) if kind != "mb" else (None, megabytes(pruned.subject.model))
-    wanted = budget.left_of(whole)
+    before, after, zeros = pruned.result["before"], pruned.result["after"], pruned.result.get("sparsity")
+    found = {name: after[name] for name in (*_SCORES, "latency_ms", "parameters", "macs")}
+    found |= {"parent_latency_ms": before["latency_ms"], "speedup": before["latency_ms"] / after["latency_ms"]}
+    found["nonzero"] = after["parameters"] - (zeros["weights"] - zeros["alive"]) if zeros else None
+    if decided.why is not None:
+        return found | {"meets": False, "why": decided.why}
+    kind, timed = budget.target.kind, budget.target.timed
+    left = found["latency_ms"] if timed else megabytes(pruned.subject.model) if kind == "mb" else found[kind]
+    if kind == "parameters" and zeros:
+        left = found["nonzero"]
+    wanted = budget.left_of(before["latency_ms"] if timed else before.get(kind))
     if within_tolerance(left, wanted):
-        return {"meets": True, "why": None}
-    words = "milliseconds" if target.timed else target.name
-    what = f"{left:,.4g} {words} are left, more than {TOLERANCE:.0%} from the {wanted:,.4g} that were wanted"
-    return {"meets": False, "why": f"{what}: no other cut that was built came nearer."}
+        return found | {"meets": True, "why": None}
+    name = "milliseconds" if timed else budget.target.name
+    why = (
+        f"{left:,.4g} {name} are left, more than {TOLERANCE:.0%} from the {wanted:,.4g} that were wanted: no other cut "
+    )
+    return found | {"meets": False, "why": f"{why}that was built came nearer."}
 
 
-def _times(decide: float, cut: float, took: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "epochs": took["epochs"],
-        "seconds": decide + cut + took["seconds"],
-        "decide_seconds": decide,
-        "train_seconds": took["seconds"],
-    }
+def _times(decided: Decided, pruned: Pruned) -> dict[str, Any]:
+    """Of the decision (in steps: of all choosing), the cut and the training."""
+    left = JobFolder(pruned.folder)
+    tried = pruned.plan.settings.get("criticality", {}).get("seconds", 0.0)
+    if not pruned.steps:
+        took, cut = left.stage("retrain/done").read(), left.stage("slim").read()["cut_seconds"]
+        return _seconds(decided.seconds + tried, cut, took["seconds"], took["epochs"])
+    cuts = [stage.read() for stage in map(Stage, sorted(pruned.folder.glob("step-*/cut.json")))]
+    chosen = sum(cut["seconds"] for cut in cuts)
+    trained = sum(step.seconds for step in pruned.steps) - sum(cut["seconds"] for cut in cuts if cut["plan"]["removes"])
+    return _seconds(decided.seconds + chosen, 0.0, trained, sum(step.epochs for step in pruned.steps))
 
 
-def _stored(setup: Setup, point: Point, pruned: Pruned) -> dict[str, Any]:
-    """Store the new model under a name that says what it is; a number is added where another has it."""
-    room = _LONGEST_NAME - len(point.name) - 10
-    name = f"{setup.model.key.split('/')[1][:room]}-{point.name}"
-    result = store(setup.session, setup.model, pruned, name, fixed=False, device=setup.device)
-    return {"new_model": result["new_model"]}
+def _seconds(decide: float, cut: float, train: float, epochs: int) -> dict[str, Any]:
+    return {"epochs": epochs, "seconds": decide + cut + train, "decide_seconds": decide, "train_seconds": train}
+
+
+def _model_name(setup: Setup, point: Point) -> str:
+    """What the new model is of, and what it is."""
+    return f"{setup.model.key.split('/')[1][: _LONGEST_NAME - len(point.name) - 1]}-{point.name}"

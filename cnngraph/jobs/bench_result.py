@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
@@ -26,8 +26,10 @@ MEANS = (
 )
 
 
-def tabulate(rows: Iterable[tuple[str, str | None]], points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row for each method and budget, of its points.
+def tabulate(
+    rows: Iterable[tuple[str, str | None]], points: Sequence[Mapping[str, Any]], seeds: Container[int]
+) -> list[dict[str, Any]]:
+    """One row for each method and budget, of its points with one of these seeds.
 
     Returns:
         rows with ``method, budget``; ``seeds``: of how many points; ``meets``: how many of them meet the budget;
@@ -35,8 +37,9 @@ def tabulate(rows: Iterable[tuple[str, str | None]], points: Sequence[Mapping[st
         :data:`MEANS` the ``mean`` and the standard deviation ``sd`` (n - 1) over the points with a net: ``None``
         where there is none, ``sd`` also of one alone.
     """
+    mine = [point for point in points if point["seed"] in seeds]
     return [
-        _row(method, budget, [p for p in points if (p["method"], p["budget"]) == (method, budget)])
+        _row(method, budget, [point for point in mine if (point["method"], point["budget"]) == (method, budget)])
         for method, budget in rows
     ]
 
