@@ -111,7 +111,9 @@ class BenchRow:
 
 def read_rows(result: Mapping[str, Any]) -> list[BenchRow]:
     """The table of the JSON of ``bench``, typed."""
-    nets = Counter((one["method"], one["budget"]) for one in result["points"] if one["accuracy"] is not None)
+    seeds = range(result["seed"], result["seed"] + result["seeds"])
+    made = (one for one in result["points"] if one["accuracy"] is not None and one["seed"] in seeds)
+    nets = Counter((one["method"], one["budget"]) for one in made)
     rows = []
     for said in result["table"]:
         figures = {key: Spread(said[key]["mean"], said[key]["sd"]) for key, *_ in FIGURES if said.get(key)}
