@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -246,4 +247,5 @@ def _reason(row: BenchRow) -> str:
     if not row.seeds:
         return row.why or "not made yet"
     some = f"{row.meets} of {_seeds(row.seeds)} meet{'s' * (row.meets == 1)} the budget" if row.meets else ""
-    return ": ".join(part for part in (some, (row.why or "").rstrip(".")) if part) or "does not meet the budget"
+    why = re.split(r"[:.;] ", row.why or "")[0].rstrip(".")  # all of it stands in the row
+    return ": ".join(part for part in (some, why) if part) or "does not meet the budget"

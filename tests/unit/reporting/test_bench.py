@@ -180,10 +180,13 @@ def test_of_one_seed_nothing_is_said_about_spread() -> None:
 def test_ties_one_method_and_none_are_said_as_what_they_are() -> None:
     assert said_of(seeds("car", 0.9), seeds("imp", 0.9))[0].startswith("macs=0.5: car and imp are equally good")
     assert said_of(seeds("car", 0.9))[0] == "macs=0.5: only car meets it (accuracy 0.9000, 1 seed)."
-    none = said_of(seeds("car", 0.9, meets=False), seeds("imp", 0.9, meets=False, why="It is as large as before."))
+    none = said_of(
+        seeds("car", 0.9, meets=False),
+        seeds("imp", 0.9, meets=False, why="Zeros take nothing away: half are left. Or so."),
+    )
     assert none == [
         "macs=0.5: no method meets it with every seed.",
-        "Not ranked: car (does not meet the budget); imp (It is as large as before).",
+        "Not ranked: car (does not meet the budget); imp (Zeros take nothing away).",
     ]
 
 
