@@ -84,7 +84,7 @@ class _Work:
             given = {"schemes": ["join"], "data": choice.data.name, "data_root": choice.data.root}
             try_blocks(session, model.key, choose_criticality(given | {"device": choice.device}))
 
-        opened = Opened(model, choice.data, subject, try_blocks=find_worth)
+        opened = Opened(model, choice.data, subject, place.images, try_blocks=find_worth)
         return cls(Setup(session, model, opened, recipe, place.folder, choice.device), choice, place)
 
     @cached_property

@@ -62,7 +62,7 @@ class Decider:
         Raises:
             PlanError: the budget is out of reach.
         """
-        said = {"method": method.name, "seed": seed, "device": self.device}
+        said = {"method": method.name, "seed": seed, "device": self.device, **method.usual}
         if method.within is None:
             choice = choose({**said, **self._target(budget)}, needed=True)
             return self._planned(home, lambda: self._plan(choice))
@@ -118,7 +118,7 @@ class Decider:
         assert method.within is not None
         began, progress = time.monotonic(), self.session.progress
         progress.start("Deciding how much goes")
-        choice = Choice(method=method, options=method.options(), seed=seed, device=self.device)
+        choice = Choice(method=method, options=method.options(**method.usual), seed=seed, device=self.device)
         context = context_of_stored(self.session, self.opened, self.model, choice)
         allowance = Allowance(budget.target, self.epochs, lambda path: self._reach(self._held_to(budget), path))
         return asdict(method.within(context, choice.options, allowance)) | {"seconds": time.monotonic() - began}

@@ -34,20 +34,22 @@ class BenchFolder:
     It is named by the content of the images too: a file may be replaced by another of its name.
 
     Attributes:
-        folder: it need not be there. about: what it is of, but for the images.
+        folder: it need not be there. about: what it is of, but for the images. images: a hash of their content.
     """
 
     folder: JobFolder
     about: Mapping[str, Any]
+    images: str = ""
 
     @classmethod
     def of(cls, session: Session, model: StoredModel, subject: LoadedModel, training: Retraining) -> Self:
         """The folder of points that are trained so; all images are read for its name, where that was not done."""
         inputs = inputs_of_training(subject, training) | {"model": model.key}
-        which = {"fingerprint": model.properties.get("fingerprint"), "images": hash_images(subject)}
+        images = hash_images(subject)
+        which = {"fingerprint": model.properties.get("fingerprint"), "images": images}
         known = {name: value for name, value in inputs.items() if name not in _IMAGES}
         about = json.loads(json.dumps({"cnngraph": __version__} | known, default=str))
-        return cls(session.workspace.folder("bench", inputs | which), about)
+        return cls(session.workspace.folder("bench", inputs | which), about, images)
 
     def open(self, progress: Progress) -> None:
         """Make the folder, and say how many points beside it are of no use: they were made on other images."""

@@ -202,6 +202,7 @@ class Opened:
 
     Attributes:
         loaded: the same, where somebody has opened it before.
+        content: a hash of the images, for decisions that are not taken over where one of them was replaced.
         tables: the times of its layers that searches have measured, by how.
         try_blocks: finds out and stores what blocks are worth, where a method needs that and the graph lacks it;
             ``None``: nobody does.
@@ -210,6 +211,7 @@ class Opened:
     source: StoredModel | SavedSource
     data: OtherData
     loaded: LoadedModel | None = None
+    content: str | None = None
     tables: dict[Timing, LatencyTable] = field(default_factory=dict)
     try_blocks: Callable[[], None] | None = None
 
@@ -248,6 +250,7 @@ class Opened:
         """The file of what an interrupted decision had found."""
         model = self.model
         whole = {"weights": model.sha256, "data": model.choice.model_dump(mode="json"), "inputs": dict(inputs)}
+        whole |= {"content": self.content} if self.content is not None else {}
         return session.workspace.file(what, whole)
 
 

@@ -114,6 +114,7 @@ class Method:
             plan before; only a prune carries it out.
         within: of a method without targets, by which of its options and bounds it comes down to one; raises PlanError,
             which says why it cannot. ``None``: nobody can hold it to a budget.
+        usual: options that it needs, for where nobody names any: in a bench.
         says_all: an option that says by itself how much goes, so that no limit is needed beside it, nor allowed.
         implied: whether naming one of its limits or options is enough, so that ``--method`` may be left out.
         inits: first weights that what takes the place of what goes may have.
@@ -131,6 +132,7 @@ class Method:
     path: Callable[[Context, Any, Mapping[str, Any]], PruningPath] | None = None
     steps: Callable[[Context, Any, Mapping[str, Any]], Stepwise] | None = None
     within: Callable[[Context, Any, Allowance], Way] | None = None
+    usual: Mapping[str, Any] = field(default_factory=dict)
     says_all: str | None = None
     implied: bool = False
     inits: tuple[str, ...] = INITS_OF_JOINS
