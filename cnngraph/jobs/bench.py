@@ -123,6 +123,7 @@ class _Work:
             "budgets": [budget.text for budget in self.choice.budgets],
             "methods": [method.name for method in self.choice.methods],
             "seeds": self.choice.seeds,
+            "seed": self.choice.seed,
             "epochs": self.setup.recipe.epochs,
         }
 
