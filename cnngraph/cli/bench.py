@@ -95,9 +95,9 @@ def bench(name: ModelName, choice: BenchOptions, files: FileOptions, run: RunOpt
 def print_preview(found: dict[str, Any]) -> None:
     """What would be trained and written."""
     table(("method", "budget"), [(method, budget) for budget in found["budgets"] for method in found["methods"]])
-    count, epochs = found["trainings"], found["epochs"]
+    count, epochs = found["trainings"], found["epochs_in_all"]
     line(
-        f"{count:,} training{'s' * (count != 1)} of {epochs:,} epoch{'s' * (epochs != 1)}; "
+        f"{count:,} training{'s' * (count != 1)}, {epochs:,} epoch{'s' * (epochs != 1)} together; "
         f"{found['would_write']['models']:,} models in the graph."
     )
 

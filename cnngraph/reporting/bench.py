@@ -24,11 +24,10 @@ POINT_HEADS = (
     *(heading for _, heading, _ in FIGURES),
     "precision",
     "recall",
-    "epochs",
     "net in the graph",
     "why not",
 )
-_ALSO = {"precision": "{:.4f}", "recall": "{:.4f}", "epochs": "{:,}"}
+_ALSO = {"precision": "{:.4f}", "recall": "{:.4f}"}
 _SHORT = 60  # points up to which the list of them is unfolded
 _WHOLE = {"accuracy": "{:.4f}", "kappa": "{:.4f}", "latency_ms": "{:.3f}", "parameters": "{:,}", "macs": "{:,}"}
 
@@ -135,12 +134,13 @@ def how_it_was_measured(result: Mapping[str, Any]) -> list[str]:
     )
     said.append(
         f"Milliseconds are medians of a forward pass{f' ({where})' if where else ''}; the speed-up is that over the "
-        "whole net, both measured in turns. Milliseconds of different moments are less sure than speed-ups."
+        "whole net, both measured in turns. Milliseconds of different moments are less sure, so that nets stand in the "
+        "plot at the milliseconds of the whole net over their speed-up."
     )
     said.append("Seconds are those that a method took: to decide, to cut and to train.")
     said.append(
-        "A method that does not meet the budget with every seed has no rank. The others do not leave exactly as much "
-        "as each other: look at what a budget counts before you call one better."
+        "A method that does not meet the budget with every seed, or was trained for longer, has no rank. The others do "
+        "not leave exactly as much as each other: look at what a budget counts before you call one better."
     )
     return said
 
@@ -175,7 +175,8 @@ def _left_in_words(left: Sequence[Mapping[str, Any]]) -> str:
     """What is not made yet; "" where nothing is left."""
     if not left:
         return ""
-    names = (" ".join([one["method"], one["budget"] or "", f"seed {one['seed']}"]).replace("  ", " ") for one in left)
+    names = [" ".join(part for part in (one["method"], one["budget"], f"seed {one['seed']}") if part) for one in left]
+    names = [f"{name} ({one['why']})" if one.get("why") else name for name, one in zip(names, left, strict=True)]
     return f"Not made yet: {'; '.join(names)}. The same command goes on with them."
 
 
