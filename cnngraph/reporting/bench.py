@@ -14,7 +14,7 @@ from cnngraph.reporting.bench_points import CONTROL, SCRATCH, BenchPoint, write_
 from cnngraph.reporting.bench_rows import FIGURES, BenchRow, budget_in_words, in_order, read_rows, sentences
 from cnngraph.reporting.rendering import render
 
-__all__ = ["POINT_HEADS", "how_it_was_measured", "point_rows", "sentences", "write_bench", "write_files"]
+__all__ = ["POINT_HEADS", "how_it_was_measured", "name_left", "point_rows", "sentences", "write_bench", "write_files"]
 
 POINT_HEADS = (
     "method",
@@ -171,13 +171,23 @@ def _parent_cells(parent: Mapping[str, Any]) -> list[str]:
     return [_written(parent.get(key), _WHOLE.get(key, form)) for key, _, form in FIGURES]
 
 
-def _left_in_words(left: Sequence[Mapping[str, Any]]) -> str:
-    """What is not made yet; "" where nothing is left."""
-    if not left:
-        return ""
-    names = [" ".join(part for part in (one["method"], one["budget"], f"seed {one['seed']}") if part) for one in left]
-    names = [f"{name} ({one['why']})" if one.get("why") else name for name, one in zip(names, left, strict=True)]
-    return f"Not made yet: {'; '.join(names)}. The same command goes on with them."
+def _left_in_words(left: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is not made yet, and what ended in an error."""
+    said = []
+    if names := [name_left(one) for one in left if not one.get("why")]:
+        said.append(f"Not made yet: {'; '.join(names)}. The same command goes on with them.")
+    if names := [f"{name_left(one)} ({one['why']})" for one in left if one.get("why")]:
+        said.append(f"Ended in an error: {'; '.join(names)}. The same command tries again.")
+    return said
+
+
+def name_left(one: Mapping[str, Any]) -> str:
+    """A point that is not there, in words.
+
+    >>> name_left({"method": "control", "budget": None, "seed": 1})
+    'control seed 1'
+    """
+    return " ".join(part for part in (one["method"], one["budget"], f"seed {one['seed']}") if part)
 
 
 def _written(value: float | None, form: str, nothing: str = "-") -> str:

@@ -71,7 +71,8 @@ class BenchRow:
     Attributes:
         seeds: how many were tried. nets: how many of them gave a net. meets: how many are within the budget. why: why
             the others are not, or what else is to be said.
-        asked: how many seeds were asked for. epochs: that each method may train for.
+        asked: how many seeds were asked for. epochs: that each method may train for. longest: that one of its nets was
+            trained for.
         figures: by key of the JSON, over the nets.
     """
 
@@ -83,6 +84,7 @@ class BenchRow:
     why: str | None = None
     asked: int = 1
     epochs: int = 1
+    longest: int = 0
     figures: Mapping[str, Spread] = field(default_factory=dict)
 
     @property
@@ -104,16 +106,13 @@ class BenchRow:
         said += _seeds(self.seeds)
         said += f" of the {self.asked} so far" if self.seeds < self.asked else ""
         said += f", {self.nets} of them gave a net" if 0 < self.nets < self.seeds else ""
-        said += f", but {self.longer}: no rank" if self.longer and self.meets else ""
+        said += ", no rank" if self.is_longer and self.meets_all else ""
         return f"{said}: {self.why}" if self.why else said
 
     @property
-    def longer(self) -> str:
-        """That its nets were trained for longer than the others may be; "" where they were not."""
-        trained = self.spread("epochs").mean
-        if self.is_beside or trained is None or trained <= self.epochs:
-            return ""
-        return f"trained for {trained:g} epochs, the others for {self.epochs}"
+    def is_longer(self) -> bool:
+        """Whether a net of a method was trained for longer than the others may be."""
+        return not self.is_beside and self.longest > self.epochs
 
     @property
     def is_beside(self) -> bool:
@@ -130,17 +129,30 @@ class BenchRow:
         """Whether it may be ranked: it meets the budget with every seed that was asked for, trained no longer than the
         others.
         """
-        return self.meets_all and self.seeds == self.asked and not self.longer
+        return self.meets_all and self.seeds == self.asked and not self.is_longer
 
 
 def read_rows(result: Mapping[str, Any]) -> list[BenchRow]:
     """The table of the JSON of ``bench``, typed."""
-    rows = []
+    rows, longest = [], _longest(result)
     for said in result["table"]:
         figures = {key: Spread(said[key]["mean"], said[key]["sd"]) for key, *_ in FIGURES if said.get(key)}
         named = {name: said[name] for name in ("method", "budget", "seeds", "nets", "meets", "why")}
-        rows.append(BenchRow(**named, asked=result["seeds"], epochs=result["epochs"], figures=figures))
+        beside = {"asked": result["seeds"], "epochs": result["epochs"]}
+        beside["longest"] = longest.get((said["method"], said["budget"]), 0)
+        rows.append(BenchRow(**named, **beside, figures=figures))
     return rows
+
+
+def _longest(result: Mapping[str, Any]) -> dict[tuple[str, str | None], int]:
+    """The most epochs that a net of a method and budget was trained for, of the seeds that were asked for."""
+    seeds = range(result["seed"], result["seed"] + result["seeds"])
+    found: dict[tuple[str, str | None], int] = {}
+    for one in result["points"]:
+        if one["seed"] in seeds and one["epochs"] is not None:
+            key = one["method"], one["budget"]
+            found[key] = max(found.get(key, 0), one["epochs"])
+    return found
 
 
 def ranked(rows: Sequence[BenchRow], budget: str) -> list[BenchRow]:
@@ -279,7 +291,8 @@ def _reason(row: BenchRow) -> str:
     if not row.seeds:
         return row.why or "not made yet"
     if row.meets_all:
-        return row.longer or f"{row.seeds} of {_seeds(row.asked)} so far"
+        longer = f"trained for {row.longest} epochs, the others for {row.epochs}"
+        return longer if row.is_longer else f"{row.seeds} of {_seeds(row.asked)} so far"
     some = f"{row.meets} of {_seeds(row.seeds)} meet{'s' * (row.meets == 1)} the budget" if row.meets else ""
     why = re.split(r"[:.;] ", row.why or "")[0].rstrip(".")  # all of it stands in the row
     return ": ".join(part for part in (some, why) if part) or "does not meet the budget"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cnngraph.cli.bench import print_found, print_preview
+from cnngraph.cli.bench import print_found, print_preview, require_no_error
+from cnngraph.errors import CnngraphError
 from tests.benches import bench_result, full_result, point
 
 
@@ -41,3 +42,12 @@ def test_a_preview_counts(capsys: pytest.CaptureFixture[str]) -> None:
     asked = {"budgets": ["macs=0.5"], "methods": ["car", "imp"], "epochs": 1, "trainings": 3, "epochs_in_all": 7}
     print_preview(asked | {"would_write": {"models": 2}})
     assert capsys.readouterr().out.splitlines()[-1] == "3 trainings, 7 epochs together; 2 models in the graph."
+
+
+def test_a_net_that_ended_in_an_error_is_exit_1() -> None:
+    require_no_error([{"method": "car", "budget": "macs=0.5", "seed": 0}])
+    with pytest.raises(
+        CnngraphError, match=r"1 net ended in an error, the first: imp macs=0.5 seed 2: no memory\."
+    ) as end:
+        require_no_error([{"method": "imp", "budget": "macs=0.5", "seed": 2, "why": "no memory"}])
+    assert end.value.exit_code == 1
