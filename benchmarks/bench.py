@@ -2,12 +2,12 @@
 
     python benchmarks/bench.py [--epochs 5] [--methods filters random ...]        prints one JSON object
 
-A resnet20 (width 0.5) is trained on digits and ingested; then each method of the budget is run by ``cnngraph prune``, a
-process each, and all of them by one ``cnngraph bench`` of another model with the same weights, so that nothing is kept
-for it. What has no targets (``progressive``, ``imp``) gets a bound near the one that the bench finds, as many epochs
-in all; what ``triage`` goes by is found by ``criticality`` before, and counts. CPU seconds of one thread are compared
-(user and system, children included, the database's server not). The bench has one control and a net from scratch
-beside its methods; each ``prune`` has a control of its own.
+A resnet20 (width 0.5) is trained on digits and ingested; then each method of the budget is run by ``cnngraph prune``,
+a process each, and all of them by one ``cnngraph bench`` of another model with the same weights, so that nothing is
+kept for it. What has no targets (``progressive``, ``imp``) gets a bound near the one that the bench finds, and the
+same number of epochs; what ``triage`` goes by is found by ``criticality`` before, and counts. CPU seconds of one
+thread are compared (user and system, children included, the database's server not). The bench has one control and a
+net from scratch beside its methods; each ``prune`` has a control of its own.
 """
 
 from __future__ import annotations

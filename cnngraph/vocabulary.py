@@ -26,6 +26,7 @@ __all__ = [
     "PARTS",
     "PERCENTILES",
     "REFERENCES",
+    "REMOVING_SCHEMES",
     "REWINDS",
     "RUNTIMES",
     "SCHEMES",
@@ -106,6 +107,7 @@ SCHEMES = (
     "parent-distill",
     "fitted",
 )
+REMOVING_SCHEMES = ("join", "tuned")  # no layer comes in the place of the block
 DEVICES = ("auto", "cpu", "cuda")
 LATENCY_DEVICES = ("cpu", "cuda")
 RUNTIMES = ("eager", "compile", "onnxruntime")

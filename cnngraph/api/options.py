@@ -24,8 +24,9 @@ class Decision(TypedDict, total=False):
     ``random``, ``car`` or ``progressive`` (which :meth:`Graph.prune` alone takes), with its own options: ``measure``,
     ``aggregate``, ``reference``, ``engine``; ``score``, ``scope``, ``round_to``, ``at_least``; ``of``; ``layer``,
     ``per_step``, ``judged_on``; ``criterion``, ``layer``, ``agree``. Or ``review``, what people decided on the page of
-    ``cnngraph review``: ``agree``. Or ``triage``, one layer in the place of each block of ``replace_block``; ``train``:
-    the whole net (``global``) or the new layers alone (``local``). Or ``imp`` (:meth:`Graph.prune` alone), which says
+    ``cnngraph review``: ``agree``. Or ``triage``, one layer in the place of each block of ``replace_block``, or, with a
+    limit instead, of those of least criticality in the graph; ``train``: the whole net (``global``) or the new layers
+    alone (``local``). Or ``imp`` (:meth:`Graph.prune` alone), which says
     by itself how much goes: ``rounds``, ``rate``, ``rewind``, ``mask``, ``one_shot``, ``prune_biases``,
     ``structured``.
 

@@ -11,7 +11,7 @@ import typer
 from cnngraph.cli import connection
 from cnngraph.cli.allocator import keep_freed_memory
 from cnngraph.cli.option_groups import Grouped, spread
-from cnngraph.cli.options import Data, DataRoot, Device, DryRun, Json, ModelName, Seed, above_zero, separate, writable
+from cnngraph.cli.options import ModelName, RunOptions, above_zero, separate, writable
 from cnngraph.cli.train import BatchSize, Epochs, LearningRate
 from cnngraph.console import emit_json, line, progress, say, table
 
@@ -62,18 +62,6 @@ class FileOptions:
     ] = None
     csv: Annotated[Path | None, typer.Option(help="Write all points there, one a row.", callback=writable)] = None
     picture: Annotated[Path | None, typer.Option(help="Write the plots there, an .svg file.", callback=writable)] = None
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """On which images, where, and what is said of it."""
-
-    data: Data = None
-    data_root: DataRoot = None
-    device: Device = "auto"
-    dry_run: DryRun = False
-    seed: Seed = 0
-    json: Json = False
 
 
 def bench(name: ModelName, choice: BenchOptions, files: FileOptions, run: RunOptions) -> None:

@@ -11,7 +11,7 @@ import typer
 from cnngraph.cli import connection
 from cnngraph.cli.allocator import keep_freed_memory
 from cnngraph.cli.option_groups import Grouped, spread
-from cnngraph.cli.options import Data, DataRoot, Device, DryRun, Json, ModelName, Seed, above_zero, separate
+from cnngraph.cli.options import ModelName, RunOptions, above_zero, separate
 from cnngraph.cli.train import BatchSize, Epochs, LearningRate
 from cnngraph.console import emit_json, line, progress, say, table
 from cnngraph.vocabulary import SCHEMES
@@ -48,18 +48,6 @@ class TrialOptions:
     minutes: Annotated[
         float | None, typer.Option(help="Begin no trial that would end later than this.", callback=above_zero)
     ] = None
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """On which images, where, and what is said of it."""
-
-    data: Data = None
-    data_root: DataRoot = None
-    device: Device = "auto"
-    dry_run: DryRun = False
-    seed: Seed = 0
-    json: Json = False
 
 
 def criticality(name: ModelName, trials: TrialOptions, run: RunOptions) -> None:

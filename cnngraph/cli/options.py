@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "ModelName",
     "OnlyClasses",
     "Positive",
+    "RunOptions",
     "Seed",
     "Size",
     "Yes",
@@ -150,3 +152,15 @@ Measures = Annotated[
 ]
 Positive = Annotated[float | None, typer.Option(callback=above_zero)]
 Finite = Annotated[float | None, typer.Option(callback=finite)]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """On which images, where, and what is said of it."""
+
+    data: Data = None
+    data_root: DataRoot = None
+    device: Device = "auto"
+    dry_run: DryRun = False
+    seed: Seed = 0
+    json: Json = False

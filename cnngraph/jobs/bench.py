@@ -13,15 +13,16 @@ import math
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from cnngraph.console import duration
-from cnngraph.errors import PlanError
+from cnngraph.errors import CnngraphError, PlanError, explain
 from cnngraph.jobs.baseline import training_recipe
-from cnngraph.jobs.bench_choice import BenchChoice
+from cnngraph.jobs.bench_choice import BenchChoice, saves_nothing
 from cnngraph.jobs.bench_folder import BenchFolder, read_points
 from cnngraph.jobs.bench_point import CONTROL, SCRATCH, Point, Setup, judge_parent, make_point, scratch_recipe
 from cnngraph.jobs.bench_result import tabulate
@@ -33,6 +34,8 @@ from cnngraph.jobs.pruned import Retraining, choose_once
 from cnngraph.jobs.session import Session
 from cnngraph.network.remembered import remember_structures
 from cnngraph.pruning.limits.time_budget import TimeBudget
+from cnngraph.pruning.method import Need
+from cnngraph.pruning.registry import METHODS
 from cnngraph.sources.loaded import ModelChoice, open_model
 from cnngraph.sources.stored import stored
 
@@ -79,11 +82,11 @@ class _Work:
         recipe = training_recipe(choice.recipe, seed=0, base=subject.training)
         place = BenchFolder.of(session, model, subject, Retraining(recipe, device=choice.device))
 
-        def find_worth() -> None:
-            given = {"schemes": ["join"], "data": choice.data.name, "data_root": choice.data.root}
-            try_blocks(session, model.key, choose_criticality(given | {"device": choice.device}))
+        def read_trials() -> list[dict[str, Any]]:
+            made = place.folder.stage("criticality").once(lambda: {"trials": _try_blocks(session, model.key, choice)})
+            return list(made["trials"])
 
-        opened = Opened(model, choice.data, subject, try_blocks=find_worth)
+        opened = Opened(model, choice.data, subject, read_trials=read_trials)
         return cls(Setup(session, model, opened, recipe, place.folder, choice.device), choice, place)
 
     @cached_property
@@ -105,6 +108,7 @@ class _Work:
     def preview(self) -> dict[str, Any]:
         """What would be trained and written, counted; a method that cannot meet a budget trains nothing."""
         missing = self.missing
+        missing = [point for point in missing if self._epochs(point)]
         return self._asked | {
             "trainings": len(missing),
             "epochs_in_all": sum(map(self._epochs, missing)),
@@ -119,33 +123,55 @@ class _Work:
             "budgets": [budget.text for budget in self.choice.budgets],
             "methods": [method.name for method in self.choice.methods],
             "seeds": self.choice.seeds,
+            "seed": self.choice.seed,
             "epochs": self.setup.recipe.epochs,
         }
 
     def carry_out(self) -> dict[str, Any]:
         """Everything that there is time for."""
         setup, progress = self.setup, self.setup.session.progress
+        setup.session.database.storage.require_writable()
         self.place.open(progress)
         budget = TimeBudget(self.choice.minutes)
         parent = judge_parent(setup)
         missing = self.missing
         self._say_expectation(missing)
-        left: list[Point] = []
+        self._prepare(missing)
+        left: dict[Point, str | None] = {}
         for number, point in enumerate(missing, 1):
             if not budget.allows(self.slowest[point.method]):
-                left.append(point)
+                left[point] = None
                 continue
             progress.note(f"{point.words}, {number} of {len(missing)}.")
             began = time.monotonic()
-            found = make_point(setup, point)
+            try:
+                found = make_point(setup, point)
+            except CnngraphError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a fault of one method, or of what it calls: the others go on
+                left[point] = explain(error)
+                progress.note(f"{point.words} ended in an error: {left[point]}.")
+                continue
             self.slowest[point.method] = max(self.slowest[point.method], time.monotonic() - began)
             if found["accuracy"] is None:
                 progress.note(f"{point.words}: {found['why']}")
-        if left:
-            self._say_out_of_time(left, nothing=len(left) == len(self.points))
+        out_of_time = [point for point, why in left.items() if why is None]
+        if out_of_time:
+            self._say_out_of_time(out_of_time, nothing=len(left) == len(self.points))
         return self._result(parent, left)
 
-    def _result(self, parent: dict[str, Any], left: Sequence[Point]) -> dict[str, Any]:
+    def _prepare(self, missing: Sequence[Point]) -> None:
+        """What several points need and none should be charged for: how long layers take, what blocks are worth."""
+        timed = [point.budget for point in missing if point.budget is not None and point.budget.target.timed]
+        if timed:
+            self.setup.decider.time_layers(timed[0], self.setup.folder)
+        methods = {point.method for point in missing} & METHODS.keys()
+        if any(Need.CRITICALITY in METHODS[name].needs(METHODS[name].options()) for name in methods):
+            with suppress(PlanError):  # a net without blocks: the points of the method say it
+                assert self.setup.opened.read_trials is not None
+                self.setup.opened.read_trials()
+
+    def _result(self, parent: dict[str, Any], left: Mapping[Point, str | None]) -> dict[str, Any]:
         import torch
 
         from cnngraph.database.catalogue import properties
@@ -154,8 +180,9 @@ class _Work:
 
         points = read_points(self.setup.folder)
         for point in points:
-            if point["new_model"] and not properties(self.setup.session.database, point["new_model"]):
-                point["new_model"] = None  # deleted since
+            known = properties(self.setup.session.database, point["new_model"]) if point["new_model"] else {}
+            if known.get("sha256") != point.pop("sha256"):
+                point["new_model"] = None  # deleted since, or another net has the name now
         budgets, names = self.choice.budgets, [method.name for method in self.choice.methods]
         rows: list[tuple[str, str | None]] = [(name, budget.text) for budget in budgets for name in names]
         rows += [(CONTROL, None), *((SCRATCH, budget.text) for budget in budgets)]
@@ -168,12 +195,14 @@ class _Work:
             "parent": parent,
             "points": points,
             "table": tabulate(rows, points, self.choice.all_seeds),
-            "left": [point.identity for point in left],
+            "left": [point.identity | ({"why": why} if why else {}) for point, why in left.items()],
         }
 
     def _epochs(self, point: Point) -> int:
         """Of a point, as far as that is known before: steps that are more than the epochs take more."""
         setup = self.setup
+        if point.budget is not None and point.method != SCRATCH and saves_nothing(METHODS[point.method], point.budget):
+            return 0
         return scratch_recipe(setup.subject, setup.recipe).epochs if point.method == SCRATCH else setup.recipe.epochs
 
     def _say_expectation(self, missing: Sequence[Point]) -> None:
@@ -191,15 +220,16 @@ class _Work:
         epoch = expect_epoch_seconds(setup.subject.model, images, steps, execution)
         self.slowest = {point.method: _UNTRAINED_SECONDS + self._epochs(point) * epoch for point in missing}
         epochs = sum(map(self._epochs, missing))
+        trainings = many(sum(self._epochs(point) > 0 for point in missing), "training")
         note(
-            f"{many(len(missing), 'training')}, {many(epochs, 'epoch')} together, about {duration(epochs * epoch)} "
-            f"and what the decisions take: an epoch of the whole net takes {duration(epoch)} here."
+            f"{trainings}, {many(epochs, 'epoch')} together, about {duration(epochs * epoch)} and what the decisions "
+            f"take: an epoch of the whole net takes {duration(epoch)} here."
         )
         if any(point.method == SCRATCH for point in missing):
             total = scratch_recipe(setup.subject, setup.recipe).epochs
             known = "as long as the net itself and the others together"
-            if "epochs" not in setup.subject.training:
-                known = "as long as the others, since it is not known for how long the net itself was"
+            if total == setup.recipe.epochs:
+                known = "as long as the others, since it is not known how the net itself came by its weights"
             note(f"A net from scratch is trained for {many(total, 'epoch')}: {known}.")
 
     def _say_out_of_time(self, left: Sequence[Point], *, nothing: bool) -> None:
@@ -209,3 +239,17 @@ class _Work:
             raise PlanError(f"{first}: nothing was trained.", "Give more {minutes}, or fewer {epochs}.")
         more = f" and {many(len(left) - 1, 'net')} more" if len(left) > 1 else ""
         self.setup.session.progress.note(f"{first}{more}: the same command goes on there.")
+
+
+def _try_blocks(session: Session, model: str, choice: BenchChoice) -> list[dict[str, Any]]:
+    """What each block is worth, all of them tried in one cheap way: taken out, the ends joined, nothing trained."""
+    given = {"schemes": ["join"], "data": choice.data.name, "data_root": choice.data.root, "device": choice.device}
+    found = try_blocks(session, model, choose_criticality(given))
+    whole = found["parent"]["accuracy"]
+    return [
+        {"block": block["block"], "value": whole - one["accuracy"]}
+        | {name: one[name] for name in ("scheme", "seed", "seconds", "failed")}
+        for block in found["blocks"]
+        for one in block["schemes"]
+        if one["accuracy"] is not None
+    ]

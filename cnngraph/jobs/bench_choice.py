@@ -16,7 +16,7 @@ from cnngraph.pruning.registry import METHODS, find_method
 from cnngraph.sources.stored import OtherData, other_data
 from cnngraph.vocabulary import DEVICES
 
-__all__ = ["BenchChoice", "Budget", "choose_bench", "methods_with_budget"]
+__all__ = ["BenchChoice", "Budget", "choose_bench", "methods_with_budget", "saves_nothing"]
 
 # The order of a table where nobody names methods; one that is not listed here comes after them.
 _ORDER = ("multilayer", "car", "progressive", "imp", "similarity", "filters", "triage", "random")
@@ -132,7 +132,8 @@ class BenchChoice:
         for name, amount in (("learning_rate", self.recipe.get("learning_rate")), ("minutes", self.minutes)):
             if amount is not None and not amount > 0:
                 raise OptionError(f"{{{name}={amount}}} is out of range.", "Give more than 0.")
-        if not 0 <= self.seed < 2**31 - self.seeds:
+        whole = isinstance(self.seed, int) and not isinstance(self.seed, bool)
+        if not (whole and 0 <= self.seed < 2**31 - self.seeds):
             raise OptionError(f"{{seed={self.seed}}} is out of range.", "Use one such as {seed=1}.")
         if self.device not in DEVICES:
             raise OptionError(f"There is no device {self.device!r}.", nearest(self.device, DEVICES))
@@ -149,11 +150,16 @@ def methods_with_budget() -> tuple[str, ...]:
     return (*(name for name in _ORDER if name in able), *(name for name in able if name not in _ORDER))
 
 
+def saves_nothing(method: Method, budget: Budget) -> bool:
+    """Whether a method can come near to this kind of budget not at all."""
+    return bool(method.saves) and budget.kind not in method.saves
+
+
 def why_without_budget(method: Method) -> str | None:
     """Why a method cannot be held to a budget by itself; ``None``: it can."""
     if Need.PERSON in method.needs(method.options()):
         return "it carries out what people decided, however much that is"
-    if method.within is None and not set(TARGETS) & set(method.limits):
+    if method.fit_to_target is None and not set(TARGETS) & set(method.limits):
         return "it has no target"
     return None
 
@@ -183,9 +189,9 @@ def choose_bench(said: Mapping[str, Any]) -> BenchChoice:
     return BenchChoice(methods, read, recipe, data=other_data(known.get("data"), known.get("data_root")), **plain)
 
 
-def _each(names: str | Sequence[str]) -> list[str]:
+def _each(names: object) -> list[str]:
     """One name, several with commas between, or a list of them."""
-    each = [names] if isinstance(names, str) else list(names)
+    each = list(names) if isinstance(names, list | tuple) else [names]
     return [part.strip() for name in each for part in str(name).split(",")]
 
 

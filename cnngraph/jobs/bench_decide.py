@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -62,17 +62,19 @@ class Decider:
         Raises:
             PlanError: the budget is out of reach.
         """
-        said = {"method": method.name, "seed": seed, "device": self.device}
-        if method.within is None:
+        said = {"method": method.name, "seed": seed, "device": self.device, **method.usual}
+        # What a search has found so far is the point's own: a later one that found it would seem to take no time.
+        opened = replace(self.opened, place=home.path)
+        if method.fit_to_target is None:
             choice = choose({**said, **self._target(budget)}, needed=True)
-            return self._planned(home, lambda: self._plan(choice))
-        known = home.stage("way").once(lambda: self._find_way(method, budget, seed))
-        way = Way(known["said"], known["why"])
-        choice = choose({**said, **way.said}, needed=True)
+            return self._planned(home, lambda: self._plan(opened, choice))
+        known = home.stage("way").once(lambda: self._find_way(opened, method, budget, seed))
+        way = Way(known["options"], known["why"])
+        choice = choose({**said, **way.options}, needed=True)
         if method.steps is None:
-            found = self._planned(home, lambda: self._plan(choice))
+            found = self._planned(home, lambda: self._plan(opened, choice))
             return Decided(found.task, known["seconds"] + found.seconds, way.why)
-        steps = steps_of(self.session, self.opened, self.model, choice)
+        steps = steps_of(self.session, opened, self.model, choice)
         return Decided(SteppedPrune(steps, choice.identity), known["seconds"], way.why)
 
     def decide_scratch(self, budget: Budget, home: JobFolder) -> Decided:
@@ -98,6 +100,15 @@ class Decider:
 
         return self._planned(home, plan)
 
+    def time_layers(self, budget: Budget, folder: JobFolder) -> None:
+        """Measure how long each layer takes, once for all searches: no point's seconds hold that."""
+        from cnngraph.training.latency_table import LatencyTable
+
+        held = self._held_to(budget)
+        meter = open_meter(self.opened, held, self.session.progress)
+        found = folder.stage("layer-times").once(lambda: asdict(meter.table))
+        self.opened.tables[held.timing] = LatencyTable(**found)
+
     def _planned(self, home: JobFolder, decide: Callable[[], Plan]) -> Decided:
         def find() -> dict[str, Any]:
             began = time.monotonic()
@@ -111,17 +122,17 @@ class Decider:
             raise PlanError(f"Nothing goes. {' '.join(plan.notes)}".strip())
         return Decided(PlannedPrune(plan), known["seconds"])
 
-    def _plan(self, choice: Choice) -> Plan:
-        return plan_opened(self.session, self.opened, self.model, choice, costs=False)
+    def _plan(self, opened: Opened, choice: Choice) -> Plan:
+        return plan_opened(self.session, opened, self.model, choice, costs=False)
 
-    def _find_way(self, method: Method, budget: Budget, seed: int) -> dict[str, Any]:
-        assert method.within is not None
+    def _find_way(self, opened: Opened, method: Method, budget: Budget, seed: int) -> dict[str, Any]:
+        assert method.fit_to_target is not None
         began, progress = time.monotonic(), self.session.progress
         progress.start("Deciding how much goes")
-        choice = Choice(method=method, options=method.options(), seed=seed, device=self.device)
-        context = context_of_stored(self.session, self.opened, self.model, choice)
+        choice = Choice(method=method, options=method.options(**method.usual), seed=seed, device=self.device)
+        context = context_of_stored(self.session, opened, self.model, choice)
         allowance = Allowance(budget.target, self.epochs, lambda path: self._reach(self._held_to(budget), path))
-        return asdict(method.within(context, choice.options, allowance)) | {"seconds": time.monotonic() - began}
+        return asdict(method.fit_to_target(context, choice.options, allowance)) | {"seconds": time.monotonic() - began}
 
     def _reach(self, choice: Choice, path: PruningPath) -> Plan:
         from cnngraph.pruning.limits.target_search import reach

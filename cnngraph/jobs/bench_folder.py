@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from cnngraph import __version__
 from cnngraph.console import Progress
 from cnngraph.jobs.one_step import many
 from cnngraph.jobs.pruned import Retraining, inputs_of_training
@@ -31,10 +31,11 @@ _IMAGES = ("data", "split")
 class BenchFolder:
     """The folder of the points on one model, its images and one training.
 
-    It is named by the content of the images too: a file may be replaced by another of its name.
+    It is named by the content of the images too (a file may be replaced by another of its name), and by the machine
+    whose milliseconds stand side by side in it.
 
     Attributes:
-        folder: it need not be there. about: what it is of, but for the images.
+        folder: it need not be there. about: what it is of, but for the images, the machine and the version.
     """
 
     folder: JobFolder
@@ -43,15 +44,25 @@ class BenchFolder:
     @classmethod
     def of(cls, session: Session, model: StoredModel, subject: LoadedModel, training: Retraining) -> Self:
         """The folder of points that are trained so; all images are read for its name, where that was not done."""
+        import torch
+
+        from cnngraph.training.execution import pick_device
+        from cnngraph.training.latency import device_name
+
         inputs = inputs_of_training(subject, training) | {"model": model.key}
-        which = {"fingerprint": model.properties.get("fingerprint"), "images": hash_images(subject)}
+        place = pick_device(training.device)
+        machine = {"device_name": device_name(place), "threads": torch.get_num_threads()}
+        which = {"fingerprint": model.properties.get("fingerprint"), "images": hash_images(subject)} | machine
         known = {name: value for name, value in inputs.items() if name not in _IMAGES}
-        about = json.loads(json.dumps({"cnngraph": __version__} | known, default=str))
+        about = json.loads(json.dumps(known, default=str))
         return cls(session.workspace.folder("bench", inputs | which), about)
 
     def open(self, progress: Progress) -> None:
-        """Make the folder, and say how many points beside it are of no use: they were made on other images."""
+        """Make the folder, and say how many points beside it are of no use: they were made on other images, say."""
         self.folder.path.mkdir(parents=True, exist_ok=True)
+        for point in self.folder.path.glob("point-*"):  # a kill may have left what a finished point needs no more
+            if self.folder.stage(f"points/{point.name.removeprefix('point-')}").is_done:
+                shutil.rmtree(point, ignore_errors=True)
         self.folder.stage("about").once(lambda: self.about)
         others = [
             path.parent
@@ -62,8 +73,8 @@ class BenchFolder:
         if count:
             progress.note(
                 f"{many(count, 'net')} made earlier for this model and training {'are' if count > 1 else 'is'} not "
-                "used: since then its images changed, or it was ingested anew. What stands side by side here was "
-                "trained and judged on the same images."
+                "used: its images, the model in the graph, the machine (device, threads) or cnngraph changed since. "
+                "What stands side by side here was trained and judged on the same images, and timed on one machine."
             )
 
 

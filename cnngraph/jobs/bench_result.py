@@ -32,7 +32,8 @@ def tabulate(
     """One row for each method and budget, of its points with one of these seeds.
 
     Returns:
-        rows with ``method, budget``; ``seeds``: of how many points; ``meets``: how many of them meet the budget;
+        rows with ``method, budget``; ``seeds``: of how many points; ``nets``: how many of them have a net; ``meets``:
+        how many meet the budget;
         ``why``: what is to be said of them, each sentence once, ``None`` where nothing is; and of each of
         :data:`MEANS` the ``mean`` and the standard deviation ``sd`` (n - 1) over the points with a net: ``None``
         where there is none, ``sd`` also of one alone.
@@ -50,6 +51,7 @@ def _row(method: str, budget: str | None, points: Sequence[Mapping[str, Any]]) -
         "method": method,
         "budget": budget,
         "seeds": len(points),
+        "nets": sum(point["accuracy"] is not None for point in points),
         "meets": sum(point["meets"] for point in points),
         "why": " ".join(reasons) or None,
     } | {name: _spread([point[name] for point in points if point[name] is not None]) for name in MEANS}

@@ -62,7 +62,7 @@ def recipe_of_step(retraining: Retraining, number: int, steps: int) -> Recipe:
     Raises as :func:`recipe_of`.
     """
     recipe = recipe_of(retraining)
-    if not retraining.in_all:
+    if not retraining.epochs_of_all_steps:
         return recipe
     each, more = divmod(recipe.epochs, max(steps, 1))
     return replace(recipe, epochs=max(1, each + (number <= more)))

@@ -6,7 +6,7 @@ a plan by itself: :mod:`cnngraph.jobs.plan_by_hand`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from cnngraph.errors import LimitError, OptionError, PlanError, listed
 from cnngraph.jobs.drop import within_accuracy_drop
 from cnngraph.jobs.plan_by_hand import open_plan, plan_from_person, plan_removing
 from cnngraph.jobs.session import Session
+from cnngraph.jobs.workspace import Workspace
 from cnngraph.plan import Plan
 from cnngraph.pruning.choice import Choice, choose
 from cnngraph.pruning.context import Context, Images
@@ -153,7 +154,7 @@ def context_of_stored(session: Session, opened: Opened, model: StoredModel, choi
         open_judged=opened.judged,
         state=lambda what, inputs: opened.state(session, what, inputs),
         open_database=session.database,
-        try_blocks=opened.try_blocks,
+        read_trials=opened.read_trials,
         has_net=model.is_saved,
         other_data=data != OtherData() and model.data(data) != model.data(OtherData()),
         **_of(choice, session.progress),
@@ -203,15 +204,16 @@ class Opened:
     Attributes:
         loaded: the same, where somebody has opened it before.
         tables: the times of its layers that searches have measured, by how.
-        try_blocks: finds out and stores what blocks are worth, where a method needs that and the graph lacks it;
-            ``None``: nobody does.
+        read_trials: the trials that say what the blocks are worth; ``None``: those that the graph holds.
+        place: where a long decision leaves what it has found so far; ``None``: where every other one finds it.
     """
 
     source: StoredModel | SavedSource
     data: OtherData
     loaded: LoadedModel | None = None
     tables: dict[Timing, LatencyTable] = field(default_factory=dict)
-    try_blocks: Callable[[], None] | None = None
+    read_trials: Callable[[], Sequence[Mapping[str, Any]]] | None = None
+    place: Path | None = None
 
     @cached_property
     def saved(self) -> Saved:
@@ -248,7 +250,7 @@ class Opened:
         """The file of what an interrupted decision had found."""
         model = self.model
         whole = {"weights": model.sha256, "data": model.choice.model_dump(mode="json"), "inputs": dict(inputs)}
-        return session.workspace.file(what, whole)
+        return Workspace(self.place).file(what, whole) if self.place else session.workspace.file(what, whole)
 
 
 def decide(session: Session, opened: Opened, context: Context, choice: Choice, *, costs: bool) -> Plan:

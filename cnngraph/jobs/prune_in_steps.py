@@ -114,6 +114,8 @@ def prune_in_steps(
     settings = settings_of(recipe, retraining.trainer) | {"epoch_seconds": mean}
     made = Made(net, plan, report, settings, mean, tuple(walk.taken))
     total = replace(retraining, recipe=replace(recipe, epochs=walk.epochs))
+    if retraining.epochs_of_all_steps and walk.epochs != recipe.epochs:
+        total = replace(total, control=False)  # those that share the control have not been trained for as long
     return judge(subject, made, total, folder=folder, progress=progress)
 
 

@@ -78,7 +78,8 @@ class Retraining:
         shared: where several prunes of one net leave what they are judged beside and how they are trained, made once:
             the old net's figures, the control of each seed and number of epochs, the execution; ``None``: each prune
             has its own.
-        in_all: of a prune in steps, the epochs of the recipe are those of all steps together (at least one each).
+        epochs_of_all_steps: of a prune in steps, the epochs of the recipe are those of all steps together, one each at
+            least; where that comes to more, there is no control.
     """
 
     recipe: Recipe | None
@@ -89,7 +90,7 @@ class Retraining:
     reconstruct: bool = False
     prune_weights: float | None = None
     shared: JobFolder | None = None
-    in_all: bool = False
+    epochs_of_all_steps: bool = False
 
 
 @dataclass(frozen=True)

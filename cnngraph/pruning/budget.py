@@ -33,9 +33,9 @@ class Way:
     """How a method comes as near to a target as it can.
 
     Attributes:
-        said: its options and bounds, by name, as ``prune`` takes them.
+        options: its options and bounds, by name, as ``prune`` takes them.
         why: why the net will not meet the target all the same; ``None``: what it costs will tell.
     """
 
-    said: Mapping[str, Any]
+    options: Mapping[str, Any]
     why: str | None = None

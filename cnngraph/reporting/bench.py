@@ -119,11 +119,14 @@ def how_it_was_measured(result: Mapping[str, Any]) -> list[str]:
             f"Accuracy, kappa, precision and recall: on {judged.words}; the last two are means over the classes."
         )
     epochs, seeds = result["epochs"], result["seeds"]
+    images = f" on {result['trained_on']:,} images" if result.get("trained_on") else ""
     said.append(
-        f"Every method, the control and the net from scratch may train for {epochs:,} epoch{'s' * (epochs != 1)}; the "
-        f"points below say how many each really did. {seeds} seed{'s' * (seeds != 1)} each, so "
-        + ("there is no spread." if seeds == 1 else "figures are means ± standard deviations over the seeds.")
+        f"Every method and the control retrain for {epochs:,} epoch{'s' * (epochs != 1)}{images}, a method with more "
+        "steps than that for one a step; a net from scratch trains for the epochs of the parent too, where they are "
+        "known. The points below say how many each had."
     )
+    spread = "there is no spread" if seeds == 1 else "figures are means ± standard deviations over the seeds"
+    said.append(f"Each has {seeds} seed{'s' * (seeds != 1)}, so {spread}.")
     on = result.get("latency_on") or {}
     where = ", ".join(
         [str(on[name]) for name in ("device", "runtime") if on.get(name)]

@@ -48,8 +48,9 @@ def key_of(result: Mapping[str, Any], budget: str) -> list[KeyEntry]:
     """What the marks of a budget's plots stand for, in the order of its table."""
     rows, panel = _rows(result, budget), _panel(result, budget, "weights")
     styles = _styles(result)
+    drawn = [row for row in rows if row.accuracy.mean is not None]
     entries = [
-        KeyEntry(_small(draw_mark(styles[row.method], (9, 9), 6, filled=_is_filled(row))), row.method) for row in rows
+        KeyEntry(_small(draw_mark(styles[row.method], (9, 9), 6, filled=_is_filled(row))), row.method) for row in drawn
     ]
     plain = Style(GREY, "circle")
     if any(not mean.filled for mean in panel.means) or any(not dot.filled for dot in panel.dots):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -111,7 +112,9 @@ class BenchRow:
 
 def read_rows(result: Mapping[str, Any]) -> list[BenchRow]:
     """The table of the JSON of ``bench``, typed."""
-    nets = Counter((one["method"], one["budget"]) for one in result["points"] if one["accuracy"] is not None)
+    seeds = range(result["seed"], result["seed"] + result["seeds"])
+    made = (one for one in result["points"] if one["accuracy"] is not None and one["seed"] in seeds)
+    nets = Counter((one["method"], one["budget"]) for one in made)
     rows = []
     for said in result["table"]:
         figures = {key: Spread(said[key]["mean"], said[key]["sd"]) for key, *_ in FIGURES if said.get(key)}
@@ -244,4 +247,5 @@ def _reason(row: BenchRow) -> str:
     if not row.seeds:
         return row.why or "not made yet"
     some = f"{row.meets} of {_seeds(row.seeds)} meet{'s' * (row.meets == 1)} the budget" if row.meets else ""
-    return ": ".join(part for part in (some, (row.why or "").rstrip(".")) if part) or "does not meet the budget"
+    why = re.split(r"[:.;] ", row.why or "")[0].rstrip(".")  # all of it stands in the row
+    return ": ".join(part for part in (some, why) if part) or "does not meet the budget"

@@ -58,12 +58,6 @@ def photos(command: Run, server: Any, tmp_path_factory: pytest.TempPathFactory) 
     return folder / "images"
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No timing decides how a net is trained."""
-    monkeypatch.setattr("cnngraph.training.execution._step_seconds", lambda *_: [1e-3, 1e-3])
-
-
 @pytest.fixture(scope="module")
 def found(photos: Path) -> dict[str, Any]:
     with connect() as graph:
@@ -109,8 +103,14 @@ def test_every_net_is_in_the_graph_beside_one_control(command: Run, found: dict[
 
 
 def test_a_kill_changes_nothing_but_times(
-    photos: Path, found: dict[str, Any], database: Any, monkeypatch: pytest.MonkeyPatch
+    found: dict[str, Any], session_home: Path, database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    work = session_home / "work"
+    (made,) = (path.parent for path in work.glob("bench-*/about.json") if "tester/bench-photos" in path.read_text())
+    with connect() as graph, pytest.raises(PlanError):
+        graph.bench("bench-killed", **HOW, minutes=1e-3)  # its folder is there, and how its nets are to be trained
+    (mine,) = (path.parent for path in work.glob("bench-*/about.json") if "tester/bench-killed" in path.read_text())
+    (mine / "execution.json").write_text((made / "execution.json").read_text())  # measured anew, it may round otherwise
     killer = Killer(monkeypatch)
     for target, *ends in (
         ("cnngraph.training.fit.write_checkpoint", 1, 4, 7),
@@ -131,7 +131,7 @@ def test_more_seeds_train_only_what_is_new(photos: Path, found: dict[str, Any]) 
     more = HOW | {"methods": ["filters"], "seeds": 2, "budget": ["macs=0.5", "parameters=0.001"]}
     with connect() as graph:
         said = graph.bench("bench-photos", **more, dry_run=True)
-        assert (said["trainings"], said["would_write"], said["dry_run"]) == (6, {"models": 3}, True)
+        assert (said["trainings"], said["would_write"], said["dry_run"]) == (7, {"models": 3}, True)
         result = graph.bench("bench-photos", **more)
     assert by_method(found)["filters"] in result["points"]
     row, hopeless = result["table"][:2]

@@ -187,6 +187,7 @@ METHOD = Method(
     limits=("ratio", "filters", *SEARCHED),
     needs=lambda _: frozenset({Need.WEIGHTS, Need.IMAGES, Need.LABELS}),
     path=find_path,
+    usual={"layer": (ALL,)},
     takes_long=True,
     paper="Abbasi-Asl & Yu 2021",
 )

@@ -77,7 +77,7 @@ def find_way(context: Context, options: Options, allowance: Allowance) -> Way:
     from cnngraph.pruning.rounds import count_alive
 
     target = allowance.target
-    if target.kind not in ("parameters", "macs"):
+    if target.kind not in METHOD.saves:
         raise PlanError(
             f"Pruned weights stay in the net as zeros, which changes nothing of its {target.name}: nothing was trained."
         )
@@ -104,7 +104,8 @@ METHOD = Method(
     limits=(),
     needs=lambda _: frozenset({Need.WEIGHTS, Need.IMAGES, Need.LABELS, Need.TRAINING}),
     steps=find_steps,
-    within=find_way,
+    fit_to_target=find_way,
+    saves=("parameters", "macs"),
     takes_long=True,
     paper="Ansuini, Medvet, Pellegrino & Zullich 2020",
 )

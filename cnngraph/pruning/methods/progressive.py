@@ -119,7 +119,7 @@ METHOD = Method(
         | (frozenset({Need.GRAPH, Need.PERSON}) if options.criterion == "person" else frozenset())
     ),
     steps=find_steps,
-    within=find_way,
+    fit_to_target=find_way,
     takes_long=True,
     paper="Osaku, Gomes & Falcão 2021",
 )

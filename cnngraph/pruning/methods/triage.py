@@ -4,8 +4,8 @@ Nowak and Corso, "Deep Net Triage", arXiv 1801.04651, 2018. Which blocks can be 
 starts with: :mod:`cnngraph.surgery.layers.replace_block` and :mod:`cnngraph.surgery.layers.new_layers`. Afterwards the
 whole net is trained (``global``) or the new layer alone, with its norm (``local``): all else stays bit for bit then.
 
-Without names the blocks go by least criticality, as the graph holds it: what the best scheme that was tried loses
-without the block (:mod:`cnngraph.pruning.worth_of_blocks`). The paper takes one block at a time; the order is ours.
+Without names the blocks go by least criticality, as the graph holds it: what a scheme loses that tried
+all of them (:mod:`cnngraph.pruning.criticality_order`). The paper takes one block at a time; the order is ours.
 """
 
 from __future__ import annotations
@@ -68,16 +68,16 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
 def _least_critical_first(context: Context, options: Options, bounds: Mapping[str, Any]) -> PruningPath:
     """A path along the criticality that the graph holds; blocks inside of one that goes stay out of it."""
     from cnngraph.plan import Removal
+    from cnngraph.pruning.criticality_order import read_order
     from cnngraph.pruning.path import LayerPath
-    from cnngraph.pruning.worth_of_blocks import read_worth
-    from cnngraph.surgery.layers.replace_block import find_replacements
+    from cnngraph.surgery.layers.replace_block import find_obstacles, find_replacements
 
     graph, blocks = context.graph, context.saved.followed.blocks
-    worth = read_worth(context)
+    known = read_order(context)
     order: list[Removal] = []
     found: tuple[BlockReplacement, ...] = ()
     notes = []
-    for block in worth.order:
+    for block in known.blocks:
         removal = Removal(layer=block.block, kind="replace", score=block.criticality, reason=block.words)
         try:
             made = find_replacements(graph, blocks, (*order, removal))
@@ -93,10 +93,13 @@ def _least_critical_first(context: Context, options: Options, bounds: Mapping[st
     if bounds.get("remove", 0) > len(order):
         raise PlanError(
             f"{bounds['remove']} blocks cannot be replaced: the graph knows what {len(order)} that can are worth.",
-            f"Ask for fewer, or find out about more: {worth.command}",
+            f"Ask for fewer, or find out about more: {known.command}",
         )
-    base = context.empty_plan("triage", train=options.train, criticality=worth.settings)
-    notes = [worth.note, *notes, *_notes(graph, found)]
+    base = context.empty_plan("triage", train=options.train, criticality=known.settings)
+    able = [block for block, why in find_obstacles(graph, blocks).items() if why is None]
+    inside = {layer for one in blocks if one.name in {made.layer for made in order} for layer in one.layers}
+    untried = known.missing([one.name for one in blocks if one.name in able and not set(one.layers) <= inside])
+    notes = [known.note, *([untried] if untried else []), *notes, *_notes(graph, found)]
     base = base.model_copy(update={"notes": tuple(notes)})
     return LayerPath(base, tuple(order[: bounds.get("remove")]), reckoned=False)
 
@@ -130,9 +133,11 @@ METHOD = Method(
     summary="one layer in the place of each block named by --replace-block, or of the least critical, and trained",
     options=Options,
     limits=("remove", *SEARCHED),
-    needs=lambda options: frozenset({Need.WEIGHTS} if options.replace_block else {Need.WEIGHTS, Need.GRAPH}),
+    needs=lambda options: frozenset(
+        {Need.WEIGHTS} if options.replace_block else {Need.WEIGHTS, Need.GRAPH, Need.CRITICALITY}
+    ),
     path=find_path,
-    says_all="replace_block",
+    enough_by_itself="replace_block",
     implied=True,
     inits=INITS_OF_NEW_LAYERS,
     paper="Nowak & Corso 2018",

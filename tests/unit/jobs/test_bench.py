@@ -10,12 +10,16 @@ import numpy as np
 import pytest
 
 from cnngraph.console import Quiet
+from cnngraph.database.records import StepTaken
 from cnngraph.errors import OptionError
 from cnngraph.jobs.bench_choice import Budget, choose_bench, methods_with_budget
+from cnngraph.jobs.bench_decide import Decided
 from cnngraph.jobs.bench_folder import BenchFolder, hash_images, read_points
-from cnngraph.jobs.bench_point import Point
+from cnngraph.jobs.bench_point import Point, times_of
 from cnngraph.jobs.bench_result import MEANS, tabulate
+from cnngraph.jobs.prune import PlannedPrune
 from cnngraph.jobs.workspace import JobFolder
+from cnngraph.plan import Plan
 from cnngraph.pruning.registry import METHODS
 
 
@@ -56,6 +60,8 @@ def test_names_and_budgets_may_stand_with_commas() -> None:
         ({"learning_rate": float("nan")}, "learning_rate=nan is out of range"),
         ({"minutes": 0}, "minutes=0 is out of range"),
         ({"seed": -1}, "seed=-1 is out of range"),
+        ({"seed": 1.5}, "seed=1.5 is out of range"),
+        ({"budget": 0.5}, "budget=0.5 is no budget"),
         ({"device": "gpu"}, "no device 'gpu'"),
     ],
 )
@@ -79,10 +85,10 @@ def test_a_row_is_the_mean_and_the_spread_of_its_seeds() -> None:
         point("imp", 1, meets=False, why="Zeros take no time."),
     ]
     car, imp, none = tabulate([("car", "macs=0.5"), ("imp", "macs=0.5"), ("car", "macs=0.1")], points, range(2))
-    assert (car["seeds"], car["meets"], car["why"]) == (2, 2, None)
+    assert (car["seeds"], car["nets"], car["meets"], car["why"]) == (2, 2, 2, None)
     assert car["accuracy"] == {"mean": pytest.approx(0.6), "sd": pytest.approx(0.1 * 2**0.5)}
     assert (car["macs"], car["nonzero"]) == ({"mean": 10, "sd": 0}, {"mean": None, "sd": None})
-    assert (imp["seeds"], imp["meets"], imp["why"]) == (2, 0, "Zeros take no time.")
+    assert (imp["seeds"], imp["nets"], imp["meets"], imp["why"]) == (2, 0, 0, "Zeros take no time.")
     assert (none["seeds"], none["accuracy"]) == (0, {"mean": None, "sd": None})
 
 
@@ -92,6 +98,11 @@ def test_points_are_read_back_in_one_order(tmp_path: Path) -> None:
     for one in made:
         one.stage(folder).write(one.identity)
     assert [row["method"] for row in read_points(folder)] == ["control", "car", "random"]
+    place = BenchFolder(folder, {})
+    (tmp_path / "point-random-macs0.5-s0").mkdir()  # of a kill right after it was done
+    (tmp_path / "point-random-macs0.5-s1").mkdir()  # of one before
+    place.open(Quiet())
+    assert [path.name for path in tmp_path.glob("point-*")] == ["point-random-macs0.5-s1"]
     assert Point("car", Budget("macs", 1e6), 0).name != Point("car", Budget("macs", 1e-6), 0).name
 
 
@@ -138,3 +149,29 @@ def test_other_content_or_another_label_is_another_folder() -> None:
     assert name([1, 2], [0, 1]) == name([1, 2], [0, 1])
     assert len({name([1, 2], [0, 1]), name([1, 3], [0, 1]), name([1, 2], [0, 0]), name([1], [0])}) == 4
     assert name(None, [0, 1]) == name([0, 1], [0, 1])
+
+
+def test_seconds_are_those_of_decision_cut_and_training(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    folder.stage("slim").write({"cut_seconds": 2.0})
+    folder.stage("retrain/done").write({"epoch_seconds": 4.0, "epochs": 2, "seconds": 9.0})
+    plain = SimpleNamespace(plan=Plan(), steps=(), folder=tmp_path)
+    decided = Decided(PlannedPrune(Plan()), 5.0)
+    assert times_of(decided, plain) == {  # type: ignore[arg-type]
+        "epochs": 2,
+        "seconds": 16.0,
+        "decide_seconds": 5.0,
+        "train_seconds": 9.0,
+    }
+    tried = SimpleNamespace(plan=Plan(settings={"criticality": {"seconds": 3.0}}), steps=(), folder=tmp_path)
+    assert times_of(decided, tried)["decide_seconds"] == 8.0  # type: ignore[arg-type]
+    for number, seconds, removes in ((1, 1.0, ["one"]), (2, 0.5, []), (3, 1.5, ["another"])):
+        folder.stage(f"step-{number}/cut").write({"plan": {"removes": removes}, "seconds": seconds})
+    steps = tuple(StepTaken(number, "", 1, 1, 2, 0.5, 0.5, seconds=10.0) for number in (1, 2))
+    stepped = SimpleNamespace(plan=Plan(), steps=steps, folder=tmp_path)
+    assert times_of(decided, stepped) == {  # type: ignore[arg-type]
+        "epochs": 4,
+        "seconds": 5.0 + 20.0 + 0.5,
+        "decide_seconds": 8.0,
+        "train_seconds": 17.5,
+    }

@@ -35,6 +35,7 @@ from cnngraph.training import fit as fit_module
 from cnngraph.training.evaluate import evaluate
 from cnngraph.training.execution import Execution
 from cnngraph.training.fit import Recipe, fit
+from cnngraph.vocabulary import REMOVING_SCHEMES
 from cnngraph.vocabulary import SCHEMES as NAMES
 from tests.toynets import Gate, toy_shape
 
@@ -71,6 +72,7 @@ def timeless(found: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_scheme_has_a_name_that_can_be_typed() -> None:
     assert tuple(SCHEMES) == NAMES
+    assert {name for name, scheme in SCHEMES.items() if not scheme.replaces} == set(REMOVING_SCHEMES)
     assert all(name in SCHEMES for names in PRESETS.values() for name in names)
 
 

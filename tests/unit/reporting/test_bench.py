@@ -125,6 +125,8 @@ def test_what_does_not_meet_the_budget_has_no_rank(tmp_path: Path) -> None:
     ]
     (row,) = (one for one in read_rows(bench_result(points, [BUDGET])) if one.method == "similarity")
     assert row.met_in_words == "no, 2 seeds, 1 of them gave a net: odd"
+    (row,) = read_rows(bench_result(seeds("triage", 0.9, 0.8, 0.7), [BUDGET], seed=1, seeds=2))
+    assert row.nets == 2  # the seed that was made before and not asked for now does not count
     (row,) = read_rows(bench_result(seeds("triage", 0.9, 0.8, why="two blocks were spared"), [BUDGET]))
     assert row.met_in_words == "yes, 2 seeds: two blocks were spared"
     assert met["scratch"] == ("-", "2 seeds")
@@ -178,10 +180,13 @@ def test_of_one_seed_nothing_is_said_about_spread() -> None:
 def test_ties_one_method_and_none_are_said_as_what_they_are() -> None:
     assert said_of(seeds("car", 0.9), seeds("imp", 0.9))[0].startswith("macs=0.5: car and imp are equally good")
     assert said_of(seeds("car", 0.9))[0] == "macs=0.5: only car meets it (accuracy 0.9000, 1 seed)."
-    none = said_of(seeds("car", 0.9, meets=False), seeds("imp", 0.9, meets=False, why="It is as large as before."))
+    none = said_of(
+        seeds("car", 0.9, meets=False),
+        seeds("imp", 0.9, meets=False, why="Zeros take nothing away: half are left. Or so."),
+    )
     assert none == [
         "macs=0.5: no method meets it with every seed.",
-        "Not ranked: car (does not meet the budget); imp (It is as large as before).",
+        "Not ranked: car (does not meet the budget); imp (Zeros take nothing away).",
     ]
 
 
@@ -205,11 +210,11 @@ def test_without_figures_control_or_judged_images_it_is_still_a_page(tmp_path: P
 def test_the_page_says_how_it_was_measured(tmp_path: Path) -> None:
     html = write_bench(tmp_path / "page.html", full_result()).read_text(encoding="utf-8")
     assert "on 360 test images (split off), none of which it was trained on" in html
-    assert "may train for 5 epochs" in html
-    assert "(cpu, eager, batches of 1, Intel Xeon, 2 threads)" in html
-    assert "3 seeds each, so figures are means ± standard deviations over the seeds." in html
+    assert "Every method and the control retrain for 5 epochs on 1,078 images" in html
+    assert "(Intel Xeon, eager, batches of 1, x86_64, 2 cores, 2 threads)" in html
+    assert "Each has 3 seeds, so figures are means ± standard deviations over the seeds." in html
     one = write_bench(tmp_path / "one.html", bench_result(seeds("car", 0.9), [BUDGET])).read_text(encoding="utf-8")
-    assert "1 seed each, so there is no spread." in one
+    assert "Each has 1 seed, so there is no spread." in one
     assert "The budget: 0.5 of the MACs of the whole net are to be left; up to 15 % more or less counts as met." in one
 
 

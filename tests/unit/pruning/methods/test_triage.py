@@ -14,12 +14,12 @@ from cnngraph.jobs.session import Session
 from cnngraph.models.registry import build
 from cnngraph.pruning.choice import choose
 from cnngraph.pruning.context import Context
+from cnngraph.pruning.criticality_order import rank_blocks
 from cnngraph.pruning.limits.cost_meter import CostMeter
 from cnngraph.pruning.limits.target import Target
 from cnngraph.pruning.limits.target_search import reach
 from cnngraph.pruning.methods.triage import METHOD, Options, find_path
 from cnngraph.pruning.path import PruningPath
-from cnngraph.pruning.worth_of_blocks import rank_blocks
 from cnngraph.settings import Settings
 from cnngraph.sources.saved import SavedSource, open_source
 from cnngraph.sources.stored import OtherData
@@ -62,8 +62,8 @@ def test_the_least_critical_go_first(source: SavedSource, stored: list[dict[str,
     assert made.replaced == ["stage4", "stage2", "stage5"]  # of equal ones the first in the net
     assert [removal.score for removal in made.removes] == [0.0, 0.1, 0.1]
     assert made.removes[0].reason == "Its criticality is 0.0000, by join."
-    assert made.settings["criticality"] == {"schemes": ["join"], "trials": 5, "seconds": 10.0, "blocks": WORTH}
-    assert made.notes[0] == "By the criticality of 5 blocks, from 5 trials (join)."
+    assert made.settings["criticality"] == {"scheme": "join", "trials": 5, "seconds": 10.0, "blocks": WORTH}
+    assert made.notes[0] == ("By the criticality of 5 blocks, each taken out, with nothing in its place: scheme join.")
 
 
 def test_blocks_go_until_a_target_is_reached(source: SavedSource, stored: list[dict[str, Any]]) -> None:
@@ -87,30 +87,34 @@ def test_what_is_to_be_kept_stays(source: SavedSource, stored: list[dict[str, An
     assert f"stage4 stays: The block stage4 cannot be replaced: {layer} is in it, and it is to be kept." in made.notes
 
 
-def test_what_is_not_stored_is_found_out_or_refused(source: SavedSource, stored: list[dict[str, Any]]) -> None:
+def test_what_nobody_tried_is_refused_or_said(source: SavedSource, stored: list[dict[str, Any]]) -> None:
     known = list(stored)
     stored.clear()
     with pytest.raises(PlanError, match="does not know what the blocks of ada/net are worth") as refused:
         path(context(source))
-    assert "cnngraph criticality net --schemes join" in refused.value.hint
-    assert path(context(source, try_blocks=lambda: stored.extend(known))).levels == 5
-    with pytest.raises(PlanError, match="6 blocks cannot be replaced: the graph knows what 5 that can are worth"):
-        path(context(source), remove=6)
+    assert "cnngraph criticality ada/net --schemes join" in refused.value.hint
+    made = path(context(source, read_trials=lambda: known[:3]))  # others than those of the graph
+    assert made.levels == 3
+    assert "stage4 and stage5: not tried by join, so not replaced." in " ".join(made.base.notes)
+    with pytest.raises(PlanError, match="4 blocks cannot be replaced: the graph knows what 3 that can are worth"):
+        path(context(source, read_trials=lambda: known[:3]), remove=4)
 
 
-def test_a_block_is_worth_what_its_best_scheme_loses() -> None:
-    trials = [
-        trial("a", 0.5),
-        trial("a", 0.1, scheme="tuned", seed=0),
-        trial("a", 0.3, scheme="tuned", seed=1),
-        trial("a", 0.0, scheme="fitted", failed="the loss became NaN"),
-        trial("b", 0.15, scheme="distill", temperature=4.0, alpha=0.9),
+def test_only_what_was_tried_in_one_way_is_compared() -> None:
+    joined = [trial("a", 0.5), trial("b", 0.1), trial("b", 0.3, seed=1)]
+    better = [trial("a", 0.0, scheme="tuned"), trial("c", -1.0, scheme="fitted", failed="the loss became NaN")]
+    found, seconds = rank_blocks([*joined, *better])
+    assert [(one.block, one.criticality, one.scheme, one.trials) for one in found] == [
+        ("b", 0.2, "join", 2),
+        ("a", 0.5, "join", 1),
     ]
-    b, a = rank_blocks(trials)
-    assert (b.block, b.criticality, b.scheme) == ("b", 0.15, "distill")
-    assert (a.block, a.criticality, a.scheme, a.trials) == ("a", 0.2, "tuned", 2)
-    assert "the mean of 2 trials" in a.words
-    assert rank_blocks([trial("a", 0.1, failed="no")]) == []
+    assert seconds == 6.0
+    assert "the mean of 2 trials" in found[0].words
+    fitted = [trial("a", 0.3, scheme="fitted"), trial("b", 0.4, scheme="fitted")]
+    assert {one.scheme for one in rank_blocks([*joined, *fitted])[0]} == {"fitted"}  # a layer in the block's place
+    longer = [one | {"budget": "20 epochs"} for one in fitted]
+    assert len(rank_blocks([*fitted[:1], *longer])[0]) == 2
+    assert rank_blocks([trial("a", 0.1, failed="no")]) == ([], 0.0)
 
 
 def test_names_need_no_graph_and_no_limit(source: SavedSource, tmp_path: Path) -> None:
@@ -121,4 +125,4 @@ def test_names_need_no_graph_and_no_limit(source: SavedSource, tmp_path: Path) -
         plan_saved(session, source, choose({"method": "triage", "remove": 1}), OtherData())
     with pytest.raises(OptionError, match="One of these is needed: remove, "):
         choose({"method": "triage"}, needed=True)
-    assert METHOD.says_all == "replace_block"
+    assert METHOD.enough_by_itself == "replace_block"
