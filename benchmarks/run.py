@@ -149,6 +149,12 @@ ROWS: list[tuple[str, str, Callable[[Found], str], Callable[[Found], bool]]] = [
         lambda f: f["listing"]["reached"],
     ),
     (
+        "bench of eight methods / the methods one by one",
+        "<= 1.15",
+        lambda f: f"{f['bench']['ratio']:.2f}",
+        lambda f: f["bench"]["reached"],
+    ),
+    (
         "server ready",
         "<= 20 s",
         lambda f: f"{f['server']['server']['median_ready_seconds']:.1f} s",
@@ -171,7 +177,7 @@ def main() -> int:
         env = os.environ | {"CNNGRAPH_HOME": home}
         try:
             names = ("topology", "mapping", "mapping_default", "evidence", "car", "agreement", "ingest", "measures")
-            for name in (*names, "pruned_weights", "similarity", "gds", "listing", "startup", "server"):
+            for name in (*names, "pruned_weights", "similarity", "gds", "listing", "startup", "bench", "server"):
                 say(f"{name} ...")
                 command = [sys.executable, HERE / f"{name}.py", *OPTIONS.get(name, ())]
                 done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)

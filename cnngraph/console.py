@@ -19,6 +19,7 @@ __all__ = [
     "Quiet",
     "be_verbose",
     "detail",
+    "duration",
     "emit_json",
     "line",
     "number",
@@ -212,6 +213,17 @@ def number(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """How long something takes, in the unit that reads best.
+
+    >>> duration(0.2), duration(42), duration(192), duration(9000)
+    ('0.2 s', '42 s', '3.2 minutes', '2.5 hours')
+    """
+    if seconds < 60:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.1f} minutes" if seconds < 3600 else f"{seconds / 3600:.1f} hours"
 
 
 def line(text: str = "") -> None:

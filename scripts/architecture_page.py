@@ -77,11 +77,15 @@ def _only(method: Method, need: set[Need], *, without: bool) -> str:
     """In words, for which values of its options a method needs this, or does ``without``."""
     default = method.options()
     usual = bool(need & method.needs(default)) != without
-    unusual = [
-        f"`{_flag(one.name)} {word}`"
+    told = {
+        f"`{_flag(one.name)}{f' {value}' if one.words else ''}`": {one.name: value}
         for one in method.fields
-        for word in one.words
-        if (bool(need & method.needs(replace(default, **{one.name: word}))) != without) != usual
+        for value in (one.words if one.kind is not tuple else [("NAME",)])
+    }
+    unusual = [
+        words
+        for words, changed in told.items()
+        if (bool(need & method.needs(replace(default, **changed))) != without) != usual
     ]
     if not unusual:
         return "yes" if usual else "no"

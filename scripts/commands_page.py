@@ -23,7 +23,7 @@ This page is made from `--help` by `scripts/commands_page.py`.
 TASKS = {
     "Begin": ("demo", "doctor", "db"),
     "A net to start from": ("train", "evaluate", "ingest", "import"),
-    "Decide and prune": ("measure", "plan", "review", "prune", "verify", "latency", "adopt", "rebuild"),
+    "Decide and prune": ("measure", "plan", "review", "prune", "bench", "verify", "latency", "adopt", "rebuild"),
     "Look": ("list", "show", "lineage", "report", "query"),
     "Take elsewhere, tidy up": ("export", "delete"),
 }

@@ -40,6 +40,7 @@ _PRELOADED = (
     "cnngraph.api.graph",
     "cnngraph.database.connection",
     "cnngraph.jobs.baseline",
+    "cnngraph.jobs.bench",
     "cnngraph.jobs.compare",
     "cnngraph.jobs.compare_judged",
     "cnngraph.jobs.compare_layers",

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
-from cnngraph.api.options import Compared, Decision, Trials
+from cnngraph.api.options import Benched, Compared, Decision, Trials
 from cnngraph.console import Progress, Quiet
 from cnngraph.settings import Settings
 
@@ -563,6 +563,52 @@ class Graph:
         from cnngraph.jobs.prune_job import prune_to_graph
 
         return prune_to_graph(job, self.session(progress))
+
+    def bench(
+        self,
+        name: str,
+        *,
+        out: str | Path | None = None,
+        csv: str | Path | None = None,
+        picture: str | Path | None = None,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+        **how: Unpack[Benched],
+    ) -> dict[str, Any]:
+        """Hold methods to the same budgets, each net trained and stored, beside the unpruned net trained for as long;
+        the JSON of ``cnngraph bench``.
+
+            found = graph.bench("mine", methods=["filters", "random"], budget="macs=0.5", epochs=2, seeds=3)
+            {row["method"]: row["accuracy"]["mean"] for row in found["table"]}
+
+        Every net is stored as it is made, with its lineage; the same call goes on after an interruption, and one with
+        more methods, budgets or seeds makes only what is new. A method that fails or misses a budget says so in its
+        row, and the others go on.
+
+        Args:
+            out: also write the page there. csv: all points, one a row. picture: the plots, an .svg file.
+            dry_run: say what would be trained and written; do neither.
+            how: see :class:`~cnngraph.api.options.Benched`.
+
+        Returns:
+            ``model, budgets, methods, seeds, epochs, judged_on, parent``; ``points``: all that there are of this
+            model, data and training, also of other budgets; ``table``: mean and spread of those asked for; ``left``:
+            what there was no time for.
+
+        Raises:
+            UsageError: an unknown method or budget, one twice, a value out of range. NotFoundError: the model is not
+            there. ModelError: it has no saved net or no data, or cannot be trained. PlanError: there is no time for
+            one net.
+        """
+        from cnngraph.jobs.bench import bench
+        from cnngraph.jobs.bench_choice import choose_bench
+        from cnngraph.reporting.bench import write_files
+        from cnngraph.reporting.bench_plots import require_svg
+
+        if picture is not None:
+            require_svg(picture)  # before the long work
+        found = bench(self.session(progress), name, choose_bench(how), dry_run=dry_run)
+        return found if dry_run else found | write_files(found, out=out, csv=csv, picture=picture)
 
     def adopt(
         self,

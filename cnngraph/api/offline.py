@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cnngraph.training.own_trainer import OwnTrainer
 
 __all__ = [
+    "check_bench",
     "check_criticality",
     "check_latency",
     "check_own",
@@ -101,6 +102,18 @@ def check_criticality(said: Mapping[str, Any]) -> None:
     from cnngraph.jobs.criticality_choice import choose_criticality
 
     choose_criticality(said)
+
+
+def check_bench(said: Mapping[str, Any], *, picture: str | Path | None = None) -> None:
+    """Return if methods can be held to a budget so, and a picture be written there; raises as
+    :meth:`cnngraph.Graph.bench` does of options.
+    """
+    from cnngraph.jobs.bench_choice import choose_bench
+    from cnngraph.reporting.bench_plots import require_svg
+
+    choose_bench(said)
+    if picture is not None:
+        require_svg(picture)
 
 
 def check_latency(latency_on: str, runtime: str) -> None:

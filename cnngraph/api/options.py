@@ -12,7 +12,7 @@ from cnngraph.pruning.limits.limit import COMPANIONS, LIMITS
 from cnngraph.pruning.method import OptionField
 from cnngraph.pruning.registry import METHODS, OPTIONS
 
-__all__ = ["COMPANIONS", "LIMITS", "METHODS", "OPTIONS", "Compared", "Decision", "OptionField", "Trials"]
+__all__ = ["COMPANIONS", "LIMITS", "METHODS", "OPTIONS", "Benched", "Compared", "Decision", "OptionField", "Trials"]
 
 
 class Decision(TypedDict, total=False):
@@ -109,6 +109,30 @@ class Trials(TypedDict, total=False):
     learning_rate: float | None
     temperature: float | None
     alpha: float | None
+    seeds: int | None
+    seed: int | None
+    minutes: float | None
+    data: str | None
+    data_root: str | Path | None
+    device: str | None
+
+
+class Benched(TypedDict, total=False):
+    """Which methods :meth:`Graph.bench` holds to which budgets; ``None`` is as good as left out.
+
+    ``methods``: names, by default all that can be held to a budget. ``budget``: one such as ``"macs=0.5"``, or several:
+    what is left, ``macs`` and ``parameters`` (a share, or a count above 1), ``mb``, ``latency_ms``; or ``speedup``
+    (times). ``epochs`` of each net in all, ``batch_size``, ``learning_rate``: else as the net itself was trained.
+    ``seeds`` (1): how many nets of each method and budget; ``seed`` (0): of the first, each further one has the next
+    number. ``minutes``: no net is begun that would be done later. ``data``, ``data_root``: instead of what the model
+    was ingested with. ``device``: where nets are trained, judged and timed.
+    """
+
+    methods: str | Sequence[str] | None
+    budget: str | Sequence[str] | None
+    epochs: int | None
+    batch_size: int | None
+    learning_rate: float | None
     seeds: int | None
     seed: int | None
     minutes: float | None

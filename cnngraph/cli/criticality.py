@@ -11,20 +11,12 @@ import typer
 from cnngraph.cli import connection
 from cnngraph.cli.allocator import keep_freed_memory
 from cnngraph.cli.option_groups import Grouped, spread
-from cnngraph.cli.options import Data, DataRoot, Device, DryRun, Json, ModelName, Seed, above_zero
+from cnngraph.cli.options import Data, DataRoot, Device, DryRun, Json, ModelName, Seed, above_zero, separate
 from cnngraph.cli.train import BatchSize, Epochs, LearningRate
 from cnngraph.console import emit_json, line, progress, say, table
 from cnngraph.vocabulary import SCHEMES
 
 __all__ = ["register"]
-
-
-def _separate(values: list[str] | None) -> list[str] | None:
-    """Names that stand one after the other with commas between, each by itself."""
-    names = [name.strip() for value in values or () for name in value.split(",")]
-    if any(not name for name in names):
-        raise typer.BadParameter("an empty text names nothing")
-    return names or None
 
 
 @dataclass(frozen=True)
@@ -33,11 +25,11 @@ class TrialOptions:
 
     blocks: Annotated[
         list[str] | None,
-        typer.Option(help="auto: all; or names of show --blocks: repeat it, or use commas.", callback=_separate),
+        typer.Option(help="auto: all; or names of show --blocks: repeat it, or use commas.", callback=separate),
     ] = None
     schemes: Annotated[
         list[str] | None,
-        typer.Option(help=f"{', '.join(SCHEMES)}: repeat it, or use commas.", callback=_separate),
+        typer.Option(help=f"{', '.join(SCHEMES)}: repeat it, or use commas.", callback=separate),
     ] = None
     epochs: Epochs = None
     batch_size: BatchSize = None

@@ -73,6 +73,7 @@ def _register() -> None:
         return
     from cnngraph.cli import (  # each file adds its command to `app`'s list, in the order of --help
         adopt,
+        bench,
         compare,
         criticality,
         db,
@@ -108,6 +109,7 @@ def _register() -> None:
         review,
         criticality,
         prune,
+        bench,
         verify,
         compare,
         latency,

@@ -32,6 +32,7 @@ __all__ = [
     "ask",
     "finite",
     "known",
+    "separate",
     "stored_name",
     "writable",
 ]
@@ -74,6 +75,14 @@ def above_zero(value: float | None) -> float | None:
     if value is not None and not (math.isfinite(value) and value > 0):
         raise typer.BadParameter(f"{value} is not a finite number above 0")
     return value
+
+
+def separate(values: list[str] | None) -> list[str] | None:
+    """Names that stand one after the other with commas between, each by itself; an empty one is refused."""
+    names = [name.strip() for value in values or () for name in value.split(",")]
+    if any(not name for name in names):
+        raise typer.BadParameter("an empty text names nothing")
+    return names or None
 
 
 def _measure_names(values: list[str] | None) -> list[str] | None:

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cnngraph.console import duration
 from cnngraph.database.criticality import store_criticality
 from cnngraph.errors import PlanError, listed
 from cnngraph.jobs.baseline import training_recipe
@@ -227,10 +228,10 @@ class _Work:
             steps = math.ceil(len(self.subject.data.train) / self.recipe.batch_size)
             epoch = expect_epoch_seconds(self.subject.model, self._batch(), steps, setup.execution)
             self.slowest[True] = _UNTRAINED_SECONDS + self.recipe.epochs * epoch
-            minutes = trainings * self.recipe.epochs * epoch / 60
             note(
-                f"{many(trainings, 'training')} of {many(self.recipe.epochs, 'epoch')}, about {minutes:.1f} minutes: "
-                f"an epoch of the whole net takes {epoch:.1f} s here."
+                f"{many(trainings, 'training')} of {many(self.recipe.epochs, 'epoch')}, about "
+                f"{duration(trainings * self.recipe.epochs * epoch)}: an epoch of the whole net takes "
+                f"{duration(epoch)} here."
             )
         judged = len(self.subject.data.validation)
         if judged < COARSE:

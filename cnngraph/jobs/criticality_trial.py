@@ -152,7 +152,7 @@ def _carry_out(setup: Setup, trial: Trial, home: JobFolder) -> dict[str, Any]:
             curve, seconds = curve + after, seconds + took
             if max(curve) > before.accuracy:  # the net has the weights of its best epoch
                 kappa = setup.evaluate(net).kappa
-    if built["new"]:
+    if built["new"] and failed is None:
         _keep_pictures(setup, trial, net, graph, built["new"][0])
     found = {"curve": curve, "accuracy": max(curve), "kappa": kappa, "failed": failed}
     return found | sizes | {"seconds": seconds}

@@ -24,7 +24,7 @@ from cnngraph.sources.stored import StoredModel, stored
 if TYPE_CHECKING:
     from cnngraph.jobs.prune_job import PruneJob
 
-__all__ = ["carry_out", "preview", "require_free"]
+__all__ = ["carry_out", "preview", "require_free", "require_storable", "store"]
 
 
 def carry_out(session: Session, job: PruneJob, task: PruneTask) -> tuple[Plan, dict[str, Any]]:
@@ -34,8 +34,6 @@ def carry_out(session: Session, job: PruneJob, task: PruneTask) -> tuple[Plan, d
         PlanError: the plan does not fit. VerificationError: the rebuilt net failed its proof; nothing was stored.
         ConflictError: the name or folder of the new model exists.
     """
-    from cnngraph.database.removals import removal_rows, replacement_rows
-
     db, settings, progress, training = session.database, session.settings, session.progress, job.training
     model = stored(db, job.source)
     outline = task.outline
@@ -45,10 +43,7 @@ def carry_out(session: Session, job: PruneJob, task: PruneTask) -> tuple[Plan, d
             f"See what does: cnngraph plan {job.source} --schedule; or ask for more: a larger {{ratio}}, a "
             "smaller {at_least}.",
         )
-    if outline.replaced:
-        store_missing_blocks(db, model)
-    removal_rows(db, outline)  # what the graph could not say afterwards is refused before hours of training
-    replacement_rows(db, outline)
+    require_storable(session, model, outline)
     subject = open_model(ModelChoice(name=str(model.folder)), model.data(job.data), progress, required="sound")
     retraining = training.retraining(subject, device=job.choice.device, seed=job.choice.seed)
     folder = session.workspace.job(task.inputs(subject, retraining))
@@ -60,7 +55,8 @@ def carry_out(session: Session, job: PruneJob, task: PruneTask) -> tuple[Plan, d
     db.storage.require_writable()
     with folder.locked():
         pruned = task.carry_out(subject, retraining, folder=folder.path, progress=progress)
-        result = _store(session, model, pruned, job)
+        name = _base(model.key) if job.as_name is None else job.as_name
+        result = store(session, model, pruned, name, fixed=job.as_name is not None, device=job.choice.device)
         if job.out is not None:
             out = job.out
             part = out.with_name(f".{out.name}.part")
@@ -95,11 +91,36 @@ def require_free(session: Session, as_name: str | None, out: Path | None, folder
         )
 
 
-def _store(session: Session, parent: StoredModel, pruned: Pruned, job: PruneJob) -> dict[str, Any]:
-    """The new model, its run, its lineage and the evaluations; each is written once, however often this is repeated.
+def require_storable(session: Session, parent: StoredModel, plan: Plan) -> None:
+    """Return if the graph can say what goes: what it could not say afterwards is refused before hours of training.
+
+    Blocks that a model lacks, since it was stored before there were such, are stored where some are replaced.
 
     Raises:
-        ConflictError: while the net was trained and mapped somebody has taken the name.
+        PlanError: something that goes is not in the graph of the model.
+    """
+    from cnngraph.database.removals import removal_rows, replacement_rows
+
+    if plan.replaced:
+        store_missing_blocks(session.database, parent)
+    removal_rows(session.database, plan)
+    replacement_rows(session.database, plan)
+
+
+def store(
+    session: Session, parent: StoredModel, pruned: Pruned, name: str, *, fixed: bool, device: str
+) -> dict[str, Any]:
+    """The new model, its run, its lineage and the evaluations; each is written once, however often this is repeated.
+
+    Args:
+        name: of the new model. fixed: it must be that; else a number is added where another model has it.
+        device: that it was trained on, as it was typed.
+
+    Returns:
+        the JSON of ``prune``.
+
+    Raises:
+        ConflictError: somebody has taken the ``fixed`` name.
     """
     from cnngraph.database.fingerprint import fingerprint
     from cnngraph.database.writer import WriteOptions
@@ -112,10 +133,11 @@ def _store(session: Session, parent: StoredModel, pruned: Pruned, job: PruneJob)
     if not prepared.model.exists():
         ingesting.save_subject(slim, prepared.model)
     data = slim.choice.model_dump(mode="json")
-    new = place(db, _base(parent.key), job.as_name, sha256=sha256, data=data, fingerprint=fingerprint(mapped))
+    as_name = name if fixed else None
+    new = place(db, name, as_name, sha256=sha256, data=data, fingerprint=fingerprint(mapped))
     JobFolder(pruned.folder).say_name(new.name)
     new_key = ingesting.store(session, prepared, new.name, WriteOptions(yes=True))["model"]
-    of: dict[str, Any] = {"data": data, "seed": slim.choice.seed, "device": str(pick_device(job.choice.device))}
+    of: dict[str, Any] = {"data": data, "seed": slim.choice.seed, "device": str(pick_device(device))}
     left = pruned.result | {"edits": pruned.edits}
     run = record(db, pruned.plan, new_key, left, gone=pruned.gone, steps=pruned.steps, **of)
     names = {"model": parent.key, "new_model": new_key, "run": run}

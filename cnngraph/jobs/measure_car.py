@@ -220,11 +220,7 @@ class _Work:
             note(f"The CAR of {listed(done)} stands in the graph and is not measured again.")
         runs = len({group.index for layer in missing for group in self.groups_without(layer)})
         if runs:
-            minutes = runs * self.judge.seconds / 60
-            note(
-                f"{runs:,} times without a filter on {self.judge.shown}: {minutes:.1f} minutes as whole runs of the "
-                "net; mostly it is less."
-            )
+            note(self.judge.expect_runs(runs))
         absent = [name for name in self.state.classes if not self.result.class_images.get(name)]
         if absent:
             note(f"There is no image of the class {_few(absent)} to judge on: its CAR by class is absent.")

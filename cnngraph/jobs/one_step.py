@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import Progress
 from cnngraph.database.records import StepTaken
 from cnngraph.jobs.baseline import train_net
-from cnngraph.jobs.pruned import Retraining, save_net, trained_alone
+from cnngraph.jobs.pruned import Retraining, choose_once, save_net, shared_execution, trained_alone
 from cnngraph.jobs.workspace import JobFolder
 from cnngraph.plan import Plan
 from cnngraph.pruning.stepwise import Stepwise
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cnngraph.training.execution import Execution
     from cnngraph.training.fit import Recipe
 
-__all__ = ["Walk", "many", "recipe_of", "score", "step_in_words", "take_step"]
+__all__ = ["Walk", "many", "recipe_of", "recipe_of_step", "score", "step_in_words", "take_step"]
 
 
 @dataclass
@@ -54,6 +54,18 @@ def recipe_of(retraining: Retraining) -> Recipe:
     if retraining.recipe is None:
         raise ValueError("steps are trained")
     return retraining.recipe
+
+
+def recipe_of_step(retraining: Retraining, number: int, steps: int) -> Recipe:
+    """How step ``number`` of so many is trained: where the epochs are those of all, the first steps have one more.
+
+    Raises as :func:`recipe_of`.
+    """
+    recipe = recipe_of(retraining)
+    if not retraining.in_all:
+        return recipe
+    each, more = divmod(recipe.epochs, max(steps, 1))
+    return replace(recipe, epochs=max(1, each + (number <= more)))
 
 
 def score(net: nn.Module, subject: LoadedModel, device: str) -> dict[str, float]:
@@ -97,7 +109,8 @@ def take_step(
     slim = stepwise.cut(net, plan, shape)
     execution = _execution(subject, retraining, JobFolder(home.path.parent))
     trained = stepwise.trained(FollowedNet(slim, shape), target)
-    recipe, parameters = recipe_of(retraining), count_parameters_of(slim, trained)
+    recipe = recipe_of_step(retraining, number, len(stepwise.outline.settings["trained_steps"]))
+    parameters = count_parameters_of(slim, trained)
     with trained_alone(slim, trained, home.path, "step") as kept:
         plan = plan.model_copy(update={"settings": plan.settings | {"step": number, "frozen": kept}})
         origin = get_origin(net)
@@ -128,17 +141,10 @@ def take_step(
 
 
 def _execution(subject: LoadedModel, retraining: Retraining, folder: JobFolder) -> Execution | None:
-    """How each step is trained, measured once: measured again after a kill, it might round otherwise."""
-    from cnngraph.training.execution import Execution, choose_execution
-
+    """How each step is trained, measured once."""
     if retraining.trainer is not None:
         return None
-    stage = folder.stage("execution")
-    if not stage.is_done:
-        count = min(recipe_of(retraining).batch_size, len(subject.data.train))
-        sample, _ = subject.data.train[range(count)]
-        stage.write(asdict(choose_execution(subject.model, sample, device=retraining.device)))
-    return Execution(**stage.read())
+    return shared_execution(subject, retraining) or choose_once(subject, retraining, folder)
 
 
 def _choose(

@@ -6,8 +6,8 @@ a plan by itself: :mod:`cnngraph.jobs.plan_by_hand`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,17 +29,22 @@ from cnngraph.sources.saved import SavedSource
 from cnngraph.sources.stored import OtherData, StoredModel, stored
 
 if TYPE_CHECKING:
-    from cnngraph.pruning.limits.cost_meter import CostMeter
+    from cnngraph.pruning.limits.cost_meter import CostMeter, Timing
     from cnngraph.pruning.stepwise import Stepwise
+    from cnngraph.surgery.saved import Saved
+    from cnngraph.training.latency_table import LatencyTable
 
 __all__ = [
     "Opened",
     "choose_plan",
     "context_of_stored",
     "decide",
+    "open_meter",
+    "plan_opened",
     "plan_saved",
     "plan_stored",
     "require_no_graph",
+    "steps_of",
     "steps_saved",
     "steps_stored",
 ]
@@ -75,7 +80,11 @@ def plan_stored(session: Session, name: str, choice: Choice, data: OtherData, *,
     if choice.method is None:
         return plan_from_person(session, name, choice)
     model = stored(session.database, name)
-    opened = Opened(model, data)
+    return plan_opened(session, Opened(model, data), model, choice, costs=costs)
+
+
+def plan_opened(session: Session, opened: Opened, model: StoredModel, choice: Choice, *, costs: bool) -> Plan:
+    """The plan by a method, for a model that is opened."""
     context = context_of_stored(session, opened, model, choice)
     return decide(session, opened, context, choice, costs=costs).model_copy(update={"recipe": model.recipe})
 
@@ -110,7 +119,12 @@ def steps_stored(session: Session, name: str, choice: Choice, data: OtherData) -
         NotFoundError: there is no such model or layer. PlanError: nothing can go.
     """
     model = stored(session.database, name)
-    found = _steps(context_of_stored(session, Opened(model, data), model, choice), choice)
+    return steps_of(session, Opened(model, data), model, choice)
+
+
+def steps_of(session: Session, opened: Opened, model: StoredModel, choice: Choice) -> Stepwise:
+    """The same of one that is opened."""
+    found = _steps(context_of_stored(session, opened, model, choice), choice)
     found.outline = found.outline.model_copy(update={"recipe": model.recipe})
     return found
 
@@ -134,11 +148,12 @@ def context_of_stored(session: Session, opened: Opened, model: StoredModel, choi
     return Context(
         model=model.key,
         architecture=model.properties.get("architecture") or "",
-        open_saved=lambda: _read(model.folder),
+        open_saved=lambda: opened.saved,
         open_images=lambda: opened.images(choice.seed),
         open_judged=opened.judged,
         state=lambda what, inputs: opened.state(session, what, inputs),
         open_database=session.database,
+        try_blocks=opened.try_blocks,
         has_net=model.is_saved,
         other_data=data != OtherData() and model.data(data) != model.data(OtherData()),
         **_of(choice, session.progress),
@@ -152,7 +167,7 @@ def context_of_saved(session: Session, opened: Opened, source: SavedSource, choi
     return Context(
         model="",
         architecture=read_description(source.folder).origin.architecture,
-        open_saved=lambda: _read(source.folder),
+        open_saved=lambda: opened.saved,
         open_images=lambda: opened.images(choice.seed),
         open_judged=opened.judged,
         state=lambda what, inputs: opened.state(session, what, inputs),
@@ -184,14 +199,32 @@ def require_no_graph(choice: Choice) -> None:
 class Opened:
     """The net and its images, opened when they are first asked for and then kept: by scores that read images, and by
     each beginning of a search by accuracy.
+
+    Attributes:
+        loaded: the same, where somebody has opened it before.
+        tables: the times of its layers that searches have measured, by how.
+        try_blocks: finds out and stores what blocks are worth, where a method needs that and the graph lacks it;
+            ``None``: nobody does.
     """
 
     source: StoredModel | SavedSource
     data: OtherData
+    loaded: LoadedModel | None = None
+    tables: dict[Timing, LatencyTable] = field(default_factory=dict)
+    try_blocks: Callable[[], None] | None = None
+
+    @cached_property
+    def saved(self) -> Saved:
+        """The net alone; nobody changes it."""
+        from cnngraph.surgery.saved import read_saved
+
+        return read_saved(self.source.folder)
 
     @cached_property
     def model(self) -> LoadedModel:
         """The net with its data; nobody changes it."""
+        if self.loaded is not None:
+            return self.loaded
         return open_model(ModelChoice(name=str(self.source.folder)), self.source.data(self.data))
 
     def images(self, seed: int) -> Images:
@@ -230,7 +263,7 @@ def decide(session: Session, opened: Opened, context: Context, choice: Choice, *
     path = choice.method.path(context, choice.options, choice.bounds)
     budget = context.budget
     if choice.targets:
-        made = _reach_targets(context, choice, path, budget)
+        made = _reach_targets(opened, context, choice, path, budget)
         if choice.max_accuracy_drop is not None:
             made = _require_kept(session, opened, made, choice, budget)
     elif choice.max_accuracy_drop is not None:
@@ -264,23 +297,18 @@ def _of(choice: Choice, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _read(folder: Path) -> Any:
-    from cnngraph.surgery.saved import read_saved
-
-    return read_saved(folder)
-
-
-def _meter(context: Context, choice: Choice) -> CostMeter:
+def open_meter(opened: Opened, choice: Choice, progress: Progress) -> CostMeter:
+    """What measures nets that are cut from this one against the targets of ``choice``."""
     from cnngraph.pruning.limits.cost_meter import CostMeter
 
-    saved = context.saved
-    return CostMeter(saved.model, saved.input_shape, choice.timing, context.progress, targets=choice.targets)
+    saved, targets = opened.saved, choice.targets
+    return CostMeter(saved.model, saved.input_shape, choice.timing, progress, targets=targets, tables=opened.tables)
 
 
-def _reach_targets(context: Context, choice: Choice, path: PruningPath, budget: TimeBudget) -> Plan:
+def _reach_targets(opened: Opened, context: Context, choice: Choice, path: PruningPath, budget: TimeBudget) -> Plan:
     from cnngraph.pruning.limits.target_search import reach
 
-    meter = _meter(context, choice)
+    meter = open_meter(opened, choice, context.progress)
     try:
         return reach(meter, path, budget)
     except PlanError as error:

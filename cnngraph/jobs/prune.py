@@ -8,6 +8,7 @@ back from there even when nothing interrupted: what comes out never depends on t
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,7 +118,7 @@ def _rebuilt(
             known["agreement"] = compare_with_old(subject, slim, retraining.device, progress)
         return slim, known
     progress.start("Rebuilding")
-    seed = retraining.seed
+    seed, began, cut_seconds = retraining.seed, time.monotonic(), 0.0
     try:
         with new_process(subject.model) as process:  # it imports torch while the net is cut and refitted
             slim, report = apply_with_report(
@@ -127,6 +128,7 @@ def _rebuilt(
                 seed=seed,
                 progress=progress,
             )
+            cut_seconds = time.monotonic() - began
             progress.start("Verifying")
             proof = verify(
                 subject.model,
@@ -151,6 +153,7 @@ def _rebuilt(
         "joins": report.errors,
         "gone": report.removed,
         "edits": [edit.as_json() for edit in report.edits],
+        "cut_seconds": cut_seconds,
     }
     if report.execution is not None and report.execution.replaced:
         known["new_layers"] = sorted(layer for one in report.execution.replaced for layer in one.fitted)

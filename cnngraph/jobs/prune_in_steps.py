@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.console import Progress, Quiet
+from cnngraph.console import Progress, Quiet, duration
 from cnngraph.database.records import StepTaken
 from cnngraph.errors import PlanError, VerificationError
 from cnngraph.jobs.agreement import compare_with_old, tell_agreement
 from cnngraph.jobs.baseline import settings_of
-from cnngraph.jobs.one_step import Walk, many, recipe_of, score, step_in_words, take_step
+from cnngraph.jobs.one_step import Walk, many, recipe_of, recipe_of_step, score, step_in_words, take_step
 from cnngraph.jobs.prune import proof_images, proof_in_short
 from cnngraph.jobs.pruned import Made, Pruned, PruneTask, Retraining, inputs_of_training, judge
 from cnngraph.jobs.workspace import JobFolder
@@ -97,7 +97,7 @@ def prune_in_steps(
     if retraining.trainer is None:
         require_trainable(subject.model, subject.data.train)  # said before the long work
     folder.mkdir(parents=True, exist_ok=True)
-    progress.note(_expectation(stepwise, subject, recipe))
+    progress.note(_expectation(stepwise, subject, retraining))
     judged = len(subject.data.validation)
     if judged < COARSE:
         progress.note(f"There are {judged} validation images: accuracy goes in steps of {100 / judged:.2g} points.")
@@ -128,17 +128,17 @@ def _nothing_goes(stepwise: Stepwise, walk: Walk) -> PlanError:
     return PlanError(f"No {stepwise.words.going} goes: {why}.", f"Nothing was stored. {hint}")
 
 
-def _expectation(stepwise: Stepwise, subject: LoadedModel, recipe: Recipe) -> str:
+def _expectation(stepwise: Stepwise, subject: LoadedModel, retraining: Retraining) -> str:
     count = len(stepwise.outline.settings["trained_steps"])
-    epochs = count * recipe.epochs
+    each = [recipe_of_step(retraining, number, count).epochs for number in range(1, count + 1)]
+    epochs = sum(each)
     known = subject.training.get("epoch_seconds")
-    minutes = (
-        f": {epochs * float(known) / 60:.1f} minutes, if one takes as long as in its own training" if known else ""
-    )
+    time = f": {duration(epochs * float(known))}, if one takes as long as in its own training" if known else ""
     ahead = f"{many(count, stepwise.words.each)} {stepwise.words.todo}"
     return (
-        f"{ahead}, each followed by a training of {many(recipe.epochs, 'epoch')}, "
-        f"{many(epochs, 'epoch')} together{minutes}; the control trains for as many."
+        f"{ahead}, each followed by a training of {many(max(each, default=0), 'epoch')}"
+        f"{' or one less' if len(set(each)) > 1 else ''}, {many(epochs, 'epoch')} together{time}"
+        f"{'; the control trains for as many' if retraining.control else ''}."
     )
 
 
@@ -159,7 +159,8 @@ def _take_steps(
     progress: Progress,
 ) -> Walk:
     """Step after step, until all are done, one loses more than is allowed, or the time is over."""
-    walk, slowest = Walk(), recipe_of(retraining).epochs * float(subject.training.get("epoch_seconds") or 0.0)
+    first = recipe_of_step(retraining, 1, len(stepwise.outline.settings["trained_steps"]))
+    walk, slowest = Walk(), first.epochs * float(subject.training.get("epoch_seconds") or 0.0)
     ended = JobFolder(folder).stage("ended")
     for place, target in enumerate(stepwise.targets, 1):
         home = JobFolder(folder / f"step-{place}")

@@ -26,6 +26,7 @@ from cnngraph.sources.loaded import LoadedModel
 if TYPE_CHECKING:
     from torch import nn
 
+    from cnngraph.training.execution import Execution
     from cnngraph.training.fit import Recipe
     from cnngraph.training.own_trainer import OwnTrainer
 
@@ -35,10 +36,14 @@ __all__ = [
     "PruneTask",
     "Pruned",
     "Retraining",
+    "choose_once",
     "figures",
     "inputs_of_training",
     "judge",
+    "judge_old",
     "save_net",
+    "shared_execution",
+    "train_control",
     "train_copy",
     "trained_alone",
 ]
@@ -70,6 +75,10 @@ class Retraining:
         control: train the unpruned net too, for as long.
         trainer: the user's own function, for both nets; ``None``: our own loop.
         prune_weights: the share of the weights that become zero after the training, in layers that lost filters.
+        shared: where several prunes of one net leave what they are judged beside and how they are trained, made once:
+            the old net's figures, the control of each seed and number of epochs, the execution; ``None``: each prune
+            has its own.
+        in_all: of a prune in steps, the epochs of the recipe are those of all steps together (at least one each).
     """
 
     recipe: Recipe | None
@@ -79,6 +88,8 @@ class Retraining:
     trainer: OwnTrainer | None = None
     reconstruct: bool = False
     prune_weights: float | None = None
+    shared: JobFolder | None = None
+    in_all: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,25 +166,22 @@ def judge(
 
     Args:
         made: the new net, trained where it is to be.
-        folder: where the control leaves its stages.
+        folder: where the control leaves its stages, if the retraining names no other place.
     """
     progress = progress or Quiet()
     zeroed: list[dict[str, Any]] = []
     if retraining.prune_weights is not None:
         net, zeroed = zero_smallest(subject.model, made.model, made.plan, retraining.prune_weights)
         made = replace(made, model=net)
-    before = figures(subject.model, subject, retraining.device, progress, "the net before")
+    before = judge_old(subject, retraining, progress)
     training = dict(subject.training)
     before["epoch_seconds"] = training.pop("epoch_seconds", None)  # of the old net, not of the new one
     control: dict[str, Any] | None = None
     if retraining.recipe is not None:
         training = dict(made.training)
         if retraining.control:
-            kept, seconds = train_copy(
-                subject.model, subject, retraining, folder / "control", "Training the control", progress
-            )
-            control = figures(kept, subject, retraining.device, progress, "the control") | {"epoch_seconds": seconds}
-            before["epoch_seconds"] = seconds
+            control = train_control(subject, retraining, folder, progress)
+            before["epoch_seconds"] = control["epoch_seconds"]
     after = figures(made.model, subject, retraining.device, progress, "the new net")
     after["epoch_seconds"] = made.epoch_seconds
     _latencies(subject, made.model, before, after, control, retraining.device, progress)
@@ -194,6 +202,32 @@ def judge(
     new = replace(subject, model=made.model, training=training, trained=trained)
     gone, edits = tuple(report.get("gone", ())), tuple(report.get("edits", ()))  # an earlier version noted neither
     return Pruned(new, plan, result, report["joins"], gone, folder, (*edits, *edits_of_zeros(zeroed)), made.steps)
+
+
+def judge_old(subject: LoadedModel, retraining: Retraining, progress: Progress) -> dict[str, Any]:
+    """:func:`figures` of the old net; read back where another prune of it has left them."""
+
+    def judge_it() -> dict[str, Any]:
+        return figures(subject.model, subject, retraining.device, progress, "the net before")
+
+    return judge_it() if retraining.shared is None else retraining.shared.stage("before").once(judge_it)
+
+
+def train_control(subject: LoadedModel, retraining: Retraining, folder: Path, progress: Progress) -> dict[str, Any]:
+    """:func:`figures` of the old net, trained as the new one was, with its mean ``epoch_seconds``.
+
+    Args:
+        folder: where it leaves its stages, in ``control``, if the retraining names no other place.
+    """
+    recipe, shared = retraining.recipe, retraining.shared
+    assert recipe is not None
+    home = folder / "control" if shared is None else shared.path / f"control-s{recipe.seed}-e{recipe.epochs}"
+
+    def judge_it() -> dict[str, Any]:
+        kept, seconds = train_copy(subject.model, subject, retraining, home, "Training the control", progress)
+        return figures(kept, subject, retraining.device, progress, "the control") | {"epoch_seconds": seconds}
+
+    return judge_it() if shared is None else JobFolder(home).stage("figures").once(judge_it)
 
 
 def _what_zeros_do(subject: LoadedModel, net: nn.Module, folder: Path, progress: Progress) -> dict[str, Any]:
@@ -265,11 +299,33 @@ def train_copy(
                 device=retraining.device,
                 checkpoint=folder / "checkpoint.safetensors",
                 progress=progress,
+                execution=shared_execution(subject, retraining),
             )
         save_net(tuned, subject, folder / "model", trained=True)
-        done.write({"epoch_seconds": took.epoch_seconds})
+        done.write(asdict(took))
     # Read back, the net lies in memory as the old one does: a layout chosen for training would decide the latency.
     return saved.read_saved(folder / "model").model, float(done.read()["epoch_seconds"])
+
+
+def shared_execution(subject: LoadedModel, retraining: Retraining) -> Execution | None:
+    """How several prunes of one net are trained, measured once; ``None``: each measures for itself."""
+    if retraining.shared is None or retraining.trainer is not None:
+        return None
+    return choose_once(subject, retraining, retraining.shared)
+
+
+def choose_once(subject: LoadedModel, retraining: Retraining, folder: JobFolder) -> Execution:
+    """How nets are trained, measured once and left in ``folder``: measured again, it might round otherwise."""
+    from cnngraph.training.execution import Execution, choose_execution
+
+    assert retraining.recipe is not None
+    batch = min(retraining.recipe.batch_size, len(subject.data.train))
+
+    def choose() -> dict[str, Any]:
+        images, _ = subject.data.train[range(batch)]
+        return asdict(choose_execution(subject.model, images, device=retraining.device))
+
+    return Execution(**folder.stage("execution").once(choose))
 
 
 @contextmanager

@@ -68,6 +68,12 @@ class Stage:
         """Say that it is done; the file is there as a whole, or not at all."""
         write_text(self.path, json.dumps(dict(content), indent=2))
 
+    def once(self, make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+        """What it left; made now where nobody has got as far."""
+        if not self.is_done:
+            self.write(make())
+        return self.read()
+
 
 @dataclass(frozen=True)
 class JobFolder:

@@ -44,6 +44,7 @@ class Scores:
         value: shape (n,), float64, its score.
         extra: more node properties that the measure found, each of shape (n,) (the community of ``leiden``).
         claims: what else it found of the net as a whole, stored on its run (the modularity of ``leiden``).
+        blocks: by name, the scores of blocks that have one of their own; the reference does not hang on them.
 
     The n things stand in the order of their table in a Network (positions by number, maps by layer and channel, layers
     in network order), wherever they came from: sums over them are then the same.
@@ -54,6 +55,7 @@ class Scores:
     value: npt.NDArray[np.float64]
     extra: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
     claims: dict[str, float] = field(default_factory=dict)
+    blocks: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.layer.shape != self.value.shape or self.value.ndim != 1:

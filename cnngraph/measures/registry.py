@@ -135,7 +135,7 @@ def measure(
         reference_rule=reference,
     )
     by_gds = chosen.algorithm is not None and where == "database"
-    finish_run(db, result, where, scores.claims, fingerprint, db.gds_version if by_gds else None)
+    finish_run(db, result, where, scores, fingerprint, db.gds_version if by_gds else None)
     return result
 
 

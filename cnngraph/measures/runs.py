@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.errors import ConflictError, NotFoundError
-from cnngraph.measures.measure import LayerTheta, Measure, MeasureResult, Options
+from cnngraph.measures.measure import LayerTheta, Measure, MeasureResult, Options, Scores
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
 
-__all__ = ["begin_run", "find_run", "finish_run", "run_key"]
+__all__ = ["begin_run", "find_run", "finish_run", "read_block_thetas", "run_key"]
 
 
 def run_key(model: str, measure: str, parameters: dict[str, Any], reference_rule: str) -> str:
@@ -47,13 +46,14 @@ def finish_run(
     db: Database,
     result: MeasureResult,
     engine: str,
-    claims: Mapping[str, float],
+    scores: Scores,
     fingerprint: str,
     gds_version: str | None = None,
 ) -> None:
-    """Store the run with its layers and make it the current one, in one transaction.
+    """Store the run with its layers and blocks and make it the current one, in one transaction.
 
-    ``gds_version`` is that of Graph Data Science where it computed the scores.
+    Args:
+        scores: that the result was made of. gds_version: of Graph Data Science where it computed them.
 
     Raises:
         ConflictError: the model was replaced or deleted since :func:`begin_run` returned ``fingerprint``.
@@ -71,8 +71,12 @@ def finish_run(
         rule=result.reference_rule,
         engine=engine,
         gds=gds_version,
-        claims=dict(claims),
+        claims=dict(scores.claims),
         layers=[row._asdict() for row in result.layers],
+        blocks=[
+            {"block": block, "value": value, "theta": value / result.reference}
+            for block, value in scores.blocks.items()
+        ],
     )
     if not rows:
         raise ConflictError(
@@ -100,3 +104,18 @@ def find_run(
         parameters=parameters,
         reference_rule=reference_rule,
     )
+
+
+def read_block_thetas(db: Database, model: str, run: str) -> dict[str, float] | None:
+    """Thetas of the blocks that have a score of their own in a finished run.
+
+    Returns:
+        by name; ``None`` where the run does not hold them all: it was stored before blocks had scores, or before the
+        model had Block nodes.
+    """
+    from cnngraph.database.cypher import load
+
+    rows = db.read(load("measures/run_blocks"), model=model, key=run)
+    if not rows or len(rows[0]["blocks"]) != rows[0]["scored"]:
+        return None
+    return {row["block"]: row["theta"] for row in rows[0]["blocks"]}

@@ -51,7 +51,7 @@ def _database(db: Database, key: str, options: Options, progress: Progress) -> S
     found = read_changes(db, key, options.seed, progress)
     layers = tuple(layer for layer in stored_conv_layers(db, key) if layer in found.layers)
     value = np.array([found.layers[layer] for layer in layers], dtype=np.float64)
-    return Scores(layers, np.arange(len(layers)), value, claims={"images": found.images})
+    return Scores(layers, np.arange(len(layers)), value, claims={"images": found.images}, blocks=found.blocks)
 
 
 def _oracle(network: Network, options: Options) -> Scores:  # noqa: ARG001

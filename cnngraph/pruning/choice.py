@@ -166,8 +166,13 @@ def choose(
     _require_init(given, method.inits)
     limits = {name: LIMITS[name].check(value) for name, value in given.items() if name in LIMITS}
     options = _options(method, given, limits)
-    people_say = Need.PERSON in method.needs(options)  # how much goes, too
-    if not limits and method.limits and not people_say and (needed or not method.lists):
+    if method.says_all is not None and method.says_all in given and limits:
+        raise OptionError(
+            f"{{{next(iter(limits))}}} and {{{method.says_all}}} exclude each other: both say how much goes.",
+            "Give one of them.",
+        )
+    enough = Need.PERSON in method.needs(options) or method.says_all in given  # how much goes, too
+    if not limits and method.limits and not enough and (needed or not method.lists):
         raise OptionError(f"One of these is needed: {_listed(method.limits, 'or')}.", _example(ways))
     judged = _judged(given, method)
     choice = Choice(

@@ -54,6 +54,7 @@ class Context:
         budget: how long a decision may take. state: the file in which an interrupted one of these inputs left what it
             had found; ``None``: nothing is kept.
         open_database: ``None`` where the decision is made without one.
+        try_blocks: finds out and stores there what the blocks are worth; ``None``: nobody does that here.
         has_net: whether there is a saved net (an imported network has none).
         searching: whether a limit needs the path itself, not only its end. max_accuracy_drop: that limit, in points.
             max_kappa_drop: that limit.
@@ -67,6 +68,7 @@ class Context:
     open_images: Callable[[], Images]
     open_judged: Callable[[str], Images] = field(default=_no_images)
     open_database: Database | None = None
+    try_blocks: Callable[[], None] | None = None
     has_net: bool = True
     searching: bool = False
     max_accuracy_drop: float | None = None

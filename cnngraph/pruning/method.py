@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from cnngraph.vocabulary import AGREE, ENGINES, INITS_OF_JOINS
 
 if TYPE_CHECKING:
+    from cnngraph.pruning.budget import Allowance, Way
     from cnngraph.pruning.context import Context
     from cnngraph.pruning.path import PruningPath
     from cnngraph.pruning.stepwise import Stepwise
@@ -111,6 +112,9 @@ class Method:
             threshold, a count, a share), which no plan of the path may exceed. ``None`` of a method with ``steps``.
         steps: of a method that decides while the net is trained: what goes step by step, from the same. There is no
             plan before; only a prune carries it out.
+        within: of a method without targets, by which of its options and bounds it comes down to one; raises PlanError,
+            which says why it cannot. ``None``: nobody can hold it to a budget.
+        says_all: an option that says by itself how much goes, so that no limit is needed beside it, nor allowed.
         implied: whether naming one of its limits or options is enough, so that ``--method`` may be left out.
         inits: first weights that what takes the place of what goes may have.
         lists: whether a plan without any limit says something: a ranking, a schedule.
@@ -126,6 +130,8 @@ class Method:
     needs: Callable[[Any], frozenset[Need]]
     path: Callable[[Context, Any, Mapping[str, Any]], PruningPath] | None = None
     steps: Callable[[Context, Any, Mapping[str, Any]], Stepwise] | None = None
+    within: Callable[[Context, Any, Allowance], Way] | None = None
+    says_all: str | None = None
     implied: bool = False
     inits: tuple[str, ...] = INITS_OF_JOINS
     lists: bool = False

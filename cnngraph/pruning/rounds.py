@@ -27,7 +27,7 @@ from cnngraph.surgery.channels.coupling import coupled
 from cnngraph.surgery.freezing import named_tensors
 from cnngraph.surgery.layers.net_structure import NetStructure
 
-__all__ = ["RoundOptions", "Rounds", "going_by_round", "prunable_tensors", "rounds_of"]
+__all__ = ["RoundOptions", "Rounds", "count_alive", "going_by_round", "prunable_tensors", "rounds_of"]
 
 _FILTERS = "the filters without weights"
 
@@ -82,6 +82,12 @@ def rounds_of(context: Context, options: RoundOptions) -> Rounds:
         names=names,
         going=going,
     )
+
+
+def count_alive(context: Context, *, biases: bool) -> int:
+    """How many weights may go that have not gone."""
+    names, _ = prunable_tensors(context, biases=biases)
+    return _count(_alive(context.saved.model, names))
 
 
 def going_by_round(alive: int, rounds: int, rate: float) -> tuple[int, ...]:

@@ -124,6 +124,10 @@ def make_section(model: str, trials: Trials, filters: Mapping[str, Sequence[NewF
     note = f"The curves of the first {_SHOWN} of {len(mine)} blocks." if len(mine) > _SHOWN else ""
     if not filters and any(one["scheme"] not in ("join", "tuned") for one in trials):
         note = f"{note} Pictures of the learned filters are kept where the trials ran.".strip()
+    if len({frozenset(one["scheme"] for one in found) for found in mine.values()}) > 1:
+        note = (
+            f"{note} Not all blocks were tried by the same schemes: a block with more of them had more chances.".strip()
+        )
     if failed:
         note = f"{note} Trainings that failed and are left out: {failed}.".strip()
     return CriticalitySection(
@@ -138,10 +142,15 @@ def write_blocks_page(path: Path, section: CriticalitySection) -> Path:
 
 
 def _sentence(blocks: Trials) -> str:
-    """Which block is missed most, and which least."""
+    """Which block is missed most, and which least; a net may also be better without each of them."""
     most, least = (find(blocks, key=lambda block: block["criticality"]) for find in (max, min))
     if most is least:
         return f"{most['block']} is worth {100 * most['criticality']:+.1f} points of accuracy."
+    if most["criticality"] <= 0:
+        return (
+            f"No block is missed: without {most['block']} the net gains least, {-100 * most['criticality']:.1f} points "
+            f"of accuracy by the best scheme; without {least['block']} most: {-100 * least['criticality']:.1f}."
+        )
     return (
         f"{most['block']} is missed most: {100 * most['criticality']:+.1f} points of accuracy by the best scheme; "
         f"{least['block']} least: {100 * least['criticality']:+.1f}."

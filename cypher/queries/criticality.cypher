@@ -2,7 +2,8 @@
 // What the accuracy loses without each block by the scheme that misses it least (mean of its trials, without those that
 // failed, of the budget that was stored last, of equal schemes by name), and after how many epochs all of them have 95 % of it
 // again (0: before any training, null: not at all).
-// Beside it what the graph says: the mean theta of its convs in the current run of $measure (null: the newest with thetas).
+// Beside it what the graph says: its theta in the current run of $measure (null: the newest with thetas), or the mean theta of its
+// convs where blocks have none of their own there.
 // Needs: cnngraph criticality NAME
 :params {"model": "OWNER/NAME", "measure": null};
 MATCH (last:Criticality {model: $model})
@@ -22,9 +23,11 @@ CALL () {
   RETURN run ORDER BY run.createdAt DESC LIMIT 1
 }
 CALL (place, run) {
+  OPTIONAL MATCH (run)-[own:SCORED]->(place)
+  WHERE place:Block
   OPTIONAL MATCH (run)-[scored:SCORED]->(l:Layer)
   WHERE place:Block AND (place)-[:CONTAINS]->(l)
-  RETURN avg(scored.theta) AS theta
+  RETURN coalesce(own.theta, avg(scored.theta)) AS theta
 }
 RETURN block, CASE WHEN place:Block THEN place.kind END AS kind, best.value AS criticality, best.scheme AS best_scheme,
        best.accuracy AS accuracy, best.epochs AS epochs_to_95, best.trials AS trials, theta, run.measure AS measure,

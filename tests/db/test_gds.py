@@ -21,6 +21,7 @@ from cnngraph.database.gds import Memory, client_errors, connect_client, estimat
 from cnngraph.database.lineage import lineage
 from cnngraph.database.writer import write_network
 from cnngraph.errors import CnngraphError, DatabaseError, NotFoundError, PlanError, UsageError
+from cnngraph.measures.measure import Scores
 from cnngraph.measures.network_arrays import position_arrays
 from cnngraph.measures.pagerank import ranks
 from cnngraph.measures.registry import MEASURES, measure
@@ -254,7 +255,13 @@ def test_a_run_of_before_stays_and_is_not_taken_for_a_new_one(database: Database
     old_parameters = {name: value for name, value in new.parameters.items() if name != "order"}
     old = replace(new, key=run_key(key, "leiden", old_parameters, "mean"), parameters=old_parameters)
     assert old.key != new.key
-    finish_run(database, old, "database", {}, begin_run(database, key, MEASURES["leiden"]))
+    finish_run(
+        database,
+        old,
+        "database",
+        Scores((), np.array([], np.int64), np.array([])),
+        begin_run(database, key, MEASURES["leiden"]),
+    )
     assert (
         plan(database, key, ranking=Ranking(measure="leiden", seed=11, reference="mean"), extent=Extent(remove=1)).run
         == new.key

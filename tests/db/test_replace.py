@@ -104,7 +104,9 @@ def test_a_bundle_needs_no_database(command: Run, page: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        ((), 2, "The method triage needs --replace-block"),
+        ((), 2, "One of these is needed: --remove, "),
+        (("--replace-block", "stage1", "--target-macs", "0.5"), 2, "--target-macs and --replace-block exclude each"),
+        (("--remove", "1"), 1, "The graph does not know what the blocks of tester/vgg-whole are worth"),
         (("--replace-block", "stag1"), 3, "The net has no block 'stag1'"),
         (("--replace-block", "stage1", "--init", "inherit"), 2, "--init inherit says nothing of a layer that takes"),
         (

@@ -7,10 +7,15 @@ from typing import Any
 
 import pytest
 
+from cnngraph.api.graph import Graph
+from cnngraph.console import Quiet
 from cnngraph.database.connection import Database
 from cnngraph.database.writer import write_network
 from cnngraph.errors import PlanError
 from cnngraph.measures.registry import measure
+from cnngraph.measures.runs import read_block_thetas
+from cnngraph.measures.similarity import read_changes
+from cnngraph.settings import load_settings
 from tests.synthetic import small_network
 
 pytestmark = pytest.mark.db
@@ -43,6 +48,36 @@ def test_layers_that_change_little_go(command: Callable[..., Any], database: Dat
     assert pruned.code == 0, pruned.err
     (parent,) = command("lineage", "alike-slim", "--json").json["ancestors"]
     assert (parent["model"], parent["method"]) == ("tester/alike", "similarity")
+
+
+def test_scores_of_blocks_are_stored_with_the_run(
+    command: Callable[..., Any], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert command("ingest", "cnngraph:resnet20", "--width", 0.25, *DIGITS, "--name", "alike-blocks").code == 0
+    key = "tester/alike-blocks"
+    found = measure(database, key, "similarity")
+    rows = database.read(
+        "MATCH (:MeasureRun {key: $key})-[s:SCORED]->(b:Block) "
+        "RETURN b.name AS block, s.value AS value, s.theta AS theta",
+        key=found.key,
+    )
+    changes = read_changes(database, key, 0, Quiet())
+    assert {row["block"]: row["value"] for row in rows} == pytest.approx(changes.blocks)
+    assert len(rows) == 9
+    assert read_block_thetas(database, key, found.key) == {row["block"]: row["theta"] for row in rows}
+    graph = Graph(database, load_settings())
+    with monkeypatch.context() as patched:
+        patched.setattr("cnngraph.measures.similarity.read_changes", refuse)
+        planned = graph.plan("alike-blocks", method="similarity", target_macs=0.8)
+    # A run that was stored before blocks had scores: they are found anew, and the decision is the same.
+    database.write("MATCH (r:MeasureRun {key: $key})-[s:SCORED]->(:Block) REMOVE r.blocks DELETE s", key=found.key)
+    assert read_block_thetas(database, key, found.key) is None
+    assert graph.plan("alike-blocks", method="similarity", target_macs=0.8).removes == planned.removes
+
+
+def refuse(*_: object) -> None:
+    """In the place of what must not be computed again."""
+    raise AssertionError
 
 
 def test_it_needs_the_net(database: Database, command: Callable[..., Any]) -> None:

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 ROOMS = (
-    "cnngraph.cli.main, cnngraph.jobs.baseline, cnngraph.jobs.compare, cnngraph.jobs.compare_layers, "
+    "cnngraph.cli.main, cnngraph.jobs.baseline, cnngraph.jobs.bench, "
+    "cnngraph.jobs.compare, cnngraph.jobs.compare_layers, "
     "cnngraph.jobs.compare_judged, cnngraph.jobs.ingest, cnngraph.jobs.plan, "
     "cnngraph.jobs.execute, cnngraph.jobs.offline, cnngraph.jobs.filter_pictures, cnngraph.jobs.measure_car, "
     "cnngraph.jobs.review, cnngraph.jobs.criticality, cnngraph.evidence.record, "

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.console import Progress, Quiet
+from cnngraph.console import Progress, Quiet, duration
 from cnngraph.errors import OptionError, PlanError
 from cnngraph.files import write_text
 from cnngraph.plan import Plan
@@ -192,7 +192,7 @@ def _expectation(levels: int, judge: Judge) -> str:
     if judge.seconds_a_step is None:
         return f"{said}."
     seconds = judge.steps * judge.seconds_a_step
-    return f"{said}: about {seconds:.0f} s a trial, {number * seconds / 60:.1f} minutes in all."
+    return f"{said}: about {seconds:.0f} s a trial, {duration(number * seconds)} in all."
 
 
 def _trial(path: Levels, level: int, judge: Judge, trials: Trials, told: Progress) -> float | None:
@@ -218,7 +218,9 @@ def _key(plan: Plan) -> str:
     """Names what goes: layers and blocks in full, filters by a hash."""
     filters = sorted(plan.filters.items())
     digest = hashlib.sha256(json.dumps(filters).encode()).hexdigest()[:16]
-    return " ".join([*plan.removed, *([f"filters:{digest}"] if filters else [])])
+    replaced = set(plan.replaced)
+    named = [f"replace:{name}" if name in replaced else name for name in plan.removed]
+    return " ".join([*named, *([f"filters:{digest}"] if filters else [])])
 
 
 def _with_reached(

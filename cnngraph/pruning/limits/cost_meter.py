@@ -144,9 +144,14 @@ class Comparison:
 
 @dataclass
 class CostMeter(Comparison):
-    """A comparison with targets: what is left of their costs, as one share of the whole net's."""
+    """A comparison with targets: what is left of their costs, as one share of the whole net's.
+
+    Attributes:
+        tables: of this net, measured before, by how; one that is measured here is added.
+    """
 
     targets: tuple[Target, ...] = field(kw_only=True)
+    tables: dict[Timing, LatencyTable] = field(default_factory=dict, kw_only=True)
     _shares: dict[tuple[Removal, ...], dict[Kind, float]] = field(default_factory=dict, init=False)
     _wholes: dict[Kind, float] = field(default_factory=dict, init=False)
 
@@ -165,14 +170,16 @@ class CostMeter(Comparison):
         layers = [layer.layer for layer in self.graph.layers]
         if self.timing.table is not None:
             return read_table(self.timing.table, layers)
-        self.progress.start(f"Timing each layer in its place ({self.timing.runtime} on {self.timing.device})")
-        return measure_layers(
-            self.model,
-            self.input_shape,
-            runtime=self.timing.runtime,
-            device=self.timing.device,
-            batch_size=self.timing.batch,
-        )
+        if self.timing not in self.tables:
+            self.progress.start(f"Timing each layer in its place ({self.timing.runtime} on {self.timing.device})")
+            self.tables[self.timing] = measure_layers(
+                self.model,
+                self.input_shape,
+                runtime=self.timing.runtime,
+                device=self.timing.device,
+                batch_size=self.timing.batch,
+            )
+        return self.tables[self.timing]
 
     @property
     def timed(self) -> bool:

@@ -28,6 +28,7 @@ __all__ = [
     "lowest_first",
     "search_target",
     "smallest_ratio",
+    "within_tolerance",
 ]
 
 Kind = Literal["speedup", "latency_ms", "macs", "parameters", "mb"]
@@ -192,7 +193,7 @@ def lowest_first(
         after = predict((*taken, removal))
         if after is None or after >= share:
             continue
-        if _far(after, aim) < _far(nearest.share, aim) or (not nearest.what and _within_tolerance(after, aim)):
+        if _far(after, aim) < _far(nearest.share, aim) or (not nearest.what and within_tolerance(after, aim)):
             nearest = Pick((*taken, removal), after)
     return nearest
 
@@ -245,7 +246,7 @@ def smallest_ratio(
         raise PlanError("No filters of this net can go.", "See why: cnngraph plan NAME --method filters --ratio 0.1")
     nearest = min(near, key=lambda choice: _far(choice.share, aim))
     if nearest.share == 1:
-        least = [choice for choice in near if choice.share < 1 and _within_tolerance(choice.share, aim)]
+        least = [choice for choice in near if choice.share < 1 and within_tolerance(choice.share, aim)]
         nearest = min(least, key=lambda choice: _far(choice.share, aim), default=nearest)
     last = low == len(ratios) - 1 or at(low) is None
     return Pick(nearest.what, nearest.share, exhausted=last and nearest.share > aim * (1 + SLACK))
@@ -272,7 +273,7 @@ class TargetSearch(Generic[What]):
     @property
     def on_target(self) -> bool:
         """Whether the share is within 15 % of what was wanted."""
-        return _within_tolerance(self.share, self.wanted)
+        return within_tolerance(self.share, self.wanted)
 
 
 def search_target(
@@ -334,11 +335,12 @@ def search_target(
 def _missed_on_one_side(shares: list[list[float]], wanted: float) -> bool:
     """Whether no net landed, and all are too large or all too small: between two nets there may be none."""
     middles = [statistics.median(of_one) for of_one in shares]
-    landed = any(_within_tolerance(middle, wanted) for middle in middles)
+    landed = any(within_tolerance(middle, wanted) for middle in middles)
     return not landed and (min(middles) > wanted or max(middles) < wanted)
 
 
-def _within_tolerance(share: float, wanted: float) -> bool:
+def within_tolerance(share: float, wanted: float) -> bool:
+    """Whether a share is within 15 % of what is wanted, on either side."""
     return _far(share, wanted) <= math.log(1 + TOLERANCE)
 
 

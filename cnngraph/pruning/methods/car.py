@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cnngraph.console import duration
 from cnngraph.errors import OptionError
 from cnngraph.pruning.limits.limit import SEARCHED
 from cnngraph.pruning.method import ALL, Method, Need, layer_option, option
@@ -161,11 +162,12 @@ class Judge:
         runs = sum(
             sum(len(mine) - gone for gone in range(min(shares[layer], len(mine)))) for layer, mine in groups.items()
         )
-        minutes = runs * self.seconds / 60
-        return (
-            f"At most {runs:,} times without a filter on {self.shown}: {minutes:.1f} minutes as whole runs of the net; "
-            "mostly it is less."
-        )
+        return f"At most {self.expect_runs(runs)}"
+
+    def expect_runs(self, runs: int) -> str:
+        """How long so many runs without a filter take at most, in words."""
+        took = duration(runs * self.seconds)
+        return f"{runs:,} times without a filter on {self.shown}: {took} as whole runs of the net; mostly it is less."
 
 
 def _noted(batches: Iterable[Any], digest: Any, counts: list[int]) -> Iterator[Any]:

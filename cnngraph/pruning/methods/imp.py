@@ -15,11 +15,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.errors import OptionError
+from cnngraph.errors import OptionError, PlanError
 from cnngraph.pruning.method import Method, Need, option
 from cnngraph.vocabulary import MASKS, REWINDS
 
 if TYPE_CHECKING:
+    from cnngraph.pruning.budget import Allowance, Way
     from cnngraph.pruning.context import Context
     from cnngraph.pruning.stepwise import Stepwise
 
@@ -62,6 +63,39 @@ def find_steps(context: Context, options: Options, bounds: Mapping[str, Any]) ->
     return rounds_of(context, options)
 
 
+def find_way(context: Context, options: Options, allowance: Allowance) -> Way:
+    """As many rounds as there are epochs, by default 10 at most, each of the rate that leaves the wanted share of the
+    net's parameters in the end; what is not pruned (norms, the output layer) counts among those that stay.
+
+    A share of the operations is taken as one of the parameters, and the way says that no operation goes.
+
+    Raises:
+        PlanError: zeros save nothing of what the target counts, or what is not pruned is more than is wanted already.
+    """
+    from cnngraph.network.macs import count_parameters
+    from cnngraph.pruning.budget import Way
+    from cnngraph.pruning.rounds import count_alive
+
+    target = allowance.target
+    if target.kind not in ("parameters", "macs"):
+        raise PlanError(
+            f"Pruned weights stay in the net as zeros, which changes nothing of its {target.name}: nothing was trained."
+        )
+    whole = count_parameters(context.saved.model)
+    cost = whole if target.kind == "parameters" else sum(layer.macs for layer in context.graph.layers)
+    alive = count_alive(context, biases=options.prune_biases)
+    left = alive - round((1 - target.share(cost)) * whole)
+    if not 0 < left < alive:
+        raise PlanError(
+            f"Of {whole:,} parameters {alive:,} can be pruned, too few for {target.shown(target.share(cost))}."
+        )
+    rounds = min(options.rounds, allowance.epochs)
+    why = None
+    if target.kind == "macs":
+        why = f"Zeros take no operations away: {target.share(cost):.1%} of its parameters are not zero."
+    return Way({"rounds": rounds, "rate": round(1 - (left / alive) ** (1 / rounds), 6)}, why)
+
+
 METHOD = Method(
     name="imp",
     removes="weights",
@@ -70,6 +104,7 @@ METHOD = Method(
     limits=(),
     needs=lambda _: frozenset({Need.WEIGHTS, Need.IMAGES, Need.LABELS, Need.TRAINING}),
     steps=find_steps,
+    within=find_way,
     takes_long=True,
     paper="Ansuini, Medvet, Pellegrino & Zullich 2020",
 )

@@ -19,6 +19,8 @@ from cnngraph.pruning.method import ALL, Method, Need, agree_option, layer_optio
 from cnngraph.vocabulary import CRITERIA
 
 if TYPE_CHECKING:
+    from cnngraph.plan import Plan
+    from cnngraph.pruning.budget import Allowance, Way
     from cnngraph.pruning.context import Context
     from cnngraph.pruning.stepwise import Stepwise
 
@@ -89,6 +91,23 @@ def find_steps(context: Context, options: Options, bounds: Mapping[str, Any]) ->
     )
 
 
+def find_way(context: Context, options: Options, allowance: Allowance) -> Way:
+    """The smallest ratio whose cut reaches the target: how many filters of each layer go decides what the net costs,
+    which ones does not, so that nothing has to be trained to find it.
+
+    Raises:
+        PlanError: no ratio does.
+    """
+    from cnngraph.pruning.budget import Way
+    from cnngraph.pruning.path import RatioPath
+
+    def outline_at(ratio: float) -> Plan:
+        return find_steps(context, options, {"ratio": ratio}).outline
+
+    plan = allowance.reach(RatioPath(context.empty_plan("progressive"), outline_at))
+    return Way({"ratio": plan.settings["ratio"]})
+
+
 METHOD = Method(
     name="progressive",
     removes="filters",
@@ -100,6 +119,7 @@ METHOD = Method(
         | (frozenset({Need.GRAPH, Need.PERSON}) if options.criterion == "person" else frozenset())
     ),
     steps=find_steps,
+    within=find_way,
     takes_long=True,
     paper="Osaku, Gomes & Falcão 2021",
 )

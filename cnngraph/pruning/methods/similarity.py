@@ -58,18 +58,27 @@ def find_path(context: Context, options: Options, bounds: Mapping[str, Any]) -> 
 
 def _order(context: Context, ranking: Plan, bounds: Mapping[str, Any]) -> tuple[Removal, ...]:
     """What a search may take, lowest theta first, within the bounds."""
-    from cnngraph.measures.similarity import read_changes
     from cnngraph.pruning.candidates import candidates
     from cnngraph.pruning.decision import below
 
-    blocks: dict[str, float] = {}
-    if context.saved.followed.blocks and ranking.reference:
-        found = read_changes(context.database, context.model, context.seed, context.progress)
-        blocks = {block: score / ranking.reference for block, score in found.blocks.items()}
-    order = candidates(context.graph, ranking, context.stays, blocks)
+    order = candidates(context.graph, ranking, context.stays, _block_thetas(context, ranking))
     if "threshold" in bounds:
         order = tuple(one for one in order if one.score is not None and below(one.score, bounds["threshold"]))
     return order[: bounds.get("remove")]
+
+
+def _block_thetas(context: Context, ranking: Plan) -> dict[str, float]:
+    """Thetas of the blocks, as the run of the ranking holds them; found anew where it holds none."""
+    from cnngraph.measures.runs import read_block_thetas
+    from cnngraph.measures.similarity import read_changes
+
+    assert ranking.run is not None
+    assert ranking.reference is not None
+    stored = read_block_thetas(context.database, context.model, ranking.run)
+    if stored is not None:
+        return stored
+    found = read_changes(context.database, context.model, context.seed, context.progress)
+    return {block: score / ranking.reference for block, score in found.blocks.items()}
 
 
 METHOD = Method(

@@ -38,7 +38,7 @@ WAYS = ("remove_layers", "remove_blocks", "plan", "run")
         ({"remove_layers": ["a"], "score": "bn"}, "remove_layers and score exclude each other"),
         ({"remove_layers": ["a"], "method": "random"}, "remove_layers and method=random exclude each other"),
         ({"remove_blocks": ["a"], "run": "r"}, "remove_blocks and run exclude each other"),
-        ({"method": "triage"}, "The method triage needs replace_block"),
+        ({"replace_block": ["a"], "remove": 1}, "remove and replace_block exclude each other: both say how much goes"),
         ({"replace_block": ["a"], "remove_blocks": ["b"]}, "remove_blocks and replace_block exclude each other"),
         ({"replace_block": ["a"], "init": "inherit"}, "init=inherit says nothing of a layer that takes the place"),
         ({"replace_block": ["a"], "train": "half"}, "There is no train 'half'"),

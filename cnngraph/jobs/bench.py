@@ -1,0 +1,211 @@
+"""Every method held to the same budgets, as many seeds each, beside the unpruned net that is trained for as long.
+
+Every point (method, budget, seed) leaves one file in a work folder that is named by all that decides but these three,
+the content of the images included, so that a command that was killed goes on, and another one with more methods,
+budgets or seeds makes only what is new. The folder is kept: a point is never made twice. What all points need is made
+once: the opened net with its data, the old net's figures, a control a seed, how nets are trained on this machine, the
+times of the layers.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from cnngraph.console import duration
+from cnngraph.database.catalogue import properties
+from cnngraph.errors import PlanError
+from cnngraph.jobs.baseline import training_recipe
+from cnngraph.jobs.bench_choice import BenchChoice
+from cnngraph.jobs.bench_folder import BenchFolder, read_points
+from cnngraph.jobs.bench_point import CONTROL, SCRATCH, Point, Setup, judge_parent, make_point, scratch_recipe
+from cnngraph.jobs.bench_result import tabulate
+from cnngraph.jobs.criticality import try_blocks
+from cnngraph.jobs.criticality_choice import choose_criticality
+from cnngraph.jobs.one_step import many
+from cnngraph.jobs.plan import Opened
+from cnngraph.jobs.pruned import Retraining, choose_once
+from cnngraph.jobs.session import Session
+from cnngraph.network.remembered import remember_structures
+from cnngraph.pruning.limits.time_budget import TimeBudget
+from cnngraph.sources.loaded import ModelChoice, open_model
+from cnngraph.sources.stored import stored
+
+__all__ = ["bench"]
+
+_UNTRAINED_SECONDS = 10.0  # of a point beside its training: decision, cut, proof, judging, storing
+
+
+@remember_structures()
+def bench(session: Session, name: str, choice: BenchChoice, *, dry_run: bool = False) -> dict[str, Any]:
+    """Make the points that are not there yet, store each as it is made; the JSON of ``cnngraph bench`` but for files.
+
+    Args:
+        dry_run: count what would be trained and written; do neither.
+
+    Raises:
+        NotFoundError: the model is not there. ConflictError: it is not complete, or another process does the same.
+        ModelError: it has no saved net, or cannot be trained. PlanError: there is no time for one point.
+    """
+    work = _Work.begin(session, name, choice)
+    if dry_run:
+        return work.preview()
+    with work.setup.folder.locked():
+        return work.carry_out()
+
+
+@dataclass
+class _Work:
+    """The bench of one model. ``slowest``: seconds of the slowest point so far, by its method."""
+
+    setup: Setup
+    choice: BenchChoice
+    place: BenchFolder
+    slowest: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def begin(cls, session: Session, name: str, choice: BenchChoice) -> _Work:
+        from cnngraph.training.fitness import require_trainable
+
+        model = stored(session.database, name)
+        data = model.data(choice.data)
+        subject = open_model(ModelChoice(name=str(model.folder)), data, session.progress, required="sound")
+        require_trainable(subject.model, subject.data.train)  # said before the long work
+        recipe = training_recipe(choice.recipe, seed=0, base=subject.training)
+        place = BenchFolder.of(session, model, subject, Retraining(recipe, device=choice.device))
+
+        def find_worth() -> None:
+            given = {"schemes": ["join"], "data": choice.data.name, "data_root": choice.data.root}
+            try_blocks(session, model.key, choose_criticality(given | {"device": choice.device}))
+
+        opened = Opened(model, choice.data, subject, try_blocks=find_worth)
+        return cls(Setup(session, model, opened, recipe, place.folder, choice.device), choice, place)
+
+    @cached_property
+    def points(self) -> tuple[Point, ...]:
+        """In the order in which they are made: seed by seed, the control first, then budget by budget."""
+        found: list[Point] = []
+        for seed in self.choice.all_seeds:
+            found.append(Point(CONTROL, None, seed))
+            for budget in self.choice.budgets:
+                found += [Point(method.name, budget, seed) for method in self.choice.methods]
+                found.append(Point(SCRATCH, budget, seed))
+        return tuple(found)
+
+    @property
+    def missing(self) -> list[Point]:
+        """Those that are still to be made."""
+        return [point for point in self.points if not point.stage(self.setup.folder).is_done]
+
+    def preview(self) -> dict[str, Any]:
+        """What would be trained and written, counted; a method that cannot meet a budget trains nothing."""
+        missing = self.missing
+        return self._asked | {
+            "trainings": len(missing),
+            "epochs_in_all": sum(map(self._epochs, missing)),
+            "would_write": {"models": sum(point.method not in (CONTROL, SCRATCH) for point in missing)},
+            "dry_run": True,
+        }
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        return {
+            "model": self.setup.model.key,
+            "budgets": [budget.text for budget in self.choice.budgets],
+            "methods": [method.name for method in self.choice.methods],
+            "seeds": self.choice.seeds,
+            "epochs": self.setup.recipe.epochs,
+        }
+
+    def carry_out(self) -> dict[str, Any]:
+        """Everything that there is time for."""
+        setup, progress = self.setup, self.setup.session.progress
+        self.place.open(progress)
+        budget = TimeBudget(self.choice.minutes)
+        parent = judge_parent(setup)
+        missing = self.missing
+        self._say_expectation(missing)
+        left: list[Point] = []
+        for number, point in enumerate(missing, 1):
+            if not budget.allows(self.slowest[point.method]):
+                left.append(point)
+                continue
+            progress.note(f"{point.words}, {number} of {len(missing)}.")
+            began = time.monotonic()
+            found = make_point(setup, point)
+            self.slowest[point.method] = max(self.slowest[point.method], time.monotonic() - began)
+            if found["accuracy"] is None:
+                progress.note(f"{point.words}: {found['why']}")
+        if left:
+            self._say_out_of_time(left, nothing=len(left) == len(self.points))
+        return self._result(parent, left)
+
+    def _result(self, parent: dict[str, Any], left: Sequence[Point]) -> dict[str, Any]:
+        import torch
+
+        from cnngraph.training.execution import pick_device
+        from cnngraph.training.latency import device_name
+
+        points = read_points(self.setup.folder)
+        for point in points:
+            if point["new_model"] and not properties(self.setup.session.database, point["new_model"]):
+                point["new_model"] = None  # deleted since
+        budgets, names = self.choice.budgets, [method.name for method in self.choice.methods]
+        rows: list[tuple[str, str | None]] = [(name, budget.text) for budget in budgets for name in names]
+        rows += [(CONTROL, None), *((SCRATCH, budget.text) for budget in budgets)]
+        return self._asked | {
+            "judged_on": self.setup.subject.images_from("test").as_json(),
+            "trained_on": len(self.setup.subject.data.train),
+            "latency_on": {"device": device_name(pick_device(self.choice.device)), "runtime": "eager", "batch": 1},
+            "machine": f"{platform.machine()}, {many(os.cpu_count() or 1, 'core')}, "
+            f"{many(torch.get_num_threads(), 'thread')}",
+            "parent": parent,
+            "points": points,
+            "table": tabulate(rows, points, self.choice.all_seeds),
+            "left": [point.identity for point in left],
+        }
+
+    def _epochs(self, point: Point) -> int:
+        """Of a point, as far as that is known before: steps that are more than the epochs take more."""
+        setup = self.setup
+        return scratch_recipe(setup.subject, setup.recipe).epochs if point.method == SCRATCH else setup.recipe.epochs
+
+    def _say_expectation(self, missing: Sequence[Point]) -> None:
+        """How many trainings are to come, and how long they take, reckoned from a few steps on this machine."""
+        from cnngraph.training.execution import expect_epoch_seconds
+
+        setup, note = self.setup, self.setup.session.progress.note
+        if len(missing) < len(self.points):
+            note(f"{many(len(self.points) - len(missing), 'net')} of these {len(self.points)} were made before.")
+        if not missing:
+            return
+        train, batch = setup.subject.data.train, setup.recipe.batch_size
+        execution = choose_once(setup.subject, setup.retraining(0), setup.folder)
+        images, steps = train[range(min(batch, len(train)))][0], math.ceil(len(train) / batch)
+        epoch = expect_epoch_seconds(setup.subject.model, images, steps, execution)
+        self.slowest = {point.method: _UNTRAINED_SECONDS + self._epochs(point) * epoch for point in missing}
+        epochs = sum(map(self._epochs, missing))
+        note(
+            f"{many(len(missing), 'training')}, {many(epochs, 'epoch')} together, about {duration(epochs * epoch)} "
+            f"and what the decisions take: an epoch of the whole net takes {duration(epoch)} here."
+        )
+        if any(point.method == SCRATCH for point in missing):
+            total = scratch_recipe(setup.subject, setup.recipe).epochs
+            known = "as long as the net itself and the others together"
+            if "epochs" not in setup.subject.training:
+                known = "as long as the others, since it is not known for how long the net itself was"
+            note(f"A net from scratch is trained for {many(total, 'epoch')}: {known}.")
+
+    def _say_out_of_time(self, left: Sequence[Point], *, nothing: bool) -> None:
+        """Say what is missing; raises PlanError where nothing could be done."""
+        first = f"The {self.choice.minutes:g} minutes do not reach for {left[0].words}"
+        if nothing:
+            raise PlanError(f"{first}: nothing was trained.", "Give more {minutes}, or fewer {epochs}.")
+        more = f" and {many(len(left) - 1, 'net')} more" if len(left) > 1 else ""
+        self.setup.session.progress.note(f"{first}{more}: the same command goes on there.")

@@ -1,0 +1,66 @@
+"""What the points of a bench come to: one row a method and budget, mean and spread over the seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+__all__ = ["MEANS", "tabulate"]
+
+# What a row of the table has the mean and the standard deviation of.
+MEANS = (
+    "accuracy",
+    "precision",
+    "recall",
+    "kappa",
+    "latency_ms",
+    "speedup",
+    "parameters",
+    "nonzero",
+    "macs",
+    "epochs",
+    "seconds",
+    "decide_seconds",
+    "train_seconds",
+)
+
+
+def tabulate(
+    rows: Iterable[tuple[str, str | None]], points: Sequence[Mapping[str, Any]], seeds: Container[int]
+) -> list[dict[str, Any]]:
+    """One row for each method and budget, of its points with one of these seeds.
+
+    Returns:
+        rows with ``method, budget``; ``seeds``: of how many points; ``meets``: how many of them meet the budget;
+        ``why``: what is to be said of them, each sentence once, ``None`` where nothing is; and of each of
+        :data:`MEANS` the ``mean`` and the standard deviation ``sd`` (n - 1) over the points with a net: ``None``
+        where there is none, ``sd`` also of one alone.
+    """
+    mine = [point for point in points if point["seed"] in seeds]
+    return [
+        _row(method, budget, [point for point in mine if (point["method"], point["budget"]) == (method, budget)])
+        for method, budget in rows
+    ]
+
+
+def _row(method: str, budget: str | None, points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    reasons = list(dict.fromkeys(point["why"] for point in points if point["why"]))
+    return {
+        "method": method,
+        "budget": budget,
+        "seeds": len(points),
+        "meets": sum(point["meets"] for point in points),
+        "why": " ".join(reasons) or None,
+    } | {name: _spread([point[name] for point in points if point[name] is not None]) for name in MEANS}
+
+
+def _spread(values: Sequence[float]) -> dict[str, float | None]:
+    """
+    >>> _spread([1, 3])["mean"], round(_spread([1, 3])["sd"], 3), _spread([2.0]), _spread([])
+    (2.0, 1.414, {'mean': 2.0, 'sd': None}, {'mean': None, 'sd': None})
+    """
+    return {
+        "mean": fmean(values) if values else None,
+        "sd": stdev(values) if len(values) > 1 else None,
+    }

@@ -1,0 +1,177 @@
+"""docs/bench.md as it stands; killed and gone on with; other images; what is in the graph; what is refused."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnngraph import connect
+from cnngraph.console import Quiet
+from cnngraph.errors import PlanError
+from tests.forge import Forge
+from tests.pages import carry_out
+from tests.unit.jobs.killing import Killer, repeat_until_done
+
+pytestmark = pytest.mark.db
+Run = Callable[..., Any]
+
+TIMES = {"latency_ms", "parent_latency_ms", "speedup", "seconds", "decide_seconds", "train_seconds", "new_model"}
+HOW: dict[str, Any] = {"methods": ["filters", "imp"], "budget": "macs=0.5", "epochs": 2, "device": "cpu"}
+_KILLED = "MATCH (m:Model) WHERE m.key STARTS WITH 'tester/bench-killed-' RETURN m.name AS name ORDER BY name"
+
+
+@pytest.fixture(scope="module")
+def page(command: Run, forge: Forge, server: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the page was carried out."""
+    folder = tmp_path_factory.mktemp("bench")
+    carry_out("docs/bench.md", folder, command, forge)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photos(command: Run, server: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of grey and coloured squares; a small net trained on them is the model ``bench-photos``, another name of
+    the same is ``bench-killed``.
+    """
+    folder = tmp_path_factory.mktemp("photos")
+    chance = np.random.default_rng(0)
+    for number in range(30):
+        for name, tint in (("grey", (120, 120, 120)), ("red", (200, 40, 40))):
+            path = folder / "images" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.clip(chance.normal(tint, 30, (32, 32, 3)), 0, 255).astype(np.uint8)).save(path)
+    data = f"folder:{folder / 'images'}"
+    lines = [("train", "cnngraph:lenet5", "--data", data, "--epochs", 1, "--out", folder / "net")]
+    lines += [
+        ("ingest", folder / "net", "--data", data, "--view", "channels", "--name", name)
+        for name in ("bench-photos", "bench-killed")
+    ]
+    for line in lines:
+        done = command(*line)
+        assert done.code == 0, done.err
+    return folder / "images"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No timing decides how a net is trained."""
+    monkeypatch.setattr("cnngraph.training.execution._step_seconds", lambda *_: [1e-3, 1e-3])
+
+
+@pytest.fixture(scope="module")
+def found(photos: Path) -> dict[str, Any]:
+    with connect() as graph:
+        return graph.bench("bench-photos", **HOW)
+
+
+def by_method(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {point["method"]: point for point in result["points"]}
+
+
+def timeless(result: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in point.items() if name not in TIMES} for point in result["points"]]
+
+
+def test_the_page_and_the_table_hold_what_was_asked_for(page: Path) -> None:
+    with (page / "held.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    made = {(row["method"], row["budget"]) for row in rows}
+    assert {name for name, budget in made if budget == "macs=0.5"} == {"filters", "triage", "imp", "random", "scratch"}
+    assert {name for name, budget in made if budget == "parameters=0.5"} == {"filters", "scratch"}
+    assert "triage" in (page / "held.html").read_text(encoding="utf-8")
+
+
+def test_every_net_is_in_the_graph_beside_one_control(command: Run, found: dict[str, Any]) -> None:
+    points = by_method(found)
+    assert set(points) == {"filters", "imp", "control", "scratch"}
+    key = points["filters"]["new_model"]
+    assert key == "tester/bench-photos-filters-macs0.5-s0"
+    with connect() as graph:
+        (after,) = graph.lineage(key)["evaluations"]
+        mine = [one for one in graph.lineage("bench-photos")["evaluations"] if one.get("child") == key]
+    (control,) = (one for one in mine if one["control"])
+    assert (after["accuracy"], after["latency_ms"]) == (points["filters"]["accuracy"], points["filters"]["latency_ms"])
+    assert control["accuracy"] == points["control"]["accuracy"]
+    (parent,) = command("lineage", key.split("/")[1], "--json").json["ancestors"]
+    assert (parent["model"], parent["method"]) == ("tester/bench-photos", "filters")
+    assert points["filters"]["macs"] == pytest.approx(0.5 * found["parent"]["macs"], rel=0.15)
+    assert points["scratch"]["new_model"] is None
+    assert (points["scratch"]["epochs"], points["filters"]["epochs"], points["imp"]["epochs"]) == (3, 2, 2)
+    assert points["imp"]["nonzero"] == pytest.approx(0.5 * found["parent"]["parameters"], rel=0.01)
+    assert (points["imp"]["meets"], points["imp"]["macs"]) == (False, found["parent"]["macs"])
+    assert points["imp"]["why"].startswith("Zeros take no operations away")
+
+
+def test_a_kill_changes_nothing_but_times(
+    photos: Path, found: dict[str, Any], database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killer = Killer(monkeypatch)
+    for target, *ends in (
+        ("cnngraph.training.fit.write_checkpoint", 1, 4, 7),
+        ("cnngraph.jobs.bench_point.store", 1, 2),
+        ("cnngraph.jobs.bench_decide.plan_opened", 1),
+        ("cnngraph.jobs.bench.make_point", 2),
+    ):
+        killer.kill_after(target, *ends)
+    with connect() as graph:
+        killed, runs = repeat_until_done(lambda: graph.bench("bench-killed", **HOW))
+    assert runs == 8
+    assert timeless(killed) == timeless(found)
+    names = [row["name"] for row in database.read(_KILLED)]
+    assert names == ["bench-killed-filters-macs0.5-s0", "bench-killed-imp-macs0.5-s0"]
+
+
+def test_more_seeds_train_only_what_is_new(photos: Path, found: dict[str, Any]) -> None:
+    more = HOW | {"methods": ["filters"], "seeds": 2, "budget": ["macs=0.5", "parameters=0.001"]}
+    with connect() as graph:
+        said = graph.bench("bench-photos", **more, dry_run=True)
+        assert (said["trainings"], said["would_write"], said["dry_run"]) == (6, {"models": 3}, True)
+        result = graph.bench("bench-photos", **more)
+    assert by_method(found)["filters"] in result["points"]
+    row, hopeless = result["table"][:2]
+    assert (row["seeds"], row["meets"], row["accuracy"]["sd"] is not None) == (2, 2, True)
+    assert (hopeless["meets"], hopeless["accuracy"]["mean"]) == (0, None)
+    assert "out of reach" in hopeless["why"]
+
+
+def test_out_of_time_says_what_is_missing(photos: Path, found: dict[str, Any]) -> None:
+    with connect() as graph:
+        part = graph.bench("bench-photos", **HOW | {"methods": ["filters", "random"]}, minutes=1e-3)
+        assert part["left"] == [{"method": "random", "budget": "macs=0.5", "seed": 0}]
+        with pytest.raises(PlanError, match="do not reach for control, seed 5: nothing was trained"):
+            graph.bench("bench-photos", **HOW | {"seed": 5}, minutes=1e-3)
+
+
+class Noted(Quiet):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def test_points_on_other_images_are_not_mixed_with_new_ones(photos: Path, found: dict[str, Any]) -> None:
+    changed = next((photos / "red").iterdir())
+    before, told = changed.read_bytes(), Noted()
+    Image.new("RGB", (32, 32), "blue").save(changed)
+    try:
+        with connect() as graph, pytest.raises(PlanError):  # nothing is trained, and nothing is taken over
+            graph.bench("bench-photos", **HOW, minutes=1e-3, progress=told)
+    finally:
+        changed.write_bytes(before)
+    assert any("made earlier for this model and training are not used" in note for note in told.notes)
+
+
+def test_what_is_refused(command: Run, photos: Path) -> None:
+    done = command("bench", "absent", "--budget", "macs=0.5")
+    assert done.code == 3, done.err
+    done = command("bench", "bench-photos")
+    assert (done.code, "A budget is needed" in done.err) == (2, True), done.err

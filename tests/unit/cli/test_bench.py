@@ -1,0 +1,43 @@
+"""What ``bench`` prints is what its JSON holds."""
+
+from __future__ import annotations
+
+import pytest
+
+from cnngraph.cli.bench import print_found, print_preview
+from tests.benches import bench_result, full_result, point
+
+
+def test_a_table_a_budget_with_ranks_and_sentences(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "220")
+    result = full_result() | {"page": "bench.html", "csv": "points.csv"}
+    print_found(result)
+    shown = capsys.readouterr()
+    first = result["table"][0]
+    row = next(line for line in shown.out.splitlines() if line.split()[:2] == ["1", "multilayer"])
+    assert f"{first['accuracy']['mean']:.4f} ±{first['accuracy']['sd']:.4f}" in row
+    assert f"{first['parameters']['mean']:,.0f} ±{first['parameters']['sd']:,.0f}" in row
+    assert "3 of 3" in row
+    rows = [line.split() for line in shown.out.splitlines()]
+    assert ["-", "imp", "0", "of", "3"] in [words[:5] for words in rows]
+    assert ["-", "car", "2", "of", "3"] in [words[:5] for words in rows]
+    assert "macs=0.5: multilayer is best of the 7 methods that meet it" in shown.out
+    assert "Not ranked: car (2 of 3 seeds meet the budget: 1.93 times as fast at the most)" in shown.out
+    assert shown.err.splitlines() == ["Wrote bench.html", "Wrote points.csv"]
+
+
+def test_what_is_left_and_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    left = [{"method": "imp", "budget": "macs=0.5", "seed": 1}, {"method": "control", "budget": None, "seed": 1}]
+    print_found(bench_result([point("car", "macs=0.5", 0)], ["macs=0.5"], left=left))
+    shown = capsys.readouterr()
+    assert "not zero" not in shown.out  # no net has a mask
+    assert shown.err.splitlines()[:2] == ["Not made yet: imp macs=0.5 seed 1", "Not made yet: control seed 1"]
+    assert "--out bench.html" in shown.err
+
+
+def test_a_preview_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = {"budgets": ["macs=0.5"], "methods": ["car", "imp"], "epochs": 1, "trainings": 3}
+    print_preview(asked | {"would_write": {"models": 2}})
+    assert capsys.readouterr().out.splitlines()[-1] == "3 trainings of 1 epoch; 2 models in the graph."
