@@ -66,8 +66,10 @@ def page(rows: Sequence[Row]) -> str:
     )
     head = (
         f"A fifth of the weights goes in each round; each round trains as long as the first training did, and ends "
-        f"with its best epoch by validation images. {images}. Layers are compared with those of the unpruned net on "
-        f"training images as they are; in brackets the null, the same with the images of one net in another order. "
+        f"with its best epoch by validation images. Every round sees the images in the order, and with the shifts and "
+        f"mirrors, of the first training; the net trained for as long sees new ones in each epoch. {images}. "
+        f"Layers are compared with those of the unpruned net on training images as they are; in brackets the "
+        f"null, the same with the images of one net in another order. "
         f"Mean ± standard deviation over the seeds. {known['processor']}, {known['threads']} thread, "
         f"{known['date']}, load {known['load']}."
     )
