@@ -138,7 +138,8 @@ def _cell(found: Sequence[Row], measure: str) -> str:
     if not values:
         return "-"
     sigma = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
-    return f"{mean(values):.3f}{sigma} ({mean(nulls):.2f})" if nulls else f"{mean(values):.3f}{sigma}"
+    null = f" ({round(mean(nulls), 2) + 0.0:.2f})" if nulls else ""  # -0.00 is 0.00
+    return f"{mean(values):.3f}{sigma}{null}"
 
 
 def _above_null(one: Row, measure: str) -> float | None:
