@@ -19,7 +19,6 @@ from functools import cached_property
 from typing import Any
 
 from cnngraph.console import duration
-from cnngraph.database.catalogue import properties
 from cnngraph.errors import PlanError
 from cnngraph.jobs.baseline import training_recipe
 from cnngraph.jobs.bench_choice import BenchChoice
@@ -149,6 +148,7 @@ class _Work:
     def _result(self, parent: dict[str, Any], left: Sequence[Point]) -> dict[str, Any]:
         import torch
 
+        from cnngraph.database.catalogue import properties
         from cnngraph.training.execution import pick_device
         from cnngraph.training.latency import device_name
 
