@@ -216,7 +216,12 @@ def _verdicts(titles: Sequence[str], rows: Sequence[Row]) -> list[str]:
     table = markdown(("the paper", "here", "came out"), lines)
     said = f"What did not come out: {'; '.join(short)}." if short else "All of it came out."
     small = "The nets are narrow and were trained briefly on few images; the paper's were not."
-    return [table, f"{said} {small}"]
+    chance = (
+        "Chance is the standard error of one accuracy on so many test images: blocks are not told apart where their "
+        "accuracies spread by at most twice as much, and accuracy counts as recovered down to one such error below the "
+        "net itself."
+    )
+    return [table, f"{said} {chance} {small}"]
 
 
 def _claims(titles: Sequence[str], rows: Sequence[Row]) -> list[tuple[str, str, str]]:
