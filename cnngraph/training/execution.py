@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import itertools
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -17,9 +18,11 @@ from cnngraph.errors import UsageError
 from cnngraph.models.outputs import training_logits
 
 __all__ = [
+    "MOST_AT_ONCE",
     "Execution",
     "Precision",
     "choose_execution",
+    "choose_for_many",
     "expect_epoch_seconds",
     "image_type",
     "logits_and_loss",
@@ -29,18 +32,29 @@ __all__ = [
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 _LAYOUT_GAIN = 1.1  # below it the choice would hang on noise: torch's own layout stays
+_PRECISION_GAIN = 1.15  # the same; and bf16 rounds coarsely, so that it must be worth it
 _TIMED_STEPS = 3
+_SECONDS_A_STEP = 1.0  # of those that are timed to choose between many ways: a large net takes fewer images for it
+_FEWEST_IMAGES = 8
+MOST_AT_ONCE = 8  # trainings: each has a net, its gradients and a batch of activations in memory
 _AUXILIARY_WEIGHTS = {1: 0.4, 2: 0.3}  # Inception v3 has one auxiliary head, GoogLeNet two
 _MORE_HEADS = 0.3
 
 
 @dataclass(frozen=True)
 class Execution:
-    """device: cpu or cuda. precision: fp32, bf16 or fp16. channels_last: whether tensors are NHWC in memory."""
+    """How a training runs.
+
+    Attributes:
+        device: cpu or cuda. precision: fp32, bf16 or fp16. channels_last: whether tensors are NHWC in memory.
+        threads: of the processor, for one training; ``None``: as many as torch takes. Sums over other numbers of
+            threads round otherwise.
+    """
 
     device: str
     precision: str
     channels_last: bool
+    threads: int | None = None
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -51,6 +65,22 @@ class Execution:
         """The context of a forward pass: what gains by it is computed in half precision, where that was chosen."""
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
         return torch.autocast(self.device, dtype=dtype, enabled=self.precision != "fp32")
+
+    @contextmanager
+    def threads_taken(self) -> Iterator[None]:
+        """Inside, torch computes with so many threads."""
+        before = torch.get_num_threads()
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        try:
+            yield
+        finally:
+            if self.threads is not None:
+                torch.set_num_threads(before)
+
+    def as_json(self) -> dict[str, Any]:
+        """What a checkpoint or a work folder keeps; ``Execution(**kept)`` is the same again."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def place(self, model: nn.Module) -> nn.Module:
         """Move the net, in place, to the device and into the memory format."""
@@ -115,6 +145,51 @@ def choose_execution(
     return layouts[nhwc * _LAYOUT_GAIN < plain]
 
 
+def choose_for_many(model: nn.Module, images: torch.Tensor, *, device: str) -> Execution:
+    """Decide how many trainings of one net, and of what is left of it, all run: whoever asks keeps the answer.
+
+    Measured as :func:`choose_execution` measures, and on a CPU two things more. The precision: bf16, where the
+    processor has instructions for it and a step is faster by 15 % or more. The threads: convs of small nets hardly gain
+    by a second one, and wait long for one that another process keeps from running, so trainings that run side by side
+    on a thread each get more done than one after the other on all. Large nets are as fast on all threads, and stay so.
+
+    Args:
+        model: the net; neither it nor its statistics change.
+        images: one batch, float32 of shape (N, C, H, W).
+        device: auto, cpu or cuda.
+    """
+    place = pick_device(device)
+    if place.type != "cpu":  # one training fills it, and half precision is what it is made for
+        return choose_execution(model, images, device=place.type)
+    cores = torch.get_num_threads()
+    plain, nhwc, half, half_nhwc = (
+        Execution("cpu", numbers, layout, threads=1) for numbers in ("fp32", "bf16") for layout in (False, True)
+    )
+    images = _few_enough(model, images, plain)
+    candidates = [plain, nhwc, *([half, half_nhwc] if _computes_in_bf16() else [])]
+    seconds = dict(zip(candidates, _step_seconds(model, images, candidates), strict=True))
+    chosen = _faster(plain, nhwc, seconds, _LAYOUT_GAIN)
+    if half in seconds:
+        chosen = _faster(chosen, _faster(half, half_nhwc, seconds, _LAYOUT_GAIN), seconds, _PRECISION_GAIN)
+    if cores == 1:
+        return chosen
+    alone = replace(chosen, threads=cores)
+    one, all_of_them = _step_seconds(model, images, [chosen, alone])
+    return chosen if one / min(cores, MOST_AT_ONCE) * _LAYOUT_GAIN < all_of_them else alone
+
+
+def _faster(usual: Execution, other: Execution, seconds: Mapping[Execution, float], gain: float) -> Execution:
+    """``other`` where it is faster by ``gain``, else ``usual``."""
+    return other if seconds[other] * gain < seconds[usual] else usual
+
+
+def _few_enough(model: nn.Module, images: torch.Tensor, execution: Execution) -> torch.Tensor:
+    """As many of the images as a step takes about a second for."""
+    few = images[:_FEWEST_IMAGES]
+    (seconds,) = _step_seconds(model, few, [execution], steps=1)
+    return images[: max(len(few), int(len(few) * _SECONDS_A_STEP / seconds))]
+
+
 def expect_epoch_seconds(model: nn.Module, images: torch.Tensor, steps: int, execution: Execution) -> float:
     """Seconds of so many training steps, reckoned from a few on a copy of ``model``; decoding of images is not counted.
 
@@ -135,21 +210,28 @@ def _precision(place: torch.device, asked: Precision) -> str:
         return asked
     if asked == "fp16":
         raise UsageError("fp16 needs a CUDA device.", "Use --precision fp32.")
-    # torch has no public name for these two questions.
-    if asked == "bf16" and not (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()):
+    if asked == "bf16" and not _computes_in_bf16():
         raise UsageError("This processor has no bfloat16 instructions.", "Use --precision fp32.")
     return "fp32" if asked == "auto" else asked
 
 
-def _step_seconds(model: nn.Module, images: torch.Tensor, candidates: Sequence[Execution]) -> list[float]:
+def _computes_in_bf16() -> bool:
+    """Whether this processor has instructions for it; torch has no public name for these two questions."""
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+
+
+def _step_seconds(
+    model: nn.Module, images: torch.Tensor, candidates: Sequence[Execution], steps: int = _TIMED_STEPS
+) -> list[float]:
     """For each candidate the fastest of a few training steps on a copy of the net, taken in turns after a warm-up."""
     trials = [candidate.place(copy.deepcopy(model)).train() for candidate in candidates]
     seconds: list[list[float]] = [[] for _ in candidates]
     cuda = [torch.cuda.current_device()] if candidates[0].device == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
-        for _ in range(1 + _TIMED_STEPS):
+        for _ in range(1 + steps):
             for trial, candidate, taken in zip(trials, candidates, seconds, strict=True):
-                taken.append(_one_step(trial, images, candidate))
+                with candidate.threads_taken():
+                    taken.append(_one_step(trial, images, candidate))
     return [min(taken[1:]) for taken in seconds]
 
 

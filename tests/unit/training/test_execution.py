@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import namedtuple
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional
 
 from cnngraph.errors import UsageError
 from cnngraph.training import execution
-from cnngraph.training.execution import Execution, choose_execution, logits_and_loss, pick_device
+from cnngraph.training.execution import Execution, choose_execution, choose_for_many, logits_and_loss, pick_device
 
 
 def net() -> nn.Sequential:
@@ -62,6 +63,68 @@ def test_half_precision_needs_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
     chosen = choose_execution(net(), images, device="cpu", precision="bf16", channels_last=True)
     assert chosen == Execution("cpu", "bf16", True)
+
+
+def choose(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[Execution], float], cores: int = 2) -> Execution:
+    """What is chosen on a processor with bf16 where a step takes so long."""
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
+    monkeypatch.setattr(
+        execution, "_step_seconds", lambda _net, _images, ways, **_steps: [seconds(way) for way in ways]
+    )
+    return choose_for_many(net(), torch.zeros(16, 1, 12, 12), device="cpu")
+
+
+def test_many_trainings_take_what_gets_most_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    def small(way: Execution) -> float:
+        return (0.6 if way.precision == "bf16" else 1.0) * (0.8 if way.channels_last else 1.0)
+
+    assert choose(monkeypatch, small) == Execution("cpu", "bf16", channels_last=True, threads=1)
+
+    def large(way: Execution) -> float:
+        return (0.9 if way.precision == "bf16" else 1.0) / (way.threads or 1)  # 10 % are not worth the rounding
+
+    assert choose(monkeypatch, large) == Execution("cpu", "fp32", channels_last=False, threads=2)
+    assert choose(monkeypatch, large, cores=1).threads == 1
+    assert choose(monkeypatch, lambda way: 1 / (way.threads or 1) ** 0.8, cores=16).threads == 16  # 8 at a time at most
+    assert choose(monkeypatch, lambda way: 1 / (way.threads or 1) ** 0.5, cores=16).threads == 1
+
+
+def test_without_instructions_for_it_bf16_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    for question in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        monkeypatch.setattr(torch.cpu, question, lambda: False)
+    tried: list[Execution] = []
+
+    def seconds(_net: nn.Module, _images: torch.Tensor, ways: list[Execution], **_: int) -> list[float]:
+        tried.extend(ways)
+        return [1.0] * len(ways)
+
+    monkeypatch.setattr(execution, "_step_seconds", seconds)
+    assert choose_for_many(net(), torch.zeros(4, 1, 12, 12), device="cpu").precision == "fp32"
+    assert {way.precision for way in tried} == {"fp32"}
+
+
+def test_a_large_net_is_timed_on_few_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    one_step = execution._one_step
+
+    def slow(model: nn.Module, images: torch.Tensor, way: Execution) -> float:
+        counts.append(len(images))
+        one_step(model, images, way)
+        return 0.1 * len(images)
+
+    monkeypatch.setattr(execution, "_one_step", slow)
+    choose_for_many(net(), torch.rand(64, 1, 12, 12), device="cpu")
+    assert set(counts[2:]) == {10}  # one second
+
+
+def test_kept_as_json() -> None:
+    for way in (
+        Execution("cpu", "bf16", channels_last=True, threads=1),
+        Execution("cuda", "fp16", channels_last=False),
+    ):
+        assert Execution(**way.as_json()) == way
+    assert "threads" not in Execution("cpu", "fp32", channels_last=False).as_json()
 
 
 def test_auxiliary_heads_weigh_as_in_their_papers() -> None:
