@@ -14,11 +14,12 @@ from cnngraph.cli.option_groups import Grouped, spread
 from cnngraph.cli.options import ModelName, RunOptions, above_zero, separate, writable
 from cnngraph.cli.train import BatchSize, Epochs, LearningRate
 from cnngraph.console import emit_json, line, progress, say, table
+from cnngraph.errors import CnngraphError
 
 if TYPE_CHECKING:
     from cnngraph.reporting.bench_rows import BenchRow
 
-__all__ = ["print_found", "print_preview", "register"]
+__all__ = ["print_found", "print_preview", "register", "require_no_error"]
 
 
 @dataclass(frozen=True)
@@ -90,20 +91,22 @@ def bench(name: ModelName, choice: BenchOptions, files: FileOptions, run: RunOpt
         print_preview(found)
     else:
         print_found(found)
+    require_no_error(found["left"] if not run.dry_run else [])
 
 
 def print_preview(found: dict[str, Any]) -> None:
     """What would be trained and written."""
     table(("method", "budget"), [(method, budget) for budget in found["budgets"] for method in found["methods"]])
-    count, epochs = found["trainings"], found["epochs"]
+    count, epochs = found["trainings"], found["epochs_in_all"]
     line(
-        f"{count:,} training{'s' * (count != 1)} of {epochs:,} epoch{'s' * (epochs != 1)}; "
+        f"{count:,} training{'s' * (count != 1)}, {epochs:,} epoch{'s' * (epochs != 1)} together; "
         f"{found['would_write']['models']:,} models in the graph."
     )
 
 
 def print_found(found: dict[str, Any]) -> None:
     """A table a budget, what it shows, what is left, and where the files are."""
+    from cnngraph.reporting.bench import name_left
     from cnngraph.reporting.bench_rows import FIGURES, in_order, read_rows, sentences
 
     rows, said = read_rows(found), sentences(found)
@@ -118,14 +121,26 @@ def print_found(found: dict[str, Any]) -> None:
         for sentence in said[budget]:
             line(sentence)
     for one in found["left"]:
-        say(
-            " ".join(str(part) for part in ("Not made yet:", one["method"], one["budget"], "seed", one["seed"]) if part)
-        )
+        if not one.get("why"):
+            say(f"Not made yet: {name_left(one)}")
     for file in ("page", "csv", "picture"):
         if found[file]:
             say(f"Wrote {found[file]}")
     if not found["page"]:
         say("Next: the same command with --out bench.html writes a page, and makes nothing twice.")
+
+
+def require_no_error(left: list[dict[str, Any]]) -> None:
+    """Raise CnngraphError where a net ended in an error that says nothing of its method."""
+    from cnngraph.reporting.bench import name_left
+
+    ended = [one for one in left if one.get("why")]
+    if ended:
+        raise CnngraphError(
+            f"{len(ended)} net{'s' * (len(ended) != 1)} ended in an error, the first: {name_left(ended[0])}: "
+            f"{ended[0]['why']}.",
+            "The same command tries again, and makes nothing twice.",
+        )
 
 
 def _met(row: BenchRow) -> str:

@@ -14,7 +14,7 @@ from cnngraph.reporting.bench_points import CONTROL, SCRATCH, BenchPoint, write_
 from cnngraph.reporting.bench_rows import FIGURES, BenchRow, budget_in_words, in_order, read_rows, sentences
 from cnngraph.reporting.rendering import render
 
-__all__ = ["POINT_HEADS", "how_it_was_measured", "point_rows", "sentences", "write_bench", "write_files"]
+__all__ = ["POINT_HEADS", "how_it_was_measured", "name_left", "point_rows", "sentences", "write_bench", "write_files"]
 
 POINT_HEADS = (
     "method",
@@ -24,11 +24,10 @@ POINT_HEADS = (
     *(heading for _, heading, _ in FIGURES),
     "precision",
     "recall",
-    "epochs",
     "net in the graph",
     "why not",
 )
-_ALSO = {"precision": "{:.4f}", "recall": "{:.4f}", "epochs": "{:,}"}
+_ALSO = {"precision": "{:.4f}", "recall": "{:.4f}"}
 _SHORT = 60  # points up to which the list of them is unfolded
 _WHOLE = {"accuracy": "{:.4f}", "kappa": "{:.4f}", "latency_ms": "{:.3f}", "parameters": "{:,}", "macs": "{:,}"}
 
@@ -135,12 +134,13 @@ def how_it_was_measured(result: Mapping[str, Any]) -> list[str]:
     )
     said.append(
         f"Milliseconds are medians of a forward pass{f' ({where})' if where else ''}; the speed-up is that over the "
-        "whole net, both measured in turns. Milliseconds of different moments are less sure than speed-ups."
+        "whole net, both measured in turns. Milliseconds of different moments are less sure, so that nets stand in the "
+        "plot at the milliseconds of the whole net over their speed-up."
     )
     said.append("Seconds are those that a method took: to decide, to cut and to train.")
     said.append(
-        "A method that does not meet the budget with every seed has no rank. The others do not leave exactly as much "
-        "as each other: look at what a budget counts before you call one better."
+        "A method that does not meet the budget with every seed, or was trained for longer, has no rank. The others do "
+        "not leave exactly as much as each other: look at what a budget counts before you call one better."
     )
     return said
 
@@ -171,12 +171,23 @@ def _parent_cells(parent: Mapping[str, Any]) -> list[str]:
     return [_written(parent.get(key), _WHOLE.get(key, form)) for key, _, form in FIGURES]
 
 
-def _left_in_words(left: Sequence[Mapping[str, Any]]) -> str:
-    """What is not made yet; "" where nothing is left."""
-    if not left:
-        return ""
-    names = (" ".join([one["method"], one["budget"] or "", f"seed {one['seed']}"]).replace("  ", " ") for one in left)
-    return f"Not made yet: {'; '.join(names)}. The same command goes on with them."
+def _left_in_words(left: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is not made yet, and what ended in an error."""
+    said = []
+    if names := [name_left(one) for one in left if not one.get("why")]:
+        said.append(f"Not made yet: {'; '.join(names)}. The same command goes on with them.")
+    if names := [f"{name_left(one)} ({one['why']})" for one in left if one.get("why")]:
+        said.append(f"Ended in an error: {'; '.join(names)}. The same command tries again.")
+    return said
+
+
+def name_left(one: Mapping[str, Any]) -> str:
+    """A point that is not there, in words.
+
+    >>> name_left({"method": "control", "budget": None, "seed": 1})
+    'control seed 1'
+    """
+    return " ".join(part for part in (one["method"], one["budget"], f"seed {one['seed']}") if part)
 
 
 def _written(value: float | None, form: str, nothing: str = "-") -> str:

@@ -18,7 +18,7 @@ from cnngraph.reporting.bench_rows import BenchRow, Spread, in_order, read_rows
 __all__ = ["AGAINST", "KeyEntry", "draw_plot", "key_of", "require_svg", "write_picture"]
 
 # The horizontal axes: what is drawn against, and how it is called.
-AGAINST = {"latency_ms": "milliseconds a forward pass", "weights": "parameters"}
+AGAINST = {"latency_ms": "milliseconds a forward pass: the whole net's over the speed-up", "weights": "parameters"}
 _FONT = 'font-family="system-ui, sans-serif" font-size="12"'
 _COLUMNS = 4  # of the key in the picture
 
@@ -59,7 +59,7 @@ def key_of(result: Mapping[str, Any], budget: str) -> list[KeyEntry]:
         mark = draw_mark(plain, (9, 9), 4) + draw_ring((9, 9), 7.5)
         entries.append(KeyEntry(_small(mark), "ringed: at its weights that are not zero"))
     if any(dot.pale for dot in panel.dots):
-        entries.append(KeyEntry(_small(draw_mark(plain, (9, 9), 4, pale=True)), "pale: of another budget"))
+        entries.append(KeyEntry(_small(draw_mark(plain, (9, 9), 4, pale=True)), "pale: of other budgets or seeds"))
     return entries
 
 
@@ -101,15 +101,16 @@ def _panel(result: Mapping[str, Any], budget: str, against: str) -> Panel:
     """What the plot of ``budget`` shows."""
     styles, parent = _styles(result), result["parent"]
     points = [BenchPoint.read(said) for said in result["points"]]
+    seeds = range(result["seed"], result["seed"] + result["seeds"])
     dots = [
         Dot(styles[one.method], x, one.accuracy, _point_in_words(one), one.meets or one.method == SCRATCH, pale=pale)
         for one in points
-        if one.method != CONTROL and one.accuracy is not None and (x := _value(one, against)) is not None
-        for pale in (one.budget not in (budget, None),)
+        if one.method != CONTROL and one.accuracy is not None and (x := _value(one, parent, against)) is not None
+        for pale in (one.budget not in (budget, None) or one.seed not in seeds,)
     ]
     means = []
     for row in _rows(result, budget):
-        wide, high = _interval(_spread(row, against)), _interval(row.accuracy)
+        wide, high = _across(row, parent, against), _interval(row.accuracy)
         if wide is not None and high is not None:
             ringed = against == "weights" and _has_mask(row)
             means.append(Mean(row.method, styles[row.method], wide, high, _row_in_words(row), _is_filled(row), ringed))
@@ -145,18 +146,25 @@ def _interval(spread: Spread) -> Interval | None:
     return Interval(spread.mean, spread.mean - (spread.sd or 0.0), spread.mean + (spread.sd or 0.0))
 
 
-def _spread(row: BenchRow, against: str) -> Spread:
+def _across(row: BenchRow, parent: Mapping[str, Any], against: str) -> Interval | None:
+    """Where a mean stands: at its weights, or at the milliseconds of the whole net over its speed-up."""
     if against == "weights":
-        return row.spread("nonzero") if _has_mask(row) else row.spread("parameters")
-    return row.spread(against)
+        return _interval(row.spread("nonzero" if _has_mask(row) else "parameters"))
+    whole, speedup = parent.get("latency_ms"), _interval(row.spread("speedup"))
+    if whole is None or speedup is None or speedup.low <= 0:
+        return None
+    return Interval(whole / speedup.mean, whole / speedup.high, whole / speedup.low)
 
 
 def _has_mask(row: BenchRow) -> bool:
     return row.spread("nonzero").mean is not None
 
 
-def _value(point: BenchPoint, against: str) -> float | None:
-    return point.weights if against == "weights" else point.latency_ms
+def _value(point: BenchPoint, parent: Mapping[str, Any], against: str) -> float | None:
+    if against == "weights":
+        return point.weights
+    whole = parent.get("latency_ms")
+    return whole / point.speedup if whole is not None and point.speedup else None
 
 
 def _weights(parent: Mapping[str, Any]) -> float | None:
@@ -165,13 +173,14 @@ def _weights(parent: Mapping[str, Any]) -> float | None:
 
 
 def _is_filled(row: BenchRow) -> bool:
-    return row.has_rank or row.method == SCRATCH
+    return row.meets_all or row.method == SCRATCH
 
 
 def _point_in_words(point: BenchPoint) -> str:
     said = [f"{point.method}{f', {point.budget}' if point.budget else ''}, seed {point.seed}"]
     said += [f"accuracy {point.accuracy:.4f}"] if point.accuracy is not None else []
     said += [f"{point.latency_ms:.3f} ms"] if point.latency_ms is not None else []
+    said += [f"{point.speedup:.2f} times as fast"] if point.speedup is not None else []
     said += [f"{point.parameters:,} parameters"] if point.parameters is not None else []
     said += [f"{point.nonzero:,} of them not zero"] if point.nonzero is not None else []
     said += [] if point.meets or point.method == SCRATCH else ["does not meet the budget"]

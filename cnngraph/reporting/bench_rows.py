@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +41,7 @@ FIGURES: tuple[tuple[str, str, str], ...] = (
     ("parameters", "parameters", "{:,.0f}"),
     ("nonzero", "not zero", "{:,.0f}"),
     ("macs", "MACs", "{:,.0f}"),
+    ("epochs", "epochs", "{:g}"),
     ("seconds", "seconds", "{:,.1f}"),
 )
 
@@ -69,17 +69,23 @@ class BenchRow:
     """A method under a budget, over its seeds; or what stands beside the methods (``control``, ``scratch``).
 
     Attributes:
-        seeds: how many were tried. meets: how many of them are within the budget. why: why the others are not.
-        figures: by key of the JSON, over those that gave a net. nets: how many did.
+        seeds: how many were tried. nets: how many of them gave a net. meets: how many are within the budget. why: why
+            the others are not, or what else is to be said.
+        asked: how many seeds were asked for. epochs: that each method may train for. longest: that one of its nets was
+            trained for.
+        figures: by key of the JSON, over the nets.
     """
 
     method: str
     budget: str | None
     seeds: int
+    nets: int
     meets: int
     why: str | None = None
+    asked: int = 1
+    epochs: int = 1
+    longest: int = 0
     figures: Mapping[str, Spread] = field(default_factory=dict)
-    nets: int = 0
 
     @property
     def accuracy(self) -> Spread:
@@ -92,12 +98,21 @@ class BenchRow:
 
     @property
     def met_in_words(self) -> str:
-        """Whether the budget is met, with how many seeds, over how many nets the figures are, and why it is not met or
-        what else is to be said."""
-        said = "yes, " if self.has_rank else "" if self.is_beside else f"{self.meets} of " if self.meets else "no, "
+        """Whether the budget is met, with how many seeds, over how many nets the figures are, and what else is to be
+        said.
+        """
+        said = "" if self.is_beside else f"{self.meets} of " if 0 < self.meets < self.seeds else "yes, "
+        said = said if self.meets or self.is_beside else "no, "
         said += _seeds(self.seeds)
+        said += f" of the {self.asked} so far" if self.seeds < self.asked else ""
         said += f", {self.nets} of them gave a net" if 0 < self.nets < self.seeds else ""
+        said += ", no rank" if self.is_longer and self.meets_all else ""
         return f"{said}: {self.why}" if self.why else said
+
+    @property
+    def is_longer(self) -> bool:
+        """Whether a net of a method was trained for longer than the others may be."""
+        return not self.is_beside and self.longest > self.epochs
 
     @property
     def is_beside(self) -> bool:
@@ -105,26 +120,43 @@ class BenchRow:
         return self.method in _BESIDE
 
     @property
-    def has_rank(self) -> bool:
-        """Whether it is a method that meets the budget with every seed: no other one is ranked."""
+    def meets_all(self) -> bool:
+        """Whether it is a method that meets the budget with every seed that was made."""
         return not self.is_beside and 0 < self.seeds == self.meets and self.accuracy.mean is not None
+
+    @property
+    def has_rank(self) -> bool:
+        """Whether it may be ranked: it meets the budget with every seed that was asked for, trained no longer than the
+        others.
+        """
+        return self.meets_all and self.seeds == self.asked and not self.is_longer
 
 
 def read_rows(result: Mapping[str, Any]) -> list[BenchRow]:
     """The table of the JSON of ``bench``, typed."""
-    seeds = range(result["seed"], result["seed"] + result["seeds"])
-    made = (one for one in result["points"] if one["accuracy"] is not None and one["seed"] in seeds)
-    nets = Counter((one["method"], one["budget"]) for one in made)
-    rows = []
+    rows, longest = [], _longest(result)
     for said in result["table"]:
         figures = {key: Spread(said[key]["mean"], said[key]["sd"]) for key, *_ in FIGURES if said.get(key)}
-        named = {name: said[name] for name in ("method", "budget", "seeds", "meets", "why")}
-        rows.append(BenchRow(**named, figures=figures, nets=nets[said["method"], said["budget"]]))
+        named = {name: said[name] for name in ("method", "budget", "seeds", "nets", "meets", "why")}
+        beside = {"asked": result["seeds"], "epochs": result["epochs"]}
+        beside["longest"] = longest.get((said["method"], said["budget"]), 0)
+        rows.append(BenchRow(**named, **beside, figures=figures))
     return rows
 
 
+def _longest(result: Mapping[str, Any]) -> dict[tuple[str, str | None], int]:
+    """The most epochs that a net of a method and budget was trained for, of the seeds that were asked for."""
+    seeds = range(result["seed"], result["seed"] + result["seeds"])
+    found: dict[tuple[str, str | None], int] = {}
+    for one in result["points"]:
+        if one["seed"] in seeds and one["epochs"] is not None:
+            key = one["method"], one["budget"]
+            found[key] = max(found.get(key, 0), one["epochs"])
+    return found
+
+
 def ranked(rows: Sequence[BenchRow], budget: str) -> list[BenchRow]:
-    """The methods that meet the budget with every seed, by their mean accuracy, the best first."""
+    """The methods that have a rank, by their mean accuracy, the best first."""
     mine = [row for row in rows if row.budget == budget and row.has_rank]
     return sorted(mine, key=lambda row: -(row.accuracy.mean or 0.0))
 
@@ -144,10 +176,11 @@ def budget_in_words(budget: str) -> str:
     '2 times as fast as the whole net; up to 15 % more or less counts as met.'
     """
     name, _, value = budget.partition("=")
-    if name not in _BUDGETS or not value.replace(".", "", 1).isdecimal():
+    try:
+        share, amount = _BUDGETS[name]
+        said = (share if float(value) < 1 else amount).format(value)
+    except (KeyError, ValueError):
         return ""
-    share, amount = _BUDGETS[name]
-    said = (share if float(value) < 1 else amount).format(value)
     return f"{said}; up to {100 * TOLERANCE:.0f} % more or less counts as met."
 
 
@@ -167,8 +200,11 @@ def _of_budget(rows: Sequence[BenchRow], budget: str, images: int | None) -> lis
         first = best[0]
         if len(best) > 1:
             said.append(f"Second is {best[1].method}{_against(first, best[1], images)}.")
-        if first.method == _RANDOM:
-            said.append("So no method is better than chance.")
+            if first.method == _RANDOM:
+                sure = _is_beyond(first, best[1])
+                said.append(
+                    f"So {'no method is' if sure else 'it is not sure that any method is'} better than chance here."
+                )
         others = [row for row in best[2:] if row.method == _RANDOM]
         others += [row for row in rows if row.is_beside and row.budget in (budget, None)]
         said += [f"Against {_NAMES[row.method]}{_against(first, row, images)}." for row in others]
@@ -188,15 +224,15 @@ _NAMES = {
 
 def _on_the_best(best: Sequence[BenchRow], budget: str) -> str:
     if not best:
-        return f"{budget}: no method meets it with every seed."
+        return f"{budget}: no method can be ranked."
     first = best[0]
     figures = f"accuracy {_with_spread(first)}, {_seeds(first.seeds)}"
     if len(best) == 1:
-        return f"{budget}: only {first.method} meets it ({figures})."
+        return f"{budget}: only {first.method} can be ranked ({figures})."
     same = [row.method for row in best if row.accuracy.mean == first.accuracy.mean]
     if len(same) > 1:
         return f"{budget}: {listed(same)} are equally good, the best of {len(best)} methods ({figures})."
-    return f"{budget}: {first.method} is best of the {len(best)} methods that meet it ({figures})."
+    return f"{budget}: {first.method} is best of the {len(best)} methods that can be ranked ({figures})."
 
 
 def _against(first: BenchRow, other: BenchRow, images: int | None) -> str:
@@ -212,7 +248,7 @@ def _against(first: BenchRow, other: BenchRow, images: int | None) -> str:
     figures = f" ({_with_spread(other)}): {_points(gain)}"
     if a.sd is None or b.sd is None:
         return f"{figures}, of one seed, so it may be chance"
-    if abs(gain) <= a.sd + b.sd:
+    if not _is_beyond(first, other):
         return f"{figures}, within the spreads, so it is not sure which is better"
     bound = 2 * ((a.mean * (1 - a.mean) + b.mean * (1 - b.mean)) / images) ** 0.5 if images else 0.0
     if abs(gain) <= bound:
@@ -222,6 +258,14 @@ def _against(first: BenchRow, other: BenchRow, images: int | None) -> str:
         )
     few = " (of two seeds, which say little)" if 2 in (first.seeds, other.seeds) else ""
     return f"{figures}, beyond the spreads{few}"
+
+
+def _is_beyond(first: BenchRow, other: BenchRow) -> bool:
+    """Whether two accuracies differ by more than their standard deviations together; not where one is not known."""
+    a, b = first.accuracy, other.accuracy
+    if a.mean is None or b.mean is None or a.sd is None or b.sd is None:
+        return False
+    return abs(a.mean - b.mean) > a.sd + b.sd
 
 
 def _with_spread(row: BenchRow) -> str:
@@ -246,6 +290,9 @@ def _reason(row: BenchRow) -> str:
     """Why a row has no rank."""
     if not row.seeds:
         return row.why or "not made yet"
+    if row.meets_all:
+        longer = f"trained for {row.longest} epochs, the others for {row.epochs}"
+        return longer if row.is_longer else f"{row.seeds} of {_seeds(row.asked)} so far"
     some = f"{row.meets} of {_seeds(row.seeds)} meet{'s' * (row.meets == 1)} the budget" if row.meets else ""
     why = re.split(r"[:.;] ", row.why or "")[0].rstrip(".")  # all of it stands in the row
     return ": ".join(part for part in (some, why) if part) or "does not meet the budget"

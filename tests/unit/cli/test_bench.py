@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cnngraph.cli.bench import print_found, print_preview
+from cnngraph.cli.bench import print_found, print_preview, require_no_error
+from cnngraph.errors import CnngraphError
 from tests.benches import bench_result, full_result, point
 
 
@@ -23,7 +24,7 @@ def test_a_table_a_budget_with_ranks_and_sentences(
     rows = [line.split() for line in shown.out.splitlines()]
     assert ["-", "imp", "0", "of", "3"] in [words[:5] for words in rows]
     assert ["-", "car", "2", "of", "3"] in [words[:5] for words in rows]
-    assert "macs=0.5: multilayer is best of the 7 methods that meet it" in shown.out
+    assert "macs=0.5: multilayer is best of the 7 methods that can be ranked" in shown.out
     assert "Not ranked: car (2 of 3 seeds meet the budget: 1.93 times as fast at the most)" in shown.out
     assert shown.err.splitlines() == ["Wrote bench.html", "Wrote points.csv"]
 
@@ -38,6 +39,15 @@ def test_what_is_left_and_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_preview_counts(capsys: pytest.CaptureFixture[str]) -> None:
-    asked = {"budgets": ["macs=0.5"], "methods": ["car", "imp"], "epochs": 1, "trainings": 3}
+    asked = {"budgets": ["macs=0.5"], "methods": ["car", "imp"], "epochs": 1, "trainings": 3, "epochs_in_all": 7}
     print_preview(asked | {"would_write": {"models": 2}})
-    assert capsys.readouterr().out.splitlines()[-1] == "3 trainings of 1 epoch; 2 models in the graph."
+    assert capsys.readouterr().out.splitlines()[-1] == "3 trainings, 7 epochs together; 2 models in the graph."
+
+
+def test_a_net_that_ended_in_an_error_is_exit_1() -> None:
+    require_no_error([{"method": "car", "budget": "macs=0.5", "seed": 0}])
+    with pytest.raises(
+        CnngraphError, match=r"1 net ended in an error, the first: imp macs=0.5 seed 2: no memory\."
+    ) as end:
+        require_no_error([{"method": "imp", "budget": "macs=0.5", "seed": 2, "why": "no memory"}])
+    assert end.value.exit_code == 1

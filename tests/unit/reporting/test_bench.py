@@ -78,7 +78,7 @@ def test_every_figure_in_the_tables_is_the_jsons(tmp_path: Path) -> None:
                 )
     for budget in result["budgets"]:
         parent = shown["parent", budget][3:]
-        assert parent == ["0.9583", "0.9537", "3.200", "-", "270,896", "-", "40,550,000", "-"]
+        assert parent == ["0.9583", "0.9537", "3.200", "-", "270,896", "-", "40,550,000", "-", "-"]
 
 
 def test_all_points_of_all_budgets_stand_on_the_page(tmp_path: Path) -> None:
@@ -131,11 +131,40 @@ def test_what_does_not_meet_the_budget_has_no_rank(tmp_path: Path) -> None:
     assert row.met_in_words == "yes, 2 seeds: two blocks were spared"
     assert met["scratch"] == ("-", "2 seeds")
     said = sentences(result)[BUDGET]
-    assert said[0] == "macs=0.5: car is best of the 2 methods that meet it (accuracy 0.9050 ± 0.0071, 2 seeds)."
+    assert said[0] == "macs=0.5: car is best of the 2 methods that can be ranked (accuracy 0.9050 ± 0.0071, 2 seeds)."
     assert (
         "Not ranked: imp (it leaves the layers as they are); triage (1 of 2 seeds meets the budget: no block is left)."
         in said
     )
+
+
+def test_what_was_trained_for_longer_or_is_not_all_made_has_no_rank(tmp_path: Path) -> None:
+    points = (
+        seeds("progressive", 0.99, 0.99, epochs=1, why="a step takes one")
+        + seeds("car", 0.90, 0.91)
+        + seeds("filters", 0.95)
+    )
+    points[1]["epochs"] = 12  # a mean of 6.5, but one was trained for longer
+    result = bench_result(points + seeds("scratch", 0.9, 0.9, epochs=20), [BUDGET])
+    rows = {row.method: row for row in read_rows(result)}
+    assert [row.method for row in ranked(read_rows(result), BUDGET)] == ["car"]
+    assert rows["progressive"].met_in_words == "yes, 2 seeds, no rank: a step takes one"
+    assert rows["filters"].met_in_words == "yes, 1 seed of the 2 so far"
+    assert rows["scratch"].met_in_words == "2 seeds"
+    said = sentences(result)[BUDGET]
+    assert said[0].startswith("macs=0.5: only car can be ranked")
+    assert (
+        said[-1] == "Not ranked: progressive (trained for 12 epochs, the others for 5); filters (1 of 2 seeds so far)."
+    )
+    html = write_bench(tmp_path / "page.html", result).read_text(encoding="utf-8")
+    assert {row[1]: row[0] for row in tables(html)["ranks"]} == {
+        "method": "rank",
+        "parent": "-",
+        "car": "1",
+        "progressive": "-",
+        "filters": "-",
+        "scratch": "-",
+    }
 
 
 def test_the_sentences_say_how_sure_the_order_is() -> None:
@@ -167,25 +196,28 @@ def test_the_best_is_held_against_chance_the_net_from_scratch_and_the_control() 
         for one in said
     )
     chance = said_of(seeds("random", 0.9, 0.9), seeds("car", 0.8, 0.8))
-    assert chance[2] == "So no method is better than chance."
+    assert chance[2] == "So no method is better than chance here."
+    perhaps = said_of(seeds("random", 0.9, 0.8), seeds("car", 0.84, 0.84))
+    assert perhaps[2] == "So it is not sure that any method is better than chance here."
+    assert "chance here" not in " ".join(said_of(seeds("random", 0.9, 0.8)))
 
 
 def test_of_one_seed_nothing_is_said_about_spread() -> None:
     said = said_of(seeds("car", 0.9), seeds("filters", 0.5))
-    assert said[0] == "macs=0.5: car is best of the 2 methods that meet it (accuracy 0.9000, 1 seed)."
+    assert said[0] == "macs=0.5: car is best of the 2 methods that can be ranked (accuracy 0.9000, 1 seed)."
     assert said[1] == "Second is filters (0.5000): +40.00 points, of one seed, so it may be chance."
     assert said[2].startswith("Of one seed nothing can be said about spread")
 
 
 def test_ties_one_method_and_none_are_said_as_what_they_are() -> None:
     assert said_of(seeds("car", 0.9), seeds("imp", 0.9))[0].startswith("macs=0.5: car and imp are equally good")
-    assert said_of(seeds("car", 0.9))[0] == "macs=0.5: only car meets it (accuracy 0.9000, 1 seed)."
+    assert said_of(seeds("car", 0.9))[0] == "macs=0.5: only car can be ranked (accuracy 0.9000, 1 seed)."
     none = said_of(
         seeds("car", 0.9, meets=False),
         seeds("imp", 0.9, meets=False, why="Zeros take nothing away: half are left. Or so."),
     )
     assert none == [
-        "macs=0.5: no method meets it with every seed.",
+        "macs=0.5: no method can be ranked.",
         "Not ranked: car (does not meet the budget); imp (Zeros take nothing away).",
     ]
 
@@ -198,11 +230,11 @@ def test_without_figures_control_or_judged_images_it_is_still_a_page(tmp_path: P
         [BUDGET],
         judged_on={},
         parent={"accuracy": None},
-        left=[{"method": "imp", "budget": BUDGET, "seed": 1}],
+        left=[{"method": "imp", "budget": BUDGET, "seed": 1, "why": "no memory"}],
     )
     html = write_bench(tmp_path / "page.html", result).read_text(encoding="utf-8")
     assert "no net has an accuracy yet" in html
-    assert "Not made yet: imp macs=0.5 seed 1. The same command goes on with them." in html
+    assert "Ended in an error: imp macs=0.5 seed 1 (no memory). The same command tries again." in html
     assert re.search(r"\bNone\b|\bnan\b|undefined", html) is None
     assert tables(html)["ranks"][2] == ["-", "car", "no, 1 seed: it ran out of memory", *["-"] * len(FIGURES)]
 
@@ -257,6 +289,11 @@ def test_files_are_written_as_far_as_they_were_asked_for(tmp_path: Path) -> None
     [
         ("macs=1000000", "1000000 MACs are to be left; up to 15 % more or less counts as met."),
         ("mb=0.5", "0.5 MB of weights are to be left; up to 15 % more or less counts as met."),
+        ("macs=1e+12", "1e+12 MACs are to be left; up to 15 % more or less counts as met."),
+        (
+            "parameters=1e-05",
+            "1e-05 of the parameters of the whole net are to be left; up to 15 % more or less counts as met.",
+        ),
         ("odd=1", ""),
         ("macs=many", ""),
     ],

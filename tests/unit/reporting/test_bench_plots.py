@@ -42,11 +42,29 @@ def test_marks_stand_where_the_figures_say() -> None:
     assert x1 - x0 == pytest.approx(x2 - x1, abs=0.3)
     assert (y0 - y1) / (y1 - y2) == pytest.approx(2.0, abs=0.02)
     (mean,) = (middle(mark) for mark in marks(svg, "mean of 3"))
-    assert mean[0] == pytest.approx(x1, abs=0.3)
+    assert mean[0] == pytest.approx(
+        x0 + (3 / fmean((1, 1 / 2, 1 / 3)) / 3 - 1) * (x1 - x0), abs=0.3
+    )  # of the speed-ups
     assert mean[1] == pytest.approx(fmean((y0, y1, y2)), abs=0.3)
     ticks = {one.text: float(one.get("x", 0)) for one in drawn(svg, "text") if one.get("y") == "369"}
     assert ticks["1"] == pytest.approx(x0, abs=0.3)
     assert ticks["3"] == pytest.approx(x2, abs=0.3)
+
+
+def test_nets_stand_at_their_speed_ups_whatever_the_hour() -> None:
+    busy = point("car", BUDGET, 0, latency_ms=9.0, parent_latency_ms=18.0, speedup=2.0)
+    quiet = point("imp", BUDGET, 0, latency_ms=1.6, parent_latency_ms=3.2, speedup=2.0)
+    svg = draw_plot(bench_result([busy, quiet], [BUDGET]), BUDGET, "latency_ms")
+    (a,), (b,) = marks(svg, "car, macs=0.5, seed 0;"), marks(svg, "imp, macs=0.5, seed 0;")
+    assert middle(a)[0] == pytest.approx(middle(b)[0], abs=0.3)
+    assert "9.000 ms; 2.00 times as fast" in str(a.findtext("title"))
+
+
+def test_seeds_that_were_not_asked_for_are_pale() -> None:
+    points = [point("car", BUDGET, seed) for seed in range(3)]
+    svg = draw_plot(bench_result(points, [BUDGET], seed=2), BUDGET, "weights")
+    assert len(drawn(svg, "polygon", opacity="0.3")) == 2
+    assert len(marks(svg, "mean of 1")) == 1
 
 
 def test_bars_and_bands_are_as_long_as_the_standard_deviation() -> None:
@@ -98,7 +116,7 @@ def test_what_does_not_meet_the_budget_is_hollow_and_masks_are_ringed() -> None:
         "multilayer",
         "hollow: does not meet the budget",
         "ringed: at its weights that are not zero",
-        "pale: of another budget",
+        "pale: of other budgets or seeds",
     ]
     small = bench_result([point("car", BUDGET, 0)], [BUDGET])
     assert [entry.name for entry in key_of(small, BUDGET)] == ["car"]
@@ -145,7 +163,9 @@ def test_the_picture_is_one_svg_with_both_plots_of_each_budget(tmp_path: Path) -
     path = write_picture(tmp_path / "bench.svg", full_result())
     root = ET.parse(path).getroot()
     texts = [one.text for one in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert texts.count("milliseconds a forward pass") == texts.count("parameters") == 2
+    assert (
+        texts.count("milliseconds a forward pass: the whole net's over the speed-up") == texts.count("parameters") == 2
+    )
     assert {"ada/digits: macs=0.5", "ada/digits: speedup=2", "multilayer"} <= set(texts)
     assert "http" not in path.read_text(encoding="utf-8").replace('xmlns="http://www.w3.org/2000/svg"', "")
     with pytest.raises(OptionError, match=r"is no \.svg file"):
