@@ -134,9 +134,10 @@ def write_section(name: str, text: str, page: Path = _PAGE) -> Path | None:
     if old and _hash_text(old) not in (found["hash"], _hash_text(new)):
         kept = page.with_name(f"{page.stem}.{name.replace('/', '-')}.edited-{_hash_text(old)}.txt")
         kept.write_text(f"{old}\n", encoding="utf-8")
+        edited = "was" if found["hash"] else "may have been"  # without a hash it cannot be known
         print(
-            f"{page.name}: the section {name} was edited by hand since it was written. What stood there is kept in "
-            f"{kept}. It is written anew all the same: put what is yours outside the markers.",
+            f"{page.name}: the section {name} {edited} edited by hand since it was written. What stood there is kept "
+            f"in {kept}. It is written anew all the same: put what is yours outside the markers.",
             file=sys.stderr,
         )
     body = f"{found['begin']}\n\n{new}\n\n<!-- end of {name}, {_hash_text(new)} -->"

@@ -103,6 +103,7 @@ def main() -> None:
     parser.add_argument("--tested", type=int, default=1000, help="test images that accuracy is told on")
     parser.add_argument("--judged", type=int, default=250, help="validation images that choose the best epoch")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--page", action="store_true", help="write the section of what is found so far, and end")
     parser.add_argument("--quick", action="store_true", help="prove the script at a tiny scale; writes no page")
     options = parser.parse_args()
     quick = options.quick
@@ -133,7 +134,7 @@ def main() -> None:
         ),
     ]
     found = Findings(f"{NAME}-quick" if quick else NAME, ("title", "scale", "seed", "what"))
-    for seed in options.seeds:
+    for seed in () if options.page else options.seeds:
         for setting in settings:
             with progress() as bars:
                 Study(setting, seed, scale, found, bars).run()

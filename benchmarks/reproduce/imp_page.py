@@ -66,8 +66,10 @@ def page(rows: Sequence[Row]) -> str:
     )
     head = (
         f"A fifth of the weights goes in each round; each round trains as long as the first training did, and ends "
-        f"with its best epoch by validation images. {images}. Layers are compared with those of the unpruned net on "
-        f"training images as they are; in brackets the null, the same with the images of one net in another order. "
+        f"with its best epoch by validation images. Every round sees the images in the order, and with the shifts and "
+        f"mirrors, of the first training; the net trained for as long sees new ones in each epoch. {images}. "
+        f"Layers are compared with those of the unpruned net on training images as they are; in brackets the "
+        f"null, the same with the images of one net in another order. "
         f"Mean ± standard deviation over the seeds. {known['processor']}, {known['threads']} thread, "
         f"{known['date']}, load {known['load']}."
     )
@@ -77,7 +79,7 @@ def page(rows: Sequence[Row]) -> str:
         seeds = {row["seed"] for row in mine if row["what"] == "prune lr"}
         parts.append(f"### {title}, {count_seeds(len(seeds))}")
         parts += [*_accuracies(mine), *(_similarities(mine, measure) for measure in _MEASURES)]
-        parts.append(" ".join(_sentences(mine)))
+        parts += [_shapes(mine), " ".join([*_about_accuracy(mine), *_verdict(mine)])]
         if title.startswith("LeNet5"):
             parts += _demo(mine)
     return "\n\n".join(part for part in parts if part)
@@ -136,7 +138,8 @@ def _cell(found: Sequence[Row], measure: str) -> str:
     if not values:
         return "-"
     sigma = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
-    return f"{mean(values):.3f}{sigma} ({mean(nulls):.2f})" if nulls else f"{mean(values):.3f}{sigma}"
+    null = f" ({round(mean(nulls), 2) + 0.0:.2f})" if nulls else ""  # -0.00 is 0.00
+    return f"{mean(values):.3f}{sigma}{null}"
 
 
 def _above_null(one: Row, measure: str) -> float | None:
@@ -149,11 +152,6 @@ def bends(found: Sequence[Row], measure: str, *, above_null: bool = False) -> li
     """How the curve of each seed is bent."""
     curves = [[_above_null(one, measure) if above_null else one[measure] for one in row["layers"]] for row in found]
     return [one for one in map(bend, curves) if one is not None]
-
-
-def _sentences(rows: Sequence[Row]) -> list[str]:
-    """What came out and what did not, in plain words, from the figures."""
-    return [*_about_accuracy(rows), *_about_shape(rows)]
 
 
 def _about_accuracy(rows: Sequence[Row]) -> list[str]:
@@ -176,30 +174,25 @@ def _about_accuracy(rows: Sequence[Row]) -> list[str]:
     return [", ".join(said) + "."] if said else []
 
 
-def _about_shape(rows: Sequence[Row]) -> list[str]:
-    """Whether similarity is high at both ends and lower between."""
-    said = []
+def _shapes(rows: Sequence[Row]) -> str:
+    """A table: each curve over depth in three numbers, and whether it is a U."""
+    lines = []
     for title, found in _columns(rows).items():
         raw, above = bends(found, "svcca"), bends(found, "svcca", above_null=True)
-        kernel = bends(found, "cka")
-        if not raw:
-            continue
-        ends = f"{mean(one.first for one in raw):.3f}, {mean(one.between for one in raw):.3f}, "
-        said.append(
-            f"{title}: {ends}{mean(one.last for one in raw):.3f} ({_counted(raw)}; above the null {_counted(above)}; "
-            f"CKA {_counted(kernel)})"
-        )
-    if not said:
-        return []
-    ahead = "Mean SVCCA of the first layer, of all between, of the logits, and whether that is a U: "
-    return [f"{ahead}{'; '.join(said)}.", *_verdict(rows)]
+        if raw:
+            ends = [
+                f"{mean(one):.3f}" for one in zip(*((one.first, one.between, one.last) for one in raw), strict=True)
+            ]
+            lines.append([title, *ends, *map(_counted, (raw, above, bends(found, "cka")))])
+    header = ("mean SVCCA over depth", "first layer", "mean between", "logits", "a U", "above the null", "CKA")
+    return markdown(header, lines) if lines else ""
 
 
 def _counted(found: Sequence[Bend]) -> str:
     yes = sum(one.is_u for one in found)
     if len(found) == 1:
-        return "a U" if yes else "no U"
-    return f"a U with {yes} of {len(found)} seeds"
+        return "yes" if yes else "no"
+    return f"{yes} of {len(found)} seeds"
 
 
 def pruned_bends(rows: Sequence[Row], *, above_null: bool = False) -> list[Bend]:
@@ -226,7 +219,7 @@ def _verdict(rows: Sequence[Row]) -> list[str]:
     )
     control = bends(_of(rows, "compare control"), "svcca")
     if control:
-        text += f" The unpruned net that was trained for as long shows {_counted(control)} by training alone."
+        text += f" Of the unpruned net that was trained for as long, by training alone, it is so: {_counted(control)}."
     return [text]
 
 

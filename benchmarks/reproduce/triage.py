@@ -115,6 +115,7 @@ def main() -> None:
     parser.add_argument("--judged", type=int, default=200, help="validation images")
     parser.add_argument("--tested", type=int, default=500, help="test images that accuracy is told on")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--page", action="store_true", help="write the section of what is found so far, and end")
     parser.add_argument("--quick", action="store_true", help="prove the script at a tiny scale; writes no page")
     options = parser.parse_args()
     quick = options.quick
@@ -133,7 +134,7 @@ def main() -> None:
     found = Findings(f"{NAME}-quick" if quick else NAME, ("title", "scale", "seed", "block", "scheme"))
     groups = (("random-global", "distill"),) if quick else GROUPS
     with progress() as bars:
-        for seed in options.seeds:
+        for seed in () if options.page else options.seeds:
             studies = [Study(setting, seed, scale, found, bars) for setting in settings]
             for group in groups:
                 for study in studies:

@@ -48,11 +48,12 @@ def test_what_a_person_changed_is_kept_and_said(page: Path, capsys: pytest.Captu
     assert kept.read_text(encoding="utf-8") == "one, I think\n"
 
 
-def test_a_section_without_a_hash_is_kept_too(page: Path) -> None:
+def test_a_section_without_a_hash_is_kept_too(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page.write_text(PAGE.replace(BEGIN, f"{BEGIN}\n\nfrom an older version"), encoding="utf-8")
     kept = write_section("speed", "new", page)
     assert kept is not None
     assert kept.read_text(encoding="utf-8") == "from an older version\n"
+    assert "may have been edited by hand" in capsys.readouterr().err
 
 
 def test_blanks_at_the_ends_of_lines_are_no_edit(page: Path) -> None:

@@ -109,6 +109,6 @@ def test_what_only_the_graph_can_say_is_refused_without_one(tmp_path: Path, sour
     session = Session(Settings(None, "neo4j", None, None, "ada", tmp_path, tmp_path))
     with pytest.raises(OptionError, match="method=multilayer is decided by the graph") as refused:
         plan_saved(session, source, choose({"remove": 1}), OtherData())
-    assert "the methods filters, random, car, progressive, imp and triage" in refused.value.hint
+    assert "the methods filters, random, car, progressive and imp" in refused.value.hint
     with pytest.raises(OptionError, match="score=strength is decided by the graph"):
         plan_saved(session, source, choose({"ratio": 0.3, "score": "strength"}), OtherData())
