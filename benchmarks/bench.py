@@ -63,6 +63,7 @@ def alone(method: str, epochs: int) -> list[str]:
             "--epochs",
             "1",
         ]
+    trained += ["--layer", "all"] if method == "car" else []
     return ["--method", method, f"--target-{kind}", share, *trained]
 
 
