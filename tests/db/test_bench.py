@@ -104,15 +104,22 @@ def test_every_net_is_in_the_graph_beside_one_control(command: Run, found: dict[
     assert points["imp"]["why"].startswith("Zeros take no operations away")
 
 
-def test_a_kill_changes_nothing_but_times(
-    found: dict[str, Any], session_home: Path, database: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(scope="module")
+def begun(found: dict[str, Any], session_home: Path) -> None:
+    """The bench of ``bench-killed`` is begun; its nets are to be trained as those of ``bench-photos`` were: measured
+    anew, that may come out otherwise, and round otherwise.
+    """
     work = session_home / "work"
     (made,) = (path.parent for path in work.glob("bench-*/about.json") if "tester/bench-photos" in path.read_text())
     with connect() as graph, pytest.raises(PlanError):
-        graph.bench("bench-killed", **HOW, minutes=1e-3)  # its folder is there, and how its nets are to be trained
+        graph.bench("bench-killed", **HOW, minutes=1e-3)
     (mine,) = (path.parent for path in work.glob("bench-*/about.json") if "tester/bench-killed" in path.read_text())
-    (mine / "execution.json").write_text((made / "execution.json").read_text())  # measured anew, it may round otherwise
+    (mine / "execution.json").write_text((made / "execution.json").read_text())
+
+
+def test_a_kill_changes_nothing_but_times(
+    found: dict[str, Any], begun: None, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     killer = Killer(monkeypatch)
     for target, *ends in (
         ("cnngraph.training.fit.write_checkpoint", 1, 4, 7),
@@ -127,6 +134,25 @@ def test_a_kill_changes_nothing_but_times(
     assert timeless(killed) == timeless(found)
     names = [row["name"] for row in database.read(_KILLED)]
     assert names == ["bench-killed-filters-macs0.5-s0", "bench-killed-imp-macs0.5-s0"]
+
+
+def test_a_kill_between_steps_changes_nothing_but_times(begun: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = HOW | {"methods": ["progressive"]}
+    with connect() as graph:
+        whole = graph.bench("bench-photos", **steps)
+    killer = Killer(monkeypatch)
+    for target, *ends in (
+        ("cnngraph.training.fit.write_checkpoint", 1),
+        ("cnngraph.jobs.prune_in_steps.take_step", 1),
+        ("cnngraph.jobs.bench_point.store", 1),
+    ):
+        killer.kill_after(target, *ends)
+    with connect() as graph:
+        other, _ = repeat_until_done(lambda: graph.bench("bench-killed", **steps))
+    assert {name: count > 0 for name, count in killer.calls.items()} == dict.fromkeys(killer.calls, True)
+    mine, theirs = ([one for one in timeless(result) if one["method"] == "progressive"] for result in (whole, other))
+    assert mine == theirs
+    assert mine[0]["epochs"] == 2
 
 
 def test_more_seeds_train_only_what_is_new(photos: Path, found: dict[str, Any]) -> None:

@@ -309,7 +309,7 @@ def _part(left: Cost, whole: Cost, kind: Kind) -> float:
 
 def _short(removals: tuple[Removal, ...]) -> str:
     filters = sum(len(removal.filters) for removal in removals)
-    whole = [removal.layer for removal in removals if removal.is_whole]
+    whole = [removal.layer for removal in removals if removal.is_whole or removal.kind == "replace"]
     parts = [f"{len(whole)} layers and blocks ({whole[0]} ...)" if len(whole) > 1 else "".join(whole)] if whole else []
     if filters:
         parts.append(f"{filters} filters")
