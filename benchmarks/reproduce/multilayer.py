@@ -586,6 +586,7 @@ def main() -> None:
     parser.add_argument("--judge", default="test", choices=("test", "validation"), help="on which images")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--quick", action="store_true", help="a scale at which the figures mean nothing; no page")
+    parser.add_argument("--page", action="store_true", help="write the section of what is found so far, and end")
     options = parser.parse_args()
     for name, value in QUICK.items() if options.quick else ():
         setattr(options, name, value)
@@ -596,7 +597,8 @@ def main() -> None:
     if options.device == "cpu":
         torch.set_num_threads(1)  # CPU seconds are then those of the work
     study = Study(options, settings)
-    study.run()
+    if not options.page:
+        study.run()
     study.report()
 
 

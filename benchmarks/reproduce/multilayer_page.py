@@ -220,7 +220,9 @@ def _ways(found: Found) -> str:
         left = f"{mean(found.parameters(way).values()):.0f}"
         shared = f"{mean(found.shared(way)):.2g} of {count:.2g}"
         lines.append([_NAMES[way], shared, left, *figures, _cell(found, found.time(way), 0, True)])
-    return "Inherited weights, trained further, per cent:\n\n" + markdown(header, lines)
+    missing = [way for way in _NAMES if found.knows("layers", way) and way not in found.ways]
+    rest = f"\n\nNot trained yet: {_listed(missing)}." if missing else ""
+    return "Inherited weights, trained further, per cent:\n\n" + markdown(header, lines) + rest
 
 
 def _scratch(found: Found) -> str:

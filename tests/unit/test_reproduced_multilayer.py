@@ -79,3 +79,10 @@ def test_a_figure_says_how_many_seeds_it_has() -> None:
 def test_a_seed_that_is_not_through_gives_no_figures() -> None:
     unfinished = [row for row in rows({"multilayer": BETTER}) if row["protocol"] != "scratch"]
     assert "No seed is through yet." in page(unfinished, "How.")
+
+
+def test_names_the_ways_that_are_not_trained_yet() -> None:
+    known = rows({"multilayer": BETTER, "join": WORSE, "depth": WORSE})
+    trained = [row for row in known if row["way"] != "depth" or row["protocol"] in ("layers", "time")]
+    assert "Not trained yet: depth." in page(trained, "How.")
+    assert "Not trained yet" not in page(known, "How.")
