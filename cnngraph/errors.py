@@ -9,6 +9,7 @@
     ├── TraceError           1  a network that cannot be followed
     ├── SpecError            1  a Network (in memory, in a bundle, in the database) that contradicts itself
     ├── ModelError           1  a model or weights file that is there but unusable
+    │   └── DivergedError    1  a training whose loss became NaN or infinite
     ├── DataError            1  a data set that is there but unusable
     ├── PlanError            1  a plan that cannot be made or carried out
     │   └── LimitError       1  limits that cannot all hold for this net
@@ -28,6 +29,7 @@ __all__ = [
     "ConflictError",
     "DataError",
     "DatabaseError",
+    "DivergedError",
     "LimitError",
     "ModelError",
     "NotFoundError",
@@ -119,6 +121,10 @@ class SpecError(CnngraphError):
 
 class ModelError(CnngraphError):
     """A model or weights file is there but unusable."""
+
+
+class DivergedError(ModelError):
+    """The loss of a training became NaN or infinite."""
 
 
 class DataError(CnngraphError):

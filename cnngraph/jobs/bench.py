@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import os
-import platform
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -23,7 +22,7 @@ from cnngraph.console import duration
 from cnngraph.errors import CnngraphError, PlanError, explain
 from cnngraph.jobs.baseline import training_recipe
 from cnngraph.jobs.bench_choice import BenchChoice, saves_nothing
-from cnngraph.jobs.bench_folder import BenchFolder, read_points
+from cnngraph.jobs.bench_folder import BenchFolder, processor_name, read_points
 from cnngraph.jobs.bench_point import CONTROL, SCRATCH, Point, Setup, judge_parent, make_point, scratch_recipe
 from cnngraph.jobs.bench_result import tabulate
 from cnngraph.jobs.criticality import try_blocks
@@ -190,7 +189,7 @@ class _Work:
             "judged_on": self.setup.subject.images_from("test").as_json(),
             "trained_on": len(self.setup.subject.data.train),
             "latency_on": {"device": device_name(pick_device(self.choice.device)), "runtime": "eager", "batch": 1},
-            "machine": f"{platform.machine()}, {many(os.cpu_count() or 1, 'core')}, "
+            "machine": f"{processor_name()}, {many(os.cpu_count() or 1, 'core')}, "
             f"{many(torch.get_num_threads(), 'thread')}",
             "parent": parent,
             "points": points,

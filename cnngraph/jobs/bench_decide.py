@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,7 @@ class Decider:
         """
         said = {"method": method.name, "seed": seed, "device": self.device, **method.usual}
         # What a search has found so far is the point's own: a later one that found it would seem to take no time.
-        opened = replace(self.opened, place=home.path)
+        opened = self.opened.apart(home.path)
         if method.fit_to_target is None:
             choice = choose({**said, **self._target(budget)}, needed=True)
             return self._planned(home, lambda: self._plan(opened, choice))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from cnngraph.console import Progress
@@ -20,7 +22,7 @@ from cnngraph.sources.stored import StoredModel
 if TYPE_CHECKING:
     from cnngraph.datasets.images import Images
 
-__all__ = ["BenchFolder", "hash_images", "read_points"]
+__all__ = ["BenchFolder", "hash_images", "processor_name", "read_points"]
 
 _READ_AT_ONCE = 256
 # Of the inputs that name a folder: what says which images they are.
@@ -51,7 +53,8 @@ class BenchFolder:
 
         inputs = inputs_of_training(subject, training) | {"model": model.key}
         place = pick_device(training.device)
-        machine = {"device_name": device_name(place), "threads": torch.get_num_threads()}
+        machine: dict[str, Any] = {"processor": processor_name(), "device_name": device_name(place)}
+        machine["threads"] = torch.get_num_threads()
         which = {"fingerprint": model.properties.get("fingerprint"), "images": hash_images(subject)} | machine
         known = {name: value for name, value in inputs.items() if name not in _IMAGES}
         about = json.loads(json.dumps(known, default=str))
@@ -82,6 +85,14 @@ def read_points(folder: JobFolder) -> list[dict[str, Any]]:
     """All points that were ever made there, by budget, method and seed."""
     found = [Stage(path).read() for path in sorted((folder.path / "points").glob("*.json"))]
     return sorted(found, key=lambda point: (point["budget"] or "", point["method"], point["seed"]))
+
+
+def processor_name() -> str:
+    """The processor that computes here, as its maker calls it."""
+    source = Path("/proc/cpuinfo")
+    lines = source.read_text(encoding="utf-8").splitlines() if source.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def hash_images(subject: LoadedModel) -> str:

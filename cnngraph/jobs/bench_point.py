@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from cnngraph.errors import ConflictError, ModelError, OptionError, PlanError, TraceError, VerificationError
+from cnngraph.errors import ConflictError, DivergedError, OptionError, PlanError, TraceError, VerificationError
 from cnngraph.jobs.baseline import training_recipe
 from cnngraph.jobs.bench_choice import Budget
 from cnngraph.jobs.bench_decide import Decided, Decider
@@ -46,6 +46,8 @@ _FIGURES = (
     "decide_seconds",
     "train_seconds",
 )
+# What says something of the method; all else ends the command, or is tried again by the next one.
+_OWN_FAILURES = (PlanError, OptionError, VerificationError, TraceError, DivergedError)
 _LONGEST_NAME = 90  # and a number
 _NEAR_CHANCE = "Its accuracy is near chance."
 _SECONDS = 0.5  # of timing two nets in turns
@@ -151,7 +153,7 @@ def make_point(setup: Setup, point: Point) -> dict[str, Any]:
         try:
             with remember_structures(apart=True):
                 found = _make(setup, point, home)
-        except (PlanError, OptionError, VerificationError, TraceError) as error:
+        except _OWN_FAILURES as error:
             found = {"why": error.message}
         done.path.parent.mkdir(exist_ok=True)
         done.write(empty | dict.fromkeys(_FIGURES) | found)
@@ -193,7 +195,7 @@ def _make(setup: Setup, point: Point, home: JobFolder) -> dict[str, Any]:
     decided = setup.decider.decide(METHODS[point.method], point.budget, point.seed, home)
     require_storable(setup.session, setup.model, decided.task.outline)
     control = Point(CONTROL, None, point.seed).stage(setup.folder)
-    if control.is_done and control.read()["accuracy"] is None:  # its training failed: that is no fault of the method
+    if not control.is_done or control.read()["accuracy"] is None:  # what keeps it back is no fault of the method
         retraining = replace(retraining, control=False)
     pruned = _carry_out(setup, decided, retraining, home)
     setup.require_same_model()
@@ -207,10 +209,7 @@ def _make(setup: Setup, point: Point, home: JobFolder) -> dict[str, Any]:
 
 def _control(setup: Setup, retraining: Retraining) -> dict[str, Any]:
     assert retraining.recipe is not None
-    try:
-        found = train_control(setup.subject, retraining, setup.folder.path, setup.session.progress)
-    except ModelError as error:  # the loss became NaN
-        raise PlanError(error.message, error.hint) from error
+    found = train_control(setup.subject, retraining, setup.folder.path, setup.session.progress)
     took = setup.folder.stage(f"control-s{retraining.seed}-e{retraining.recipe.epochs}/done").read()
     latency = judge_parent(setup)["latency_ms"]
     figures = {name: found[name] for name in (*_SCORES, "parameters", "macs")}
@@ -222,10 +221,7 @@ def _control(setup: Setup, retraining: Retraining) -> dict[str, Any]:
 def _carry_out(setup: Setup, decided: Decided, retraining: Retraining, home: JobFolder) -> Pruned:
     """The new net, timed as all nets of a bench are."""
     folder = home.path / "prune"
-    try:
-        pruned = decided.task.carry_out(setup.subject, retraining, folder=folder, progress=setup.session.progress)
-    except ModelError as error:  # the loss became NaN
-        raise PlanError(error.message, error.hint) from error
+    pruned = decided.task.carry_out(setup.subject, retraining, folder=folder, progress=setup.session.progress)
     times = _time_in_turns(setup, {"new": pruned.subject.model})
     result = dict(pruned.result)
     for net, name in (("before", "parent"), ("control", "parent"), ("after", "new")):

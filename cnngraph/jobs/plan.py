@@ -6,6 +6,7 @@ a plan by itself: :mod:`cnngraph.jobs.plan_by_hand`.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -214,6 +215,13 @@ class Opened:
     tables: dict[Timing, LatencyTable] = field(default_factory=dict)
     read_trials: Callable[[], Sequence[Mapping[str, Any]]] | None = None
     place: Path | None = None
+
+    def apart(self, place: Path) -> Opened:
+        """The same, what was opened included, with a place of its own for long decisions."""
+        _ = self.saved  # opened here, it is opened once for all
+        again = copy.copy(self)
+        again.__dict__["place"] = place
+        return again
 
     @cached_property
     def saved(self) -> Saved:

@@ -19,7 +19,7 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.datasets.images import Images, loader
-from cnngraph.errors import DataError, ModelError, UsageError, nearest
+from cnngraph.errors import DataError, DivergedError, ModelError, UsageError, nearest
 from cnngraph.models.masks import MaskedTensors, keep_zeros
 from cnngraph.models.weights import copy_state
 from cnngraph.modes import kept_modes
@@ -283,7 +283,7 @@ class _Run:
             loss, hits = self._step(images, labels)
             loss_sum, right, seen = loss_sum + loss * len(labels), right + hits, seen + len(labels)
             if not torch.isfinite(loss_sum):
-                raise ModelError(
+                raise DivergedError(
                     f"The training loss became NaN or infinite in epoch {number + 1}.",
                     f"Lower --learning-rate (it was {self.recipe.highest_rate:g}).",
                 )

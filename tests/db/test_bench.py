@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from PIL import Image
 
 from cnngraph import connect
 from cnngraph.console import Quiet
-from cnngraph.errors import PlanError
+from cnngraph.errors import ConflictError, PlanError
+from cnngraph.jobs.workspace import JobFolder
 from tests.forge import Forge
 from tests.pages import carry_out
 from tests.unit.jobs.killing import Killer, repeat_until_done
@@ -168,6 +170,38 @@ def test_points_on_other_images_are_not_mixed_with_new_ones(photos: Path, found:
     finally:
         changed.write_bytes(before)
     assert any("made earlier for this model and training are not used" in note for note in told.notes)
+
+
+def filters_of(result: dict[str, Any]) -> dict[str, Any]:
+    """The first point of the method filters."""
+    asked = ("filters", "macs=0.5", 0)
+    found: list[dict[str, Any]] = [
+        one for one in result["points"] if (one["method"], one["budget"], one["seed"]) == asked
+    ]
+    return found[0]
+
+
+def test_a_net_that_was_deleted_is_not_named_and_a_name_that_is_taken_gets_a_number(
+    photos: Path, found: dict[str, Any]
+) -> None:
+    how, key = HOW | {"methods": ["filters"]}, filters_of(found)["new_model"]
+    with connect() as graph:
+        graph.delete(key)
+        gone = filters_of(graph.bench("bench-photos", **how))
+        assert gone == filters_of(found) | {"new_model": None}
+        assert filters_of(graph.bench("bench-photos", **how | {"epochs": 1}))["new_model"] == key  # the name was free
+        assert filters_of(graph.bench("bench-photos", **how))["new_model"] is None  # it is another net
+        other = filters_of(graph.bench("bench-photos", **how | {"epochs": 1, "batch_size": 10}))
+    assert other["new_model"] == f"{key}-2"
+
+
+def test_two_at_once_are_refused(session_home: Path, photos: Path, found: dict[str, Any]) -> None:
+    cards = (session_home / "work").glob("bench-*/about.json")
+    with ExitStack() as held, connect() as graph:
+        for card in cards:
+            held.enter_context(JobFolder(card.parent).locked())
+        with pytest.raises(ConflictError, match="running now"):
+            graph.bench("bench-photos", **HOW)
 
 
 def test_what_is_refused(command: Run, photos: Path) -> None:

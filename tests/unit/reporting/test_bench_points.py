@@ -10,6 +10,7 @@ import pytest
 from cnngraph.errors import DataError, NotFoundError
 from cnngraph.reporting.bench_points import COLUMNS, BenchPoint, read_points, write_points
 from tests.benches import full_result, point
+from tests.conftest import ROOT
 
 # Scripts read these by name and spreadsheets by place: a new one comes last.
 DOCUMENTED = (
@@ -26,6 +27,11 @@ def test_what_is_written_is_read_again_digit_by_digit(tmp_path: Path) -> None:
     head, *rows = path.read_text(encoding="utf-8").split("\n")
     assert head == DOCUMENTED == ",".join(COLUMNS)
     assert rows[0].startswith("multilayer,macs=0.5,0,true,,ada/multilayer-macs-0.5-0,0.9")
+
+
+def test_the_page_of_the_documentation_names_the_columns_in_their_order() -> None:
+    text = " ".join((ROOT / "docs" / "bench.md").read_text(encoding="utf-8").split())
+    assert ", ".join(f"`{name}`" for name in COLUMNS) in text
 
 
 def test_an_older_file_stays_where_the_new_one_fails(tmp_path: Path) -> None:
