@@ -25,6 +25,7 @@ __all__ = [
     "OF_NET_MEASURES",
     "PARTS",
     "PERCENTILES",
+    "PRECISIONS",
     "REFERENCES",
     "REMOVING_SCHEMES",
     "REWINDS",
@@ -109,6 +110,7 @@ SCHEMES = (
 )
 REMOVING_SCHEMES = ("join", "tuned")  # no layer comes in the place of the block
 DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "fp32")  # of many trainings: half precision where it is faster, or never
 LATENCY_DEVICES = ("cpu", "cuda")
 RUNTIMES = ("eager", "compile", "onnxruntime")
 PERCENTILES = (50, 95)

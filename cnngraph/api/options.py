@@ -100,7 +100,8 @@ class Trials(TypedDict, total=False):
     ``epochs`` (5), ``batch_size``, ``learning_rate``: of each training, else as the net itself was trained.
     ``temperature`` (4) and ``alpha`` (0.9): of the schemes that learn from the parent's answers. ``seeds``: trials of
     each block and scheme; ``seed``: of the first, each further one has the next number. ``minutes``: no trial is begun
-    that would end later. ``data``, ``data_root``: instead of what the model was ingested with.
+    that would end later. ``data``, ``data_root``: instead of what the model was ingested with. ``precision``: of the
+    trainings, ``auto`` (half precision where it is faster here) or ``fp32``.
     """
 
     blocks: Sequence[str] | None
@@ -116,6 +117,7 @@ class Trials(TypedDict, total=False):
     data: str | None
     data_root: str | Path | None
     device: str | None
+    precision: str | None
 
 
 class Benched(TypedDict, total=False):

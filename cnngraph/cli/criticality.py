@@ -11,7 +11,7 @@ import typer
 from cnngraph.cli import connection
 from cnngraph.cli.allocator import keep_freed_memory
 from cnngraph.cli.option_groups import Grouped, spread
-from cnngraph.cli.options import ModelName, RunOptions, above_zero, separate
+from cnngraph.cli.options import ModelName, Precision, RunOptions, above_zero, separate
 from cnngraph.cli.train import BatchSize, Epochs, LearningRate
 from cnngraph.console import emit_json, line, progress, say, table
 from cnngraph.vocabulary import SCHEMES
@@ -35,6 +35,7 @@ class TrialOptions:
     batch_size: BatchSize = None
     learning_rate: LearningRate = None
     seeds: Annotated[int, typer.Option(min=1, help="Trials of each block and scheme, each with a seed of its own.")] = 1
+    precision: Precision = "auto"
     temperature: Annotated[
         float | None,
         typer.Option(help="Of distill and parent-distill: softens the answers. Default: 4.", callback=above_zero),

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cnngraph.vocabulary import DEVICES, MEASURES, NULL_MEASURES, UNRANKED_MEASURES
+from cnngraph.vocabulary import DEVICES, MEASURES, NULL_MEASURES, PRECISIONS, UNRANKED_MEASURES
 
 __all__ = [
     "MEASURE_NAMES",
@@ -26,6 +26,7 @@ __all__ = [
     "ModelName",
     "OnlyClasses",
     "Positive",
+    "Precision",
     "RunOptions",
     "Seed",
     "Size",
@@ -138,6 +139,13 @@ Size = Annotated[
     int | None, typer.Option(min=1, max=4096, help="Input size in pixels (default: the architecture's own).")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", callback=lambda v: known(v, DEVICES, "device"))]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="Of trainings: auto (half precision where it is faster here) or fp32.",
+        callback=lambda v: known(v, PRECISIONS, "precision"),
+    ),
+]
 ImagesPerClass = Annotated[int | None, typer.Option(min=1, help="Use at most this many images of each class.")]
 OnlyClasses = Annotated[
     list[str] | None,

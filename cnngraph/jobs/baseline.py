@@ -69,9 +69,8 @@ def train_net(
         return Trained(recipe.epochs, seconds / recipe.epochs, seconds)
     from cnngraph.training.fit import fit
 
-    known: dict[str, Any] = (
-        {"precision": execution.precision, "channels_last": execution.channels_last} if execution else {}
-    )
+    how = ("precision", "channels_last", "threads") if execution else ()
+    known: dict[str, Any] = {name: getattr(execution, name) for name in how}
     done = fit(
         model,
         data.train,

@@ -10,13 +10,13 @@ from cnngraph.errors import OptionError, nearest
 from cnngraph.jobs.schemes import PRESETS, Scheme, find_schemes
 from cnngraph.sources.stored import OtherData, other_data
 from cnngraph.training.teaching import require_teaching
-from cnngraph.vocabulary import DEVICES
+from cnngraph.vocabulary import DEVICES, PRECISIONS
 
 __all__ = ["EPOCHS", "CriticalityChoice", "choose_criticality"]
 
 EPOCHS = 5  # of each training, where nothing is said
 _AUTO = "auto"
-_PLAIN = ("seeds", "seed", "temperature", "alpha", "minutes", "device")
+_PLAIN = ("seeds", "seed", "temperature", "alpha", "minutes", "device", "precision")
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class CriticalityChoice:
     alpha: float = 0.9
     minutes: float | None = None
     device: str = "auto"
+    precision: str = "auto"
     data: OtherData = field(default_factory=OtherData)
 
     def __post_init__(self) -> None:
@@ -53,6 +54,8 @@ class CriticalityChoice:
         require_teaching(self.temperature, self.alpha)
         if self.device not in DEVICES:
             raise OptionError(f"There is no device {self.device!r}.", nearest(self.device, DEVICES))
+        if self.precision not in PRECISIONS:
+            raise OptionError(f"There is no precision {self.precision!r} here.", f"Known: {', '.join(PRECISIONS)}.")
 
 
 def choose_criticality(said: Mapping[str, Any], *, preset: str = "criticality") -> CriticalityChoice:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cnngraph.training.execution import Execution
     from cnngraph.training.fit import Recipe
 
-__all__ = ["PICTURES", "Setup", "Trial", "pictures_stage", "run_trial"]
+__all__ = ["PICTURES", "Setup", "Trial", "pictures_stage", "read_trial", "run_trial"]
 
 PICTURES = 12  # filters of a new layer whose pictures are kept
 
@@ -99,6 +99,10 @@ class Trial:
         """Where it leaves what it found."""
         return folder.stage(f"trials/{self.name}")
 
+    def home(self, folder: JobFolder) -> JobFolder:
+        """Where it leaves its stages until then."""
+        return JobFolder(folder.path / f"trial-{self.name}")
+
     def pictures(self, folder: JobFolder) -> Stage:
         """Where it leaves pictures of the new layer's filters, if it has any: PNG in base64."""
         return pictures_stage(folder, self.identity)
@@ -118,13 +122,18 @@ def run_trial(setup: Setup, trial: Trial) -> dict[str, Any]:
         ``accuracy`` and ``kappa``: of the best of these; ``parameters`` and ``macs`` of the net; ``seconds``; and
         ``failed``: why it was not built or not trained to the end, ``None`` mostly.
     """
-    done, home = trial.stage(setup.folder), JobFolder(setup.folder.path / f"trial-{trial.name}")
+    done, home = trial.stage(setup.folder), trial.home(setup.folder)
     if not done.is_done:
         home.path.mkdir(parents=True, exist_ok=True)
         done.path.parent.mkdir(exist_ok=True)
         done.write(trial.identity | _carry_out(setup, trial, home))
-    shutil.rmtree(home.path, ignore_errors=True)
-    return done.read()
+    return read_trial(setup.folder, trial)
+
+
+def read_trial(folder: JobFolder, trial: Trial) -> dict[str, Any]:
+    """What :func:`run_trial` left of a trial that is done; its stages are of no more use."""
+    shutil.rmtree(trial.home(folder).path, ignore_errors=True)
+    return trial.stage(folder).read()
 
 
 def _carry_out(setup: Setup, trial: Trial, home: JobFolder) -> dict[str, Any]:
@@ -206,7 +215,7 @@ def _train(
 
     data, execution, scheme = setup.subject.data, setup.execution, trial.scheme
     how = asdict(replace(setup.recipe, seed=trial.seed)) | {"device": execution.device}
-    how |= {"precision": execution.precision, "channels_last": execution.channels_last}
+    how |= {name: getattr(execution, name) for name in ("precision", "channels_last", "threads")}
     how |= {"checkpoint": home.path / "checkpoint.safetensors", "progress": setup.progress}
     if scheme.distils:
         assert trial.temperature is not None

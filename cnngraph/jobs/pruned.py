@@ -74,6 +74,7 @@ class Retraining:
         reconstruct: refit the layers that read removed filters before that.
         control: train the unpruned net too, for as long.
         trainer: the user's own function, for both nets; ``None``: our own loop.
+        precision: where many share how they are trained: auto measures, fp32 is what it says.
         prune_weights: the share of the weights that become zero after the training, in layers that lost filters.
         shared: where several prunes of one net leave what they are judged beside and how they are trained, made once:
             the old net's figures, the control of each seed and number of epochs, the execution; ``None``: each prune
@@ -85,6 +86,7 @@ class Retraining:
     recipe: Recipe | None
     control: bool = True
     device: str = "auto"
+    precision: str = "auto"
     seed: int = 0
     trainer: OwnTrainer | None = None
     reconstruct: bool = False
@@ -414,5 +416,6 @@ def inputs_of_training(subject: LoadedModel, retraining: Retraining) -> dict[str
             "reconstruct": retraining.reconstruct,
         }
         | beside
+        | ({"precision": retraining.precision} if retraining.precision != "auto" else {})
         | ({"prune_weights": retraining.prune_weights} if retraining.prune_weights is not None else {})
     )

@@ -145,7 +145,7 @@ def choose_execution(
     return layouts[nhwc * _LAYOUT_GAIN < plain]
 
 
-def choose_for_many(model: nn.Module, images: torch.Tensor, *, device: str) -> Execution:
+def choose_for_many(model: nn.Module, images: torch.Tensor, *, device: str, fp32: bool = False) -> Execution:
     """Decide how many trainings of one net, and of what is left of it, all run: whoever asks keeps the answer.
 
     Measured as :func:`choose_execution` measures, and on a CPU two things more. The precision: bf16, where the
@@ -157,16 +157,17 @@ def choose_for_many(model: nn.Module, images: torch.Tensor, *, device: str) -> E
         model: the net; neither it nor its statistics change.
         images: one batch, float32 of shape (N, C, H, W).
         device: auto, cpu or cuda.
+        fp32: in no other precision, on a GPU either.
     """
     place = pick_device(device)
     if place.type != "cpu":  # one training fills it, and half precision is what it is made for
-        return choose_execution(model, images, device=place.type)
+        return choose_execution(model, images, device=place.type, precision="fp32" if fp32 else "auto")
     cores = torch.get_num_threads()
     plain, nhwc, half, half_nhwc = (
         Execution("cpu", numbers, layout, threads=1) for numbers in ("fp32", "bf16") for layout in (False, True)
     )
     images = _few_enough(model, images, plain)
-    candidates = [plain, nhwc, *([half, half_nhwc] if _computes_in_bf16() else [])]
+    candidates = [plain, nhwc, *([half, half_nhwc] if not fp32 and _computes_in_bf16() else [])]
     seconds = dict(zip(candidates, _step_seconds(model, images, candidates), strict=True))
     chosen = _faster(plain, nhwc, seconds, _LAYOUT_GAIN)
     if half in seconds:
