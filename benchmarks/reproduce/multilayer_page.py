@@ -251,6 +251,10 @@ def _claims(found: Found) -> list[str]:
         f"inherited: accuracy is {_apart(gaps, 'the control')}; that it is {wanted} it "
         f"{'came' if came else 'did not come'} out."
     )
+    told.append(
+        f"chance: the standard error of one such accuracy is {_standard_error(found):.2f} points"
+        + (", and one seed shows signs rather than sizes." if len(gaps) == 1 else ".")
+    )
     change = {name: mean(found.change("scratch", "multilayer", name).values()) for name in FIGURES}
     short = [
         f"{name} {paper[name]:+.2f} % (here {change[name]:+.2f} %)" for name in FIGURES if change[name] < paper[name]
@@ -261,6 +265,13 @@ def _claims(found: Found) -> list[str]:
         reached = ", ".join(name for name in FIGURES if change[name] >= paper[name])
         told.append(f"both from scratch: the paper's gain was reached for {reached}.")
     return told
+
+
+def _standard_error(found: Found) -> float:
+    """Of the control's accuracy, in points, from the number of images that it is judged on."""
+    share = mean(found.figure("inherited", "whole", "accuracy").values()) / 100
+    images = found.row("inherited", "whole", found.seeds[0])["images"]
+    return float(100 * (share * (1 - share) / images) ** 0.5)
 
 
 def _choices(found: Found) -> list[str]:

@@ -46,7 +46,7 @@ def page(rows: Sequence[Row]) -> str:
             f"### {title}, {count_seeds(len(seeds))}",
             _accuracies(mine),
             _epochs(mine),
-            " ".join(_sentences(mine)),
+            " ".join([*_sentences(mine), *_unfinished(mine, len(seeds))]),
         ]
     parts += ["### Beside the paper", *_verdicts(titles, rows)]
     return "\n\n".join(part for part in parts if part)
@@ -128,6 +128,12 @@ def _pairs(rows: Sequence[Row], one: str, other: str) -> list[tuple[Row, Row]]:
 def _sentences(rows: Sequence[Row]) -> list[str]:
     """What came out and what did not, in plain words, from the figures."""
     return [said for said in (_spread_said(rows), _recovered(rows), _sooner(rows), _capped(rows)) if said]
+
+
+def _unfinished(rows: Sequence[Row], seeds: int) -> list[str]:
+    """Said where trials are still to come."""
+    done, whole = sum(bool(row["block"]) for row in rows), STAGES * len(SCHEMES) * seeds
+    return [f"So far {done} of {whole} trials are done."] if done < whole else []
 
 
 def _spread_said(rows: Sequence[Row]) -> str:

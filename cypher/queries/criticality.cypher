@@ -25,9 +25,11 @@ CALL () {
 CALL (place, run) {
   OPTIONAL MATCH (run)-[own:SCORED]->(place)
   WHERE place:Block
+  WITH place, run, own.theta AS theta
   OPTIONAL MATCH (run)-[scored:SCORED]->(l:Layer)
   WHERE place:Block AND (place)-[:CONTAINS]->(l)
-  RETURN coalesce(own.theta, avg(scored.theta)) AS theta
+  WITH theta, avg(scored.theta) AS mean
+  RETURN coalesce(theta, mean) AS theta
 }
 RETURN block, CASE WHEN place:Block THEN place.kind END AS kind, best.value AS criticality, best.scheme AS best_scheme,
        best.accuracy AS accuracy, best.epochs AS epochs_to_95, best.trials AS trials, theta, run.measure AS measure,

@@ -22,7 +22,7 @@ def rows(
     found: list[dict[str, Any]] = []
     for way in ("whole", *accuracies):
         figure = accuracies.get(way, WHOLE)
-        scores = {"accuracy": figure, "precision": figure, "recall": figure, "untrained": 0.5}
+        scores = {"accuracy": figure, "precision": figure, "recall": figure, "untrained": 0.5, "images": 1600}
         parameters = 100 if way == "whole" else 60
         figures = common | {"way": way, "parameters": parameters} | scores
         found += [figures | {"protocol": protocol} for protocol in ("scratch", "inherited")]
@@ -48,6 +48,7 @@ def test_says_that_it_came_out_where_it_did() -> None:
     assert "| accuracy | +11.09 | +5.00 | +5.00 |" in text
     assert "did not come out: accuracy +11.09 % (here +5.00 %)" in text
     assert "goes with depth: Spearman 1.00." in text
+    assert "standard error of one such accuracy is 1.00 points, and one seed shows signs" in text
 
 
 def test_says_what_did_not_come_out() -> None:
