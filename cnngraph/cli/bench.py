@@ -112,12 +112,13 @@ def print_found(found: dict[str, Any]) -> None:
     rows, said = read_rows(found), sentences(found)
     for budget in found["budgets"]:
         ordered = in_order(rows, budget)
-        figures = [one for one in FIGURES if any(row.spread(one[0]).mean is not None for _, row in ordered)]
+        known = [one for one in FIGURES if any(row.spread(one[0]).mean is not None for _, row in ordered)]
+        figures = [one for one in known if one[0] != "epochs"]  # a terminal is narrow: who had more is said below
         cells = [
             [rank, row.method, _met(row), *(row.spread(key).written(form, gap="") for key, _, form in figures)]
             for rank, row in ordered
         ]
-        table(("rank", "method", "met", *(heading for _, heading, _ in figures)), cells, title=f"\n{budget}")
+        table(("#", "method", "met", *(heading for _, heading, _ in figures)), cells, title=f"\n{budget}")
         for sentence in said[budget]:
             line(sentence)
     for one in found["left"]:
