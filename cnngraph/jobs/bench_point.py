@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from cnngraph.console import number
 from cnngraph.errors import ConflictError, DivergedError, OptionError, PlanError, TraceError, VerificationError
 from cnngraph.jobs.baseline import training_recipe
 from cnngraph.jobs.bench_choice import Budget
@@ -268,7 +269,8 @@ def _missed(budget: Budget, found: Mapping[str, Any], before: Mapping[str, Any],
     if within_tolerance(left, wanted):
         return None
     name = "milliseconds" if timed else budget.target.name
-    return f"{left:,.4g} {name} are left, more than {TOLERANCE:.0%} from the {wanted:,.4g} that were wanted."
+    shown = [number(round(value) if kind in ("macs", "parameters") else value) for value in (left, wanted)]
+    return f"{shown[0]} {name} are left, more than {TOLERANCE:.0%} from the {shown[1]} that were wanted."
 
 
 def times_of(decided: Decided, pruned: Pruned) -> dict[str, Any]:
