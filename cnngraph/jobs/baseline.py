@@ -69,7 +69,7 @@ def train_net(
         return Trained(recipe.epochs, seconds / recipe.epochs, seconds)
     from cnngraph.training.fit import fit
 
-    how = ("precision", "channels_last", "threads") if execution else ()
+    how = ("precision", "channels_last") if execution else ()
     known: dict[str, Any] = {name: getattr(execution, name) for name in how}
     done = fit(
         model,

@@ -5,7 +5,7 @@ trial's accuracy is that of its best epoch, the one before any training included
 
 Every trial (block, scheme, seed) leaves one file in a work folder that is named by all that decides but these three,
 so that a command that was killed goes on, and another one with more blocks or schemes trains only what is new. The
-folder is kept: a trial is never trained twice. Trials of small nets run side by side, a thread each.
+folder is kept: a trial is never trained twice.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cnngraph.console import duration
@@ -25,12 +25,11 @@ from cnngraph.jobs.blocks import lacks_blocks, store_missing_blocks
 from cnngraph.jobs.criticality_blocks import Reasons, choose_blocks
 from cnngraph.jobs.criticality_choice import CriticalityChoice
 from cnngraph.jobs.criticality_result import TrialResult, describe
-from cnngraph.jobs.criticality_trial import Setup, Trial, read_trial, run_trial
+from cnngraph.jobs.criticality_trial import Setup, Trial, run_trial
 from cnngraph.jobs.one_step import many
 from cnngraph.jobs.prune_in_steps import COARSE
 from cnngraph.jobs.pruned import Retraining, inputs_of_training
 from cnngraph.jobs.session import Session
-from cnngraph.jobs.side_by_side import do_side_by_side, how_many_at_once
 from cnngraph.jobs.workspace import JobFolder
 from cnngraph.network.remembered import remember_structures
 from cnngraph.pruning.limits.time_budget import TimeBudget
@@ -74,7 +73,7 @@ class _Work:
     Attributes:
         blocks: that were asked for, in network order. reasons: by block, why it cannot be tried; ``None`` where it can.
         slowest: seconds of the slowest trial so far, of those that train and of those that do not.
-        began: by the name of a trial of now, when. left: trials that there was no time for.
+        left: trials that there was no time for.
         stored_at: by block, the label of the node that its trials hang on.
     """
 
@@ -87,7 +86,6 @@ class _Work:
     blocks: tuple[Block, ...]
     reasons: Reasons
     slowest: dict[bool, float] = field(default_factory=dict)
-    began: dict[str, float] = field(default_factory=dict)
     left: list[Trial] = field(default_factory=list)
     stored_at: dict[str, str] = field(default_factory=dict)
 
@@ -146,50 +144,31 @@ class _Work:
         setup = self._setup()
         parent = self._parent(setup)
         self._say_expectation(setup)
-        done = [trial for trial in self.trials if trial.stage(self.folder).is_done]
-        found = {trial.name: self._store(trial, parent) for trial in done}
-        for trial in do_side_by_side(
-            self._missing(TimeBudget(self.choice.minutes), {trial.name for trial in done}),
-            lambda trial, progress: self._carry_out(replace(setup, progress=progress), trial),
-            at_once=how_many_at_once(setup.execution),
-            words=lambda trial: trial.words,
-            progress=self.session.progress,
-        ):
-            trained = trial.scheme.is_trained
-            took = time.monotonic() - self.began[trial.name]
-            self.slowest[trained] = max(self.slowest.get(trained, 0.0), took)
-            found[trial.name] = self._store(trial, parent)
-            self.session.progress.note(found[trial.name].words)
+        trials, budget = self.trials, TimeBudget(self.choice.minutes)
+        found: list[TrialResult] = []
+        for number, trial in enumerate(trials, 1):
+            if not trial.stage(self.folder).is_done and not budget.allows(self._expect(trial)):
+                self.left.append(trial)
+                continue
+            if not trial.stage(self.folder).is_done:
+                self.session.progress.start(f"Trying {trial.words}, {number} of {len(trials)}")
+            found.append(self._try(setup, trial, parent))
         if self.left:
             self._say_out_of_time(nothing=not found)
         self._say_where_stored()
-        results = [found[trial.name] for trial in self.trials if trial.name in found]
-        return describe(self.model.key, parent, self.blocks, self.reasons, results, self.subject.followed) | {
+        return describe(self.model.key, parent, self.blocks, self.reasons, found, self.subject.followed) | {
             "judged_on": self.subject.images_from("validation").as_json(),
             "left": [trial.identity for trial in self.left],
         }
 
-    def _missing(self, budget: TimeBudget, done: Collection[str]) -> Iterator[Trial]:
-        """One trial after the other that is still to be carried out, as long as there is time for it."""
-        for number, trial in enumerate(self.trials, 1):
-            if trial.name in done:
-                continue
-            if not budget.allows(self._expect(trial)):
-                self.left.append(trial)
-                continue
-            self.session.progress.start(f"Trying {trial.words}, {number} of {len(self.trials)}")
-            self.began[trial.name] = time.monotonic()
-            yield trial
-
-    @staticmethod
-    def _carry_out(setup: Setup, trial: Trial) -> None:
-        """All of a trial, cut and judged too, takes the same threads whether others run beside it or not."""
-        with setup.execution.threads_taken():
-            run_trial(setup, trial)
-
-    def _store(self, trial: Trial, parent: Mapping[str, Any]) -> TrialResult:
-        """Read back what a trial left, and store it."""
-        result = TrialResult(trial, parent, read_trial(self.folder, trial))
+    def _try(self, setup: Setup, trial: Trial, parent: Mapping[str, Any]) -> TrialResult:
+        """Carry out one trial, or read it back, and store it."""
+        known, began = trial.stage(self.folder).is_done, time.monotonic()
+        result = TrialResult(trial, parent, run_trial(setup, trial))
+        if not known:
+            trained = trial.scheme.is_trained
+            self.slowest[trained] = max(self.slowest.get(trained, 0.0), time.monotonic() - began)
+            self.session.progress.note(result.words)
         if result.curve:
             self.stored_at[trial.block.name] = store_criticality(
                 self.session.database,
@@ -223,7 +202,7 @@ class _Work:
         if not stage.is_done:
             self.session.progress.start("Measuring how to train")
             fp32, device = self.choice.precision == "fp32", self.choice.device
-            stage.write(choose_for_many(self.subject.model, self._batch(), device=device, fp32=fp32).as_json())
+            stage.write(asdict(choose_for_many(self.subject.model, self._batch(), device=device, fp32=fp32)))
         return Setup(self.subject, self.recipe, Execution(**stage.read()), self.folder, self.session.progress)
 
     def _parent(self, setup: Setup) -> dict[str, Any]:
@@ -252,12 +231,10 @@ class _Work:
             steps = math.ceil(len(self.subject.data.train) / self.recipe.batch_size)
             epoch = expect_epoch_seconds(self.subject.model, self._batch(), steps, setup.execution)
             self.slowest[True] = _UNTRAINED_SECONDS + self.recipe.epochs * epoch
-            at_once = min(how_many_at_once(setup.execution), trainings)
-            beside = f", {at_once} at a time" if at_once > 1 else ""
             note(
                 f"{many(trainings, 'training')} of {many(self.recipe.epochs, 'epoch')}, about "
-                f"{duration(trainings * self.recipe.epochs * epoch / at_once)}: an epoch of the whole net takes "
-                f"{duration(epoch)} here in {setup.execution.precision}{beside}."
+                f"{duration(trainings * self.recipe.epochs * epoch)}: an epoch of the whole net takes "
+                f"{duration(epoch)} here in {setup.execution.precision}."
             )
         judged = len(self.subject.data.validation)
         if judged < COARSE:

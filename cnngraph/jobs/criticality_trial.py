@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cnngraph.training.execution import Execution
     from cnngraph.training.fit import Recipe
 
-__all__ = ["PICTURES", "Setup", "Trial", "pictures_stage", "read_trial", "run_trial"]
+__all__ = ["PICTURES", "Setup", "Trial", "pictures_stage", "run_trial"]
 
 PICTURES = 12  # filters of a new layer whose pictures are kept
 
@@ -127,13 +127,8 @@ def run_trial(setup: Setup, trial: Trial) -> dict[str, Any]:
         home.path.mkdir(parents=True, exist_ok=True)
         done.path.parent.mkdir(exist_ok=True)
         done.write(trial.identity | _carry_out(setup, trial, home))
-    return read_trial(setup.folder, trial)
-
-
-def read_trial(folder: JobFolder, trial: Trial) -> dict[str, Any]:
-    """What :func:`run_trial` left of a trial that is done; its stages are of no more use."""
-    shutil.rmtree(trial.home(folder).path, ignore_errors=True)
-    return trial.stage(folder).read()
+    shutil.rmtree(home.path, ignore_errors=True)
+    return done.read()
 
 
 def _carry_out(setup: Setup, trial: Trial, home: JobFolder) -> dict[str, Any]:
@@ -215,7 +210,7 @@ def _train(
 
     data, execution, scheme = setup.subject.data, setup.execution, trial.scheme
     how = asdict(replace(setup.recipe, seed=trial.seed)) | {"device": execution.device}
-    how |= {name: getattr(execution, name) for name in ("precision", "channels_last", "threads")}
+    how |= {name: getattr(execution, name) for name in ("precision", "channels_last")}
     how |= {"checkpoint": home.path / "checkpoint.safetensors", "progress": setup.progress}
     if scheme.distils:
         assert trial.temperature is not None

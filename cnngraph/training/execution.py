@@ -5,10 +5,9 @@ from __future__ import annotations
 import copy
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
@@ -18,7 +17,6 @@ from cnngraph.errors import UsageError
 from cnngraph.models.outputs import training_logits
 
 __all__ = [
-    "MOST_AT_ONCE",
     "Execution",
     "Precision",
     "choose_execution",
@@ -36,25 +34,17 @@ _PRECISION_GAIN = 1.15  # the same; and bf16 rounds coarsely, so that it must be
 _TIMED_STEPS = 3
 _SECONDS_A_STEP = 1.0  # of those that are timed to choose between many ways: a large net takes fewer images for it
 _FEWEST_IMAGES = 8
-MOST_AT_ONCE = 8  # trainings: each has a net, its gradients and a batch of activations in memory
 _AUXILIARY_WEIGHTS = {1: 0.4, 2: 0.3}  # Inception v3 has one auxiliary head, GoogLeNet two
 _MORE_HEADS = 0.3
 
 
 @dataclass(frozen=True)
 class Execution:
-    """How a training runs.
-
-    Attributes:
-        device: cpu or cuda. precision: fp32, bf16 or fp16. channels_last: whether tensors are NHWC in memory.
-        threads: of the processor, for one training; ``None``: as many as torch takes. Sums over other numbers of
-            threads round otherwise.
-    """
+    """device: cpu or cuda. precision: fp32, bf16 or fp16. channels_last: whether tensors are NHWC in memory."""
 
     device: str
     precision: str
     channels_last: bool
-    threads: int | None = None
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -65,22 +55,6 @@ class Execution:
         """The context of a forward pass: what gains by it is computed in half precision, where that was chosen."""
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
         return torch.autocast(self.device, dtype=dtype, enabled=self.precision != "fp32")
-
-    @contextmanager
-    def threads_taken(self) -> Iterator[None]:
-        """Inside, torch computes with so many threads."""
-        before = torch.get_num_threads()
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
-        try:
-            yield
-        finally:
-            if self.threads is not None:
-                torch.set_num_threads(before)
-
-    def as_json(self) -> dict[str, Any]:
-        """What a checkpoint or a work folder keeps; ``Execution(**kept)`` is the same again."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def place(self, model: nn.Module) -> nn.Module:
         """Move the net, in place, to the device and into the memory format."""
@@ -148,10 +122,8 @@ def choose_execution(
 def choose_for_many(model: nn.Module, images: torch.Tensor, *, device: str, fp32: bool = False) -> Execution:
     """Decide how many trainings of one net, and of what is left of it, all run: whoever asks keeps the answer.
 
-    Measured as :func:`choose_execution` measures, and on a CPU two things more. The precision: bf16, where the
-    processor has instructions for it and a step is faster by 15 % or more. The threads: convs of small nets hardly gain
-    by a second one, and wait long for one that another process keeps from running, so trainings that run side by side
-    on a thread each get more done than one after the other on all. Large nets are as fast on all threads, and stay so.
+    Measured as :func:`choose_execution` measures, and on a CPU the precision too: bf16, where the processor has
+    instructions for it and a step is faster by 15 % or more.
 
     Args:
         model: the net; neither it nor its statistics change.
@@ -160,11 +132,10 @@ def choose_for_many(model: nn.Module, images: torch.Tensor, *, device: str, fp32
         fp32: in no other precision, on a GPU either.
     """
     place = pick_device(device)
-    if place.type != "cpu":  # one training fills it, and half precision is what it is made for
+    if place.type != "cpu":  # half precision is what it is made for
         return choose_execution(model, images, device=place.type, precision="fp32" if fp32 else "auto")
-    cores = torch.get_num_threads()
     plain, nhwc, half, half_nhwc = (
-        Execution("cpu", numbers, layout, threads=1) for numbers in ("fp32", "bf16") for layout in (False, True)
+        Execution("cpu", numbers, layout) for numbers in ("fp32", "bf16") for layout in (False, True)
     )
     images = _few_enough(model, images, plain)
     candidates = [plain, nhwc, *([half, half_nhwc] if not fp32 and _computes_in_bf16() else [])]
@@ -172,11 +143,7 @@ def choose_for_many(model: nn.Module, images: torch.Tensor, *, device: str, fp32
     chosen = _faster(plain, nhwc, seconds, _LAYOUT_GAIN)
     if half in seconds:
         chosen = _faster(chosen, _faster(half, half_nhwc, seconds, _LAYOUT_GAIN), seconds, _PRECISION_GAIN)
-    if cores == 1:
-        return chosen
-    alone = replace(chosen, threads=cores)
-    one, all_of_them = _step_seconds(model, images, [chosen, alone])
-    return chosen if one / min(cores, MOST_AT_ONCE) * _LAYOUT_GAIN < all_of_them else alone
+    return chosen
 
 
 def _faster(usual: Execution, other: Execution, seconds: Mapping[Execution, float], gain: float) -> Execution:
@@ -231,8 +198,7 @@ def _step_seconds(
     with torch.random.fork_rng(devices=cuda):
         for _ in range(1 + steps):
             for trial, candidate, taken in zip(trials, candidates, seconds, strict=True):
-                with candidate.threads_taken():
-                    taken.append(_one_step(trial, images, candidate))
+                taken.append(_one_step(trial, images, candidate))
     return [min(taken[1:]) for taken in seconds]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -131,7 +131,6 @@ def fit(
     device: str = "auto",
     precision: Precision = "auto",
     channels_last: bool | None = None,
-    threads: int | None = None,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
     distillation: Distillation | None = None,
@@ -147,7 +146,6 @@ def fit(
         device: auto, cpu or cuda.
         precision, channels_last: see :func:`~cnngraph.training.execution.choose_execution`. Where the measurement
             decides, two runs may differ in the last bits; give both for runs that are equal bit by bit.
-        threads: of the processor; ``None``: as many as torch takes.
         checkpoint: a file written after each epoch; where it is there already, the training goes on from it.
         progress: told of every batch and epoch.
         distillation: a teacher, whose answers it learns from beside the labels.
@@ -174,9 +172,8 @@ def fit(
     else:
         sample = train[range(min(batch_size, len(train)))][0]
         execution = choose_execution(model, sample, device=device, precision=precision, channels_last=channels_last)
-        execution = replace(execution, threads=threads)
     cuda = [torch.cuda.current_device()] if execution.device == "cuda" else []
-    with execution.threads_taken(), kept_modes(model), torch.random.fork_rng(devices=cuda):
+    with kept_modes(model), torch.random.fork_rng(devices=cuda):
         classes = int(train.labels.max()) + 1
         run = _Run(model, recipe, execution, progress or Quiet(), classes=classes, distillation=distillation)
         if saved:
@@ -248,7 +245,7 @@ class _Run:
             if checkpoint:
                 history = [asdict(each) for each in self.history]
                 state = {"settings": settings, "history": history, "seconds": self.seconds}
-                state["execution"] = self.execution.as_json()
+                state["execution"] = asdict(self.execution)
                 state["scaler"] = self.scaler.state_dict()  # empty where it does nothing
                 write_checkpoint(checkpoint, state, self.model, self.best, self.optimizer)
             self.progress.note(_summary(epoch, self.recipe.epochs))

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from base64 import b64decode
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +12,15 @@ import torch
 from torch import nn
 
 from cnngraph import save
-from cnngraph.console import Progress, Quiet
+from cnngraph.console import Quiet
 from cnngraph.datasets.registry import Subset, loader, open_data
-from cnngraph.errors import CnngraphError, ModelError, NotFoundError, OptionError, PlanError, VerificationError
+from cnngraph.errors import ModelError, NotFoundError, OptionError, PlanError, VerificationError
 from cnngraph.jobs import criticality_trial
 from cnngraph.jobs.criticality_blocks import choose_blocks, options_of_prune, plan_without
 from cnngraph.jobs.criticality_choice import EPOCHS, choose_criticality
 from cnngraph.jobs.criticality_result import TrialResult, describe
 from cnngraph.jobs.criticality_trial import Setup, Trial, run_trial
 from cnngraph.jobs.schemes import PRESETS, SCHEMES
-from cnngraph.jobs.side_by_side import do_side_by_side
 from cnngraph.jobs.workspace import JobFolder
 from cnngraph.models.registry import build
 from cnngraph.network.blocks import Block
@@ -314,27 +310,3 @@ def test_a_record_says_what_tells_trials_apart() -> None:
     assert one.digest == replace(one, accuracy=0.1, seconds=9.0, work="criticality-2").digest
     assert one.digest != result(block, "tuned", 0, 0.5).record({"epochs": 2}, "criticality-1").digest
     assert one.digest != result(block, "tuned", 1, 0.5).record({"epochs": 1}, "criticality-1").digest
-
-
-def test_side_by_side_alone_or_killed_a_trial_is_the_same(residual: LoadedModel, tmp_path: Path) -> None:
-    how = Execution("cpu", "fp32", channels_last=False, threads=1)
-    trials = [trial(residual, "tuned"), trial(residual, "parent-local")]
-    alone = replace(setup(residual, tmp_path / "alone"), execution=how)
-    beside = replace(setup(residual, tmp_path / "beside"), execution=how)
-
-    def run_side_by_side(work: Callable[[Trial, Progress], object]) -> int:
-        return len(list(do_side_by_side(trials, work, at_once=2, words=lambda one: one.words, progress=Quiet())))
-
-    class Killed(Quiet):
-        """Kills its process after the first epoch."""
-
-        def note(self, text: str) -> None:
-            if text.startswith("Epoch 1/"):
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    with pytest.raises(CnngraphError, match="ended from outside"):
-        run_side_by_side(lambda one, _progress: run_trial(replace(beside, progress=Killed()), one))
-    assert list(beside.folder.path.glob("trial-*/checkpoint.safetensors"))
-    assert run_side_by_side(lambda one, told: run_trial(replace(beside, progress=told), one)) == 2
-    for one in trials:
-        assert timeless(run_trial(beside, one)) == timeless(run_trial(alone, one))

@@ -65,10 +65,9 @@ def test_half_precision_needs_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen == Execution("cpu", "bf16", True)
 
 
-def choose(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[Execution], float], cores: int = 2) -> Execution:
+def choose(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[Execution], float]) -> Execution:
     """What is chosen on a processor with bf16 where a step takes so long."""
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
     monkeypatch.setattr(
         execution, "_step_seconds", lambda _net, _images, ways, **_steps: [seconds(way) for way in ways]
     )
@@ -79,15 +78,12 @@ def test_many_trainings_take_what_gets_most_done(monkeypatch: pytest.MonkeyPatch
     def small(way: Execution) -> float:
         return (0.6 if way.precision == "bf16" else 1.0) * (0.8 if way.channels_last else 1.0)
 
-    assert choose(monkeypatch, small) == Execution("cpu", "bf16", channels_last=True, threads=1)
+    assert choose(monkeypatch, small) == Execution("cpu", "bf16", channels_last=True)
 
     def large(way: Execution) -> float:
-        return (0.9 if way.precision == "bf16" else 1.0) / (way.threads or 1)  # 10 % are not worth the rounding
+        return 0.9 if way.precision == "bf16" else 1.0  # 10 % are not worth the rounding
 
-    assert choose(monkeypatch, large) == Execution("cpu", "fp32", channels_last=False, threads=2)
-    assert choose(monkeypatch, large, cores=1).threads == 1
-    assert choose(monkeypatch, lambda way: 1 / (way.threads or 1) ** 0.8, cores=16).threads == 16  # 8 at a time at most
-    assert choose(monkeypatch, lambda way: 1 / (way.threads or 1) ** 0.5, cores=16).threads == 1
+    assert choose(monkeypatch, large) == Execution("cpu", "fp32", channels_last=False)
 
 
 def test_without_instructions_for_it_bf16_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,15 +112,6 @@ def test_a_large_net_is_timed_on_few_images(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(execution, "_one_step", slow)
     choose_for_many(net(), torch.rand(64, 1, 12, 12), device="cpu")
     assert set(counts[2:]) == {10}  # one second
-
-
-def test_kept_as_json() -> None:
-    for way in (
-        Execution("cpu", "bf16", channels_last=True, threads=1),
-        Execution("cuda", "fp16", channels_last=False),
-    ):
-        assert Execution(**way.as_json()) == way
-    assert "threads" not in Execution("cpu", "fp32", channels_last=False).as_json()
 
 
 def test_auxiliary_heads_weigh_as_in_their_papers() -> None:
