@@ -22,8 +22,8 @@ from cnngraph.console import duration
 from cnngraph.errors import CnngraphError, PlanError, explain
 from cnngraph.jobs.baseline import training_recipe
 from cnngraph.jobs.bench_choice import BenchChoice, saves_nothing
-from cnngraph.jobs.bench_folder import BenchFolder, processor_name, read_points
-from cnngraph.jobs.bench_point import CONTROL, SCRATCH, Point, Setup, judge_parent, make_point, scratch_recipe
+from cnngraph.jobs.bench_folder import BenchFolder, collect_points, processor_name
+from cnngraph.jobs.bench_point import Point, Setup, judge_parent, make_point, scratch_recipe
 from cnngraph.jobs.bench_result import tabulate
 from cnngraph.jobs.criticality import try_blocks
 from cnngraph.jobs.criticality_choice import choose_criticality
@@ -35,6 +35,7 @@ from cnngraph.network.remembered import remember_structures
 from cnngraph.pruning.limits.time_budget import TimeBudget
 from cnngraph.pruning.method import Need
 from cnngraph.pruning.registry import METHODS
+from cnngraph.reporting.bench_points import CONTROL, SCRATCH
 from cnngraph.sources.loaded import ModelChoice, open_model
 from cnngraph.sources.stored import stored
 
@@ -106,8 +107,7 @@ class _Work:
 
     def preview(self) -> dict[str, Any]:
         """What would be trained and written, counted; a method that cannot meet a budget trains nothing."""
-        missing = self.missing
-        missing = [point for point in missing if self._epochs(point)]
+        missing = [point for point in self.missing if self._epochs(point)]
         return self._asked | {
             "trainings": len(missing),
             "epochs_in_all": sum(map(self._epochs, missing)),
@@ -177,7 +177,7 @@ class _Work:
         from cnngraph.training.execution import pick_device
         from cnngraph.training.latency import device_name
 
-        points = read_points(self.setup.folder)
+        points = collect_points(self.setup.folder)
         for point in points:
             known = properties(self.setup.session.database, point["new_model"]) if point["new_model"] else {}
             if known.get("sha256") != point.pop("sha256"):

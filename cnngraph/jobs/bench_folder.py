@@ -22,7 +22,7 @@ from cnngraph.sources.stored import StoredModel
 if TYPE_CHECKING:
     from cnngraph.datasets.images import Images
 
-__all__ = ["BenchFolder", "hash_images", "processor_name", "read_points"]
+__all__ = ["BenchFolder", "collect_points", "hash_images", "processor_name"]
 
 _READ_AT_ONCE = 256
 # Of the inputs that name a folder: what says which images they are.
@@ -81,7 +81,7 @@ class BenchFolder:
             )
 
 
-def read_points(folder: JobFolder) -> list[dict[str, Any]]:
+def collect_points(folder: JobFolder) -> list[dict[str, Any]]:
     """All points that were ever made there, by budget, method and seed."""
     found = [Stage(path).read() for path in sorted((folder.path / "points").glob("*.json"))]
     return sorted(found, key=lambda point: (point["budget"] or "", point["method"], point["seed"]))

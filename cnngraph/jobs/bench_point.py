@@ -21,6 +21,7 @@ from cnngraph.jobs.workspace import JobFolder, Stage
 from cnngraph.network.remembered import remember_structures
 from cnngraph.origin import get_origin
 from cnngraph.pruning.registry import METHODS
+from cnngraph.reporting.bench_points import CONTROL, FIGURES, SCRATCH
 from cnngraph.sources.loaded import LoadedModel
 from cnngraph.sources.stored import StoredModel, stored
 
@@ -29,24 +30,9 @@ if TYPE_CHECKING:
 
     from cnngraph.training.fit import Recipe
 
-__all__ = ["CONTROL", "SCRATCH", "Point", "Setup", "judge_parent", "make_point", "scratch_recipe", "times_of"]
+__all__ = ["Point", "Setup", "judge_parent", "make_point", "scratch_recipe", "times_of"]
 
-CONTROL, SCRATCH = "control", "scratch"
 _SCORES = ("accuracy", "precision", "recall", "kappa")
-# What is known of a point; ``None`` where there is no net, and where it does not apply.
-_FIGURES = (
-    *_SCORES,
-    "latency_ms",
-    "parent_latency_ms",
-    "speedup",
-    "parameters",
-    "nonzero",
-    "macs",
-    "epochs",
-    "seconds",
-    "decide_seconds",
-    "train_seconds",
-)
 # What says something of the method; all else ends the command, or is tried again by the next one.
 _OWN_FAILURES = (PlanError, OptionError, VerificationError, TraceError, DivergedError)
 _LONGEST_NAME = 90  # and a number
@@ -157,7 +143,7 @@ def make_point(setup: Setup, point: Point) -> dict[str, Any]:
         except _OWN_FAILURES as error:
             found = {"why": error.message}
         done.path.parent.mkdir(exist_ok=True)
-        done.write(empty | dict.fromkeys(_FIGURES) | found)
+        done.write(empty | dict.fromkeys(FIGURES) | found)
     shutil.rmtree(home.path, ignore_errors=True)
     return done.read()
 

@@ -6,24 +6,12 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+from cnngraph.reporting.bench_points import FIGURES
+
 __all__ = ["MEANS", "tabulate"]
 
 # What a row of the table has the mean and the standard deviation of.
-MEANS = (
-    "accuracy",
-    "precision",
-    "recall",
-    "kappa",
-    "latency_ms",
-    "speedup",
-    "parameters",
-    "nonzero",
-    "macs",
-    "epochs",
-    "seconds",
-    "decide_seconds",
-    "train_seconds",
-)
+MEANS = tuple(name for name in FIGURES if name != "parent_latency_ms")
 
 
 def tabulate(

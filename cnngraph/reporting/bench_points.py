@@ -15,7 +15,7 @@ from cnngraph.errors import CnngraphError, DataError, NotFoundError
 from cnngraph.files import write_text
 from cnngraph.validation import Fail, parse_as
 
-__all__ = ["COLUMNS", "CONTROL", "SCRATCH", "BenchPoint", "read_points", "write_points"]
+__all__ = ["COLUMNS", "CONTROL", "FIGURES", "SCRATCH", "BenchPoint", "read_points", "write_points"]
 
 _HINT = "Write it: cnngraph bench NAME --csv FILE"
 CONTROL, SCRATCH = "control", "scratch"  # what stands beside the methods, under their names in `method`
@@ -76,6 +76,10 @@ class BenchPoint:
 
 
 COLUMNS = tuple(one.name for one in fields(BenchPoint))
+_ABOUT = ("method", "budget", "seed", "meets", "why", "new_model")
+FIGURES = tuple(
+    name for name in COLUMNS if name not in _ABOUT
+)  # of a net
 
 
 def write_points(path: str | Path, points: Iterable[Mapping[str, Any]]) -> Path:

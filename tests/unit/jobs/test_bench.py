@@ -14,7 +14,7 @@ from cnngraph.database.records import StepTaken
 from cnngraph.errors import OptionError
 from cnngraph.jobs.bench_choice import Budget, choose_bench, methods_with_budget
 from cnngraph.jobs.bench_decide import Decided
-from cnngraph.jobs.bench_folder import BenchFolder, hash_images, read_points
+from cnngraph.jobs.bench_folder import BenchFolder, collect_points, hash_images
 from cnngraph.jobs.bench_point import Point, times_of
 from cnngraph.jobs.bench_result import MEANS, tabulate
 from cnngraph.jobs.prune import PlannedPrune
@@ -97,7 +97,7 @@ def test_points_are_read_back_in_one_order(tmp_path: Path) -> None:
     made = [Point("random", Budget("macs", 0.5), 0), Point("control", None, 1), Point("car", Budget("macs", 0.5), 2)]
     for one in made:
         one.stage(folder).write(one.identity)
-    assert [row["method"] for row in read_points(folder)] == ["control", "car", "random"]
+    assert [row["method"] for row in collect_points(folder)] == ["control", "car", "random"]
     place = BenchFolder(folder, {})
     (tmp_path / "point-random-macs0.5-s0").mkdir()  # of a kill right after it was done
     (tmp_path / "point-random-macs0.5-s1").mkdir()  # of one before
