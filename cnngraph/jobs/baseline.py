@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,10 +12,10 @@ from cnngraph.console import Progress, Quiet, warn
 from cnngraph.datasets.images_from import ImagesFrom
 from cnngraph.errors import ConflictError
 from cnngraph.sources.data_choice import DataChoice
-from cnngraph.sources.loaded import ModelChoice, open_model
+from cnngraph.sources.loaded import LoadedModel, ModelChoice, open_model
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from cnngraph.datasets.registry import Data
     from cnngraph.training.evaluate import Evaluation
@@ -22,7 +23,17 @@ if TYPE_CHECKING:
     from cnngraph.training.fit import Recipe
     from cnngraph.training.own_trainer import OwnTrainer
 
-__all__ = ["Trained", "evaluate", "scores_of", "settings_of", "train", "train_net", "training_recipe"]
+__all__ = [
+    "Trained",
+    "evaluate",
+    "expect_epoch",
+    "first_batch",
+    "scores_of",
+    "settings_of",
+    "train",
+    "train_net",
+    "training_recipe",
+]
 
 
 def training_recipe(
@@ -36,6 +47,20 @@ def training_recipe(
     names = {field.name for field in fields(Recipe)}
     known = {name: value for name, value in (base or {}).items() if name in names}
     return Recipe(**known | {name: value for name, value in typed.items() if value is not None} | {"seed": seed})
+
+
+def first_batch(subject: LoadedModel, recipe: Recipe) -> Tensor:
+    """Training images (N, channels, height, width), as many as one step takes: how to train is measured on them."""
+    train = subject.data.train
+    return train[range(min(recipe.batch_size, len(train)))][0]
+
+
+def expect_epoch(subject: LoadedModel, recipe: Recipe, execution: Execution) -> float:
+    """Seconds of an epoch of the net, reckoned from a few steps on this machine."""
+    from cnngraph.training.execution import expect_epoch_seconds
+
+    steps = math.ceil(len(subject.data.train) / recipe.batch_size)
+    return expect_epoch_seconds(subject.model, first_batch(subject, recipe), steps, execution)
 
 
 @dataclass(frozen=True)

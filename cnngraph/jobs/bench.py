@@ -9,7 +9,6 @@ times of the layers.
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import Any
 
 from cnngraph.console import duration
 from cnngraph.errors import CnngraphError, PlanError, explain
-from cnngraph.jobs.baseline import training_recipe
+from cnngraph.jobs.baseline import expect_epoch, training_recipe
 from cnngraph.jobs.bench_choice import BenchChoice, saves_nothing
 from cnngraph.jobs.bench_folder import BenchFolder, collect_points, processor_name
 from cnngraph.jobs.bench_point import Point, Setup, judge_parent, make_point, scratch_recipe
@@ -156,7 +155,10 @@ class _Work:
                 progress.note(f"{point.words}: {found['why']}")
         out_of_time = [point for point, why in left.items() if why is None]
         if out_of_time:
-            self._say_out_of_time(out_of_time, nothing=len(left) == len(self.points))
+            more = f" and {many(len(out_of_time) - 1, 'net')} more" if len(out_of_time) > 1 else ""
+            nothing = "trained" if len(left) == len(self.points) else None
+            hint = "Give more {minutes}, or fewer {epochs}."
+            budget.say_left(f"{out_of_time[0].words}{more}", progress, nothing=nothing, hint=hint)
         return self._result(parent, left)
 
     def _prepare(self, missing: Sequence[Point]) -> None:
@@ -206,17 +208,13 @@ class _Work:
 
     def _say_expectation(self, missing: Sequence[Point]) -> None:
         """How many trainings are to come, and how long they take, reckoned from a few steps on this machine."""
-        from cnngraph.training.execution import expect_epoch_seconds
-
         setup, note = self.setup, self.setup.session.progress.note
         if len(missing) < len(self.points):
             note(f"{many(len(self.points) - len(missing), 'net')} of these {len(self.points)} were made before.")
         if not missing:
             return
-        train, batch = setup.subject.data.train, setup.recipe.batch_size
         execution = choose_once(setup.subject, setup.retraining(0), setup.folder)
-        images, steps = train[range(min(batch, len(train)))][0], math.ceil(len(train) / batch)
-        epoch = expect_epoch_seconds(setup.subject.model, images, steps, execution)
+        epoch = expect_epoch(setup.subject, setup.recipe, execution)
         self.slowest = {point.method: _UNTRAINED_SECONDS + self._epochs(point) * epoch for point in missing}
         epochs = sum(map(self._epochs, missing))
         trainings = many(sum(self._epochs(point) > 0 for point in missing), "training")
@@ -231,19 +229,11 @@ class _Work:
                 known = "as long as the others, since it is not known how the net itself came by its weights"
             note(f"A net from scratch is trained for {many(total, 'epoch')}: {known}.")
 
-    def _say_out_of_time(self, left: Sequence[Point], *, nothing: bool) -> None:
-        """Say what is missing; raises PlanError where nothing could be done."""
-        first = f"The {self.choice.minutes:g} minutes do not reach for {left[0].words}"
-        if nothing:
-            raise PlanError(f"{first}: nothing was trained.", "Give more {minutes}, or fewer {epochs}.")
-        more = f" and {many(len(left) - 1, 'net')} more" if len(left) > 1 else ""
-        self.setup.session.progress.note(f"{first}{more}: the same command goes on there.")
-
 
 def _try_blocks(session: Session, model: str, choice: BenchChoice) -> list[dict[str, Any]]:
     """What each block is worth, all of them tried in one cheap way: taken out, the ends joined, nothing trained."""
-    given = {"schemes": ["join"], "data": choice.data.name, "data_root": choice.data.root, "device": choice.device}
-    found = try_blocks(session, model, choose_criticality(given))
+    said = {"schemes": ["join"], "data": choice.data.name, "data_root": choice.data.root, "device": choice.device}
+    found = try_blocks(session, model, choose_criticality(said))
     whole = found["parent"]["accuracy"]
     return [
         {"block": block["block"], "value": whole - one["accuracy"]}

@@ -11,7 +11,6 @@ folder is kept: a trial is never trained twice.
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.console import duration
 from cnngraph.database.criticality import store_criticality
 from cnngraph.errors import PlanError, listed
-from cnngraph.jobs.baseline import training_recipe
+from cnngraph.jobs.baseline import expect_epoch, first_batch, training_recipe
 from cnngraph.jobs.blocks import lacks_blocks, store_missing_blocks
 from cnngraph.jobs.criticality_blocks import Reasons, choose_blocks
 from cnngraph.jobs.criticality_choice import CriticalityChoice
@@ -37,8 +36,6 @@ from cnngraph.sources.loaded import LoadedModel, ModelChoice, open_model
 from cnngraph.sources.stored import StoredModel, stored
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from cnngraph.network.blocks import Block
     from cnngraph.training.fit import Recipe
 
@@ -73,7 +70,6 @@ class _Work:
     Attributes:
         blocks: that were asked for, in network order. reasons: by block, why it cannot be tried; ``None`` where it can.
         slowest: seconds of the slowest trial so far, of those that train and of those that do not.
-        left: trials that there was no time for.
         stored_at: by block, the label of the node that its trials hang on.
     """
 
@@ -86,7 +82,6 @@ class _Work:
     blocks: tuple[Block, ...]
     reasons: Reasons
     slowest: dict[bool, float] = field(default_factory=dict)
-    left: list[Trial] = field(default_factory=list)
     stored_at: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -146,19 +141,22 @@ class _Work:
         self._say_expectation(setup)
         trials, budget = self.trials, TimeBudget(self.choice.minutes)
         found: list[TrialResult] = []
+        left: list[Trial] = []
         for number, trial in enumerate(trials, 1):
             if not trial.stage(self.folder).is_done and not budget.allows(self._expect(trial)):
-                self.left.append(trial)
+                left.append(trial)
                 continue
             if not trial.stage(self.folder).is_done:
                 self.session.progress.start(f"Trying {trial.words}, {number} of {len(trials)}")
             found.append(self._try(setup, trial, parent))
-        if self.left:
-            self._say_out_of_time(nothing=not found)
+        if left:
+            more = f" and {many(len(left) - 1, 'trial')} more" if len(left) > 1 else ""
+            nothing, hint = None if found else "tried", "Give more {minutes}, or fewer {epochs}."
+            budget.say_left(f"{left[0].words}{more}", self.session.progress, nothing=nothing, hint=hint)
         self._say_where_stored()
         return describe(self.model.key, parent, self.blocks, self.reasons, found, self.subject.followed) | {
             "judged_on": self.subject.images_from("validation").as_json(),
-            "left": [trial.identity for trial in self.left],
+            "left": [trial.identity for trial in left],
         }
 
     def _try(self, setup: Setup, trial: Trial, parent: Mapping[str, Any]) -> TrialResult:
@@ -189,47 +187,41 @@ class _Work:
             "judged_on": len(data.validation),
         }
 
-    def _batch(self) -> Tensor:
-        """Training images (N, channels, height, width), as many as one step takes."""
-        train = self.subject.data.train
-        return train[range(min(self.recipe.batch_size, len(train)))][0]
-
     def _setup(self) -> Setup:
         """What all trials share. How they are trained is measured once: measured again, it might round otherwise."""
         from cnngraph.training.execution import Execution, choose_for_many
 
-        stage = self.folder.stage("execution")
-        if not stage.is_done:
+        def choose() -> dict[str, Any]:
             self.session.progress.start("Measuring how to train")
             fp32, device = self.choice.precision == "fp32", self.choice.device
-            stage.write(asdict(choose_for_many(self.subject.model, self._batch(), device=device, fp32=fp32)))
-        return Setup(self.subject, self.recipe, Execution(**stage.read()), self.folder, self.session.progress)
+            images = first_batch(self.subject, self.recipe)
+            return asdict(choose_for_many(self.subject.model, images, device=device, fp32=fp32))
+
+        execution = Execution(**self.folder.stage("execution").once(choose))
+        return Setup(self.subject, self.recipe, execution, self.folder, self.session.progress)
 
     def _parent(self, setup: Setup) -> dict[str, Any]:
         """Accuracy, kappa and size of the net with all its blocks."""
         from cnngraph.network.macs import count_parameters
 
-        stage = self.folder.stage("parent")
-        if not stage.is_done:
+        def judge() -> dict[str, Any]:
             self.session.progress.start("Evaluating the net on the validation images")
             found = setup.evaluate(copy.deepcopy(self.subject.model))  # a judged net stays on the device
             macs = sum(layer.macs for layer in self.subject.followed.graph.layers)
             sizes = {"parameters": count_parameters(self.subject.model), "macs": macs}
-            stage.write({"accuracy": found.accuracy, "kappa": found.kappa} | sizes)
-        return stage.read()
+            return {"accuracy": found.accuracy, "kappa": found.kappa} | sizes
+
+        return self.folder.stage("parent").once(judge)
 
     def _say_expectation(self, setup: Setup) -> None:
         """How many trainings are to come, and how long they take, reckoned from a few steps on this machine."""
-        from cnngraph.training.execution import expect_epoch_seconds
-
         note = self.session.progress.note
         missing = [trial for trial in self.trials if not trial.stage(self.folder).is_done]
         if len(missing) < len(self.trials):
             note(f"{many(len(self.trials) - len(missing), 'trial')} of these were done before.")
         trainings = sum(trial.scheme.is_trained for trial in missing)
         if trainings:
-            steps = math.ceil(len(self.subject.data.train) / self.recipe.batch_size)
-            epoch = expect_epoch_seconds(self.subject.model, self._batch(), steps, setup.execution)
+            epoch = expect_epoch(self.subject, self.recipe, setup.execution)
             self.slowest[True] = _UNTRAINED_SECONDS + self.recipe.epochs * epoch
             note(
                 f"{many(trainings, 'training')} of {many(self.recipe.epochs, 'epoch')}, about "
@@ -243,15 +235,6 @@ class _Work:
     def _expect(self, trial: Trial) -> float:
         """Seconds of a trial, by the slowest of its kind so far."""
         return self.slowest.get(trial.scheme.is_trained, _UNTRAINED_SECONDS)
-
-    def _say_out_of_time(self, *, nothing: bool) -> None:
-        """Say what is missing; raises PlanError where nothing could be done."""
-        left = self.left
-        first = f"The {self.choice.minutes:g} minutes do not reach for {left[0].words}"
-        if nothing:
-            raise PlanError(f"{first}: nothing was tried.", "Give more {minutes}, or fewer {epochs}.")
-        more = f" and {many(len(left) - 1, 'trial')} more" if len(left) > 1 else ""
-        self.session.progress.note(f"{first}{more}: the same command goes on there.")
 
     def _say_where_stored(self) -> None:
         """Say it of a model that was stored before there were such blocks."""

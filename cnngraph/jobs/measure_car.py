@@ -226,11 +226,9 @@ class _Work:
             note(f"There is no image of the class {_few(absent)} to judge on: its CAR by class is absent.")
 
     def _out_of_time(self, left: Sequence[str], *, stored: int) -> tuple[str, ...]:
-        budget = self.context.budget
-        said = f"The {budget.minutes:g} minutes do not reach for {listed(left)}"
-        if not stored and len(left) == len(self.groups):
-            raise PlanError(f"{said}: nothing was measured.", "Give more {minutes}.")
-        self.session.progress.note(f"{said}: the same command goes on there.")
+        nothing = "measured" if not stored and len(left) == len(self.groups) else None
+        told = self.session.progress
+        self.context.budget.say_left(listed(left), told, nothing=nothing, hint="Give more {minutes}.")
         return tuple(left)
 
 

@@ -146,10 +146,7 @@ def _expectation(stepwise: Stepwise, subject: LoadedModel, retraining: Retrainin
 
 def _before(subject: LoadedModel, retraining: Retraining, folder: JobFolder) -> dict[str, float]:
     """Validation accuracy and kappa of the old net."""
-    stage = folder.stage("before")
-    if not stage.is_done:
-        stage.write(score(subject.model, subject, retraining.device))
-    return stage.read()
+    return folder.stage("before").once(lambda: score(subject.model, subject, retraining.device))
 
 
 def _take_steps(

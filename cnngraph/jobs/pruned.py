@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.console import Progress, Quiet
 from cnngraph.database.records import StepTaken
 from cnngraph.errors import VerificationError
-from cnngraph.jobs.baseline import scores_of, train_net
+from cnngraph.jobs.baseline import first_batch, scores_of, train_net
 from cnngraph.jobs.drop import drop_found
 from cnngraph.jobs.sparsity import file_sizes, sparsity_of
 from cnngraph.jobs.workspace import JobFolder
@@ -238,12 +238,13 @@ def _what_zeros_do(subject: LoadedModel, net: nn.Module, folder: Path, progress:
     sparsity = sparsity_of(net)
     if sparsity is None:
         return {}
-    stage = JobFolder(folder).stage("sizes")
-    if not stage.is_done:
+
+    def measure() -> dict[str, Any]:
         progress.start("Measuring what zeros do to files")
         nets = {"before": subject.model, "after": net}
-        stage.write({name: file_sizes(one, subject.input_shape) for name, one in nets.items()})
-    return {"sparsity": sparsity, "sizes": stage.read()}
+        return {name: file_sizes(one, subject.input_shape) for name, one in nets.items()}
+
+    return {"sparsity": sparsity, "sizes": JobFolder(folder).stage("sizes").once(measure)}
 
 
 def figures(model: nn.Module, subject: LoadedModel, device: str, progress: Progress, what: str) -> dict[str, Any]:
@@ -321,12 +322,11 @@ def choose_once(subject: LoadedModel, retraining: Retraining, folder: JobFolder)
     """How nets are trained, measured once and left in ``folder``: measured again, it might round otherwise."""
     from cnngraph.training.execution import Execution, choose_execution
 
-    assert retraining.recipe is not None
-    batch = min(retraining.recipe.batch_size, len(subject.data.train))
+    recipe = retraining.recipe
+    assert recipe is not None
 
     def choose() -> dict[str, Any]:
-        images, _ = subject.data.train[range(batch)]
-        return asdict(choose_execution(subject.model, images, device=retraining.device))
+        return asdict(choose_execution(subject.model, first_batch(subject, recipe), device=retraining.device))
 
     return Execution(**folder.stage("execution").once(choose))
 

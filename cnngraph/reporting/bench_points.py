@@ -77,9 +77,7 @@ class BenchPoint:
 
 COLUMNS = tuple(one.name for one in fields(BenchPoint))
 _ABOUT = ("method", "budget", "seed", "meets", "why", "new_model")
-FIGURES = tuple(
-    name for name in COLUMNS if name not in _ABOUT
-)  # of a net
+FIGURES = tuple(name for name in COLUMNS if name not in _ABOUT)  # of a net
 
 
 def write_points(path: str | Path, points: Iterable[Mapping[str, Any]]) -> Path:
