@@ -26,11 +26,11 @@ from cnngraph.validation import parse_stored
 if TYPE_CHECKING:
     from cnngraph.pruning.path import PruningPath
 
-__all__ = ["Decided", "Decider"]
+__all__ = ["Decider", "PointDecision"]
 
 
 @dataclass(frozen=True)
-class Decided:
+class PointDecision:
     """What is carried out.
 
     Attributes:
@@ -53,7 +53,7 @@ class Decider:
     epochs: int
     device: str
 
-    def decide(self, method: Method, budget: Budget, seed: int, home: JobFolder) -> Decided:
+    def decide(self, method: Method, budget: Budget, seed: int, home: JobFolder) -> PointDecision:
         """What ``method`` takes, as ``prune --method METHOD --target-... --seed SEED`` finds it.
 
         Args:
@@ -73,16 +73,16 @@ class Decider:
         choice = choose({**said, **way.options}, needed=True)
         if method.steps is None:
             found = self._planned(home, lambda: self._plan(opened, choice))
-            return Decided(found.task, known["seconds"] + found.seconds, way.why)
+            return PointDecision(found.task, known["seconds"] + found.seconds, way.why)
         steps = steps_of(self.session, opened, self.model, choice)
-        return Decided(SteppedPrune(steps, choice.identity), known["seconds"], way.why)
+        return PointDecision(SteppedPrune(steps, choice.identity), known["seconds"], way.why)
 
-    def decide_scratch(self, budget: Budget, home: JobFolder) -> Decided:
+    def decide_scratch(self, budget: Budget, home: JobFolder) -> PointDecision:
         """A net of the same architecture, narrower by the same share everywhere, with new weights."""
         from cnngraph.pruning.filters import FilterShare, ScoredModel, plan_filters
         from cnngraph.pruning.path import RatioPath
 
-        choice = self._held_to(budget)
+        choice = self._choose_budget(budget)
         context = context_of_stored(self.session, self.opened, self.model, choice)
         # The last filters of every layer go first: with new weights it is the same which ones do.
         last_first = {
@@ -104,12 +104,12 @@ class Decider:
         """Measure how long each layer takes, once for all searches: no point's seconds hold that."""
         from cnngraph.training.latency_table import LatencyTable
 
-        held = self._held_to(budget)
-        meter = open_meter(self.opened, held, self.session.progress)
+        choice = self._choose_budget(budget)
+        meter = open_meter(self.opened, choice, self.session.progress)
         found = folder.stage("layer-times").once(lambda: asdict(meter.table))
-        self.opened.tables[held.timing] = LatencyTable(**found)
+        self.opened.tables[choice.timing] = LatencyTable(**found)
 
-    def _planned(self, home: JobFolder, decide: Callable[[], Plan]) -> Decided:
+    def _planned(self, home: JobFolder, decide: Callable[[], Plan]) -> PointDecision:
         def find() -> dict[str, Any]:
             began = time.monotonic()
             self.session.progress.start("Deciding what goes")
@@ -120,7 +120,7 @@ class Decider:
         plan = parse_stored(Plan, known["plan"], str(stage.path))
         if not plan.removes:
             raise PlanError(f"Nothing goes. {' '.join(plan.notes)}".strip())
-        return Decided(PlannedPrune(plan), known["seconds"])
+        return PointDecision(PlannedPrune(plan), known["seconds"])
 
     def _plan(self, opened: Opened, choice: Choice) -> Plan:
         return plan_opened(self.session, opened, self.model, choice, costs=False)
@@ -131,7 +131,7 @@ class Decider:
         progress.start("Deciding how much goes")
         choice = Choice(method=method, options=method.options(**method.usual), seed=seed, device=self.device)
         context = context_of_stored(self.session, opened, self.model, choice)
-        allowance = Allowance(budget.target, self.epochs, lambda path: self._reach(self._held_to(budget), path))
+        allowance = Allowance(budget.target, self.epochs, lambda path: self._reach(self._choose_budget(budget), path))
         return asdict(method.fit_to_target(context, choice.options, allowance)) | {"seconds": time.monotonic() - began}
 
     def _reach(self, choice: Choice, path: PruningPath) -> Plan:
@@ -139,7 +139,7 @@ class Decider:
 
         return reach(open_meter(self.opened, choice, self.session.progress), path)
 
-    def _held_to(self, budget: Budget) -> Choice:
+    def _choose_budget(self, budget: Budget) -> Choice:
         """The budget alone, as a choice has it."""
         target = dict(self._target(budget))
         timing = {"latency_on": target.pop("latency_on")}

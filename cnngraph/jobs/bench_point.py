@@ -12,7 +12,7 @@ from cnngraph.console import number
 from cnngraph.errors import ConflictError, DivergedError, OptionError, PlanError, TraceError, VerificationError
 from cnngraph.jobs.baseline import training_recipe
 from cnngraph.jobs.bench_choice import Budget
-from cnngraph.jobs.bench_decide import Decided, Decider
+from cnngraph.jobs.bench_decide import Decider, PointDecision
 from cnngraph.jobs.execute import require_storable, store
 from cnngraph.jobs.plan import Opened
 from cnngraph.jobs.pruned import Pruned, Retraining, judge_old, train_control
@@ -175,19 +175,19 @@ def _make(setup: Setup, point: Point, home: JobFolder) -> dict[str, Any]:
     if point.budget is None:
         return _control(setup, retraining)
     if point.method == SCRATCH:
-        decided = setup.decider.decide_scratch(point.budget, home)
+        decision = setup.decider.decide_scratch(point.budget, home)
         recipe = scratch_recipe(setup.subject, replace(setup.recipe, seed=point.seed))
-        pruned = _carry_out(setup, decided, replace(retraining, recipe=recipe, control=False), home)
-        return _describe(point.budget, decided, pruned) | times_of(decided, pruned)
-    decided = setup.decider.decide(METHODS[point.method], point.budget, point.seed, home)
-    require_storable(setup.session, setup.model, decided.task.outline)
+        pruned = _carry_out(setup, decision, replace(retraining, recipe=recipe, control=False), home)
+        return _describe(point.budget, decision, pruned) | times_of(decision, pruned)
+    decision = setup.decider.decide(METHODS[point.method], point.budget, point.seed, home)
+    require_storable(setup.session, setup.model, decision.task.outline)
     control = Point(CONTROL, None, point.seed).stage(setup.folder)
     if not control.is_done or control.read()["accuracy"] is None:  # what keeps it back is no fault of the method
         retraining = replace(retraining, control=False)
-    pruned = _carry_out(setup, decided, retraining, home)
+    pruned = _carry_out(setup, decision, retraining, home)
     setup.require_same_model()
     new = store(setup.session, setup.model, pruned, _model_name(setup, point), fixed=False, device=setup.device)
-    found = _describe(point.budget, decided, pruned) | times_of(decided, pruned)
+    found = _describe(point.budget, decision, pruned) | times_of(decision, pruned)
     if found["epochs"] > setup.recipe.epochs:
         longer = f"It was trained for {found['epochs']} epochs, the others for {setup.recipe.epochs}: a step takes one."
         found["why"] = " ".join(filter(None, (found["why"], longer)))
@@ -205,10 +205,10 @@ def _control(setup: Setup, retraining: Retraining) -> dict[str, Any]:
     return figures | _seconds(0.0, 0.0, took["seconds"], took["epochs"])
 
 
-def _carry_out(setup: Setup, decided: Decided, retraining: Retraining, home: JobFolder) -> Pruned:
+def _carry_out(setup: Setup, decision: PointDecision, retraining: Retraining, home: JobFolder) -> Pruned:
     """The new net, timed as all nets of a bench are."""
     folder = home.path / "prune"
-    pruned = decided.task.carry_out(setup.subject, retraining, folder=folder, progress=setup.session.progress)
+    pruned = decision.task.carry_out(setup.subject, retraining, folder=folder, progress=setup.session.progress)
     times = _time_in_turns(setup, {"new": pruned.subject.model})
     result = dict(pruned.result)
     for net, name in (("before", "parent"), ("control", "parent"), ("after", "new")):
@@ -231,13 +231,13 @@ def _time_in_turns(setup: Setup, nets: Mapping[str, nn.Module]) -> dict[str, flo
     return measure_latency(nets, shape, Passes(repeats, tries=_TRIES), device=device).median_ms
 
 
-def _describe(budget: Budget, decided: Decided, pruned: Pruned) -> dict[str, Any]:
+def _describe(budget: Budget, decision: PointDecision, pruned: Pruned) -> dict[str, Any]:
     """The figures of the new net, and whether it meets the budget, within the tolerance that targets have."""
     before, after, zeros = pruned.result["before"], pruned.result["after"], pruned.result.get("sparsity")
     found = {name: after[name] for name in (*_SCORES, "latency_ms", "parameters", "macs")}
     found |= {"parent_latency_ms": before["latency_ms"], "speedup": before["latency_ms"] / after["latency_ms"]}
     found["nonzero"] = after["parameters"] - (zeros["weights"] - zeros["alive"]) if zeros else None
-    missed = decided.why or _missed(budget, found, before, pruned.subject.model)
+    missed = decision.why or _missed(budget, found, before, pruned.subject.model)
     said = [missed, _NEAR_CHANCE if after["near_chance"] else None]
     return found | {"meets": missed is None, "why": " ".join(filter(None, said)) or None}
 
@@ -259,17 +259,17 @@ def _missed(budget: Budget, found: Mapping[str, Any], before: Mapping[str, Any],
     return f"{shown[0]} {name} are left, more than {TOLERANCE:.0%} from the {shown[1]} that were wanted."
 
 
-def times_of(decided: Decided, pruned: Pruned) -> dict[str, Any]:
+def times_of(decision: PointDecision, pruned: Pruned) -> dict[str, Any]:
     """Of the decision (in steps: of all choosing; with the trials that it goes by), the cut and the training."""
     left = JobFolder(pruned.folder)
     tried = pruned.plan.settings.get("criticality", {}).get("seconds", 0.0)
     if not pruned.steps:
         took, cut = left.stage("retrain/done").read(), left.stage("slim").read()["cut_seconds"]
-        return _seconds(decided.seconds + tried, cut, took["seconds"], took["epochs"])
+        return _seconds(decision.seconds + tried, cut, took["seconds"], took["epochs"])
     cuts = [stage.read() for stage in map(Stage, sorted(pruned.folder.glob("step-*/cut.json")))]
     chosen = sum(cut["seconds"] for cut in cuts)
     trained = sum(step.seconds for step in pruned.steps) - sum(cut["seconds"] for cut in cuts if cut["plan"]["removes"])
-    return _seconds(decided.seconds + chosen, 0.0, trained, sum(step.epochs for step in pruned.steps))
+    return _seconds(decision.seconds + chosen, 0.0, trained, sum(step.epochs for step in pruned.steps))
 
 
 def _seconds(decide: float, cut: float, train: float, epochs: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from cnngraph.console import Quiet
 from cnngraph.database.records import StepTaken
 from cnngraph.errors import OptionError
 from cnngraph.jobs.bench_choice import Budget, choose_bench, methods_with_budget
-from cnngraph.jobs.bench_decide import Decided
+from cnngraph.jobs.bench_decide import PointDecision
 from cnngraph.jobs.bench_folder import BenchFolder, collect_points, hash_images
 from cnngraph.jobs.bench_point import Point, times_of
 from cnngraph.jobs.bench_result import MEANS, tabulate
@@ -156,20 +156,20 @@ def test_seconds_are_those_of_decision_cut_and_training(tmp_path: Path) -> None:
     folder.stage("slim").write({"cut_seconds": 2.0})
     folder.stage("retrain/done").write({"epoch_seconds": 4.0, "epochs": 2, "seconds": 9.0})
     plain = SimpleNamespace(plan=Plan(), steps=(), folder=tmp_path)
-    decided = Decided(PlannedPrune(Plan()), 5.0)
-    assert times_of(decided, plain) == {  # type: ignore[arg-type]
+    decision = PointDecision(PlannedPrune(Plan()), 5.0)
+    assert times_of(decision, plain) == {  # type: ignore[arg-type]
         "epochs": 2,
         "seconds": 16.0,
         "decide_seconds": 5.0,
         "train_seconds": 9.0,
     }
     tried = SimpleNamespace(plan=Plan(settings={"criticality": {"seconds": 3.0}}), steps=(), folder=tmp_path)
-    assert times_of(decided, tried)["decide_seconds"] == 8.0  # type: ignore[arg-type]
+    assert times_of(decision, tried)["decide_seconds"] == 8.0  # type: ignore[arg-type]
     for number, seconds, removes in ((1, 1.0, ["one"]), (2, 0.5, []), (3, 1.5, ["another"])):
         folder.stage(f"step-{number}/cut").write({"plan": {"removes": removes}, "seconds": seconds})
     steps = tuple(StepTaken(number, "", 1, 1, 2, 0.5, 0.5, seconds=10.0) for number in (1, 2))
     stepped = SimpleNamespace(plan=Plan(), steps=steps, folder=tmp_path)
-    assert times_of(decided, stepped) == {  # type: ignore[arg-type]
+    assert times_of(decision, stepped) == {  # type: ignore[arg-type]
         "epochs": 4,
         "seconds": 5.0 + 20.0 + 0.5,
         "decide_seconds": 8.0,
