@@ -14,7 +14,7 @@ import platform
 import re
 import resource
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,6 +26,7 @@ __all__ = [
     "RESULTS",
     "Findings",
     "machine",
+    "machine_in_words",
     "markdown",
     "peak_megabytes",
     "read_section",
@@ -49,6 +50,15 @@ def machine() -> dict[str, Any]:
         "load": round(os.getloadavg()[0], 2),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
     }
+
+
+def machine_in_words(known: Mapping[str, Any]) -> str:
+    """What a page says of a :func:`machine`.
+
+    >>> machine_in_words({"processor": "AMD EPYC", "threads": 1, "date": "2026-11-29"})
+    'AMD EPYC, 1 thread, 2026-11-29'
+    """
+    return f"{known['processor']}, {known['threads']} thread, {known['date']}"
 
 
 def peak_megabytes() -> float:

@@ -31,7 +31,8 @@ import numpy as np  # noqa: E402 (the checkout is no installed package)
 import torch  # noqa: E402
 
 import cnngraph as cg  # noqa: E402
-from benchmarks.report import RESULTS, Findings, machine, markdown, write_result, write_section  # noqa: E402
+from benchmarks.report import RESULTS, Findings, machine, machine_in_words, markdown, write_result, write_section  # noqa: E402
+from benchmarks.reproduce.subjects import percent  # noqa: E402
 from cnngraph.datasets.images import Images as ImageSet  # noqa: E402
 from cnngraph.datasets.registry import Data, Subset, loader, open_data  # noqa: E402
 from cnngraph.evidence.collect import collect  # noqa: E402
@@ -274,7 +275,7 @@ def page(rows: Sequence[dict[str, Any]], judged: int) -> str:
         f"standard deviation over trainings from several seeds. Trained: {trained}. CAR judges on {judged} validation "
         f"images. *random*: the mean of {DRAWS} orders. Within a layer RMS ranks as the magnitude of incoming weights "
         "does. The first six scores are the baselines of the paper, the others ours. "
-        f"{known['processor']}, {known['threads']} thread, {known['date']}."
+        f"{machine_in_words(known)}."
     )
     parts = [said]
     for net in nets:
@@ -304,7 +305,7 @@ def _table(net: str, rows: Sequence[dict[str, Any]]) -> str:
     header = ("goes by", *(f"{layer}, {widths[layer] // 2} of {widths[layer]}" for layer in layers if layer in widths))
     lines = []
     for method in ("whole", "car", *BASELINES, *OURS):
-        cells = [_spread(_accuracies(rows, layer, method)) for layer in layers if layer in widths]
+        cells = [percent(_accuracies(rows, layer, method)) for layer in layers if layer in widths]
         if any(cell != "-" for cell in cells):
             lines.append([_NAMES.get(method, method), *cells])
     return markdown(header, lines)
@@ -429,13 +430,6 @@ def _colours_beside_the_paper(rows: Sequence[dict[str, Any]]) -> str:
         f"Of the first {FIRST} to go of AlexNet's first two layers the paper calls {paper} colour-selective, by eye; "
         f"here {' and '.join(said)}. "
     )
-
-
-def _spread(shares: Sequence[float]) -> str:
-    if not shares:
-        return "-"
-    points = [100 * share for share in shares]
-    return f"{statistics.mean(points):.1f}%" + (f" ± {statistics.stdev(points):.1f}" if len(points) > 1 else "")
 
 
 def _listed(counts: Sequence[int]) -> str:

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from benchmarks.report import RESULTS, Findings, machine, write_section
 from benchmarks.reproduce.imp_page import page
-from benchmarks.reproduce.subjects import Setting, evaluate_on, more_images, open_trained
+from benchmarks.reproduce.subjects import Setting, add_run_options, evaluate_on, more_images, open_trained
 from cnngraph.console import Progress, progress
 from cnngraph.jobs.plan import steps_saved
 from cnngraph.jobs.prune_in_steps import prune_in_steps
@@ -91,9 +91,7 @@ class Scale:
 def main() -> None:
     """Measure what is not there yet, and write the section."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mnist", type=Path, required=True, metavar="ROOT")
-    parser.add_argument("--cifar10", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    add_run_options(parser, ("mnist", "cifar10"))
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--epochs", type=int, default=3, help="of the first training, and of each round")
     parser.add_argument("--batch-size", type=int, default=32)
@@ -102,9 +100,6 @@ def main() -> None:
     parser.add_argument("--compared", type=int, default=1000, help="training images that layers are compared on")
     parser.add_argument("--tested", type=int, default=1000, help="test images that accuracy is told on")
     parser.add_argument("--judged", type=int, default=250, help="validation images that choose the best epoch")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    parser.add_argument("--page", action="store_true", help="write the section of what is found so far, and end")
-    parser.add_argument("--quick", action="store_true", help="prove the script at a tiny scale; writes no page")
     options = parser.parse_args()
     quick = options.quick
     scale = Scale(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.report import markdown
+from benchmarks.report import machine_in_words, markdown
 from benchmarks.reproduce.subjects import count_seeds, percent
 
 __all__ = ["Bend", "bend", "page", "summarise"]
@@ -70,8 +70,7 @@ def page(rows: Sequence[Row]) -> str:
         f"mirrors, of the first training; the net trained for as long sees new ones in each epoch. {images}. "
         f"Layers are compared with those of the unpruned net on training images as they are; in brackets the "
         f"null, the same with the images of one net in another order. "
-        f"Mean ± standard deviation over the seeds. {known['processor']}, {known['threads']} thread, "
-        f"{known['date']}, load {known['load']}."
+        f"Mean ± standard deviation over the seeds. {machine_in_words(known)}, load {known['load']}."
     )
     parts = [head]
     for title in dict.fromkeys(row["title"] for row in rows):

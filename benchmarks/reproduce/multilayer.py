@@ -41,7 +41,7 @@ import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
 import cnngraph as cg  # noqa: E402
-from benchmarks.report import RESULTS, Findings, machine, write_result, write_section  # noqa: E402
+from benchmarks.report import RESULTS, Findings, machine, machine_in_words, write_result, write_section  # noqa: E402
 from benchmarks.reproduce.multilayer_page import FIGURES, PAPER, TITLES, page  # noqa: E402
 from cnngraph.console import Quiet  # noqa: E402
 from cnngraph.datasets.images import Images, loader  # noqa: E402
@@ -399,7 +399,7 @@ def said(settings: Sequence[Setting], rows: Sequence[dict[str, Any]], judge: str
         for setting in one_of.values()
     )
     known = [row["machine"] for row in rows if "machine" in row]
-    where = f"{known[-1]['processor']}, {known[-1]['threads']} thread, {known[-1]['date']}. " if known else ""
+    where = f"{machine_in_words(known[-1])}. " if known else ""
     norm = "with batch norm" if first.net.endswith("_bn") else "without norm"
     return (
         f"VGG16 of width {first.width:g}, {norm}, AdamW. {trained}. {where}Mean ± standard deviation over the seeds. "
@@ -505,7 +505,7 @@ def chosen_layers(plan: Plan) -> dict[str, Any]:
 
 def settings_of(options: argparse.Namespace) -> list[Setting]:
     """The data sets, at the scale that was asked for."""
-    common = {"net": options.net, "width": options.width, "batch": 64}
+    common = {"net": options.net, "width": options.width, "batch": 64, "rate": options.rate, "timed": options.timed}
     found = []
     if options.mnist is not None:
         found.append(
@@ -520,9 +520,7 @@ def settings_of(options: argparse.Namespace) -> list[Setting]:
                 limit=options.mnist_images,
                 epochs=options.mnist_epochs,
                 further=options.mnist_further,
-                rate=options.rate,
                 augment=False,
-                timed=options.timed,
                 **common,
             )
         )
@@ -539,9 +537,7 @@ def settings_of(options: argparse.Namespace) -> list[Setting]:
                 limit=options.caltech101_images,
                 epochs=options.caltech101_epochs,
                 further=options.caltech101_further,
-                rate=options.rate,
                 augment=True,
-                timed=options.timed,
                 **common,
             )
         )

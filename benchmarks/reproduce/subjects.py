@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
@@ -21,7 +22,17 @@ if TYPE_CHECKING:
     from cnngraph.datasets.registry import Images
     from cnngraph.training.fit import Recipe
 
-__all__ = ["Setting", "count_seeds", "evaluate_on", "more_images", "open_trained", "percent"]
+__all__ = ["Setting", "add_run_options", "count_seeds", "evaluate_on", "more_images", "open_trained", "percent"]
+
+
+def add_run_options(parser: argparse.ArgumentParser, data: Sequence[str]) -> None:
+    """The options of every reproduction: where its ``data`` are, which seeds, where it runs, how far it goes."""
+    for name in data:
+        parser.add_argument(f"--{name}", type=Path, required=True, metavar="ROOT" if name == "mnist" else "FOLDER")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--page", action="store_true", help="write the section of what is found so far, and end")
+    parser.add_argument("--quick", action="store_true", help="prove the script at a tiny scale; writes no page")
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from benchmarks.report import RESULTS, Findings, machine, write_section
-from benchmarks.reproduce.subjects import Setting, evaluate_on, more_images, open_trained
+from benchmarks.reproduce.subjects import Setting, add_run_options, evaluate_on, more_images, open_trained
 from benchmarks.reproduce.triage_page import page
 from cnngraph.console import Progress, progress
 from cnngraph.jobs.criticality_result import epochs_to
@@ -100,10 +100,7 @@ class WatchedSetup(Setup):
 def main() -> None:
     """Measure what is not there yet, and write the section."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mnist", type=Path, required=True, metavar="ROOT")
-    parser.add_argument("--cifar10", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--caltech101", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    add_run_options(parser, ("mnist", "cifar10", "caltech101"))
     parser.add_argument("--data", nargs="+", default=list(TITLES), choices=tuple(TITLES))
     parser.add_argument("--images-per-class", nargs="+", type=_count, default=[], metavar="DATA=N", help="for training")
     parser.add_argument("--caltech101-classes", type=int, default=20, help="so many of those with the most images")
@@ -114,9 +111,6 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--judged", type=int, default=200, help="validation images")
     parser.add_argument("--tested", type=int, default=500, help="test images that accuracy is told on")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    parser.add_argument("--page", action="store_true", help="write the section of what is found so far, and end")
-    parser.add_argument("--quick", action="store_true", help="prove the script at a tiny scale; writes no page")
     options = parser.parse_args()
     quick = options.quick
     scale = Scale(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.report import markdown
+from benchmarks.report import machine_in_words, markdown
 from benchmarks.reproduce.subjects import count_seeds, percent
 
 __all__ = ["page", "summarise"]
@@ -36,7 +36,7 @@ def page(rows: Sequence[Row]) -> str:
         f"{some['scale'].partition('-s')[2].partition('-')[0]} pixels. {images}. The net was trained for "
         f"{some['parent_epochs']} epochs, each trial for {some['epochs']}; accuracy is of test images, of the epoch "
         "that validation images chose; epochs are counted on validation images. Mean ± standard deviation over seeds. "
-        f"{known['processor']}, {known['threads']} thread, {known['date']}, load {known['load']}."
+        f"{machine_in_words(known)}, load {known['load']}."
     )
     parts = [head]
     for title in titles:
