@@ -76,6 +76,7 @@ def _register() -> None:
         bench,
         compare,
         criticality,
+        curate,
         db,
         demo,
         doctor,
@@ -116,6 +117,7 @@ def _register() -> None:
         adopt,
         rebuild,
         models,
+        curate,
         query,
     ):
         module.register(app)
