@@ -16,11 +16,20 @@ from functools import cached_property
 from pathlib import Path
 
 from cnngraph.errors import CnngraphError, NotFoundError, UsageError, nearest
+from cnngraph.vocabulary import EDITIONS
 
-__all__ = ["Settings", "cache_dir", "check_name", "home_dir", "load_settings", "split_key"]
+__all__ = ["ServerLimits", "Settings", "cache_dir", "check_name", "home_dir", "load_settings", "split_key"]
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _KEYS = ("NEO4J_URI", "NEO4J_USERNAME", "NEO4J_PASSWORD", "NEO4J_DATABASE", "CNNGRAPH_OWNER", "CNNGRAPH_STORAGE")
+# Of a server, where its profile says them.
+_LIMITS = {
+    "edition": "CNNGRAPH_EDITION",
+    "max_nodes": "CNNGRAPH_MAX_NODES",
+    "max_relationships": "CNNGRAPH_MAX_RELATIONSHIPS",
+}
+# Nodes and relationships that an Aura Free instance may hold, all models and everything else together.
+_AURA_FREE = (200_000, 400_000)
 
 
 def home_dir() -> Path:
@@ -44,6 +53,30 @@ def cache_dir() -> Path:
 
 
 @dataclass(frozen=True)
+class ServerLimits:
+    """How much a server may hold in all.
+
+    Attributes:
+        nodes, relationships: the most there may be; ``None`` where there is no limit that a graph of nets would reach.
+        edition: what the person said of the server, one of :data:`cnngraph.vocabulary.EDITIONS`; ``None`` if nothing.
+    """
+
+    nodes: int | None = None
+    relationships: int | None = None
+    edition: str | None = None
+
+    @classmethod
+    def of(cls, edition: str | None, nodes: int | None = None, relationships: int | None = None) -> ServerLimits:
+        """The limits of an edition; a number that is given comes before the edition's own.
+
+        >>> ServerLimits.of("aura-free")
+        ServerLimits(nodes=200000, relationships=400000, edition='aura-free')
+        """
+        known = _AURA_FREE if edition == "aura-free" else (None, None)
+        return cls(known[0] if nodes is None else nodes, known[1] if relationships is None else relationships, edition)
+
+
+@dataclass(frozen=True)
 class Settings:
     """One resolved set of settings.
 
@@ -53,6 +86,7 @@ class Settings:
         owner: the label of one's own models; ``None`` means the login name.
         home, cache: folders of state and of downloads.
         storage: folder of the saved models; ``None`` means the home.
+        limits: how much the server may hold.
     """
 
     uri: str | None
@@ -63,6 +97,7 @@ class Settings:
     home: Path
     cache: Path
     storage: Path | None = None
+    limits: ServerLimits = ServerLimits()
 
     @property
     def embedded(self) -> bool:
@@ -126,7 +161,25 @@ def load_settings(
         home=home,
         cache=cache_dir(),
         storage=_storage(values.get("CNNGRAPH_STORAGE")),
+        limits=_limits(values),
     )
+
+
+def _limits(values: dict[str, str]) -> ServerLimits:
+    edition = values.get("CNNGRAPH_EDITION")
+    if edition is not None and edition not in EDITIONS:
+        raise CnngraphError(f"{edition!r} is no edition of a Neo4j server.", nearest(edition, EDITIONS))
+    return ServerLimits.of(
+        edition, *(_count(values.get(_LIMITS[key]), key) for key in ("max_nodes", "max_relationships"))
+    )
+
+
+def _count(text: str | None, key: str) -> int | None:
+    if text is None:
+        return None
+    if not text.isdecimal():
+        raise CnngraphError(f"{key} is {text!r}.", "Write a whole number, or leave it out.")
+    return int(text)
 
 
 def _storage(typed: str | None) -> Path | None:
@@ -180,7 +233,7 @@ def _profile(path: Path, name: str) -> dict[str, str]:
         "database": "NEO4J_DATABASE",
         "owner": "CNNGRAPH_OWNER",
         "storage": "CNNGRAPH_STORAGE",
-    }
+    } | _LIMITS
     if not isinstance(entry, dict):
         raise CnngraphError(
             f"The profile {name!r} in {path} is no table.", "Write [profiles.NAME] with uri, username, password."

@@ -16,7 +16,7 @@ import neo4j
 from cnngraph.console import Progress, Quiet
 from cnngraph.database import cypher, failures
 from cnngraph.errors import DatabaseError
-from cnngraph.settings import Settings
+from cnngraph.settings import ServerLimits, Settings
 from cnngraph.storage import Storage, default_storage, storage_of
 
 __all__ = ["MINIMUM_SERVER", "Database", "connect", "connect_again"]
@@ -40,6 +40,7 @@ class Database:
         embedded: True for the server that cnngraph runs itself.
         server_version: as the server says it, ``5.26.30``.
         storage: where the saved models are that its graph names by their sha256.
+        limits: how much it may hold: see :func:`cnngraph.database.limits.check_fits`.
     """
 
     driver: neo4j.Driver
@@ -50,6 +51,7 @@ class Database:
     embedded: bool = False
     server_version: str = ""
     storage: Storage = field(default_factory=default_storage)
+    limits: ServerLimits = field(default_factory=ServerLimits)
 
     def __enter__(self) -> Database:
         return self
@@ -169,7 +171,15 @@ def _open(settings: Settings, uri: str, auth: tuple[str, str] | None, http: str 
         driver.close()
         raise
     return Database(
-        driver, settings.database, settings.owner, uri, http, settings.embedded, version, storage_of(settings)
+        driver,
+        settings.database,
+        settings.owner,
+        uri,
+        http,
+        settings.embedded,
+        version,
+        storage_of(settings),
+        settings.limits,
     )
 
 
