@@ -82,6 +82,16 @@ class Database:
         with failures.translated(self.uri), self._session(neo4j.WRITE_ACCESS) as session:
             return session.execute_write(work)
 
+    def try_out(self, work: Callable[[neo4j.Transaction], object]) -> None:
+        """Run ``work`` in a write transaction and take back whatever it did."""
+        with (
+            failures.translated(self.uri),
+            self._session(neo4j.WRITE_ACCESS) as session,
+            session.begin_transaction() as tx,
+        ):
+            work(tx)
+            tx.rollback()
+
     def auto(self, cypher: str, /, **params: Any) -> list[dict[str, Any]]:
         """The rows of an auto-commit statement (``CALL {} IN TRANSACTIONS``, schema).
 
