@@ -2,9 +2,9 @@
 
     python benchmarks/thousand_models.py [--models 1000] [--repeats 5]     prints one JSON object
 
-Must reach: each under 1.5 s above a bare interpreter. The models are small (a hundred nodes each), every other one pruned
-from the one before it; they are written into an embedded server of the benchmark's own. All commands are run in turn;
-medians.
+Must reach: each under 1.5 s above a bare interpreter. The models are small (a hundred nodes each), every other one
+pruned from the one before it; they are written into an embedded server of the benchmark's own. All commands are run in
+turn; medians.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from cnngraph.database.batches import send
 from cnngraph.database.connection import Database
 from cnngraph.database.fingerprint import fingerprint, model_properties
 from cnngraph.database.lease import Lease, lease
+from cnngraph.database.limits import check_network_fits
 from cnngraph.database.review_files import keep_logs, require_yes
 from cnngraph.database.schema import require_current
 from cnngraph.errors import ConflictError, UsageError
@@ -102,6 +103,7 @@ def write_network(
         ConflictError: the name is in use with other inputs, or somebody writes it now; or people have judged the model
             that would be replaced, without ``yes``.
         UsageError: the name is another owner's, or the store gets too large without ``yes``.
+        CnngraphError: it would not fit into the database; nothing was written then.
         DatabaseError: the server refuses or is lost; the same call goes on.
     """
     how = how or WriteOptions()
@@ -109,6 +111,8 @@ def write_network(
     check(network)
     require_current(db)
     intent = _intent(db, key, network, how.replace)
+    if intent != "nothing":
+        check_network_fits(db, key, network)
     if how.dry_run:
         return {"model": key, **network.counts(), "action": intent, "dry_run": True, **_deleted(db, key, intent)}
     if intent == "nothing" and not _brings_measures(db, key, network):
