@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +11,15 @@ __all__ = ["EdgeChanges", "Edges", "NodeChange", "Renaming", "compare_edges", "c
 
 # Of a Model: where it stands in its own database, and who writes it there now.
 _OF_THE_PLACE = ("status", "leaseToken", "leaseHost", "leasePid", "leaseStarted", "leaseSeen", "leaseOwner")
-# A model has one current run of each measure: which one it is is its value, so to say.
-_ONE_OF = {"CURRENT": "measure"}
+# What tells relationships of one type between the same nodes apart, where there may be several.
+_TOLD_APART: dict[str, tuple[str, ...]] = {
+    "CURRENT": ("measure",),
+    "FEEDS": ("port",),
+    "JUDGED": ("id",),
+    "MASKS": ("round",),
+    "SIMILAR": ("comparison", "measure"),
+}
+_ONE_OF = "CURRENT"  # a model has one current run of each measure: which one that is is a value, so to say
 
 Edges = list[dict[str, Any]]  # rows: source, type, properties, targets
 
@@ -63,29 +71,27 @@ class NodeChange:
     more_labels: tuple[str, ...] = ()
 
     @property
-    def lacks(self) -> bool:
-        """Whether something of the original is missing."""
-        return bool(self.labels or self.properties)
-
-    @property
     def differs(self) -> bool:
         """Whether the two contradict each other."""
         return bool(self.other or any(self.other_labels))
 
-    def row(self, node: str, *, overwrite: bool, mirror: bool) -> dict[str, Any]:
-        """What ``copy/set_nodes`` takes.
+    def row(self, node: str, *, overwrite: bool, mirror: bool = False) -> dict[str, Any] | None:
+        """What ``copy/set_nodes`` takes; ``None`` where nothing is to be done.
 
         Args:
-            overwrite: also what the two have otherwise. mirror: also take away what only the copy has.
+            overwrite: also what the two have otherwise, and labels that only the copy has, since those come and go
+                (Removed, Theta1). mirror: also take away properties that only the copy has.
         """
-        properties, labels, gone = dict(self.properties), list(self.labels), []
-        if overwrite or mirror:
+        properties, labels = dict(self.properties), list(self.labels)
+        gone: list[str] = []
+        if overwrite:
             properties |= self.other
             labels += self.other_labels[0]
-            gone += self.other_labels[1]
+            gone += [*self.other_labels[1], *self.more_labels]
         if mirror:
             properties |= dict.fromkeys(self.more)
-            gone += self.more_labels
+        if not (properties or labels or gone):
+            return None
         return {"id": node, "labels": labels, "gone": gone, "properties": properties}
 
 
@@ -111,29 +117,31 @@ class EdgeChanges:
     """How the edges from some nodes become as those of the originals; all ends are those of the original.
 
     Attributes:
-        lacks: rows of edges that the copy lacks. other: rows that it has otherwise. instead: ``(source, type, target)``
-            of what stands in their place. more: of what only the copy has.
+        lacks: edges that the copy lacks. other: that it has otherwise; instead: what stands in their place.
+        more: that only the copy has.
     """
 
     lacks: Edges = field(default_factory=list)
     other: Edges = field(default_factory=list)
-    instead: list[tuple[str, str, str]] = field(default_factory=list)
-    more: list[tuple[str, str, str]] = field(default_factory=list)
+    instead: Edges = field(default_factory=list)
+    more: Edges = field(default_factory=list)
 
 
 def compare_edges(original: Edges, copy: Edges) -> EdgeChanges:
-    """What the copy lacks or has otherwise; edges between the same nodes of one type are compared together."""
+    """What the copy lacks or has otherwise, of what its ends, its type and :data:`_TOLD_APART` tell apart."""
     wanted, found = _groups(original), _groups(copy)
     changes = EdgeChanges()
     for group, edges in wanted.items():
-        there = found.pop(group, None)
-        if there is None:
-            changes.lacks += _rows(group, edges)
-        elif edges != there and not _same_edges(edges, there):
-            changes.other += _rows(group, edges)
-            changes.instead += _ends(group, there)
+        there = found.pop(group, [])
+        missing, more = (edges, there) if not there else _left_over(edges, there)
+        if missing and more:
+            changes.other += _rows(group, missing)
+            changes.instead += _rows(group, more)
+        else:
+            changes.lacks += _rows(group, missing)
+            changes.more += _rows(group, more)
     for group, there in found.items():
-        changes.more += _ends(group, there)
+        changes.more += _rows(group, there)
     return changes
 
 
@@ -143,35 +151,46 @@ def is_same(one: Any, other: Any) -> bool:
 
 
 _Group = tuple[str, str, Any]
+_Edge = tuple[str, Mapping[str, Any]]  # target, properties
 
 
-def _groups(rows: Edges) -> dict[_Group, list[tuple[str, Mapping[str, Any]]]]:
-    found: dict[_Group, list[tuple[str, Mapping[str, Any]]]] = {}
+def _groups(rows: Edges) -> dict[_Group, list[_Edge]]:
+    found: dict[_Group, list[_Edge]] = {}
     for row in rows:
         source, kind, properties = row["source"], row["type"], row["properties"]
-        only = _ONE_OF.get(kind)
+        apart = tuple(map(properties.get, _TOLD_APART.get(kind, ())))
         for target in row["targets"]:
-            group = (source, kind, target if only is None else (only, properties.get(only)))
+            group = (source, kind, apart if kind == _ONE_OF else (target, *apart))
             found.setdefault(group, []).append((target, properties))
     return found
 
 
-def _rows(group: _Group, edges: Iterable[tuple[str, Mapping[str, Any]]]) -> Edges:
+def _left_over(one: list[_Edge], other: list[_Edge]) -> tuple[list[_Edge], list[_Edge]]:
+    """The edges of each that the other has not, one for one."""
+    if one == other:
+        return [], []
+    left = Counter((target, _written(properties)) for target, properties in other)
+    missing = []
+    for edge in one:
+        told = (edge[0], _written(edge[1]))
+        if left[told]:
+            left[told] -= 1
+        else:
+            missing.append(edge)
+    more = []
+    for edge in other:
+        told = (edge[0], _written(edge[1]))
+        if left[told]:
+            left[told] -= 1
+            more.append(edge)
+    return missing, more
+
+
+def _rows(group: _Group, edges: Iterable[_Edge]) -> Edges:
     source, kind, _ = group
     return [
         {"source": source, "type": kind, "properties": properties, "targets": [target]} for target, properties in edges
     ]
-
-
-def _ends(group: _Group, edges: Iterable[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, str, str]]:
-    return list(dict.fromkeys((group[0], group[1], target) for target, _ in edges))
-
-
-def _same_edges(one: list[tuple[str, Mapping[str, Any]]], other: list[tuple[str, Mapping[str, Any]]]) -> bool:
-    if len(one) != len(other):
-        return False
-    key: Callable[[tuple[str, Mapping[str, Any]]], str] = lambda edge: f"{edge[0]} {_written(edge[1])}"  # noqa: E731
-    return sorted(map(key, one)) == sorted(map(key, other))
 
 
 def _written(value: Any) -> str:

@@ -6,7 +6,7 @@ SIMILAR. Whichever of two models comes last brings what they share.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import neo4j
 
@@ -27,6 +27,7 @@ class Crossing:
         self._sides = sides
         self._own = own
         self._edges: Edges = []
+        self._rows: Edges = []  # own ends as in the source, others as in the target
         self._models = {sides.names.new}  # that have ends of what is created
 
     def split(self, rows: Edges) -> Edges:
@@ -41,31 +42,49 @@ class Crossing:
                 inside.append(row | {"targets": targets})
         return inside
 
-    def complete(self, nodes: Sequence[Node], there: dict[str, str], done: Copied, *, write: bool) -> None:
-        """Create what is missing of it in the target, in one transaction.
+    def find(self, nodes: Sequence[Node], done: Copied) -> None:
+        """Find what leads to or comes from models that the target has too; all else is counted as left out.
 
         Args:
-            nodes: of the model. there: the copies of its nodes.
+            nodes: of the model.
         """
-        rows = self._in_target(self._edges + self._entering(nodes), there, done)
-        if not write:
-            lacks, others = self._missing(rows, None)
-            done.relationships += len(lacks)
-            done.differs += others
-            return
-        if not rows:
-            return
+        found = self._edges + self._entering(nodes)
+        outside = {end for row in found for end in (row["source"], *row["targets"]) if end not in self._own}
+        known = self._copies_of(sorted(outside))
+        for row in found:
+            ends = [(row["source"], target) for target in row["targets"]]
+            there = [(a, b) for a, b in ends if all(end in self._own or end in known for end in (a, b))]
+            done.left_out.update({row["type"]: len(ends) - len(there)} if len(there) < len(ends) else {})
+            self._rows += [row | {"source": known.get(a, a), "targets": [known.get(b, b)]} for a, b in there]
 
-        def join(tx: neo4j.ManagedTransaction) -> tuple[Edges, int]:
-            tx.run(cypher.load("copy/lock_models"), keys=sorted(self._models)).consume()
-            lacks, others = self._missing(rows, tx)
-            sent = [[row["source"], row["type"], row["properties"], row["targets"]] for row in lacks]
-            tx.run(cypher.load("copy/create_edges"), rows=sent, model=self._sides.names.new).consume()
-            return lacks, others
+    def missing(self, there: Mapping[str, str], tx: neo4j.ManagedTransaction | None = None) -> tuple[Edges, int]:
+        """What of it the target lacks, with the ends in the target, and how many relationships it has otherwise.
 
-        lacks, others = self._sides.target.transact(join)
-        done.relationships += len(lacks)
-        done.differs += others
+        Args:
+            there: the copies of the model's nodes. tx: where it is looked up; ``None``: in a transaction of its own.
+        """
+        rows = [
+            row | {"source": there.get(row["source"], row["source"]), "targets": [there.get(end, end)]}
+            for row in self._rows
+            for end in row["targets"]
+        ]
+        ids = sorted({row["source"] for row in rows})
+        if tx is None:
+            found = read_edges(self._sides.target, ids)
+        else:
+            found = [dict(record) for record in tx.run(cypher.load("copy/edges"), ids=ids)]
+        changes = compare_edges(rows, found)
+        return changes.lacks, len(changes.other)
+
+    def create(self, there: Mapping[str, str], tx: neo4j.ManagedTransaction) -> tuple[int, int]:
+        """Create what is missing; how many were, and how many are there otherwise. The models are locked first."""
+        if not self._rows:
+            return 0, 0
+        tx.run(cypher.load("copy/lock_models"), keys=sorted(self._models)).consume()
+        lacks, others = self.missing(there, tx)
+        sent = [[row["source"], row["type"], row["properties"], row["targets"]] for row in lacks]
+        tx.run(cypher.load("copy/create_edges"), rows=sent, model=self._sides.names.new).consume()
+        return len(lacks), others
 
     def _entering(self, nodes: Sequence[Node]) -> Edges:
         found: Edges = []
@@ -73,23 +92,9 @@ class Crossing:
         ids = [node.id for node in nodes]
         for start in range(0, len(ids), _AT_ONCE):
             rows = self._sides.source.read(query, ids=ids[start : start + _AT_ONCE])
-            found += [row | {"enters": True} for row in rows if row["source"] not in self._own]
+            found += [row for row in rows if row["source"] not in self._own]
         names = self._sides.names
         return [row | {"properties": names.of_all(row["properties"])} for row in found]
-
-    def _in_target(self, rows: Edges, there: dict[str, str], done: Copied) -> Edges:
-        """The rows with their ends in the target; one whose other end is not there is counted as left out."""
-        outside = {end for row in rows for end in (row["source"], *row["targets"]) if end not in self._own}
-        known = there | self._copies_of(sorted(outside))
-        found: Edges = []
-        for row in rows:
-            targets = [known[target] for target in row["targets"] if target in known]
-            if row["source"] not in known:
-                targets = []
-            done.left_out.update({row["type"]: len(row["targets"]) - len(targets)})
-            found += [row | {"source": known[row["source"]], "targets": [target]} for target in targets]
-        done.left_out += type(done.left_out)()  # without zeros
-        return found
 
     def _copies_of(self, ids: list[str]) -> dict[str, str]:
         """Nodes of other models in the source, with their copies in the target."""
@@ -107,13 +112,3 @@ class Crossing:
             copies = {(one.label, *one.identity): one.id for one in read_ids(sides.target, model, many=many)}
             found |= {node: copies[identity] for node, identity in wanted.items() if identity in copies}
         return found
-
-    def _missing(self, rows: Edges, tx: neo4j.ManagedTransaction | None) -> tuple[Edges, int]:
-        """What the target lacks of ``rows``, and how many edges it has otherwise."""
-        ids = sorted({row["source"] for row in rows})
-        if tx is None:
-            found = read_edges(self._sides.target, ids)
-        else:
-            found = [dict(record) for record in tx.run(cypher.load("copy/edges"), ids=ids)]
-        changes = compare_edges(rows, found)
-        return changes.lacks, len(changes.other)

@@ -1,7 +1,8 @@
 """A model from one database into another, element for element: whatever belongs to it, whatever its labels.
 
-What is read is what a delete removes (``read/whole_rest``, ``read/whole_many``): a new label needs no line here. A model that is new there has status ``loading`` and a lease until all of it is there; a copy that was broken off goes
-on from what it left, compared with the original.
+What is read is what a delete removes (``read/whole_rest``, ``read/whole_many``): a new label needs no line here. A
+model that is new there has status ``loading`` and a lease until all of it is there; a copy that was broken off goes on
+from what it left, compared with the original.
 """
 
 from __future__ import annotations
@@ -75,7 +76,15 @@ class _Mirror:
         sides.progress.start(f"Copying the relationships of {sides.names.old}", sides.count_edges(nodes))
         for part in in_parts(nodes):
             self._copy_edges(part, crossing, was_there, back)
-        crossing.complete(nodes, self._there, self._done, write=self._held is not None)
+        crossing.find(nodes, self._done)
+        if self._held is None:
+            lacks, others = crossing.missing(self._there)
+            joined = len(lacks)
+        else:
+            self._held.check()
+            joined, others = sides.target.transact(lambda tx: crossing.create(self._there, tx))
+        self._done.relationships += joined
+        self._done.differs += others
         return self._done
 
     def _copy_nodes(self, part: list[Node], was_there: Mapping[str, str]) -> None:
@@ -89,7 +98,8 @@ class _Mirror:
             self._there |= self._sides.create(new)
         changes = self._sides.changes([row for row in rows if row["id"] in was_there], was_there)
         self._done.changed += len(changes)
-        self._write("copy/set_nodes", [change.row(copy, overwrite=True, mirror=True) for copy, change in changes])
+        found = [change.row(copy, overwrite=True, mirror=True) for copy, change in changes]
+        self._write("copy/set_nodes", [row for row in found if row is not None])
 
     def _copy_edges(
         self, part: list[Node], crossing: Crossing, was_there: Mapping[str, str], back: Mapping[str, str]
@@ -99,8 +109,8 @@ class _Mirror:
         before = [was_there[node.id] for node in part if node.id in was_there]
         if before:
             changes = self._sides.edge_changes(rows, before, back)
-            gone = changes.instead + changes.more
-            self._write("copy/delete_edges", [[self._there[a], kind, self._there[b]] for a, kind, b in gone])
+            for batch in self._sides.batches(changes.instead + changes.more, self._there):
+                self._write("copy/delete_edges", batch)
             rows = changes.lacks + changes.other
         self._done.relationships += sum(len(row["targets"]) for row in rows)
         if self._held is not None:

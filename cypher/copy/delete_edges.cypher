@@ -1,5 +1,8 @@
-// All relationships of one type from one node to another. Parameters: $model, $rows ([source, type, target]; element ids).
+// Relationships that are otherwise where a model comes from, one for each row.
+// Parameters: $model, $rows ([source, type, properties, [target]]; the ends as element ids).
 UNWIND $rows AS row
-MATCH (a) WHERE elementId(a) = row[0]
-MATCH (a)-[r]->(b) WHERE type(r) = row[1] AND elementId(b) = row[2]
+MATCH (a)-[r]->(b)
+WHERE elementId(a) = row[0] AND type(r) = row[1] AND elementId(b) = row[3][0]
+  AND size(keys(r)) = size(keys(row[2])) AND all(name IN keys(r) WHERE r[name] = row[2][name] OR (r[name] <> r[name] AND row[2][name] <> row[2][name]))
+WITH row, head(collect(r)) AS r
 DELETE r
