@@ -2,6 +2,6 @@
 MATCH (m:Model {key: $key})
 OPTIONAL MATCH (m)-[r]-()
 DELETE r
-WITH DISTINCT m, m {.key, .owner, .name, .leaseToken, .leaseHost, .leasePid, .leaseStarted, .leaseSeen, .note, .tags} AS kept
+WITH DISTINCT m, m {.key, .owner, .name, .leaseToken, .leaseOwner, .leaseHost, .leasePid, .leaseStarted, .leaseSeen, .note, .tags} AS kept
 SET m = kept
 SET m.status = 'loading'
