@@ -139,6 +139,8 @@ def migrate(
 def _report(running: object, json: bool) -> None:
     facts = {
         "running": running is not None,
+        "neo4j": getattr(running, "neo4j", None),
+        "gds": getattr(running, "gds", None),
         "uri": getattr(running, "uri", None),
         "browser": f"{running.http}/browser/" if running is not None else None,  # type: ignore[attr-defined]
         "username": getattr(running, "username", None),

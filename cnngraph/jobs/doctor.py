@@ -115,9 +115,10 @@ def _java(settings: Settings) -> Iterator[Check]:
     if not settings.embedded:
         return
     from cnngraph.database.embedded.java import find_java
+    from cnngraph.database.embedded.releases import chosen_release
 
     try:
-        yield Check("java", True, str(find_java()))
+        yield Check("java", True, str(find_java(chosen_release().java)))
     except CnngraphError as error:
         yield Check("java", False, error.message, error.hint)
 
