@@ -13,13 +13,15 @@ from cnngraph.cli.allocator import keep_freed_memory
 from cnngraph.cli.option_groups import Grouped, spread
 from cnngraph.cli.options import ModelName, RunOptions, above_zero, separate, writable
 from cnngraph.cli.train import BatchSize, Epochs, LearningRate
-from cnngraph.console import emit_json, line, progress, say, table
+from cnngraph.console import duration, emit_json, line, progress, say, table
 from cnngraph.errors import CnngraphError
 
 if TYPE_CHECKING:
-    from cnngraph.reporting.bench_rows import BenchRow
+    from cnngraph.reporting.bench_rows import BenchRow, Spread
 
 __all__ = ["print_found", "print_preview", "register", "require_no_error"]
+
+_MANY = 1000  # seconds and milliseconds, from which there are no decimals in a terminal
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,12 @@ def print_preview(found: dict[str, Any]) -> None:
     """What would be trained and written."""
     table(("method", "budget"), [(method, budget) for budget in found["budgets"] for method in found["methods"]])
     count, epochs = found["trainings"], found["epochs_in_all"]
+    if not count:
+        line("Nothing is left to train.")
+        return
     line(
-        f"{count:,} training{'s' * (count != 1)}, {epochs:,} epoch{'s' * (epochs != 1)} together; "
+        f"{count:,} training{'s' * (count != 1)}, {epochs:,} epoch{'s' * (epochs != 1)} together, "
+        f"about {duration(found['seconds'])} and what the decisions take; "
         f"{found['would_write']['models']:,} models in the graph."
     )
 
