@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from cnngraph.errors import CnngraphError, UsageError, nearest
 from cnngraph.profiles import EMBEDDED, KEYS, Profiles
@@ -83,7 +85,7 @@ class Settings:
         username, password, database: for ``uri``; ``database`` ``None`` means the user's home database.
         owner: the label of one's own models; ``None`` means the login name.
         home, cache: folders of state and of downloads.
-        storage: folder of the saved models; ``None`` means the home.
+        storage: folder of the saved models, or an address for them that fsspec knows; ``None`` means the home.
         limits: how much the server may hold.
         ca: file with the certificate of the authority that the server's is from; ``None`` means those of the system.
         profile: by whose name the server was found. chosen_by: what chose it, for a person to read.
@@ -96,7 +98,7 @@ class Settings:
     configured_owner: str | None
     home: Path
     cache: Path
-    storage: Path | None = None
+    storage: Path | str | None = None
     limits: ServerLimits = ServerLimits()
     ca: Path | None = None
     profile: str | None = None
@@ -207,14 +209,16 @@ def _count(text: str | None, key: str) -> int | None:
     return int(text)
 
 
-def _storage(typed: str | None) -> Path | None:
+def _storage(typed: str | None) -> Path | str | None:
+    """A folder, or an address as it was typed; ``file:///FOLDER`` is the folder."""
     if not typed:
         return None
+    if typed.startswith("file://"):
+        return Path(url2pathname(urlsplit(typed).path)).resolve()
     if "://" in typed:  # else a folder "s3:" would be looked for
-        raise CnngraphError(
-            f"CNNGRAPH_STORAGE is {typed!r}: saved models are kept in a folder, not at an address yet.",
-            "Name a folder; one that several machines have mounted will do.",
-        )
+        from cnngraph.store import check_address
+
+        return check_address(typed)
     return Path(typed).expanduser().resolve()
 
 

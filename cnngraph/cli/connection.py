@@ -14,7 +14,7 @@ from cnngraph.settings import Settings, load_settings, split_key
 if TYPE_CHECKING:
     from cnngraph.api import Graph
 
-__all__ = ["choose", "graph", "key", "password_to_keep", "settings"]
+__all__ = ["choose", "graph", "key", "password_to_keep", "settings", "typed_owner"]
 
 _chosen: dict[str, str | None] = {}
 
@@ -23,6 +23,11 @@ def choose(**options: str | None) -> None:
     """Remember what was typed before the command's own options."""
     _chosen.clear()
     _chosen.update(options)
+
+
+def typed_owner() -> str | None:
+    """The owner that this very command names; not that of the environment or a profile."""
+    return _chosen.get("owner")
 
 
 def settings(*, ask: bool = False) -> Settings:

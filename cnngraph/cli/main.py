@@ -78,6 +78,7 @@ def _register() -> None:
         bench,
         compare,
         criticality,
+        curate,
         db,
         demo,
         doctor,
@@ -120,6 +121,7 @@ def _register() -> None:
         adopt,
         rebuild,
         models,
+        curate,
         query,
     ):
         module.register(app)

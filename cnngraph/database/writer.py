@@ -65,11 +65,13 @@ class WriteOptions:
         replace: delete what is under this name first, if its inputs were others.
         dry_run: write nothing, only say what would be written.
         yes: allow more than 2 GB, and to replace a model whose filters people have judged.
+        force: with ``replace``, also a model of another owner, which stays that owner's.
     """
 
     replace: bool = False
     dry_run: bool = False
     yes: bool = False
+    force: bool = False
 
 
 def write_network(
@@ -82,7 +84,7 @@ def write_network(
     sha256: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Write ``network`` under one's own ``name``; the same call finishes what a break left, or finds nothing to do.
+    """Write ``network`` as the model ``name``; the same call finishes what a break left, or finds nothing to do.
 
     Args:
         db: the database; the schema is brought up to date on the embedded server.
@@ -105,7 +107,7 @@ def write_network(
         DatabaseError: the server refuses or is lost; the same call goes on.
     """
     how = how or WriteOptions()
-    key = catalogue.require_own(split_key(name, db.owner), db.owner)
+    key = catalogue.require_own(split_key(name, db.owner), db.owner, force=how.force and how.replace)
     check(network)
     require_current(db)
     intent = _intent(db, key, network, how.replace)
@@ -119,7 +121,8 @@ def write_network(
         require_yes(db, key, yes=how.yes)
     if not how.yes:
         _require_small(network)
-    db.write(cypher.load("write/open_model"), key=key, owner=db.owner, name=key.partition("/")[2])
+    owner, _, short = key.partition("/")
+    db.write(cypher.load("write/open_model"), key=key, owner=owner, name=short)
     with lease(db, key) as held:
         work = _Ingest(db, key, network, held, progress or Quiet())
         return work.run(how.replace, saved_sha256, sha256)

@@ -11,6 +11,7 @@ from importlib import metadata
 
 from cnngraph.errors import CnngraphError, explain
 from cnngraph.settings import Settings
+from cnngraph.store import Store
 
 __all__ = ["Check", "examine"]
 
@@ -78,9 +79,19 @@ def _memory() -> Iterator[Check]:
     )
 
 
+def _store(address: str) -> Check:
+    try:
+        _ = "0" * 64 in Store(address)
+    except CnngraphError as error:
+        return Check("storage", False, error.message, error.hint)
+    return Check("storage", True, f"{address} answers")
+
+
 def _disk(settings: Settings) -> Iterator[Check]:
     folders = [("home", settings.home, 2 * GIB), ("cache", settings.cache, GIB)]
-    if settings.storage is not None:
+    if isinstance(settings.storage, str):
+        yield _store(settings.storage)
+    elif settings.storage is not None:
         folders.append(("storage", settings.storage, GIB))
     for what, folder, needed in folders:
         if what == "storage" and not folder.is_dir():  # which is never made
@@ -104,9 +115,10 @@ def _java(settings: Settings) -> Iterator[Check]:
     if not settings.embedded:
         return
     from cnngraph.database.embedded.java import find_java
+    from cnngraph.database.embedded.releases import chosen_release
 
     try:
-        yield Check("java", True, str(find_java()))
+        yield Check("java", True, str(find_java(chosen_release().java)))
     except CnngraphError as error:
         yield Check("java", False, error.message, error.hint)
 
