@@ -194,6 +194,7 @@ class Profiles:
     def _changed(self) -> Iterator[tomlkit.TOMLDocument]:
         """The content of the file with its comments, to be changed; written when the block ends without an error."""
         import tomlkit
+        from tomlkit.exceptions import TOMLKitError
 
         self._lock.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -202,9 +203,13 @@ class Profiles:
             self._read()  # says what is wrong with it, where something is
             text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
             content = tomlkit.parse(text)
-            yield content
-            new = tomlkit.dumps(content)
-            if tomllib.loads(new) != content.unwrap():  # a file that no longer says the same is worse than none
+            try:
+                yield content
+                new = tomlkit.dumps(content)
+                whole = tomllib.loads(new) == content.unwrap()
+            except (ValueError, TypeError, TOMLKitError):  # tables on one line, say, take no other table
+                whole = False
+            if not whole:  # a file that says something else is worse than none
                 raise CnngraphError(
                     f"The config file {self.path} is written in a way that cannot be changed here.",
                     "Write the profile by hand, as [profiles.NAME] with uri and username.",

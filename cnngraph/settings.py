@@ -60,6 +60,11 @@ class ServerLimits:
     relationships: int | None = None
     edition: str | None = None
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is any limit."""
+        return self.nodes is not None or self.relationships is not None
+
     @classmethod
     def of(cls, edition: str | None, nodes: int | None = None, relationships: int | None = None) -> ServerLimits:
         """The limits of an edition; a number that is given comes before the edition's own.

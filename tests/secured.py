@@ -18,7 +18,7 @@ from cnngraph.database.embedded.home import USERNAME, Home
 from cnngraph.database.embedded.java import environment
 from cnngraph.settings import Settings
 
-__all__ = ["TLS", "Secured", "make_certificates", "running"]
+__all__ = ["READ_ONLY", "TLS", "Secured", "make_certificates", "running"]
 
 TLS = {
     "dbms.ssl.policy.bolt.enabled": "true",
@@ -39,7 +39,7 @@ class Secured:
     home: Home
 
 
-def make_certificates(folder: Path, host: str = "localhost") -> Path:
+def make_certificates(folder: Path, host: str = "localhost", *, expired: bool = False) -> Path:
     """Make a certificate authority and a certificate of ``host`` alone into ``folder``; the authority's own."""
     if shutil.which("openssl") is None:
         pytest.skip("there is no openssl to make a certificate with")
@@ -47,10 +47,11 @@ def make_certificates(folder: Path, host: str = "localhost") -> Path:
     (folder / "names").write_text(f"subjectAltName=DNS:{host}\n")
     key = ("-newkey", "rsa:2048", "-nodes")
     ca = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial")
+    until = ("-days", "-1" if expired else "2")
     for arguments in (
         ("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.crt", "-days", "2", "-subj", "/CN=cnngraph test CA"),
         ("req", *key, "-keyout", "private.key", "-out", "public.csr", "-subj", f"/CN={host}"),
-        ("x509", "-req", "-in", "public.csr", *ca, "-out", "public.crt", "-days", "2", "-extfile", "names"),
+        ("x509", "-req", "-in", "public.csr", *ca, "-out", "public.crt", *until, "-extfile", "names"),
     ):
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
     return folder / "ca.crt"

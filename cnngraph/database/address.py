@@ -91,14 +91,17 @@ def explain_silence(uri: str, ca: Path | None) -> DatabaseError | None:
     at = f"{host}:{port}"
     encrypted = is_encrypted(uri)
     try:
-        with (
-            socket.create_connection((host, port), timeout=_PATIENCE) as plain,
-            _context(uri, ca).wrap_socket(plain, server_hostname=host),
-        ):
+        plain = socket.create_connection((host, port), timeout=_PATIENCE)
+    except OSError:  # nobody listens
+        return None
+    try:
+        with plain, _context(uri, ca).wrap_socket(plain, server_hostname=host):
             pass
     except ssl.SSLCertVerificationError as error:
         return _untrusted(error, at, parts.scheme)
-    except (ssl.SSLError, ConnectionError, TimeoutError):
+    except TimeoutError:
+        return None
+    except (ssl.SSLError, ConnectionError):
         if not encrypted:
             return None
         return DatabaseError(

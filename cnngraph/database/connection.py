@@ -82,14 +82,18 @@ class Database:
         with failures.translated(self.uri), self._session(neo4j.WRITE_ACCESS) as session:
             return session.execute_write(work)
 
-    def try_out(self, work: Callable[[neo4j.Transaction], object]) -> None:
-        """Run ``work`` in a write transaction and take back whatever it did."""
+    def require_writable(self) -> None:
+        """Return if this user may write here, asked before anything long: a node is made and taken back.
+
+        Raises:
+            DatabaseError: the database is read-only, or the user may only read.
+        """
         with (
             failures.translated(self.uri),
             self._session(neo4j.WRITE_ACCESS) as session,
             session.begin_transaction() as tx,
         ):
-            work(tx)
+            tx.run(cypher.load("schema/try_to_write")).consume()
             tx.rollback()
 
     def auto(self, cypher: str, /, **params: Any) -> list[dict[str, Any]]:

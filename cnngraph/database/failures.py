@@ -80,7 +80,7 @@ def as_said_in_profile(error: DatabaseError, profile: str | None) -> DatabaseErr
         return error
     hint = error.hint.replace("; unset, the embedded server is used", "")
     for variable in ("URI", "USERNAME", "PASSWORD", "DATABASE"):
-        hint = hint.replace(f"NEO4J_{variable}", variable.lower())
+        hint = hint.replace(f"NEO4J_{variable}", f"the {variable.lower()}")
     again = f"These stand in the profile {profile}: cnngraph profile add {profile} --replace writes it anew."
     return DatabaseError(error.message, f"{hint} {again}")
 

@@ -28,7 +28,7 @@ def check_fits(db: Database, nodes: int, relationships: int) -> None:
         CnngraphError: they do not fit; the message has what is there, what is to come and what is allowed.
     """
     limits = db.limits
-    if limits.nodes is None and limits.relationships is None:
+    if not limits.limited:
         return
     there = totals(db)
     rows = zip(
@@ -53,7 +53,7 @@ def check_network_fits(db: Database, key: str, network: Network) -> None:
 
     What is under ``key`` already makes room: it is the beginning of this network, or goes before this one comes.
     """
-    if db.limits.nodes is None and db.limits.relationships is None:
+    if not db.limits.limited:
         return
     size = estimate(network)
     measured = network.car_runs.num_rows  # a run each, with its model and the layers that it scored

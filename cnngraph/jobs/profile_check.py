@@ -7,8 +7,6 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import neo4j
-
 from cnngraph.database import cypher, schema
 from cnngraph.database.address import is_encrypted
 from cnngraph.database.connection import Database, connect
@@ -74,13 +72,9 @@ def check_server(settings: Settings) -> ServerFacts:
 
 
 def _may_write(db: Database) -> tuple[bool, str]:
-    """Whether this user may create a node here, tried and taken back; else why not."""
-
-    def create(tx: neo4j.Transaction) -> None:
-        tx.run(cypher.load("schema/try_to_write")).consume()
-
+    """Whether this user may write here; else why not."""
     try:
-        db.try_out(create)
+        db.require_writable()
     except DatabaseError as error:
         return False, error.message
     return True, ""
