@@ -88,6 +88,7 @@ def _register() -> None:
         models,
         plan,
         prune,
+        push,
         query,
         rebuild,
         review,
@@ -116,6 +117,7 @@ def _register() -> None:
         adopt,
         rebuild,
         models,
+        push,
         query,
     ):
         module.register(app)
