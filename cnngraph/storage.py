@@ -3,6 +3,8 @@
     ROOT/models/SHA256/model.json, weights.safetensors, split.safetensors, masks.safetensors, initial.safetensors
 
 The root is the home, or the folder that ``CNNGRAPH_STORAGE`` names: one for a team, say, beside the team's database.
+Where that names an address instead (``s3://BUCKET/FOLDER``), the root is the home, what is added is uploaded there too,
+and what is not here is fetched from there.
 The same content is there once, however many models are made of it; it is never changed and never overwritten. Whoever
 copies ``models/SHA256`` from the root of one machine into that of another has the model there.
 
@@ -26,6 +28,7 @@ from pathlib import Path
 from cnngraph.errors import CnngraphError, ModelError, NotFoundError, explain
 from cnngraph.files import file_sha256
 from cnngraph.settings import Settings, load_settings
+from cnngraph.store import Store
 
 __all__ = ["Storage", "content_sha256", "default_storage", "storage_of"]
 
@@ -40,21 +43,53 @@ class Storage:
     Attributes:
         root: a folder. named: whether a person has chosen it; one that is not there is not made then, since it may be
             a disk that is not mounted.
+        home: another root, in which only is looked. store: an address to which what is added goes too.
     """
 
     root: Path
     named: bool = False
+    home: Path | None = None
+    store: Store | None = None
+
+    @property
+    def team(self) -> str | None:
+        """What other machines may reach too, in words; ``None`` where all lies in the home."""
+        if self.store is not None:
+            return self.store.address
+        return str(self.root) if self.named else None
 
     def place(self, sha256: str) -> Path:
         """The folder of the saved model with that content, whether it is there or not."""
-        return self.root / "models" / sha256
+        own = self.root / "models" / sha256
+        other = None if self.home is None else self.home / "models" / sha256
+        return other if other is not None and other.is_dir() and not own.is_dir() else own
 
-    def __contains__(self, sha256: object) -> bool:
+    def is_here(self, sha256: object) -> bool:
+        """Whether the saved model with that content is on this machine."""
         # Of a graph that somebody changed it may be anything, a way out of the root too.
         return isinstance(sha256, str) and bool(_SHA256.fullmatch(sha256)) and self.place(sha256).is_dir()
 
+    def __contains__(self, sha256: object) -> bool:
+        if self.is_here(sha256):
+            return True
+        known = isinstance(sha256, str) and bool(_SHA256.fullmatch(sha256))
+        return known and self.store is not None and str(sha256) in self.store
+
+    def is_shared(self, sha256: str) -> bool:
+        """Whether other machines find that content too."""
+        if self.store is not None:
+            return sha256 in self.store
+        return self.named and (self.root / "models" / sha256).is_dir()
+
+    def size(self, sha256: str) -> int:
+        """How many bytes the saved model with that content has, here or in the store."""
+        if self.store is not None and not self.is_here(sha256):
+            return self.store.size(sha256)
+        return sum(path.stat().st_size for path in _files(self.place(sha256)))
+
     def find(self, sha256: str, what: str) -> Path:
-        """The folder of the saved model with that content, which is hashed again.
+        """The folder of the saved model with that content, which is hashed again; fetched from the store first where it
+        is not here.
 
         Args:
             what: the name of the model, for messages.
@@ -64,6 +99,8 @@ class Storage:
         """
         if sha256 not in self:
             raise self.missing(sha256, what)
+        if not self.is_here(sha256):
+            self._fetch(sha256, what)
         folder = self.place(sha256)
         try:
             found = content_sha256(folder)
@@ -79,6 +116,12 @@ class Storage:
     def missing(self, sha256: str, what: str) -> ModelError:
         """The error that says that this content is not there, and how to get it."""
         root = f"{self.root}" if self.root.is_dir() else f"{self.root} (which is not there itself)"
+        if self.store is not None:
+            return ModelError(
+                f"The saved model of {what} is neither on this machine nor in the store {self.store.address}: there is "
+                f"no models/{sha256}.",
+                "Push the model again from a machine that has it, or ingest it again.",
+            )
         return ModelError(
             f"The saved model of {what} is not on this machine: the storage root {root} has no models/{sha256}.",
             "Copy that folder from the storage root of a machine that has it, set CNNGRAPH_STORAGE to such a root, "
@@ -109,15 +152,42 @@ class Storage:
                     _take(file, part / file.name, link=link)
                 # Of what was copied: the source may have changed meanwhile.
                 sha256 = content_sha256(part)
-                if sha256 not in self:
-                    self._put(part, self.place(sha256))
+                place = self.root / "models" / sha256
+                if not place.is_dir():
+                    self._put(part, place)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+        if self.store is not None:
+            self.store.put(sha256, self.root / "models" / sha256)
         return sha256
+
+    def _fetch(self, sha256: str, what: str) -> None:
+        """Bring a saved model from the store into the root, if it is what it is called."""
+        assert self.store is not None
+        with self._told():
+            models = self.root / "models"
+            models.mkdir(parents=True, exist_ok=True)
+            part = Path(tempfile.mkdtemp(prefix=".part-", dir=models))
+        try:
+            self.store.fetch(sha256, part)
+            with self._told():
+                part.chmod(0o755)
+                found = content_sha256(part)
+                if found != sha256:
+                    raise ModelError(
+                        f"The store {self.store.address} gives another saved model for {what}: models/{sha256} has the "
+                        f"sha256 {found}.",
+                        "Delete that folder there, and push the model again from a machine that has it.",
+                    )
+                self._put(part, models / sha256)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
     def require_writable(self) -> None:
         """Return if something can be kept; asked before anything long begins. Raises as :meth:`add`."""
         self._require_root()
+        if self.store is not None:
+            self.store.require_writable()
         with self._told():
             models = self.root / "models"
             models.mkdir(parents=True, exist_ok=True)
@@ -164,7 +234,9 @@ def storage_of(settings: Settings) -> Storage:
     """The storage that ``settings`` name; the home where they name none."""
     if settings.storage is None:
         return Storage(settings.home)
-    return Storage(settings.storage, named=True)
+    if isinstance(settings.storage, str):
+        return Storage(settings.home, store=Store(settings.storage))
+    return Storage(settings.storage, named=True, home=settings.home)
 
 
 def default_storage() -> Storage:

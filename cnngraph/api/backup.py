@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from cnngraph.jobs.backup import BackedUp, Restored, back_up, has_database, restore
+from cnngraph.jobs.backup import BackedUp, back_up
+from cnngraph.jobs.restore import Restored, has_database, restore
 
 __all__ = ["BackedUp", "Restored", "back_up", "has_database", "restore"]

@@ -15,7 +15,7 @@ from cnngraph.console import emit_json, number, progress, say, table
 __all__ = ["register"]
 
 db = typer.Typer(
-    help="The embedded Neo4j server (up, down, status, logs, backup, restore, clean) and the schema (migrate).",
+    help="The embedded Neo4j server: up, down, status, logs, backup, restore, clean; of any server: migrate, usage.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -150,6 +150,25 @@ def clean(
         emit_json({"removed": removed})
     else:
         say(f"Removed {', '.join(map(str, removed))}." if removed else "There was nothing to remove.")
+
+
+@db.command()
+def usage(json: Json = False) -> None:
+    """Say what each owner and each model takes of the database: nodes and relationships.
+
+    Example: cnngraph db usage
+    """
+    with connection.graph() as graph:
+        found = graph.usage()
+    if json:
+        emit_json(found)
+        return
+    for what, columns in (
+        ("owners", ("owner", "models", "nodes", "relationships")),
+        ("models", ("model", "status", "created_at", "nodes", "relationships")),
+    ):
+        rows = [[str(row[name])[:10] if name == "created_at" else row[name] for name in columns] for row in found[what]]
+        table(columns, rows, title=f"\n{what}")
 
 
 @db.command()

@@ -13,7 +13,6 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TextIO
@@ -23,28 +22,12 @@ from cnngraph.database import catalogue, cypher
 from cnngraph.database.connection import Database
 from cnngraph.database.empty_lists import in_cypher
 from cnngraph.database.import_values import can_be_written, choose_delimiter, field, field_type, quoted
+from cnngraph.database.schema import KEYS
+from cnngraph.database.whole import in_parts, read_ids, read_nodes
 from cnngraph.errors import CnngraphError
 
 __all__ = ["is_own_file", "write_import_files"]
 
-# Each label of ours with the properties that are its key within a model; a model's own key stands before them.
-_KEYS: dict[str, tuple[str, ...]] = {
-    "Model": (),
-    "Layer": ("layer",),
-    "FeatureMap": ("layer", "channel"),
-    "Position": ("number",),
-    "Class": ("index",),
-    "Block": ("name",),
-    "CouplingGroup": ("index",),
-    "Tensor": ("name",),
-    "MeasureRun": ("key",),
-    "PruningRun": ("key",),
-    "Evaluation": ("key",),
-    "Step": ("run", "child", "number"),
-    "Review": ("key",),
-    "Comparison": ("key",),
-    "Criticality": ("key",),
-}
 _AT_ONCE = 100  # nodes whose relationships come in one answer: a map of a dense layer has thousands
 _BUFFER = 4 * 2**20  # bytes that neo4j-admin reads at once by itself; a row must fit
 _LARGEST_ROW = 2**30
@@ -124,15 +107,13 @@ def write_import_files(db: Database, key: str, folder: Path, *, progress: Progre
 
 def _read_nodes(db: Database, key: str) -> dict[str, list[dict[str, Any]]]:
     """All nodes of the model by the first of our labels that they bear, in the order of their keys."""
-    found: dict[str, list[dict[str, Any]]] = {space: [] for space in _KEYS}
-    for query in ("read/whole_rest", "read/whole_many"):
-        for row in db.read(cypher.load(query), key=key):
-            space = next(label for label in _KEYS if label in row["labels"])
+    found: dict[str, list[dict[str, Any]]] = {}
+    for part in in_parts(read_ids(db, key)):
+        space = part[0].label
+        for row in read_nodes(db, [node.id for node in part]):
             row["labels"] = [space, *sorted(set(row["labels"]) - {space})]
-            found[space].append(row)
-    for space, rows in found.items():
-        rows.sort(key=partial(_place, _KEYS[space]))
-    return {space: rows for space, rows in found.items() if rows}
+            found.setdefault(space, []).append(row)
+    return found
 
 
 def _common_types(space: str, nodes: list[dict[str, Any]]) -> dict[str, str]:
@@ -153,16 +134,10 @@ def _empty_lists(nodes: dict[str, list[dict[str, Any]]], key: str) -> list[dict[
             lists = {name: value for name, value in properties.items() if isinstance(value, list)}
             empty = {name: value for name, value in lists.items() if not can_be_written(value)}
             if empty:
-                match = {name: properties.get(name) for name in _KEYS[space] or ("key",)}
+                match = {name: properties.get(name) for name in KEYS[space] or ("key",)}
                 match |= {"model": key} if "model" in properties else {}
                 found.append({"label": space, "match": match, "set": empty})
     return found
-
-
-def _place(keys: tuple[str, ...], row: dict[str, Any]) -> list[tuple[bool, Any]]:
-    """What the nodes of a file are sorted by: numbers as numbers."""
-    values = [row["properties"].get(key) for key in keys]
-    return [(False, value) if isinstance(value, int) else (True, str(value)) for value in values]
 
 
 def _names(nodes: dict[str, list[dict[str, Any]]], key: str) -> dict[str, str]:
@@ -171,7 +146,7 @@ def _names(nodes: dict[str, list[dict[str, Any]]], key: str) -> dict[str, str]:
     for space, rows in nodes.items():
         taken: set[str] = set()
         for row in rows:
-            name = " ".join([key, *(str(row["properties"].get(part)) for part in _KEYS[space])])
+            name = " ".join([key, *(str(row["properties"].get(part)) for part in KEYS[space])])
             while name in taken:  # made by hand, without a key of its own
                 name += " again"
             taken.add(name)

@@ -10,9 +10,10 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import neo4j
 import psutil
@@ -21,7 +22,7 @@ from cnngraph.database import cypher
 from cnngraph.database.connection import Database
 from cnngraph.errors import ConflictError, DatabaseError
 
-__all__ = ["EXPIRES_AFTER", "HEARTBEAT", "Lease", "lease", "this_host"]
+__all__ = ["EXPIRES_AFTER", "HEARTBEAT", "Lease", "lease", "require_unwritten", "this_host"]
 
 EXPIRES_AFTER = 60.0
 HEARTBEAT = 10.0
@@ -82,16 +83,34 @@ def _take(tx: neo4j.ManagedTransaction, held: Lease) -> bool:
         raise ConflictError(f"The model {held.key} has just been deleted by somebody else.", "Run the command again.")
     if row["token"] is not None and _alive(row):
         raise ConflictError(
-            f"Another process writes {held.key} now (process {row['pid']} on {str(row['host']).split()[0]}).",
+            f"Another process writes {held.key} now ({_writer(row)}).",
             "Wait until it is done, or stop it and run this command again.",
         )
-    tx.run(
-        cypher.load("lease/take"), key=held.key, token=held.token, pid=os.getpid(), started=_started(), host=this_host()
-    )
+    who = {"owner": held.db.owner, "pid": os.getpid(), "started": _started(), "host": this_host()}
+    tx.run(cypher.load("lease/take"), {"key": held.key, "token": held.token, **who})
     return row["token"] is not None
 
 
-def _alive(row: neo4j.Record) -> bool:
+def require_unwritten(db: Database, key: str) -> None:
+    """Return if nobody writes the model now; nothing is locked, and no right to write is needed.
+
+    Raises:
+        ConflictError: somebody does.
+    """
+    rows = db.read(cypher.load("lease/read"), key=key)
+    if rows and rows[0]["token"] is not None and _alive(rows[0]):
+        raise ConflictError(
+            f"Another process writes {key} now ({_writer(rows[0])}).", "Wait until it is done; then run this again."
+        )
+
+
+def _writer(row: Mapping[str, Any]) -> str:
+    """Who holds a lease: whose process, its number and its machine."""
+    whose = f"{row['owner']}'s process" if row["owner"] else "process"
+    return f"{whose} {row['pid']} on {str(row['host']).split()[0]}"
+
+
+def _alive(row: Mapping[str, Any]) -> bool:
     if row["host"] == this_host():
         started = _started(row["pid"])
         return started is not None and abs(started - row["started"]) < _CLOCK_TOLERANCE

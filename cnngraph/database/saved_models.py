@@ -59,8 +59,8 @@ def describe_saved(storage: Storage, key: str, properties: Mapping[str, Any]) ->
     content = properties.get("savedSha256")
     folder = missing = None
     if content:
-        folder = storage.place(content) if content in storage else None
-        missing = None if folder else storage.missing(content, key)
+        folder = storage.place(content) if storage.is_here(content) else None
+        missing = None if content in storage else storage.missing(content, key)
     elif properties.get("artifact"):
         folder = Path(str(properties["artifact"])) if _is_here(Path(str(properties["artifact"]))) else None
         missing = None if folder else _named_by_path(key, properties)

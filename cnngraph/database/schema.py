@@ -15,7 +15,17 @@ from cnngraph.errors import ConflictError, DatabaseError
 from cnngraph.network.tables import KINDS
 from cnngraph.settings import Settings
 
-__all__ = ["LABELS", "Migration", "migrate", "migrations", "open_current", "pending", "require_current", "script"]
+__all__ = [
+    "KEYS",
+    "LABELS",
+    "Migration",
+    "migrate",
+    "migrations",
+    "open_current",
+    "pending",
+    "require_current",
+    "script",
+]
 
 LABELS = (
     "Model",
@@ -39,6 +49,24 @@ LABELS = (
     "Removed",
     *(f"Theta{size}" for size in range(1, 6)),
 )
+# Each label of a node that belongs to a model, with the properties that tell it apart there.
+KEYS: dict[str, tuple[str, ...]] = {
+    "Model": (),
+    "Layer": ("layer",),
+    "FeatureMap": ("layer", "channel"),
+    "Position": ("number",),
+    "Class": ("index",),
+    "Block": ("name",),
+    "CouplingGroup": ("index",),
+    "Tensor": ("name",),
+    "MeasureRun": ("key",),
+    "PruningRun": ("key",),
+    "Evaluation": ("key",),
+    "Step": ("run", "child", "number"),
+    "Review": ("key",),
+    "Comparison": ("key",),
+    "Criticality": ("key",),
+}
 _FILE = re.compile(r"V(\d{3})__(\w+)")
 _CONSTRAINED = re.compile(r"FOR \(n:(\w+)\)")
 
@@ -157,9 +185,10 @@ def require_current(db: Database) -> None:
     if not pending(db):
         return
     if not db.embedded:
+        of_profile = f" --profile {db.profile}" if db.profile else ""
         raise DatabaseError(
             f"The database at {db.uri} has not the schema of this cnngraph.",
-            "Run: cnngraph db migrate (--print shows it).",
+            f"Run: cnngraph db migrate{of_profile} (--print shows it).",
         )
     migrate(db)
     store_by_content(db)

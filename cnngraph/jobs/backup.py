@@ -1,4 +1,4 @@
-"""``db backup``, ``db restore``: the embedded database with its saved models as one file, and back on any release.
+"""``db backup``: the embedded database with its saved models as one file; :mod:`cnngraph.jobs.restore` reads it.
 
 The database goes by the server's own offline dump: it holds every node as it is, people's own ones and the schema too,
 and a newer Neo4j upgrades it when it is loaded. Bundles would carry our models alone.
@@ -6,7 +6,6 @@ and a newer Neo4j upgrades it when it is loaded. Bundles would carry our models 
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
@@ -17,17 +16,14 @@ from pathlib import Path
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.database import cypher
-from cnngraph.database.connection import Database, connect, connect_again
+from cnngraph.database.connection import Database, connect
 from cnngraph.database.embedded import archive, dump, server
 from cnngraph.database.embedded.archive import DUMP, Manifest
 from cnngraph.database.embedded.home import Home
-from cnngraph.database.embedded.releases import chosen_release, numbers, release_of
-from cnngraph.errors import CnngraphError, ConflictError, DatabaseError, NotFoundError, UsageError
-from cnngraph.files import replace_folder
+from cnngraph.errors import CnngraphError, ConflictError, NotFoundError, UsageError
 from cnngraph.settings import Settings
-from cnngraph.storage import Storage
 
-__all__ = ["BackedUp", "Restored", "back_up", "has_database", "restore"]
+__all__ = ["BackedUp", "Contents", "back_up", "contents_of", "require_embedded", "require_unused"]
 
 
 @dataclass(frozen=True)
@@ -56,38 +52,12 @@ class BackedUp:
 
 
 @dataclass(frozen=True)
-class Restored:
-    """What was restored.
+class Contents:
+    """What a database holds: two counts, and the keys of its models."""
 
-    Attributes:
-        home: the server's folder.
-        made_by, neo4j: versions of the server that made the backup, and of the one that runs its data now.
-        nodes, relationships: how many are there.
-        models: keys of the models.
-        saved_models: how many saved models came along.
-        seconds: how long it took.
-    """
-
-    home: Path
-    made_by: str
-    neo4j: str
-    nodes: int
-    relationships: int
-    models: Sequence[str]
-    saved_models: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class _Contents:
     nodes: int
     relationships: int
     models: list[str]
-
-
-def has_database(settings: Settings) -> bool:
-    """Whether the home has a database that a restore would replace."""
-    return (settings.home / "server" / "data" / "databases" / "neo4j").exists()
 
 
 def back_up(
@@ -107,13 +77,13 @@ def back_up(
         CnngraphError: the file cannot be written, or there is too little space.
     """
     begin, progress = time.perf_counter(), progress or Quiet()
-    _require_embedded(settings, "neo4j-admin database dump")
+    require_embedded(settings, "neo4j-admin database dump")
     target = Path(file).expanduser().resolve()
     _require_place(target, force=force)
     ran = server.status(settings) is not None
     with connect(settings, progress) as database:
         contents, versions = _look(database, stop=stop), (database.server_version, database.gds_version or "")
-    named = settings.storage is not None
+    named = isinstance(settings.storage, Path)  # an address has a copy of what is in the home
     models = [] if named else _files_of_models(settings.home / "models")
     try:
         with server.stopped(settings, progress) as home:
@@ -135,55 +105,8 @@ def back_up(
     )
 
 
-def restore(
-    settings: Settings, file: str | Path, *, replace: bool = False, stop: bool = False, progress: Progress | None = None
-) -> Restored:
-    """Make the home's database that of a backup, and run it; one of an older Neo4j is upgraded.
-
-    The backup is checked first. The database that was there is removed after the new one has been started and counted;
-    until then every error brings it back. Saved models are added to those that are there.
-
-    Args:
-        replace: remove a database that the home has.
-        stop: stop the home's server although others are connected.
-
-    Raises:
-        UsageError: a server of one's own is configured.
-        NotFoundError: there is no such file.
-        CnngraphError: it is no backup, or damaged.
-        DatabaseError: it is a newer Neo4j's, or what was loaded is not what the backup says.
-        ConflictError: the home has a database, or others are connected to it.
-    """
-    begin, progress = time.perf_counter(), progress or Quiet()
-    _require_embedded(settings, "neo4j-admin database load")
-    source = Path(file).expanduser().resolve()
-    manifest = archive.verify(source, progress)
-    _require_readable(source, manifest)
-    if has_database(settings) and not replace:
-        raise ConflictError(
-            f"There is a database in {settings.home}.", "Replace it by --yes, or set CNNGRAPH_HOME to another folder."
-        )
-    # The running server may be of the other release, which connect() would refuse.
-    database = None if stop else connect_again(settings, uri="")
-    if database is not None:
-        with database:
-            _require_unused(database)
-    with server.stopped(settings, progress) as home:
-        _restore_models(source, manifest, settings, progress)
-        running, found = _load(source, manifest, home, settings, progress)
-    return Restored(
-        home=running.home,
-        made_by=manifest.neo4j,
-        neo4j=running.neo4j,
-        nodes=found.nodes,
-        relationships=found.relationships,
-        models=found.models,
-        saved_models=len(manifest.saved_models),
-        seconds=time.perf_counter() - begin,
-    )
-
-
-def _require_embedded(settings: Settings, instead: str) -> None:
+def require_embedded(settings: Settings, instead: str) -> None:
+    """Raise UsageError where a server of one's own is configured, which ``instead`` is for."""
     if not settings.embedded:
         raise UsageError(
             "Only the embedded database is backed up and restored by cnngraph.",
@@ -217,23 +140,13 @@ def _require_space(folder: Path, home: Home, models: Sequence[Path]) -> None:
         )
 
 
-def _require_readable(source: Path, manifest: Manifest) -> None:
-    release = chosen_release()
-    if numbers(manifest.neo4j) <= numbers(release.neo4j):
-        return
-    theirs = release_of(manifest.neo4j)
-    raise DatabaseError(
-        f"The backup {source} is that of Neo4j {manifest.neo4j}; Neo4j {release.neo4j} cannot read it.",
-        f"Run it with CNNGRAPH_SERVER={theirs.name}." if theirs else "Upgrade cnngraph.",
-    )
-
-
 def _others(database: Database) -> int:
     """How many connections others have; one is ours."""
     return len(database.read(cypher.load("backup/connections"))) - 1
 
 
-def _require_unused(database: Database) -> None:
+def require_unused(database: Database) -> None:
+    """Raise ConflictError where others are connected, who would notice that the server is stopped."""
     others = _others(database)
     if others > 0:
         words = "1 other connection uses" if others == 1 else f"{others} other connections use"
@@ -243,19 +156,20 @@ def _require_unused(database: Database) -> None:
         )
 
 
-def _look(database: Database, *, stop: bool) -> _Contents | None:
+def _look(database: Database, *, stop: bool) -> Contents | None:
     """What the database holds; ``None`` where others may change that before the server is stopped."""
     if not stop:
-        _require_unused(database)
+        require_unused(database)
     before = _others(database)
-    contents = _contents(database)
+    contents = contents_of(database)
     if not stop:
-        _require_unused(database)
+        require_unused(database)
     return None if before or _others(database) else contents
 
 
-def _contents(database: Database) -> _Contents:
-    return _Contents(**database.read(cypher.load("backup/contents"))[0])
+def contents_of(database: Database) -> Contents:
+    """What the database holds now."""
+    return Contents(**database.read(cypher.load("backup/contents"))[0])
 
 
 def _files_of_models(folder: Path) -> list[Path]:
@@ -270,7 +184,7 @@ def _write(
     target: Path,
     home: Home,
     models: Sequence[Path],
-    contents: _Contents | None,
+    contents: Contents | None,
     versions: tuple[str, str],
     progress: Progress,
 ) -> Manifest:
@@ -292,56 +206,3 @@ def _write(
             writer.add_file(f"models/{path.parent.name}/{path.name}", path, progress)
         writer.close(manifest)
     return manifest
-
-
-def _restore_models(source: Path, manifest: Manifest, settings: Settings, progress: Progress) -> None:
-    """Add the saved models that are not there; the storage compares each with its name again."""
-    storage = Storage(settings.home) if settings.storage is None else Storage(Path(settings.storage), named=True)
-    missing = [sha256 for sha256 in manifest.saved_models if sha256 not in storage]
-    if not missing:
-        return
-    progress.start("Restoring the saved models", len(missing))
-    settings.home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=settings.home, prefix=".restore-") as folder:
-        for place in archive.extract_models(source, missing, Path(folder)):
-            found = storage.add(place, link=True)
-            if found != place.name:
-                raise CnngraphError(f"The backup {source} is damaged: models/{place.name} has the sha256 {found}.")
-            progress.advance()
-
-
-def _load(
-    source: Path, manifest: Manifest, home: Home, settings: Settings, progress: Progress
-) -> tuple[server.Server, _Contents]:
-    """Load the dump into a new folder, put that in the home's place, start it and count; only then the old one goes."""
-    part = home.folder.with_name(f".{home.folder.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    fresh = Home(part, home.release, home.jars, home.cache)
-    found: list[tuple[server.Server, _Contents]] = []
-
-    def check() -> None:
-        running = server.start(home, progress)
-        try:
-            with connect(settings) as database:
-                contents = _contents(database)
-            expected = (manifest.nodes, manifest.relationships)
-            if manifest.nodes is not None and (contents.nodes, contents.relationships) != expected:
-                raise DatabaseError(
-                    f"The backup {source} names {manifest.nodes} nodes and {manifest.relationships} relationships; "
-                    f"{contents.nodes} and {contents.relationships} were loaded.",
-                    "Nothing was changed.",
-                )
-        except BaseException:
-            server.end(home, progress)
-            raise
-        found.append((running, contents))
-
-    try:
-        server.provide(home, progress)
-        fresh.prepare(progress)
-        with archive.open_dump(source) as stream:
-            dump.load(fresh, stream, progress)
-        replace_folder(part, home.folder, check)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return found[0]

@@ -1,4 +1,5 @@
-// A model and the nodes that belong to it, with all that stands on them, but its maps and positions. Parameters: $key.
+// A model and the nodes that belong to it, but its maps and positions, each with the first of our labels that it bears and what
+// tells it apart within the model. Parameters: $key, $keys (by label the properties that do), $order (the labels of $keys).
 MATCH (m:Model {key: $key})
 CALL (m) {
   RETURN m AS n
@@ -27,4 +28,5 @@ CALL (m) {
   MATCH (n:Criticality {model: m.key}) WHERE n.key IS NOT NULL
   RETURN n
 }
-RETURN elementId(n) AS id, labels(n) AS labels, properties(n) AS properties
+WITH n, head([label IN $order WHERE label IN labels(n)]) AS label
+RETURN elementId(n) AS id, label, [name IN $keys[label] | n[name]] AS identity

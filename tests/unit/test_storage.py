@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from cnngraph.database import saved_models
-from cnngraph.errors import CnngraphError, ModelError, NotFoundError
+from cnngraph.errors import CnngraphError, ModelError, NotFoundError, UsageError
 from cnngraph.settings import load_settings
 from cnngraph.storage import Storage, content_sha256, storage_of
+from cnngraph.store import Store
 
 
 def made(folder: Path, weights: bytes = b"weights") -> Path:
@@ -224,10 +225,15 @@ def test_settings_name_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("CNNGRAPH_STORAGE", raising=False)
     assert storage_of(load_settings()) == Storage(tmp_path / "home")
     monkeypatch.setenv("CNNGRAPH_STORAGE", "disk")
-    assert storage_of(load_settings()) == Storage(tmp_path / "disk", named=True)
-    monkeypatch.setenv("CNNGRAPH_STORAGE", "s3://bucket/models")
-    with pytest.raises(CnngraphError, match="saved models are kept in a folder, not at an address"):
+    assert storage_of(load_settings()) == Storage(tmp_path / "disk", named=True, home=tmp_path / "home")
+    monkeypatch.setenv("CNNGRAPH_STORAGE", (tmp_path / "disk").as_uri())
+    assert storage_of(load_settings()) == Storage(tmp_path / "disk", named=True, home=tmp_path / "home")
+    monkeypatch.setenv("CNNGRAPH_STORAGE", "s3://bucket/models/")
+    assert storage_of(load_settings()) == Storage(tmp_path / "home", store=Store("s3://bucket/models"))
+    monkeypatch.setenv("CNNGRAPH_STORAGE", "sftp://ada:secret@host/models")
+    with pytest.raises(UsageError, match="holds a password") as refused:
         load_settings()
+    assert "secret" not in str(refused.value)
     monkeypatch.delenv("CNNGRAPH_STORAGE")
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "config.toml").write_text('[profiles.team]\nuri = "bolt://team:7687"\nstorage = "/mnt/team"\n')

@@ -11,7 +11,8 @@ from cnngraph.console import Quiet
 from cnngraph.database.embedded import archive
 from cnngraph.database.embedded.archive import DUMP, Manifest
 from cnngraph.errors import CnngraphError, ConflictError, DatabaseError, NotFoundError, UsageError
-from cnngraph.jobs import backup
+from cnngraph.jobs.backup import back_up
+from cnngraph.jobs.restore import has_database, restore
 from cnngraph.settings import Settings
 
 
@@ -32,7 +33,7 @@ def made_by(version: str, target: Path) -> Path:
 
 def test_a_server_of_ones_own_is_backed_up_where_it_is(settings: Settings, tmp_path: Path) -> None:
     theirs = replace(settings, uri="neo4j://graph.example:7687")
-    for work in (backup.back_up, backup.restore):
+    for work in (back_up, restore):
         with pytest.raises(UsageError, match="Only the embedded database") as caught:
             work(theirs, tmp_path / "a")
         assert "neo4j-admin database" in caught.value.hint
@@ -41,12 +42,12 @@ def test_a_server_of_ones_own_is_backed_up_where_it_is(settings: Settings, tmp_p
 def test_a_file_that_is_there_is_kept(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("precious")
     with pytest.raises(ConflictError, match="is there already") as caught:
-        backup.back_up(settings, tmp_path / "a")
+        back_up(settings, tmp_path / "a")
     assert "--force" in caught.value.hint
     with pytest.raises(ConflictError, match="is a folder"):
-        backup.back_up(settings, tmp_path, force=True)
+        back_up(settings, tmp_path, force=True)
     with pytest.raises(NotFoundError, match="There is no folder"):
-        backup.back_up(settings, tmp_path / "none" / "a")
+        back_up(settings, tmp_path / "none" / "a")
     assert not settings.home.exists()
 
 
@@ -63,22 +64,22 @@ def test_a_newer_neo4js_backup_is_refused(
 ) -> None:
     monkeypatch.setenv("CNNGRAPH_SERVER", chosen)
     with pytest.raises(DatabaseError, match=rf"is that of Neo4j {version}; Neo4j .* cannot read it\.") as caught:
-        backup.restore(settings, made_by(version, tmp_path / "a"))
+        restore(settings, made_by(version, tmp_path / "a"))
     assert hint in caught.value.hint
     assert not settings.home.exists()
 
 
 def test_a_database_that_is_there_is_kept(settings: Settings, tmp_path: Path) -> None:
-    assert not backup.has_database(settings)
+    assert not has_database(settings)
     (settings.home / "server" / "data" / "databases" / "neo4j").mkdir(parents=True)
-    assert backup.has_database(settings)
+    assert has_database(settings)
     with pytest.raises(ConflictError, match="There is a database in") as caught:
-        backup.restore(settings, made_by("5.26.30", tmp_path / "a"))
+        restore(settings, made_by("5.26.30", tmp_path / "a"))
     assert "--yes" in caught.value.hint
 
 
 def test_a_damaged_backup_is_refused_before_all_else(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(made_by("5.26.30", tmp_path / "b").read_bytes()[:-1])
     with pytest.raises(CnngraphError, match="damaged"):
-        backup.restore(settings, tmp_path / "a", replace=True)
+        restore(settings, tmp_path / "a", replace=True)
     assert not settings.home.exists()

@@ -1,0 +1,3 @@
+// Which database this is, whatever its address.
+CALL db.info() YIELD id
+RETURN id
