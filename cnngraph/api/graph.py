@@ -718,11 +718,9 @@ class Graph:
         """
         from cnngraph.jobs.bench import bench
         from cnngraph.jobs.bench_choice import choose_bench
-        from cnngraph.reporting.bench import write_files
-        from cnngraph.reporting.bench_plots import require_svg
+        from cnngraph.reporting.bench import require_files, write_files
 
-        if picture is not None:
-            require_svg(picture)  # before the long work
+        require_files(out=out, csv=csv, picture=picture)
         found = bench(self.session(progress), name, choose_bench(how), dry_run=dry_run)
         return found if dry_run else found | write_files(found, out=out, csv=csv, picture=picture)
 

@@ -83,7 +83,7 @@ def bench(name: ModelName, choice: BenchOptions, files: FileOptions, run: RunOpt
     from cnngraph.api import offline
 
     said = vars(choice) | {"data": run.data, "data_root": run.data_root, "device": run.device, "seed": run.seed}
-    offline.check_bench(said, picture=files.picture)
+    offline.check_bench(said, vars(files))
     keep_freed_memory()
     with connection.graph() as graph, progress() as bars:
         found = graph.bench(name, **said, **vars(files), dry_run=run.dry_run, progress=bars)

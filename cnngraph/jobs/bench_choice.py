@@ -21,6 +21,7 @@ __all__ = ["BenchChoice", "Budget", "choose_bench", "methods_with_budget", "save
 # The order of a table where nobody names methods; one that is not listed here comes after them.
 _ORDER = ("multilayer", "car", "progressive", "imp", "similarity", "filters", "triage", "random")
 _KINDS = {name.removeprefix("target_"): LIMITS[name] for name in TARGETS}
+_SEEDS = 2**31  # so many different ones are there
 _COUNTED = ("epochs", "batch_size")
 _PLAIN = ("seeds", "seed", "minutes", "device")
 _NAMED_TARGET = re.compile(r"\{target_(\w+)=([^{}]*)\}")
@@ -80,7 +81,8 @@ class Budget:
         kind, equals, number = str(text).partition("=")
         kind = kind.strip().replace("-", "_")
         if not equals or kind not in _KINDS:
-            hint = nearest(kind, _KINDS) if kind not in _KINDS else f"For example {{budget={_example(kind)}}}."
+            known = kind.lower() in _KINDS
+            hint = f"For example {{budget={_example(kind.lower())}}}." if known else nearest(kind, _KINDS)
             raise OptionError(f"{{budget={text}}} is no budget: that is a kind and a value.", hint)
         try:
             value = float(number)
@@ -133,8 +135,10 @@ class BenchChoice:
             if amount is not None and not amount > 0:
                 raise OptionError(f"{{{name}={amount}}} is out of range.", "Give more than 0.")
         whole = isinstance(self.seed, int) and not isinstance(self.seed, bool)
-        if not (whole and 0 <= self.seed < 2**31 - self.seeds):
+        if not (whole and 0 <= self.seed < _SEEDS):
             raise OptionError(f"{{seed={self.seed}}} is out of range.", "Use one such as {seed=1}.")
+        if self.seed + self.seeds > _SEEDS:
+            raise OptionError(f"{{seeds={self.seeds}}} is out of range.", "Use a few, such as {seeds=3}.")
         if self.device not in DEVICES:
             raise OptionError(f"There is no device {self.device!r}.", nearest(self.device, DEVICES))
 

@@ -123,7 +123,10 @@ def test_the_epochs_are_those_of_all_steps(epochs: int, steps: int, each: list[i
     shared = Retraining(Recipe(epochs=epochs), epochs_of_all_steps=True)
     assert [recipe_of_step(shared, number, steps).epochs for number in range(1, steps + 1)] == each
     assert len({recipe_of_step(shared, number, steps).seed for number in range(1, steps + 1)}) == steps
-    assert recipe_of_step(replace(shared, epochs_of_all_steps=False), 1, steps) == shared.recipe
+    plain = [recipe_of_step(replace(shared, epochs_of_all_steps=False), 1 + number, steps) for number in range(steps)]
+    assert plain[0] == shared.recipe
+    assert {recipe.epochs for recipe in plain} == {epochs}
+    assert len({recipe.seed for recipe in plain}) == steps
 
 
 def test_what_several_prunes_are_judged_beside_is_made_once(
