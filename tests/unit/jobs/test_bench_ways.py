@@ -129,7 +129,7 @@ def test_the_epochs_are_those_of_all_steps(epochs: int, steps: int, each: list[i
 def test_what_several_prunes_are_judged_beside_is_made_once(
     subject: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cnngraph.training.execution._step_seconds", lambda *_: [1.0, 1.0])
+    monkeypatch.setattr("cnngraph.training.execution._step_seconds", lambda _net, _images, ways, **_: [1.0] * len(ways))
     shared = Retraining(Recipe(epochs=1, batch_size=20), device="cpu", shared=JobFolder(tmp_path))
     first = train_control(subject, shared, tmp_path / "one", Quiet()), judge_old(subject, shared, Quiet())
     monkeypatch.setattr("cnngraph.jobs.pruned.figures", None)
