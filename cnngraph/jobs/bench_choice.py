@@ -14,7 +14,7 @@ from cnngraph.pruning.limits.target import Kind, Target
 from cnngraph.pruning.method import Method, Need
 from cnngraph.pruning.registry import METHODS, find_method
 from cnngraph.sources.stored import OtherData, other_data
-from cnngraph.vocabulary import DEVICES
+from cnngraph.vocabulary import DEVICES, PRECISIONS
 
 __all__ = ["BenchChoice", "Budget", "choose_bench", "methods_with_budget", "saves_nothing"]
 
@@ -22,7 +22,7 @@ __all__ = ["BenchChoice", "Budget", "choose_bench", "methods_with_budget", "save
 _ORDER = ("multilayer", "car", "progressive", "imp", "similarity", "filters", "triage", "random")
 _KINDS = {name.removeprefix("target_"): LIMITS[name] for name in TARGETS}
 _COUNTED = ("epochs", "batch_size")
-_PLAIN = ("seeds", "seed", "minutes", "device")
+_PLAIN = ("seeds", "seed", "minutes", "device", "precision")
 _NAMED_TARGET = re.compile(r"\{target_(\w+)=([^{}]*)\}")
 
 
@@ -111,6 +111,7 @@ class BenchChoice:
             trained for after the first cut, however many steps it takes.
         seeds: how many times each method; the first has the seed ``seed``, the next one more.
         minutes: no point is begun that would end later.
+        precision: of all trainings: auto, or fp32.
         data: instead of the data that the model was ingested with.
     """
 
@@ -121,6 +122,7 @@ class BenchChoice:
     seed: int = 0
     minutes: float | None = None
     device: str = "auto"
+    precision: str = "auto"
     data: OtherData = field(default_factory=OtherData)
 
     def __post_init__(self) -> None:
@@ -137,6 +139,8 @@ class BenchChoice:
             raise OptionError(f"{{seed={self.seed}}} is out of range.", "Use one such as {seed=1}.")
         if self.device not in DEVICES:
             raise OptionError(f"There is no device {self.device!r}.", nearest(self.device, DEVICES))
+        if self.precision not in PRECISIONS:
+            raise OptionError(f"There is no precision {self.precision!r} here.", f"Known: {', '.join(PRECISIONS)}.")
 
     @property
     def all_seeds(self) -> range:

@@ -63,6 +63,7 @@ def test_names_and_budgets_may_stand_with_commas() -> None:
         ({"seed": 1.5}, "seed=1.5 is out of range"),
         ({"budget": 0.5}, "budget=0.5 is no budget"),
         ({"device": "gpu"}, "no device 'gpu'"),
+        ({"precision": "bf16"}, "no precision 'bf16' here"),
     ],
 )
 def test_what_is_refused_before_any_look_up(said: dict[str, Any], why: str) -> None:
