@@ -11,7 +11,7 @@ import typer
 from cnngraph.cli import connection
 from cnngraph.cli.allocator import keep_freed_memory
 from cnngraph.cli.option_groups import Grouped, spread
-from cnngraph.cli.options import ModelName, RunOptions, above_zero, separate, writable
+from cnngraph.cli.options import ModelName, Precision, RunOptions, above_zero, separate, writable
 from cnngraph.cli.train import BatchSize, Epochs, LearningRate
 from cnngraph.console import duration, emit_json, line, progress, say, table
 from cnngraph.errors import CnngraphError
@@ -50,6 +50,7 @@ class BenchOptions:
     seeds: Annotated[
         int, typer.Option(min=1, help="Nets of each method and budget, each with a seed of its own: 3 show a spread.")
     ] = 1
+    precision: Precision = "auto"
     minutes: Annotated[
         float | None, typer.Option(help="Begin no net that would be done later than this.", callback=above_zero)
     ] = None

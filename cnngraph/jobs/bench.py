@@ -82,14 +82,16 @@ class _Work:
         subject = open_model(ModelChoice(name=str(model.folder)), data, session.progress, required="sound")
         require_trainable(subject.model, subject.data.train)  # said before the long work
         recipe = training_recipe(choice.recipe, seed=0, base=subject.training)
-        place = BenchFolder.of(session, model, subject, Retraining(recipe, device=choice.device))
+        place = BenchFolder.of(
+            session, model, subject, Retraining(recipe, device=choice.device, precision=choice.precision)
+        )
 
         def read_trials() -> list[dict[str, Any]]:
             made = place.folder.stage("criticality").once(lambda: {"trials": _try_blocks(session, model.key, choice)})
             return list(made["trials"])
 
         opened = Opened(model, choice.data, subject, read_trials=read_trials)
-        return cls(Setup(session, model, opened, recipe, place.folder, choice.device), choice, place)
+        return cls(Setup(session, model, opened, recipe, place.folder, choice.device, choice.precision), choice, place)
 
     @cached_property
     def points(self) -> tuple[Point, ...]:
@@ -195,6 +197,7 @@ class _Work:
         return self._asked | {
             "judged_on": self.setup.subject.images_from("test").as_json(),
             "trained_on": len(self.setup.subject.data.train),
+            "trained_in": choose_once(self.setup.subject, self.setup.retraining(0), self.setup.folder).precision,
             "latency_on": {"device": device_name(pick_device(self.choice.device)), "runtime": "eager", "batch": 1},
             "machine": f"{processor_name()}, {many(os.cpu_count() or 1, 'core')}, "
             f"{many(torch.get_num_threads(), 'thread')}",
@@ -239,7 +242,7 @@ class _Work:
         trainings = many(sum(self._epochs(point) > 0 for point in missing), "training")
         note(
             f"{trainings}, {many(epochs, 'epoch')} together, about {duration(epochs * epoch)} and what the decisions "
-            f"take: an epoch of the whole net takes {duration(epoch)} here."
+            f"take: an epoch of the whole net takes {duration(epoch)} here in {execution.precision}."
         )
         if any(point.method == SCRATCH for point in missing):
             total = scratch_recipe(setup.subject, setup.recipe).epochs

@@ -14,7 +14,7 @@ from cnngraph.pruning.limits.target import Kind, Target
 from cnngraph.pruning.method import Method, Need
 from cnngraph.pruning.registry import METHODS, find_method
 from cnngraph.sources.stored import OtherData, other_data
-from cnngraph.vocabulary import DEVICES
+from cnngraph.vocabulary import DEVICES, PRECISIONS
 
 __all__ = ["BenchChoice", "Budget", "choose_bench", "methods_with_budget", "saves_nothing"]
 
@@ -23,7 +23,7 @@ _ORDER = ("multilayer", "car", "progressive", "imp", "similarity", "filters", "t
 _KINDS = {name.removeprefix("target_"): LIMITS[name] for name in TARGETS}
 _SEEDS = 2**31  # so many different ones are there
 _COUNTED = ("epochs", "batch_size")
-_PLAIN = ("seeds", "seed", "minutes", "device")
+_PLAIN = ("seeds", "seed", "minutes", "device", "precision")
 _NAMED_TARGET = re.compile(r"\{target_(\w+)=([^{}]*)\}")
 
 
@@ -113,6 +113,7 @@ class BenchChoice:
             trained for after the first cut, however many steps it takes.
         seeds: how many times each method; the first has the seed ``seed``, the next one more.
         minutes: no point is begun that would end later.
+        precision: of all trainings: auto, or fp32.
         data: instead of the data that the model was ingested with.
     """
 
@@ -123,6 +124,7 @@ class BenchChoice:
     seed: int = 0
     minutes: float | None = None
     device: str = "auto"
+    precision: str = "auto"
     data: OtherData = field(default_factory=OtherData)
 
     def __post_init__(self) -> None:
@@ -141,6 +143,8 @@ class BenchChoice:
             raise OptionError(f"{{seeds={self.seeds}}} is out of range.", "Use a few, such as {seeds=3}.")
         if self.device not in DEVICES:
             raise OptionError(f"There is no device {self.device!r}.", nearest(self.device, DEVICES))
+        if self.precision not in PRECISIONS:
+            raise OptionError(f"There is no precision {self.precision!r} here.", f"Known: {', '.join(PRECISIONS)}.")
 
     @property
     def all_seeds(self) -> range:

@@ -146,6 +146,7 @@ def how_it_was_measured(result: Mapping[str, Any]) -> list[str]:
         )
     epochs, seeds = result["epochs"], result["seeds"]
     images = f" on {result['trained_on']:,} images" if result.get("trained_on") else ""
+    images += f" in {result['trained_in']}" if result.get("trained_in") else ""
     said.append(
         f"Every method and the control retrain for {epochs:,} epoch{'s' * (epochs != 1)}{images}, a method with more "
         "steps than that for one a step; a net from scratch trains for the epochs of the parent too, where they are "
