@@ -1,4 +1,4 @@
-# make demo | test | install | check | bench | findings | test-all | clean   (no target needs root)
+# make demo | test | install | check | bench | findings | test-latest | test-all | clean   (no target needs root)
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 12
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo install test test-all check bench findings clean
+.PHONY: help demo install test test-latest test-all check bench findings clean
 .DEFAULT_GOAL := help
 
 help:
@@ -32,6 +32,10 @@ $(VENV)/.developer: $(VENV)/.installed
 test: $(VENV)/.developer
 	@$(BIN)/python scripts/browser.py
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
+
+## make test-latest   the tests of the database against the newest Neo4j that is locked; CNNGRAPH_TEST_CYPHER=25 for Cypher 25
+test-latest: $(VENV)/.developer
+	CNNGRAPH_SERVER=latest $(BIN)/python -m pytest -m db $(PARALLEL) --override-ini timeout=0
 
 ## make test-all  also what is too slow for every run
 test-all: $(VENV)/.developer

@@ -21,7 +21,8 @@ from typing import Any
 
 from cnngraph.database.embedded import plugin, server
 from cnngraph.database.embedded.fetch import fetch
-from cnngraph.database.embedded.jars import GDS_VERSION, NEO4J_VERSION, locked_jars
+from cnngraph.database.embedded.jars import locked_jars
+from cnngraph.database.embedded.releases import chosen_release
 from cnngraph.settings import Settings, cache_dir
 
 READY_SECONDS = 20.0
@@ -37,9 +38,10 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def first_fetch(folder: Path) -> dict[str, Any]:
     """Every jar from the network into an empty folder, and the plugin merged from them."""
-    jars = locked_jars()
+    release = chosen_release()
+    jars = locked_jars(release)
     size = sum(jar.size for jar in jars)
-    seconds = _seconds(lambda: fetch(jars, folder))
+    seconds = _seconds(lambda: fetch(jars, folder, release=release))
     merging = _seconds(lambda: plugin.merge(jars, folder))
     # a network that is faster than the target's would not have taken less than the bytes take at the target's speed
     at_target = max(seconds, size / SLOW_NETWORK) + merging
@@ -80,10 +82,11 @@ def starts(folder: Path, repeats: int) -> dict[str, Any]:
 def run(repeats: int = 3, *, fetching: bool = True) -> dict[str, Any]:
     """The figures as a JSON object."""
     with tempfile.TemporaryDirectory(prefix="cnngraph-bench-") as folder:
+        release = chosen_release()
         result: dict[str, Any] = {
             "benchmark": "server",
             "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "load": os.getloadavg()[0]},
-            "versions": {"python": platform.python_version(), "neo4j": NEO4J_VERSION, "gds": GDS_VERSION},
+            "versions": {"python": platform.python_version(), "neo4j": release.neo4j, "gds": release.gds},
         }
         if fetching:
             result["fetch"] = first_fetch(Path(folder, "cache"))

@@ -265,8 +265,10 @@ def _fitting(headers: list[str], cells: list[list[str]], right: list[bool]) -> l
     free = _width() - _GAP * (len(widths) - 1)
     for narrowest in (_width(), _NARROW):  # words are broken only where whole ones do not fit
         least = [
-            max(map(len, [*_pieces(header), *values])) if is_number else min(narrowest, max(map(len, _words(column))))
-            for is_number, column, (header, *values) in zip(right, columns, columns, strict=True)
+            max(map(len, [*_pieces(header), *values]))
+            if is_number
+            else min(narrowest, max(map(len, [*_pieces(header), *_words(values)])))
+            for is_number, (header, *values) in zip(right, columns, strict=True)
         ]
         while sum(widths) > free:
             wider = [i for i, width in enumerate(widths) if width > least[i]]
@@ -281,7 +283,7 @@ def _words(cells: Sequence[str]) -> list[str]:
 
 
 def _pieces(header: str) -> list[str]:
-    return ["", *header.replace("_", "_ ").split()]
+    return ["", *header.replace("_", "_ ").replace("-", "- ").split()]
 
 
 def _pointed(cells: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ import os
 import shutil
 from pathlib import Path
 
-__all__ = ["file_sha256", "recover_folder", "replace_folder", "write_text"]
+__all__ = ["file_sha256", "recover_folder", "replace_folder", "write_private", "write_text"]
 
 
 def write_text(path: str | Path, text: str) -> Path:
@@ -20,6 +20,20 @@ def write_text(path: str | Path, text: str) -> Path:
     part.write_text(text, encoding="utf-8")
     part.replace(target)
     return target
+
+
+def write_private(path: Path, text: str) -> None:
+    """As :func:`write_text`, into a folder that is there, so that the owner alone can read the file at any moment."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.unlink(missing_ok=True)
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def replace_folder(part: Path, target: Path) -> None:

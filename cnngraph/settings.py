@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import os
 import re
-import stat
-import tomllib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from cnngraph.errors import CnngraphError, NotFoundError, UsageError, nearest
+from cnngraph.errors import CnngraphError, UsageError, nearest
+from cnngraph.profiles import EMBEDDED, KEYS, Profiles
+from cnngraph.vocabulary import EDITIONS
 
-__all__ = ["Settings", "cache_dir", "check_name", "home_dir", "load_settings", "split_key"]
+__all__ = ["ServerLimits", "Settings", "cache_dir", "check_name", "home_dir", "load_settings", "split_key"]
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
-_KEYS = ("NEO4J_URI", "NEO4J_USERNAME", "NEO4J_PASSWORD", "NEO4J_DATABASE", "CNNGRAPH_OWNER", "CNNGRAPH_STORAGE")
+_KEYS = frozenset(name for name in KEYS.values() if name)
+# Nodes and relationships that an Aura Free instance may hold, all models and everything else together.
+_AURA_FREE = (200_000, 400_000)
 
 
 def home_dir() -> Path:
@@ -46,6 +48,35 @@ def cache_dir() -> Path:
 
 
 @dataclass(frozen=True)
+class ServerLimits:
+    """How much a server may hold in all.
+
+    Attributes:
+        nodes, relationships: the most there may be; ``None`` where there is no limit that a graph of nets would reach.
+        edition: what the person said of the server, one of :data:`cnngraph.vocabulary.EDITIONS`; ``None`` if nothing.
+    """
+
+    nodes: int | None = None
+    relationships: int | None = None
+    edition: str | None = None
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is any limit."""
+        return self.nodes is not None or self.relationships is not None
+
+    @classmethod
+    def of(cls, edition: str | None, nodes: int | None = None, relationships: int | None = None) -> ServerLimits:
+        """The limits of an edition; a number that is given comes before the edition's own.
+
+        >>> ServerLimits.of("aura-free")
+        ServerLimits(nodes=200000, relationships=400000, edition='aura-free')
+        """
+        known = _AURA_FREE if edition == "aura-free" else (None, None)
+        return cls(known[0] if nodes is None else nodes, known[1] if relationships is None else relationships, edition)
+
+
+@dataclass(frozen=True)
 class Settings:
     """One resolved set of settings.
 
@@ -55,6 +86,9 @@ class Settings:
         owner: the label of one's own models; ``None`` means the login name.
         home, cache: folders of state and of downloads.
         storage: folder of the saved models, or an address for them that fsspec knows; ``None`` means the home.
+        limits: how much the server may hold.
+        ca: file with the certificate of the authority that the server's is from; ``None`` means those of the system.
+        profile: by whose name the server was found. chosen_by: what chose it, for a person to read.
     """
 
     uri: str | None
@@ -65,6 +99,10 @@ class Settings:
     home: Path
     cache: Path
     storage: Path | str | None = None
+    limits: ServerLimits = ServerLimits()
+    ca: Path | None = None
+    profile: str | None = None
+    chosen_by: str = ""
 
     @property
     def embedded(self) -> bool:
@@ -107,18 +145,16 @@ def load_settings(
         CnngraphError: ``.env`` or the config file cannot be read, others may read passwords in the latter, or the
             storage is no folder's path.
     """
-    values: dict[str, str] = {}
     home = home_dir()
+    profiles = Profiles(home)
     if profile is None:
-        values |= {key: value for key, value in _dotenv(Path.cwd() / ".env").items() if key in _KEYS and value}
-        values |= {key: os.environ[key] for key in _KEYS if os.environ.get(key)}
-        named = os.environ.get("CNNGRAPH_PROFILE")
-        if named and "NEO4J_URI" not in values:
-            values = _profile(home / "config.toml", named) | values
+        values, name, why = _without_option(profiles, uri)
     else:
         beside = ("CNNGRAPH_OWNER", "CNNGRAPH_STORAGE", "NEO4J_PASSWORD")
-        values |= {key: os.environ[key] for key in beside if os.environ.get(key)}
-        values |= _profile(home / "config.toml", profile)
+        values = {key: os.environ[key] for key in beside if os.environ.get(key)}
+        name, why = _named(profiles, profile), "--profile"
+        if name is not None:
+            values |= profiles.values(name)
     return Settings(
         uri=uri or values.get("NEO4J_URI"),
         username=username or values.get("NEO4J_USERNAME") or "neo4j",
@@ -128,7 +164,49 @@ def load_settings(
         home=home,
         cache=cache_dir(),
         storage=_storage(values.get("CNNGRAPH_STORAGE")),
+        limits=_limits(values),
+        ca=Path(values["CNNGRAPH_CA"]) if "CNNGRAPH_CA" in values else None,
+        profile=name,
+        chosen_by=why,
     )
+
+
+def _without_option(profiles: Profiles, uri: str | None) -> tuple[dict[str, str], str | None, str]:
+    """What is said elsewhere than by ``--profile``; the profile that it comes from, if any; and what chose that."""
+    dotenv = {key: value for key, value in _dotenv(Path.cwd() / ".env").items() if key in _KEYS and value}
+    environment = {key: os.environ[key] for key in _KEYS if os.environ.get(key)}
+    values = dotenv | environment
+    if uri is not None:  # the password of a profile is for its own server
+        return values, None, "--uri"
+    if "NEO4J_URI" in values:
+        return values, None, f"NEO4J_URI in {'the environment' if 'NEO4J_URI' in environment else '.env'}"
+    named, why = os.environ.get("CNNGRAPH_PROFILE"), "CNNGRAPH_PROFILE"
+    if not named:
+        named, why = profiles.used(), "cnngraph profile use"
+    if not named:
+        return values, None, "no server is configured"
+    name = _named(profiles, named)
+    return (profiles.values(name, values.get("NEO4J_PASSWORD")) if name else {}) | values, name, why
+
+
+def _named(profiles: Profiles, name: str) -> str | None:
+    """The profile ``name``; ``None`` for the embedded server, unless a profile has that name."""
+    return None if name == EMBEDDED and name not in profiles.all() else name
+
+
+def _limits(values: dict[str, str]) -> ServerLimits:
+    edition = values.get("CNNGRAPH_EDITION")
+    if edition is not None and edition not in EDITIONS:
+        raise CnngraphError(f"{edition!r} is no edition of a Neo4j server.", nearest(edition, EDITIONS))
+    return ServerLimits.of(edition, *(_count(values.get(KEYS[key]), key) for key in ("max_nodes", "max_relationships")))
+
+
+def _count(text: str | None, key: str) -> int | None:
+    if text is None:
+        return None
+    if not text.isdecimal():
+        raise CnngraphError(f"{key} is {text!r}.", "Write a whole number, or leave it out.")
+    return int(text)
 
 
 def _storage(typed: str | None) -> Path | str | None:
@@ -152,53 +230,13 @@ def _dotenv(path: Path) -> dict[str, str]:
     try:
         return {key: value for key, value in dotenv_values(path).items() if value is not None}
     except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError | ValueError) -> CnngraphError:
-    reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-    return CnngraphError(f"The file {path} cannot be read: {reason}.", "Correct it, or move it away.")
-
-
-def _profile(path: Path, name: str) -> dict[str, str]:
-    """The profile as environment names: ``[profiles.team] uri = ..., username = ..., password = ...``."""
-    if not path.is_file():
-        raise NotFoundError(
-            f"There is no profile {name!r}: no config file {path}.",
-            "Write [profiles.NAME] with uri, username, password.",
-        )
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path, error) from error
-    except tomllib.TOMLDecodeError as error:
-        raise CnngraphError(f"The config file {path} is not valid TOML: {error}.") from error
-    profiles = content.get("profiles", {})
-    if not isinstance(profiles, dict) or name not in profiles:
-        raise NotFoundError(f"There is no profile {name!r} in {path}.", nearest(name, profiles))
-    entry = profiles[name]
-    known = {
-        "uri": "NEO4J_URI",
-        "username": "NEO4J_USERNAME",
-        "password": "NEO4J_PASSWORD",
-        "database": "NEO4J_DATABASE",
-        "owner": "CNNGRAPH_OWNER",
-        "storage": "CNNGRAPH_STORAGE",
-    }
-    if not isinstance(entry, dict):
         raise CnngraphError(
-            f"The profile {name!r} in {path} is no table.", "Write [profiles.NAME] with uri, username, password."
-        )
-    unknown = sorted(set(entry) - set(known))
-    if unknown:
-        raise CnngraphError(
-            f"The profile {name!r} in {path} has an unknown key {unknown[0]!r}.", nearest(unknown[0], known)
-        )
-    if "password" in entry and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise CnngraphError(
-            f"The config file {path} holds a password and others can read it.", f"Run: chmod 600 {path}"
-        )
-    return {known[key]: str(value) for key, value in entry.items()}
+            f"The file {path} cannot be read: {_reason(error)}.", "Correct it, or move it away."
+        ) from error
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return str(error.strerror) if isinstance(error, OSError) else "it is no UTF-8 text"
 
 
 def check_name(name: str, what: str = "model name") -> str:

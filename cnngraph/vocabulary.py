@@ -8,6 +8,7 @@ __all__ = [
     "ANSWERS",
     "CRITERIA",
     "DEVICES",
+    "EDITIONS",
     "ENGINES",
     "FILTER_SCORES",
     "GRAPH_SCORES",
@@ -114,3 +115,4 @@ PRECISIONS = ("auto", "fp32")  # of many trainings: half precision where it is f
 LATENCY_DEVICES = ("cpu", "cuda")
 RUNTIMES = ("eager", "compile", "onnxruntime")
 PERCENTILES = (50, 95)
+EDITIONS = ("community", "enterprise", "aura", "aura-free")  # of a Neo4j server; the last has limits

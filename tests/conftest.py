@@ -67,9 +67,21 @@ def server(session_home: Path) -> Iterator[Any]:
     settings = load_settings()
     running = embedded.up(settings)
     try:
+        _choose_language(running)
         yield running
     finally:
         embedded.down(settings)
+
+
+def _choose_language(running: Any) -> None:
+    """Let the server read queries without a version as CNNGRAPH_TEST_CYPHER (25) says; newer servers alone can."""
+    language = os.environ.get("CNNGRAPH_TEST_CYPHER")
+    if language:
+        from neo4j import GraphDatabase
+
+        with GraphDatabase.driver(running.uri, auth=(running.username, running.password)) as driver:
+            cypher = f"ALTER DATABASE neo4j SET DEFAULT LANGUAGE CYPHER {int(language)}"
+            driver.execute_query(cypher, database_="system")
 
 
 @pytest.fixture(scope="session")

@@ -91,6 +91,7 @@ class Graph:
         artifact: Path | None = None,
         sha256: str | None = None,
         yes: bool = False,
+        force: bool = False,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
         """Write ``network`` as the model ``name`` and return the counts; resumes after a kill, writes nothing twice.
@@ -98,6 +99,7 @@ class Graph:
         Args:
             artifact: folder of its saved model (:func:`cnngraph.save`), which is copied into the storage. sha256: of
                 its weights.
+            force: with ``replace``, also a model of another owner (``OWNER/NAME``), which stays that owner's.
 
         Raises:
             ConflictError: the name exists with other inputs (``replace=True`` replaces it), or another writer holds it.
@@ -106,7 +108,7 @@ class Graph:
         from cnngraph.database.writer import WriteOptions, write_network
 
         saved = None if artifact is None or dry_run else self.database.storage.add(Path(artifact))
-        how = WriteOptions(replace, dry_run, yes)
+        how = WriteOptions(replace, dry_run, yes, force)
         return write_network(self.database, network, name, how, saved_sha256=saved, sha256=sha256, progress=progress)
 
     def ingest(
@@ -119,6 +121,7 @@ class Graph:
         replace: bool = False,
         dry_run: bool = False,
         yes: bool = False,
+        force: bool = False,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
         """Store a mapped net with its saved model; the JSON of ``cnngraph ingest``, but for ``dry_run``.
@@ -135,7 +138,7 @@ class Graph:
         from cnngraph.database.writer import WriteOptions
         from cnngraph.jobs.pruned_bundle import ingest
 
-        how = WriteOptions(replace, dry_run, yes)
+        how = WriteOptions(replace, dry_run, yes, force)
         return ingest(self.session(progress), traced, name, how, pruned=pruned, without_parent=without_parent)
 
     def read(self, name: str) -> Network:
@@ -150,11 +153,11 @@ class Graph:
 
         return frames(self.database, self.key(name))
 
-    def models(self) -> list[dict[str, Any]]:
-        """Everybody's models with their figures."""
+    def models(self, owner: str | None = None, tag: str | None = None) -> list[dict[str, Any]]:
+        """Everybody's models with their figures; those of one owner, or with one tag."""
         from cnngraph.database.catalogue import list_models
 
-        return list_models(self.database)
+        return list_models(self.database, owner, tag)
 
     def show(self, name: str) -> dict[str, Any]:
         """Counts and properties of one model."""
@@ -174,20 +177,73 @@ class Graph:
 
         return lineage(self.database, self.key(name)).as_json()
 
+    def rename(self, name: str, new: str, *, force: bool = False) -> dict[str, Any]:
+        """Give one model another name, with all that belongs to it; the JSON of ``cnngraph rename``.
+
+        Args:
+            new: without an owner, who stays. force: also of another owner's model.
+
+        Raises:
+            UsageError: it is no name, or the model is another owner's. ConflictError: there is a model of that name, or
+            somebody writes this one now.
+        """
+        from cnngraph.database.curation import rename
+
+        return rename(self.database, self.key(name), new, force=force)
+
+    def note(self, name: str, note: str | None, *, force: bool = False) -> dict[str, Any]:
+        """Say something of one model, or nothing any more (``None``); the JSON of ``cnngraph note``.
+
+        Raises:
+            UsageError: an empty note, or the model is another owner's, without ``force``.
+        """
+        from cnngraph.database.curation import set_note
+
+        return set_note(self.database, self.key(name), note, force=force)
+
+    def tag(self, name: str, *add: str, remove: Sequence[str] = (), force: bool = False) -> dict[str, Any]:
+        """Put tags on one model and take others away; the JSON of ``cnngraph tag``: without any, what it has.
+
+        Raises:
+            UsageError: a tag is no single word, or the model is another owner's, without ``force``.
+            NotFoundError: it has no such tag.
+        """
+        from cnngraph.database.curation import said_of, set_tags
+
+        key = self.key(name)
+        if not add and not remove:
+            return said_of(self.database, key)
+        return set_tags(self.database, key, add, remove, force=force)
+
+    def usage(self) -> dict[str, Any]:
+        """What each model and each owner takes of the database; the JSON of ``cnngraph db usage``."""
+        from cnngraph.database.curation import usage
+
+        return usage(self.database)
+
     def delete(
-        self, name: str, *, dry_run: bool = False, yes: bool = False, progress: Progress | None = None
+        self,
+        name: str,
+        *,
+        dry_run: bool = False,
+        yes: bool = False,
+        force: bool = False,
+        progress: Progress | None = None,
     ) -> dict[str, Any]:
         """Delete one model's nodes, in batches, and return what went.
 
         Args:
             yes: also where people have judged its filters; what they said is written to a file first (``review_log``).
+            force: also another owner's model.
 
         Raises:
+            UsageError: it is another owner's, without ``force``.
             ConflictError: people have judged it, without ``yes``; or somebody writes it now.
         """
         from cnngraph.database.catalogue import delete
 
-        return delete(self.database, self.key(name), dry_run=dry_run, yes=yes, progress=progress or Quiet())
+        key = self.key(name)
+        return delete(self.database, key, dry_run=dry_run, yes=yes, force=force, progress=progress or Quiet())
 
     def push(
         self,

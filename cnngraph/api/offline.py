@@ -76,11 +76,11 @@ def check_stored_name(name: str) -> None:
     require_stored_name(name)
 
 
-def check_own(key: str, owner: str) -> None:
-    """Return if the model ``key`` is the owner's; raises UsageError: other people's are read, not deleted."""
+def check_own(key: str, owner: str, *, force: bool = False) -> None:
+    """Return if the model ``key`` is the owner's, or with ``force``; raises UsageError: other people's are read."""
     from cnngraph.database.catalogue import require_own
 
-    require_own(key, owner)
+    require_own(key, owner, force=force)
 
 
 def choose_measures(names: Sequence[str], said: Mapping[str, Any]) -> list[dict[str, Any]]:

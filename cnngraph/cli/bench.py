@@ -13,13 +13,15 @@ from cnngraph.cli.allocator import keep_freed_memory
 from cnngraph.cli.option_groups import Grouped, spread
 from cnngraph.cli.options import ModelName, RunOptions, above_zero, separate, writable
 from cnngraph.cli.train import BatchSize, Epochs, LearningRate
-from cnngraph.console import emit_json, line, progress, say, table
+from cnngraph.console import duration, emit_json, line, progress, say, table
 from cnngraph.errors import CnngraphError
 
 if TYPE_CHECKING:
-    from cnngraph.reporting.bench_rows import BenchRow
+    from cnngraph.reporting.bench_rows import BenchRow, Spread
 
 __all__ = ["print_found", "print_preview", "register", "require_no_error"]
+
+_MANY = 1000  # seconds and milliseconds, from which there are no decimals in a terminal
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,12 @@ def print_preview(found: dict[str, Any]) -> None:
     """What would be trained and written."""
     table(("method", "budget"), [(method, budget) for budget in found["budgets"] for method in found["methods"]])
     count, epochs = found["trainings"], found["epochs_in_all"]
+    if not count:
+        line("Nothing is left to train.")
+        return
     line(
-        f"{count:,} training{'s' * (count != 1)}, {epochs:,} epoch{'s' * (epochs != 1)} together; "
+        f"{count:,} training{'s' * (count != 1)}, {epochs:,} epoch{'s' * (epochs != 1)} together, "
+        f"about {duration(found['seconds'])} and what the decisions take; "
         f"{found['would_write']['models']:,} models in the graph."
     )
 
@@ -107,15 +113,16 @@ def print_preview(found: dict[str, Any]) -> None:
 def print_found(found: dict[str, Any]) -> None:
     """A table a budget, what it shows, what is left, and where the files are."""
     from cnngraph.reporting.bench import name_left
-    from cnngraph.reporting.bench_rows import FIGURES, in_order, read_rows, sentences
+    from cnngraph.reporting.bench_rows import FIGURES, Spread, in_order, read_rows, sentences
 
     rows, said = read_rows(found), sentences(found)
     for budget in found["budgets"]:
         ordered = in_order(rows, budget)
         known = [one for one in FIGURES if any(row.spread(one[0]).mean is not None for _, row in ordered)]
-        figures = [one for one in known if one[0] != "epochs"]  # a terminal is narrow: who had more is said below
+        epochs = {row.spread("epochs") for _, row in ordered} - {Spread()}
+        figures = [one for one in known if one[0] != "epochs" or len(epochs) > 1]  # a terminal is narrow
         cells = [
-            [rank, row.method, _met(row), *(row.spread(key).written(form, gap="") for key, _, form in figures)]
+            [rank, row.method, _met(row), *(_written(row.spread(key), form) for key, _, form in figures)]
             for rank, row in ordered
         ]
         table(("#", "method", "met", *(heading for _, heading, _ in figures)), cells, title=f"\n{budget}")
@@ -146,7 +153,17 @@ def require_no_error(left: list[dict[str, Any]]) -> None:
 
 def _met(row: BenchRow) -> str:
     """How many seeds meet the budget, of how many."""
-    return f"{row.seeds}" if row.is_beside else f"{row.meets} of {row.seeds}"
+    return f"{row.seeds}" if row.is_beside else f"{row.meets}/{row.seeds}"
+
+
+def _written(spread: Spread, form: str) -> str:
+    """Mean and spread of a figure, in as few letters as a terminal has room for."""
+    from cnngraph.reporting.bench_axes import short_count
+    from cnngraph.reporting.bench_rows import COUNT
+
+    if form != COUNT or spread.mean is None:
+        return spread.written(form if (spread.mean or 0) < _MANY else "{:,.0f}", gap="")
+    return " ±".join(short_count(value) for value in (spread.mean, spread.sd) if value is not None)
 
 
 def register(app: typer.Typer) -> None:

@@ -13,7 +13,7 @@ from cnngraph.console import emit_json, progress, say, table
 __all__ = ["register"]
 
 db = typer.Typer(
-    help="The embedded Neo4j server (up, down, status, logs, clean) and the schema (migrate).",
+    help="The embedded Neo4j server (up, down, status, logs, clean); of any server its schema (migrate) and usage.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -92,6 +92,25 @@ def clean(
 
 
 @db.command()
+def usage(json: Json = False) -> None:
+    """Say what each owner and each model takes of the database: nodes and relationships.
+
+    Example: cnngraph db usage
+    """
+    with connection.graph() as graph:
+        found = graph.usage()
+    if json:
+        emit_json(found)
+        return
+    for what, columns in (
+        ("owners", ("owner", "models", "nodes", "relationships")),
+        ("models", ("model", "status", "created_at", "nodes", "relationships")),
+    ):
+        rows = [[str(row[name])[:10] if name == "created_at" else row[name] for name in columns] for row in found[what]]
+        table(columns, rows, title=f"\n{what}")
+
+
+@db.command()
 def migrate(
     print_: Annotated[
         bool, typer.Option("--print", help="Print the Cypher for an administrator; change nothing.")
@@ -120,6 +139,8 @@ def migrate(
 def _report(running: object, json: bool) -> None:
     facts = {
         "running": running is not None,
+        "neo4j": getattr(running, "neo4j", None),
+        "gds": getattr(running, "gds", None),
         "uri": getattr(running, "uri", None),
         "browser": f"{running.http}/browser/" if running is not None else None,  # type: ignore[attr-defined]
         "username": getattr(running, "username", None),

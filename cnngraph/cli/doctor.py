@@ -18,7 +18,7 @@ def doctor(json: Json = False) -> None:
     """
     from cnngraph.api import offline
 
-    checks = offline.examine(connection.settings())
+    checks = offline.examine(connection.settings(ask=True))
     if json:
         emit_json({"ok": all(check.ok is not False for check in checks), "checks": [vars(check) for check in checks]})
     else:

@@ -101,6 +101,7 @@ def ingest(
         bool, typer.Option("--without-parent", help="Of a pruned bundle: store it where its parent is not, alone.")
     ] = False,
     replace: Annotated[bool, typer.Option(help="Replace a model of that name.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --replace: also OWNER/NAME of another owner.")] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     json: Json = False,
@@ -126,7 +127,7 @@ def ingest(
     if kernels:
         connections = _all_connections(connections, view, data)
     if name is not None:
-        check_name(name)
+        _require_writable(name, replace=replace, force=force)
     if to_bundle is None and not dry_run:
         offline.check_storage(connection.settings())  # said before the images are looked at
     with progress() as bars:
@@ -169,6 +170,7 @@ def ingest(
             replace=replace,
             dry_run=dry_run,
             yes=yes,
+            force=force,
             progress=bars,
         )
     if json:
@@ -188,6 +190,15 @@ def ingest(
     if not dry_run:
         following = f"lineage {name}" if of_prune else f"plan {name} --method multilayer --measure degree"
         say(f"Next: cnngraph {following}")
+
+
+def _require_writable(name: str, *, replace: bool, force: bool) -> None:
+    """Refuse a name that is none, or another owner's, before the images are looked at."""
+    from cnngraph.api import offline
+
+    if not (replace and force):
+        check_name(name)
+    offline.check_own(connection.key(name), connection.settings().owner, force=replace and force)
 
 
 def _all_connections(connections: str, view: str, data: str | None) -> str:

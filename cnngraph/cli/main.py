@@ -39,6 +39,8 @@ _GLOBAL = {
     "-v": False,
 }
 
+_OF_PROFILES = frozenset({"--uri", "--username", "--database", "--owner"})
+
 
 def _version(value: bool) -> None:
     if value:
@@ -76,6 +78,7 @@ def _register() -> None:
         bench,
         compare,
         criticality,
+        curate,
         db,
         demo,
         doctor,
@@ -87,6 +90,7 @@ def _register() -> None:
         measure,
         models,
         plan,
+        profile,
         prune,
         push,
         query,
@@ -99,6 +103,7 @@ def _register() -> None:
     for module in (
         demo,
         db,
+        profile,
         doctor,
         train,
         evaluate,
@@ -117,6 +122,7 @@ def _register() -> None:
         adopt,
         rebuild,
         models,
+        curate,
         push,
         query,
     ):
@@ -128,17 +134,21 @@ def hoist(arguments: list[str]) -> list[str]:
 
     >>> hoist(["list", "--profile", "team", "--json"])
     ['--profile', 'team', 'list', '--json']
+    >>> hoist(["profile", "add", "team", "--uri", "bolt://host", "-v"])
+    ['-v', 'profile', 'add', 'team', '--uri', 'bolt://host']
     """
     front: list[str] = []
     rest: list[str] = []
+    own: frozenset[str] = frozenset()  # options of the command itself that have the name of a global one
     items = iter(arguments)
     for item in items:
         if item == "--":
             rest += [item, *items]
             break
         flag = item.partition("=")[0]
-        if flag not in _GLOBAL:
+        if flag not in _GLOBAL or flag in own:
             rest.append(item)
+            own = _OF_PROFILES if rest == ["profile", "add"] else own
             continue
         front.append(item)
         if _GLOBAL[flag] and "=" not in item:

@@ -8,33 +8,41 @@ from typing import Annotated, Any
 import typer
 
 from cnngraph.cli import connection
-from cnngraph.cli.options import DryRun, Json, ModelName, Yes, ask, writable
+from cnngraph.cli.options import DryRun, Force, Json, ModelName, Yes, ask, writable
 from cnngraph.cli.plan_tables import STEP_COLUMNS, print_pruned_weights
 from cnngraph.console import emit_json, line, number, progress, say, table
 
 __all__ = ["register"]
 
 
-def list_models(json: Json = False) -> None:
-    """List the models in the database, everybody's.
+def list_models(
+    tag: Annotated[str | None, typer.Option(help="Only models with this tag.")] = None, json: Json = False
+) -> None:
+    """List the models in the database, everybody's; with --owner OWNER only theirs.
 
     Example: cnngraph list
+
+    Example: cnngraph list --owner ada --tag paper
     """
+    owner = connection.typed_owner()
     with connection.graph() as graph:
-        models = graph.models()
+        models = graph.models(owner, tag)
     if json:
         emit_json({"models": models})
         return
     columns = ["name", "architecture", "dataset", "pruned_from", "accuracy", "parameters", "macs", "latency_ms"]
     if any(model["status"] != "complete" for model in models):
         columns.insert(3, "status")
+    if any(model["tags"] for model in models):
+        columns.append("tags")
     mine = connection.settings().owner
     for model in models:
         for column in ("name", "pruned_from"):
             model[column] = _as_typed(model[column], model["owner"], mine)
-    table(columns, [[model[column] for column in columns] for model in models])
+    table(columns, [[_flat(model[column]) for column in columns] for model in models])
     if not models:
-        say("There is no model yet. Begin with: cnngraph demo")
+        chosen = owner or tag
+        say("No such model: cnngraph list has all." if chosen else "There is no model yet. Begin with: cnngraph demo")
 
 
 def show(
@@ -152,7 +160,9 @@ def _print_masks(masks: list[dict[str, Any]]) -> None:
     table(headers, rows, title="\nWeights left, by round")
 
 
-def delete(name: ModelName, dry_run: DryRun = False, yes: Yes = False, json: Json = False) -> None:
+def delete(
+    name: ModelName, dry_run: DryRun = False, yes: Yes = False, force: Force = False, json: Json = False
+) -> None:
     """Delete one model from the database: its nodes and nothing else. Its saved files stay.
 
     What people decided on its filters (cnngraph review) is written to a file first, and wants --yes.
@@ -161,16 +171,16 @@ def delete(name: ModelName, dry_run: DryRun = False, yes: Yes = False, json: Jso
     """
     from cnngraph.api import offline
 
-    offline.check_own(connection.key(name), connection.settings().owner)
+    offline.check_own(connection.key(name), connection.settings().owner, force=force)
     with connection.graph() as graph:
-        counts = graph.delete(name, dry_run=True)
+        counts = graph.delete(name, dry_run=True, force=force)
         if not dry_run:
             if not yes:
                 sizes = ", ".join(f"{number(count)} {what}" for what, count in counts.items() if isinstance(count, int))
                 if not counts["choices"]:  # what people decided goes only with --yes, which the api says
-                    ask(f"Delete {name} ({sizes})?")
+                    ask(f"Delete {_whose(graph.key(name))} ({sizes})?")
             with progress() as bars:
-                counts = graph.delete(name, yes=yes, progress=bars)
+                counts = graph.delete(name, yes=yes, force=force, progress=bars)
     if json:
         emit_json(counts | {"dry_run": dry_run})
         return
@@ -178,6 +188,12 @@ def delete(name: ModelName, dry_run: DryRun = False, yes: Yes = False, json: Jso
     table(("what", "would go" if dry_run else "deleted"), [(what, count) for what, count in counts.items()])
     if log is not None:
         say(f"What people decided on its filters is in {log}.")
+
+
+def _whose(key: str) -> str:
+    """A model that is to go, and whose it is where that is somebody else."""
+    owner, _, name = key.partition("/")
+    return name if owner == connection.settings().owner else f"{key}, which is {owner}'s"
 
 
 def report(

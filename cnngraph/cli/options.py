@@ -20,6 +20,7 @@ __all__ = [
     "Device",
     "DryRun",
     "Finite",
+    "Force",
     "ImagesPerClass",
     "Json",
     "Measures",
@@ -127,6 +128,7 @@ def stored_name(value: str) -> str:
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say exactly what would be written; write nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Force = Annotated[bool, typer.Option("--force", help="Also a model of another owner.")]
 ModelName = Annotated[
     str, typer.Argument(metavar="NAME", help="NAME of one's own model, or OWNER/NAME.", callback=stored_name)
 ]

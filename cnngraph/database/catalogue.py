@@ -74,21 +74,26 @@ def require_complete(db: Database, key: str) -> None:
         )
 
 
-def require_own(key: str, owner: str) -> str:
-    """Return ``key`` if it is the owner's: other people's models are read, not written or deleted.
+def require_own(key: str, owner: str, *, force: bool = False) -> str:
+    """Return ``key`` if it is the owner's: other people's models are read; who changes one says so (``force``).
 
     Raises:
-        UsageError: it is somebody else's.
+        UsageError: it is somebody else's, without ``force``.
     """
     whose = key.partition("/")[0]
-    if whose != owner:
-        raise UsageError(f"{key} is {whose}'s; you write as {owner}.", "Leave the owner out, or set CNNGRAPH_OWNER.")
+    if whose != owner and not force:
+        raise UsageError(
+            f"{key} is {whose}'s; you write as {owner}.",
+            f"Leave the owner out, or set CNNGRAPH_OWNER. Where {whose} knows of it: --force.",
+        )
     return key
 
 
-def list_models(db: Database) -> list[dict[str, Any]]:
-    """Everybody's models: what they are, where they come from (pruned_from, adopted_from) and their figures."""
-    return db.read(cypher.load("catalogue/list"))
+def list_models(db: Database, owner: str | None = None, tag: str | None = None) -> list[dict[str, Any]]:
+    """Everybody's models: what they are, where they come from (pruned_from, adopted_from), their figures, and what was
+    said of them; those of one owner, or with one tag.
+    """
+    return db.read(cypher.load("catalogue/list"), owner=owner, tag=tag)
 
 
 def counts(db: Database, key: str) -> dict[str, int]:
@@ -130,6 +135,7 @@ def show(db: Database, key: str) -> dict[str, Any]:
     attached = db.read(cypher.load("catalogue/attached_counts"), key=key)[0]
     shown: dict[str, Any] = {"model": key}
     shown |= {name: found.get(name) for name in ("name", "owner", "status", "architecture", "dataset")}
+    shown |= {name: found[name] for name in ("note", "tags") if found.get(name)}
     shown |= sizes | attached
     shown |= {
         "input_shape": found.get("inputShape"),
@@ -152,7 +158,13 @@ def show(db: Database, key: str) -> dict[str, Any]:
 
 
 def delete(
-    db: Database, key: str, *, dry_run: bool = False, yes: bool = False, progress: Progress | None = None
+    db: Database,
+    key: str,
+    *,
+    dry_run: bool = False,
+    yes: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Delete a model with everything that belongs to it, and nothing else; returns the counts.
 
@@ -161,14 +173,14 @@ def delete(
     written to a file first, whose path is ``review_log`` then.
 
     Args:
-        yes: it may go although people have judged its filters.
+        yes: it may go although people have judged its filters. force: it may go although it is another owner's.
 
     Raises:
-        UsageError: it is another owner's.
+        UsageError: it is another owner's, without ``force``.
         NotFoundError: there is no such model.
         ConflictError: somebody writes it now; or people have judged it, without ``yes``.
     """
-    require_own(key, db.owner)
+    require_own(key, db.owner, force=force)
     going = counts(db, key) | db.read(cypher.load("catalogue/attached_counts"), key=key)[0]
     if dry_run:
         return going

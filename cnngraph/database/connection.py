@@ -9,20 +9,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import neo4j
 
 from cnngraph.console import Progress, Quiet
-from cnngraph.database import cypher, failures
+from cnngraph.database import address, cypher, failures
 from cnngraph.errors import DatabaseError
-from cnngraph.settings import Settings
+from cnngraph.settings import ServerLimits, Settings
 from cnngraph.storage import Storage, default_storage, storage_of
 
 __all__ = ["MINIMUM_SERVER", "Database", "connect", "connect_again"]
 
 MINIMUM_SERVER = (5, 26)
-_SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
 _ATTEMPTS = 5
 _FIRST_PAUSE = 0.3
 _T = TypeVar("_T")
@@ -37,9 +35,10 @@ class Database:
         database: name of the database on the server, ``None`` for the user's home database.
         owner: whose models have no owner before their name.
         uri: Bolt address. http: address of Neo4j Browser, where it is known.
-        embedded: True for the server that cnngraph runs itself.
+        embedded: True for the server that cnngraph runs itself. profile: by whose name it was found, if by one.
         server_version: as the server says it, ``5.26.30``.
         storage: where the saved models are that its graph names by their sha256.
+        limits: how much it may hold: see :func:`cnngraph.database.limits.check_fits`.
     """
 
     driver: neo4j.Driver
@@ -50,6 +49,8 @@ class Database:
     embedded: bool = False
     server_version: str = ""
     storage: Storage = field(default_factory=default_storage)
+    limits: ServerLimits = field(default_factory=ServerLimits)
+    profile: str | None = None
 
     def __enter__(self) -> Database:
         return self
@@ -80,6 +81,20 @@ class Database:
         """What ``work`` returns, run in one write transaction; it may be called again after a deadlock."""
         with failures.translated(self.uri), self._session(neo4j.WRITE_ACCESS) as session:
             return session.execute_write(work)
+
+    def require_writable(self) -> None:
+        """Return if this user may write here, asked before anything long: a node is made and taken back.
+
+        Raises:
+            DatabaseError: the database is read-only, or the user may only read.
+        """
+        with (
+            failures.translated(self.uri),
+            self._session(neo4j.WRITE_ACCESS) as session,
+            session.begin_transaction() as tx,
+        ):
+            tx.run(cypher.load("schema/try_to_write")).consume()
+            tx.rollback()
 
     def auto(self, cypher: str, /, **params: Any) -> list[dict[str, Any]]:
         """The rows of an auto-commit statement (``CALL {} IN TRANSACTIONS``, schema).
@@ -147,15 +162,38 @@ def connect_again(settings: Settings, uri: str) -> Database | None:
 
 
 def _open(settings: Settings, uri: str, auth: tuple[str, str] | None, http: str | None) -> Database:
-    _require_address(uri)
+    try:
+        driver, version = _connected(settings, uri, auth)
+    except DatabaseError as error:
+        raise failures.as_said_in_profile(error, settings.profile) from error.__cause__
+    return Database(
+        driver,
+        settings.database,
+        settings.owner,
+        uri,
+        http,
+        settings.embedded,
+        version,
+        storage_of(settings),
+        settings.limits,
+        settings.profile,
+    )
+
+
+def _connected(settings: Settings, uri: str, auth: tuple[str, str] | None) -> tuple[neo4j.Driver, str]:
+    """A driver that has been answered, and the version of the server."""
+    address.check_address(uri)
+    ca = None if settings.embedded else settings.ca
+    plain_uri, trust = address.driver_options(uri, ca)
     with failures.translated(uri, connecting=True):
         driver = neo4j.GraphDatabase.driver(
-            uri,
+            plain_uri,
             auth=auth,
             connection_timeout=10,
             max_transaction_retry_time=15,
             notifications_min_severity="OFF",
             user_agent="cnngraph",
+            **trust,
         )
     try:
         # A session's own run: a managed transaction would look for a server that is not there for 15 s.
@@ -165,34 +203,16 @@ def _open(settings: Settings, uri: str, auth: tuple[str, str] | None, http: str 
         ):
             version = str(_rows(session.run(cypher.load("schema/components")))[0]["version"])
         _require_new_enough(version)
+    except DatabaseError as error:
+        driver.close()
+        reason = address.explain_silence(uri, ca) if failures.is_silent(error.__cause__) else None
+        if reason is not None:
+            raise reason from error.__cause__
+        raise
     except BaseException:
         driver.close()
         raise
-    return Database(
-        driver, settings.database, settings.owner, uri, http, settings.embedded, version, storage_of(settings)
-    )
-
-
-def _require_address(uri: str) -> None:
-    """Refuse what is no Bolt address; the driver would take ``http://`` for a preview of its own.
-
-    An address with a password in it is refused without being shown.
-    """
-    try:
-        parts = urlsplit(uri)
-        if "@" in parts.netloc:
-            raise DatabaseError(
-                "The address of the server holds a user name or a password.",
-                "Write neo4j://HOST:7687, and the two in NEO4J_USERNAME and NEO4J_PASSWORD.",
-            )
-        good = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good:
-        raise DatabaseError(
-            f"{uri!r} is no address of a Neo4j server.",
-            f"Write neo4j://HOST:7687; the schemes are {', '.join(_SCHEMES)}.",
-        )
+    return driver, version
 
 
 def _require_new_enough(version: str) -> None:

@@ -22,8 +22,10 @@ from cnngraph.errors import DatabaseError
 
 __all__ = [
     "as_database_error",
+    "as_said_in_profile",
     "is_lost",
     "is_short_of_memory",
+    "is_silent",
     "is_worth_repeating",
     "refused",
     "translated",
@@ -72,6 +74,22 @@ def as_database_error(error: Exception, uri: str, *, connecting: bool = False) -
     return DatabaseError(f"The Neo4j driver gave up: {text}", _AGAIN)
 
 
+def as_said_in_profile(error: DatabaseError, profile: str | None) -> DatabaseError:
+    """The same error, where its advice is about settings that come from a profile, with advice about that."""
+    if profile is None or "NEO4J_" not in error.hint:
+        return error
+    hint = error.hint.replace("; unset, the embedded server is used", "")
+    for variable in ("URI", "USERNAME", "PASSWORD", "DATABASE"):
+        hint = hint.replace(f"NEO4J_{variable}", f"the {variable.lower()}")
+    again = f"These stand in the profile {profile}: cnngraph profile add {profile} --replace writes it anew."
+    return DatabaseError(error.message, f"{hint} {again}")
+
+
+def is_silent(error: BaseException | None) -> bool:
+    """Whether ``error`` of the driver says only that nobody answers."""
+    return isinstance(error, DriverError | OSError) and not isinstance(error, ConfigurationError)
+
+
 def _where_else(uri: str) -> str:
     if "+s" in uri.partition("://")[0]:
         return "Start it, or correct NEO4J_URI; a server without TLS is neo4j://HOST:7687."
@@ -101,7 +119,9 @@ def _refusal(error: Neo4jError, text: str) -> DatabaseError:
             "The server is short of memory.", "Raise its heap and transaction memory, then run it again."
         )
     if "ReadOnly" in code or "AccessMode" in code or "NotALeader" in code:
-        return DatabaseError("The database is read-only.", "Choose one that can be written to with NEO4J_DATABASE.")
+        return DatabaseError(
+            "The database is read-only.", "Reading works; to write, choose another with NEO4J_DATABASE or --profile."
+        )
     if isinstance(error, Forbidden) or "Security" in code:
         return DatabaseError(
             f"The server does not allow this user to do that: {text}", "Ask its administrator for a role."

@@ -185,9 +185,10 @@ def require_current(db: Database) -> None:
     if not pending(db):
         return
     if not db.embedded:
+        of_profile = f" --profile {db.profile}" if db.profile else ""
         raise DatabaseError(
             f"The database at {db.uri} has not the schema of this cnngraph.",
-            "Run: cnngraph db migrate (--print shows it).",
+            f"Run: cnngraph db migrate{of_profile} (--print shows it).",
         )
     migrate(db)
     store_by_content(db)

@@ -21,6 +21,7 @@ from cnngraph.database.batches import send
 from cnngraph.database.connection import Database
 from cnngraph.database.fingerprint import fingerprint, model_properties
 from cnngraph.database.lease import Lease, lease
+from cnngraph.database.limits import check_network_fits
 from cnngraph.database.review_files import keep_logs, require_yes
 from cnngraph.database.schema import require_current
 from cnngraph.errors import ConflictError, UsageError
@@ -64,11 +65,13 @@ class WriteOptions:
         replace: delete what is under this name first, if its inputs were others.
         dry_run: write nothing, only say what would be written.
         yes: allow more than 2 GB, and to replace a model whose filters people have judged.
+        force: with ``replace``, also a model of another owner, which stays that owner's.
     """
 
     replace: bool = False
     dry_run: bool = False
     yes: bool = False
+    force: bool = False
 
 
 def write_network(
@@ -81,7 +84,7 @@ def write_network(
     sha256: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Write ``network`` under one's own ``name``; the same call finishes what a break left, or finds nothing to do.
+    """Write ``network`` as the model ``name``; the same call finishes what a break left, or finds nothing to do.
 
     Args:
         db: the database; the schema is brought up to date on the embedded server.
@@ -100,13 +103,16 @@ def write_network(
         ConflictError: the name is in use with other inputs, or somebody writes it now; or people have judged the model
             that would be replaced, without ``yes``.
         UsageError: the name is another owner's, or the store gets too large without ``yes``.
+        CnngraphError: it would not fit into the database; nothing was written then.
         DatabaseError: the server refuses or is lost; the same call goes on.
     """
     how = how or WriteOptions()
-    key = catalogue.require_own(split_key(name, db.owner), db.owner)
+    key = catalogue.require_own(split_key(name, db.owner), db.owner, force=how.force and how.replace)
     check(network)
     require_current(db)
     intent = _intent(db, key, network, how.replace)
+    if intent != "nothing":
+        check_network_fits(db, key, network)
     if how.dry_run:
         return {"model": key, **network.counts(), "action": intent, "dry_run": True, **_deleted(db, key, intent)}
     if intent == "nothing" and not _brings_measures(db, key, network):
@@ -115,7 +121,8 @@ def write_network(
         require_yes(db, key, yes=how.yes)
     if not how.yes:
         _require_small(network)
-    db.write(cypher.load("write/open_model"), key=key, owner=db.owner, name=key.partition("/")[2])
+    owner, _, short = key.partition("/")
+    db.write(cypher.load("write/open_model"), key=key, owner=owner, name=short)
     with lease(db, key) as held:
         work = _Ingest(db, key, network, held, progress or Quiet())
         return work.run(how.replace, saved_sha256, sha256)

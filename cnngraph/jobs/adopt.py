@@ -88,6 +88,7 @@ def adopt(job: AdoptJob, session: Session) -> dict[str, Any]:
         progress.note(f"{chosen.key} has these weights already: nothing is written.")
         return known | {"dry_run": job.dry_run}
     if not job.dry_run:
+        db.require_writable()
         db.storage.require_writable()
     old.data.preload(progress=progress)  # of both: before, only names and shapes had to be known
     result = {"model": parent.key, "new_model": chosen.key} | _judged(old, new, job.device, progress)

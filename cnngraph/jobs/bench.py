@@ -12,9 +12,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from cnngraph.console import duration
@@ -30,6 +32,7 @@ from cnngraph.jobs.one_step import many
 from cnngraph.jobs.plan import Opened
 from cnngraph.jobs.pruned import Retraining, choose_once
 from cnngraph.jobs.session import Session
+from cnngraph.jobs.workspace import JobFolder
 from cnngraph.network.remembered import remember_structures
 from cnngraph.pruning.limits.time_budget import TimeBudget
 from cnngraph.pruning.method import Need
@@ -107,9 +110,11 @@ class _Work:
     def preview(self) -> dict[str, Any]:
         """What would be trained and written, counted; a method that cannot meet a budget trains nothing."""
         missing = [point for point in self.missing if self._epochs(point)]
+        epochs = sum(map(self._epochs, missing))
         return self._asked | {
             "trainings": len(missing),
-            "epochs_in_all": sum(map(self._epochs, missing)),
+            "epochs_in_all": epochs,
+            "seconds": epochs * self._epoch_seconds(keep=False) if epochs else 0.0,
             "would_write": {"models": sum(point.method not in (CONTROL, SCRATCH) for point in missing)},
             "dry_run": True,
         }
@@ -200,11 +205,26 @@ class _Work:
         }
 
     def _epochs(self, point: Point) -> int:
-        """Of a point, as far as that is known before: steps that are more than the epochs take more."""
+        """Of a point, as far as that is known before."""
         setup = self.setup
-        if point.budget is not None and point.method != SCRATCH and saves_nothing(METHODS[point.method], point.budget):
-            return 0
-        return scratch_recipe(setup.subject, setup.recipe).epochs if point.method == SCRATCH else setup.recipe.epochs
+        if point.method == SCRATCH:
+            return scratch_recipe(setup.subject, setup.recipe).epochs
+        if point.budget is None:
+            return setup.recipe.epochs
+        method = METHODS[point.method]
+        return 0 if saves_nothing(method, point.budget) else setup.decider.expect_epochs(method)
+
+    def _epoch_seconds(self, *, keep: bool) -> float:
+        """Of the whole net, reckoned from a few steps on this machine.
+
+        Args:
+            keep: how nets are trained, which is measured for it: all points are trained so.
+        """
+        setup = self.setup
+        with nullcontext(setup.folder.path) if keep else TemporaryDirectory() as place:
+            known = setup.folder if setup.folder.stage("execution").is_done else JobFolder(Path(place))
+            execution = choose_once(setup.subject, setup.retraining(0), known)
+        return expect_epoch(setup.subject, setup.recipe, execution)
 
     def _say_expectation(self, missing: Sequence[Point]) -> None:
         """How many trainings are to come, and how long they take, reckoned from a few steps on this machine."""
@@ -213,8 +233,7 @@ class _Work:
             note(f"{many(len(self.points) - len(missing), 'net')} of these {len(self.points)} were made before.")
         if not missing:
             return
-        execution = choose_once(setup.subject, setup.retraining(0), setup.folder)
-        epoch = expect_epoch(setup.subject, setup.recipe, execution)
+        epoch = self._epoch_seconds(keep=True)
         self.slowest = {point.method: _UNTRAINED_SECONDS + self._epochs(point) * epoch for point in missing}
         epochs = sum(map(self._epochs, missing))
         trainings = many(sum(self._epochs(point) > 0 for point in missing), "training")

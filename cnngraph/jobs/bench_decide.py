@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from cnngraph.pruning.path import PruningPath
 
 __all__ = ["Decider", "PointDecision"]
+
+_ANY_RATIO = 0.5  # of each layer, to count the layers that lose filters: a few fewer or more do at another
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,18 @@ class Decider:
     opened: Opened
     epochs: int
     device: str
+
+    def expect_epochs(self, method: Method) -> int:
+        """Of all trainings of a net by ``method`` together, before it decides: where a layer is a step, each takes one
+        at least.
+        """
+        if method.steps is None or "ratio" not in method.limits:
+            return self.epochs
+        choice = choose({"method": method.name, "ratio": _ANY_RATIO, **method.usual}, needed=True)
+        with suppress(PlanError):  # nothing can go: the points of the method say it
+            steps = steps_of(self.session, self.opened, self.model, choice).outline.settings["trained_steps"]
+            return max(self.epochs, len(steps))
+        return 0
 
     def decide(self, method: Method, budget: Budget, seed: int, home: JobFolder) -> PointDecision:
         """What ``method`` takes, as ``prune --method METHOD --target-... --seed SEED`` finds it.

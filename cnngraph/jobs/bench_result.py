@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+from cnngraph.errors import listed
 from cnngraph.reporting.bench_points import FIGURES
 
 __all__ = ["MEANS", "tabulate"]
@@ -22,7 +23,8 @@ def tabulate(
     Returns:
         rows with ``method, budget``; ``seeds``: of how many points; ``nets``: how many of them have a net; ``meets``:
         how many meet the budget;
-        ``why``: what is to be said of them, each sentence once, ``None`` where nothing is; and of each of
+        ``why``: what is to be said of them, each sentence once, with the seeds that it is of unless it is of all;
+        ``None`` where nothing is; and of each of
         :data:`MEANS` the ``mean`` and the standard deviation ``sd`` (n - 1) over the points with a net: ``None``
         where there is none, ``sd`` also of one alone.
     """
@@ -34,15 +36,29 @@ def tabulate(
 
 
 def _row(method: str, budget: str | None, points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    reasons = list(dict.fromkeys(point["why"] for point in points if point["why"]))
     return {
         "method": method,
         "budget": budget,
         "seeds": len(points),
         "nets": sum(point["accuracy"] is not None for point in points),
         "meets": sum(point["meets"] for point in points),
-        "why": " ".join(reasons) or None,
+        "why": _reasons(points) or None,
     } | {name: _spread([point[name] for point in points if point[name] is not None]) for name in MEANS}
+
+
+def _reasons(points: Sequence[Mapping[str, Any]]) -> str:
+    """
+    >>> _reasons([{"seed": 0, "why": "No."}, {"seed": 1, "why": None}, {"seed": 2, "why": "No."}])
+    'seeds 0 and 2: No.'
+    """
+    seeds: dict[str, list[int]] = {}
+    for point in points:
+        if point["why"]:
+            seeds.setdefault(point["why"], []).append(point["seed"])
+    return " ".join(
+        why if len(mine) == len(points) else f"seed{'s' * (len(mine) > 1)} {listed(list(map(str, mine)))}: {why}"
+        for why, mine in seeds.items()
+    )
 
 
 def _spread(values: Sequence[float]) -> dict[str, float | None]:

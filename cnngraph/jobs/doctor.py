@@ -115,9 +115,10 @@ def _java(settings: Settings) -> Iterator[Check]:
     if not settings.embedded:
         return
     from cnngraph.database.embedded.java import find_java
+    from cnngraph.database.embedded.releases import chosen_release
 
     try:
-        yield Check("java", True, str(find_java()))
+        yield Check("java", True, str(find_java(chosen_release().java)))
     except CnngraphError as error:
         yield Check("java", False, error.message, error.hint)
 
@@ -128,15 +129,20 @@ def _server(settings: Settings) -> Iterator[Check]:
     from cnngraph.database.embedded import server
 
     if settings.embedded and server.status(settings) is None:
-        yield Check("server", None, "embedded, not running", "It starts when needed; to start it now: cnngraph db up")
+        yield Check(
+            "server",
+            None,
+            f"embedded, not running{_why(settings)}",
+            "It starts when needed; to start it now: cnngraph db up",
+        )
         return
     try:
         database = connect(settings)
     except CnngraphError as error:
-        yield Check("server", False, error.message, error.hint)
+        yield Check("server", False, f"{error.message}{_why(settings)}", error.hint)
         return
     with database:
-        yield Check("server", True, f"Neo4j {database.server_version} at {database.uri}")
+        yield Check("server", True, f"Neo4j {database.server_version} at {database.uri}{_why(settings)}")
         gds = database.gds_version
         advice = (
             "pagerank, leiden and betweenness need it; without it: cnngraph measure NAME -m pagerank --engine local"
@@ -144,6 +150,7 @@ def _server(settings: Settings) -> Iterator[Check]:
         yield Check("gds", True if gds else None, gds or "not installed", "" if gds else advice)
         if settings.embedded:
             yield Check("browser", True, f"{database.http}/browser/")
+        profile = f" --profile {settings.profile}" if settings.profile else ""
         try:
             pending = schema.pending(database)
         except CnngraphError as error:
@@ -154,4 +161,11 @@ def _server(settings: Settings) -> Iterator[Check]:
         elif settings.embedded:
             yield Check("schema", None, "not made yet", "The next command that needs it makes it.")
         else:
-            yield Check("schema", False, f"{len(pending)} migrations to apply", "Run: cnngraph db migrate")
+            yield Check("schema", False, f"{len(pending)} migrations to apply", f"Run: cnngraph db migrate{profile}")
+
+
+def _why(settings: Settings) -> str:
+    """Why it is this server that is used, in brackets; empty where nobody has asked."""
+    if not settings.chosen_by:
+        return ""
+    return f" (profile {settings.profile}: {settings.chosen_by})" if settings.profile else f" ({settings.chosen_by})"

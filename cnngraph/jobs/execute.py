@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnngraph.database.limits import check_fits
 from cnngraph.errors import ConflictError, PlanError
 from cnngraph.jobs import ingest as ingesting
 from cnngraph.jobs.blocks import store_missing_blocks
@@ -33,6 +34,7 @@ def carry_out(session: Session, job: PruneJob, task: PruneTask) -> tuple[Plan, d
     Raises:
         PlanError: the plan does not fit. VerificationError: the rebuilt net failed its proof; nothing was stored.
         ConflictError: the name or folder of the new model exists.
+        CnngraphError: the new model would not fit into the database. DatabaseError: it is read-only.
     """
     db, settings, progress, training = session.database, session.settings, session.progress, job.training
     model = stored(db, job.source)
@@ -48,10 +50,14 @@ def carry_out(session: Session, job: PruneJob, task: PruneTask) -> tuple[Plan, d
     retraining = training.retraining(subject, device=job.choice.device, seed=job.choice.seed)
     folder = session.workspace.job(task.inputs(subject, retraining))
     require_free(session, job.as_name, job.out, folder)
-    if job.dry_run:
+    if job.dry_run or (db.limits.limited and not folder.path.exists()):  # what is half stored is counted at its end
         new_name = job.as_name or place(db, _base(model.key), None, sha256="", data=None).name
         written = preview(subject, outline, model.mapping, split_key(new_name, settings.owner))
-        return outline, {"model": model.key} | written | task.expect(retraining)
+        size = written["would_write"]
+        check_fits(db, size["nodes"], size["relationships"] - size["resembles"])  # these are an estimate
+        if job.dry_run:
+            return outline, {"model": model.key} | written | task.expect(retraining)
+    db.require_writable()
     db.storage.require_writable()
     with folder.locked():
         pruned = task.carry_out(subject, retraining, folder=folder.path, progress=progress)

@@ -158,8 +158,10 @@ def store(session: Session, prepared: TracedModel, name: str, how: WriteOptions 
 
     Raises:
         ConflictError: the name exists with other inputs, or somebody writes it now.
-        CnngraphError: the storage cannot be written, or is full; nothing was written to the database then.
+        CnngraphError: it would not fit into the database, or the storage cannot be written or is full; nothing was
+            written to the database then.
     """
+    from cnngraph.database.limits import check_network_fits
     from cnngraph.database.saved_models import name_saved
     from cnngraph.database.writer import WriteOptions, write_network
     from cnngraph.network.sizes import estimate
@@ -171,6 +173,7 @@ def store(session: Session, prepared: TracedModel, name: str, how: WriteOptions 
         f"about {size['gigabytes']:.2f} GB and {size['minutes']:.1f} minutes in the database."
     )
     key = split_key(name, session.settings.owner)
+    check_network_fits(database, key, prepared.network)  # the writer asks too, but the saved model would be kept then
     content = None if how.dry_run else _keep(database, prepared, key)
     counts = write_network(
         database,

@@ -146,12 +146,12 @@ def apart(heights: Sequence[float], least: float = _HIGH) -> list[float]:
 
 
 def short_count(value: float) -> str:
-    """A count for an axis.
+    """A count in few letters, to four digits: for an axis, or a terminal.
 
-    >>> short_count(1_500_000), short_count(20_000), short_count(7)
-    ('1.5M', '20k', '7')
+    >>> short_count(1_500_000), short_count(20_000), short_count(135_158.2), short_count(7)
+    ('1.5M', '20k', '135.2k', '7')
     """
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
-            return f"{value / size:g}{letter}"
-    return f"{value:g}"
+            return f"{value / size:.4g}{letter}"
+    return f"{value:.4g}"

@@ -13,6 +13,7 @@ from cnngraph.pruning.limits.target import TOLERANCE
 from cnngraph.reporting.bench_points import CONTROL, SCRATCH
 
 __all__ = [
+    "COUNT",
     "FIGURES",
     "BenchRow",
     "Spread",
@@ -32,15 +33,16 @@ _BUDGETS = {
     "latency_ms": ("{} milliseconds a forward pass", "{} milliseconds a forward pass"),
     "mb": ("{} MB of weights are to be left", "{} MB of weights are to be left"),
 }
+COUNT = "{:,.0f}"
 # (key in the JSON, heading, how a value is written)
 FIGURES: tuple[tuple[str, str, str], ...] = (
     ("accuracy", "accuracy", "{:.4f}"),
     ("kappa", "kappa", "{:.4f}"),
     ("latency_ms", "ms", "{:.3f}"),
     ("speedup", "speed-up", "{:.2f}"),
-    ("parameters", "parameters", "{:,.0f}"),
-    ("nonzero", "not zero", "{:,.0f}"),
-    ("macs", "MACs", "{:,.0f}"),
+    ("parameters", "parameters", COUNT),
+    ("nonzero", "not zero", COUNT),
+    ("macs", "MACs", COUNT),
     ("epochs", "epochs", "{:g}"),
     ("seconds", "seconds", "{:,.1f}"),
 )
@@ -294,5 +296,6 @@ def _reason(row: BenchRow) -> str:
         longer = f"trained for {row.longest} epochs, the others for {row.epochs}"
         return longer if row.is_longer else f"{row.seeds} of {_seeds(row.asked)} so far"
     some = f"{row.meets} of {_seeds(row.seeds)} meet{'s' * (row.meets == 1)} the budget" if row.meets else ""
-    why = re.split(r"[:.;] ", row.why or "")[0].rstrip(".")  # all of it stands in the row
-    return ": ".join(part for part in (some, why) if part) or "does not meet the budget"
+    *_, seeds, why = ["", *re.split(r"^(seeds? [\d, and]+: )", row.why or "", maxsplit=1)]
+    why = seeds + re.split(r"[:.;] ", why)[0].rstrip(".")  # all of it stands in the row
+    return (", " if seeds else ": ").join(part for part in (some, why) if part) or "does not meet the budget"

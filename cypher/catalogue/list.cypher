@@ -1,7 +1,7 @@
 // Everybody's models, with the figures that one compares: on their own data, of their own making, the newest.
-// A node that only shares the label with us has no such key.
+// A node that only shares the label with us has no such key. Parameters: $owner, $tag: only those (null: all).
 MATCH (m:Model)
-WHERE m.key = m.owner + '/' + m.name
+WHERE m.key = m.owner + '/' + m.name AND ($owner IS NULL OR m.owner = $owner) AND ($tag IS NULL OR $tag IN m.tags)
 CALL (m) {
   OPTIONAL MATCH (e:Evaluation {split: 'test'})-[:OF]->(m)
   WHERE NOT coalesce(e.control, false)
@@ -18,5 +18,6 @@ CALL (m) {
 }
 RETURN m.key AS model, m.name AS name, m.architecture AS architecture, m.dataset AS dataset, m.owner AS owner,
        m.status AS status, pruned_from, adopted_from, accuracy,
-       m.parameters AS parameters, m.macs AS macs, latency_ms
+       m.parameters AS parameters, m.macs AS macs, latency_ms,
+       coalesce(m.tags, []) AS tags, m.note AS note
 ORDER BY m.owner, m.name

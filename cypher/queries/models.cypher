@@ -1,8 +1,9 @@
 // Everybody's models
-// All models in the database with their newest accuracy and size. `chosen` marks $model.
-:params {"model": "OWNER/NAME"};
+// All models in the database with their newest accuracy and size, what was noted of them, and their tags; with $tag only those
+// that have it. `chosen` marks $model.
+:params {"model": "OWNER/NAME", "tag": ""};
 MATCH (m:Model)
-WHERE m.key = m.owner + '/' + m.name
+WHERE m.key = m.owner + '/' + m.name AND ($tag = '' OR $tag IN m.tags)
 WITH m ORDER BY m.key = $model DESC, m.createdAt DESC LIMIT 95
 CALL (m) {
   OPTIONAL MATCH (e:Evaluation)-[of:OF]->(m)
@@ -15,5 +16,6 @@ CALL (m) {
   RETURN from, parent LIMIT 1
 }
 RETURN m.key = $model AS chosen, m.owner AS owner, m.name AS name, m.architecture AS architecture, m.dataset AS dataset,
-       m.status AS status, e.accuracy AS accuracy, m.parameters AS parameters, m.macs AS macs, m, e, of, from, parent
+       m.status AS status, e.accuracy AS accuracy, m.parameters AS parameters, m.macs AS macs, m.tags AS tags, m.note AS note,
+       m, e, of, from, parent
 ORDER BY owner, name

@@ -168,6 +168,15 @@ def test_more_seeds_train_only_what_is_new(photos: Path, found: dict[str, Any]) 
     assert "out of reach" in hopeless["why"]
 
 
+def test_a_dry_run_counts_an_epoch_a_step_and_writes_nothing(photos: Path, session_home: Path) -> None:
+    before = set((session_home / "work").iterdir())
+    with connect() as graph:
+        said = graph.bench("bench-photos", methods=["progressive"], budget="macs=0.5", epochs=1, dry_run=True)
+    assert (said["trainings"], said["epochs_in_all"]) == (3, 1 + 2 + 2)  # two layers; scratch: as the net itself, and 1
+    assert 0 < said["seconds"] < 600
+    assert set((session_home / "work").iterdir()) == before
+
+
 def test_out_of_time_says_what_is_missing(photos: Path, found: dict[str, Any]) -> None:
     with connect() as graph:
         part = graph.bench("bench-photos", **HOW | {"methods": ["filters", "random"]}, minutes=1e-3)

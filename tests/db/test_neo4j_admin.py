@@ -17,6 +17,7 @@ from cnngraph.database.embedded import server
 from cnngraph.database.embedded.home import Home
 from cnngraph.database.embedded.jars import locked_jars
 from cnngraph.database.embedded.java import find_java
+from cnngraph.database.embedded.releases import chosen_release
 from cnngraph.database.writer import write_network
 from cnngraph.settings import Settings, cache_dir
 from tests.synthetic import small_network
@@ -108,10 +109,11 @@ def test_the_real_tool_reads_all_of_it(
     folder = settings.home / "server"
     for name in ("conf", "data", "import", "logs", "run"):
         (folder / name).mkdir(parents=True)
-    classes = Home(folder, locked_jars(), settings.cache / "server")._class_path()
+    release = chosen_release()
+    classes = Home(folder, release, locked_jars(release), settings.cache / "server")._class_path()
     main = "org.neo4j.server.startup.Neo4jAdminCommand"
     tool = tmp_path / "neo4j-admin"
-    java = shlex.join([str(find_java()), "-Xmx256m", "-cp", classes, f"-Dbasedir={folder}", main])
+    java = shlex.join([str(find_java(release.java)), "-Xmx256m", "-cp", classes, f"-Dbasedir={folder}", main])
     tool.write_text(f'#!/bin/sh\nexec env NEO4J_HOME={shlex.quote(str(folder))} {java} "$@"\n', encoding="utf-8")
     tool.chmod(0o755)
     imported = subprocess.run(

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from cnngraph.console import Progress, Quiet
-from cnngraph.database.embedded.jars import BROWSER_VERSION, GDS_VERSION, NEO4J_VERSION, Jar
+from cnngraph.database.embedded.jars import Jar
 from cnngraph.database.embedded.locking import exclusive
+from cnngraph.database.embedded.releases import DEFAULT, Release
 from cnngraph.errors import CnngraphError, UsageError
 
 __all__ = ["announcement", "discard_damaged", "fetch", "lock_of"]
@@ -33,19 +34,24 @@ def lock_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.lock")
 
 
-def announcement(missing: Sequence[Jar], folder: Path) -> str:
+def announcement(missing: Sequence[Jar], folder: Path, release: Release = DEFAULT) -> str:
     """What a person should know before the download: what it is, its size, the disk needed, the licence."""
     size = sum(jar.size for jar in missing)
     return (
-        f"Fetching the embedded server: Neo4j {NEO4J_VERSION} Community, Graph Data Science {GDS_VERSION} (OpenGDS), "
-        f"Neo4j Browser {BROWSER_VERSION}.\n"
+        f"Fetching the embedded server: Neo4j {release.neo4j} Community, Graph Data Science {release.gds} (OpenGDS), "
+        f"Neo4j Browser {release.browser}.\n"
         f"{len(missing)} files, {size / 1e6:.0f} MB to download, {(size + SPARE) / 1e6:.0f} MB of disk in {folder}.\n"
         "Neo4j and GDS are licensed under the GPL-3; they run as a separate process."
     )
 
 
 def fetch(
-    jars: Sequence[Jar], folder: Path, progress: Progress | None = None, *, repositories: Sequence[str] = ()
+    jars: Sequence[Jar],
+    folder: Path,
+    progress: Progress | None = None,
+    *,
+    release: Release = DEFAULT,
+    repositories: Sequence[str] = (),
 ) -> int:
     """Bring every jar into ``folder``; return how many had to be downloaded.
 
@@ -53,6 +59,7 @@ def fetch(
     stays.
 
     Args:
+        release: whose jars they are, for what is said.
         repositories: addresses of Maven repositories, asked in turn; default ``CNNGRAPH_MAVEN``, else jgo's.
 
     Raises:
@@ -68,7 +75,7 @@ def fetch(
         if missing:
             _remove_leftovers(folder)
             _require_space(missing, folder)
-            progress.note(announcement(missing, folder))
+            progress.note(announcement(missing, folder, release))
             progress.start("Downloading the server (MB)", round(sum(jar.size for jar in missing) / 1e6, 1))
             _download(missing, folder, progress, repositories or _repositories())
     return len(missing)

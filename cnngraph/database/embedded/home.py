@@ -7,15 +7,17 @@ import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 from cnngraph.console import Progress
 from cnngraph.database.embedded import plugin
-from cnngraph.database.embedded.jars import GDS_VERSION, NEO4J_VERSION, Jar
+from cnngraph.database.embedded.jars import Jar
 from cnngraph.database.embedded.java import OPTIONS, argument_file, environment, find_java, heap_megabytes
+from cnngraph.database.embedded.releases import Release, release_of
 from cnngraph.errors import CnngraphError, DatabaseError
 
 __all__ = ["USERNAME", "Home", "Ports", "write_atomically"]
@@ -23,7 +25,6 @@ __all__ = ["USERNAME", "Home", "Ports", "write_atomically"]
 USERNAME = "neo4j"
 _FOLDERS = ("conf", "data", "import", "licenses", "logs", "run")
 _ADMIN = "org.neo4j.server.startup.Neo4jAdminCommand"
-_SERVER = "org.neo4j.server.CommunityEntryPoint"
 _PAGE_CACHE = "512m"
 _SPACE = 128 * 2**20  # bytes of disk that a server needs to start and to write its logs
 
@@ -48,10 +49,11 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 class Home:
-    """``HOME/server``, and the cache with the jars that its server runs from."""
+    """``HOME/server``, the release that runs there, and the cache with the jars that it runs from."""
 
-    def __init__(self, folder: Path, jars: Sequence[Jar], cache: Path) -> None:
+    def __init__(self, folder: Path, release: Release, jars: Sequence[Jar], cache: Path) -> None:
         self.folder = folder
+        self.release = release
         self.jars = jars
         self.cache = cache
         self.lock = folder.with_name(f"{folder.name}.lock")  # beside the folder, so that it outlives its removal
@@ -77,9 +79,9 @@ class Home:
 
         Raises:
             CnngraphError: the disk is full.
-            DatabaseError: the data are a newer Neo4j's, or the first credentials cannot be made.
+            DatabaseError: the data are another Neo4j's, or the first credentials cannot be made.
         """
-        self._require_fitting_version()
+        self.require_fitting_version()
         for name in _FOLDERS:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
@@ -128,7 +130,7 @@ class Home:
             f"-XX:ErrorFile={self.folder}/logs/crash.log",
             "-cp",
             self._class_path(),
-            _SERVER,
+            self.release.main,
             f"--home-dir={self.folder}",
             f"--config-dir={self.conf.parent}",
             "--console-mode",
@@ -137,12 +139,55 @@ class Home:
 
     def command(self) -> list[str]:
         """The command line of the server, after ``configure``."""
-        return [str(find_java()), self.mark]
+        return [str(find_java(self.release.java)), self.mark]
 
     def mark_made(self) -> None:
         """Remember that this home's server has answered, and of which version it was."""
-        if self._version() != NEO4J_VERSION:
-            write_atomically(self._made, json.dumps({"neo4j": NEO4J_VERSION, "gds": GDS_VERSION}) + "\n")
+        if self.versions() != (self.release.neo4j, self.release.gds):
+            versions = {"neo4j": self.release.neo4j, "gds": self.release.gds}
+            write_atomically(self._made, json.dumps(versions) + "\n")
+
+    @contextmanager
+    def tool(self, *words: str, heap: int = 128) -> Iterator[tuple[list[str], dict[str, str]]]:
+        """The command line and the environment of ``neo4j-admin`` with these words; they stand in a file meanwhile.
+
+        Args:
+            heap: megabytes of memory for it.
+        """
+        file = self.folder / "run" / "tool.args"
+        java = (f"-Xmx{heap}m", "-XX:TieredStopAtLevel=1", "-cp", self._class_path(), f"-Dbasedir={self.folder}")
+        try:
+            write_atomically(file, argument_file((*java, _ADMIN, *words)))
+            command = [str(find_java(self.release.java)), f"@{file}"]
+            yield command, environment() | {"NEO4J_HOME": str(self.folder), "NEO4J_CONF": str(self.conf.parent)}
+        finally:
+            file.unlink(missing_ok=True)
+
+    def versions(self) -> tuple[str, str]:
+        """The versions of Neo4j and GDS that last ran here; empty where none has, or where the note is damaged."""
+        try:
+            found = json.loads(self._made.read_text(encoding="utf-8"))
+            return str(found["neo4j"]), str(found["gds"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return "", ""
+
+    def require_fitting_version(self) -> None:
+        """Refuse the data of another release: a newer one's cannot be read, an older one's would be changed unasked.
+
+        Raises:
+            DatabaseError: it is so; the message has both versions.
+        """
+        found, _ = self.versions()
+        if not found or self.release.takes_over(found):
+            return
+        theirs = release_of(found)
+        raise DatabaseError(
+            f"The data in {self.folder} are those of Neo4j {found}; CNNGRAPH_SERVER={self.release.name} runs "
+            f"{self.release.neo4j}.",
+            f"Run it with CNNGRAPH_SERVER={theirs.name}, or set CNNGRAPH_HOME to another folder."
+            if theirs
+            else "Upgrade cnngraph, or set CNNGRAPH_HOME to another folder.",
+        )
 
     def put_unfinished_aside(self) -> Path | None:
         """Rename the data of a server that has never answered, so that a new start begins anew; where they are now."""
@@ -174,45 +219,10 @@ class Home:
     def _set_initial_password(self) -> None:
         """Let the server's own tool write the first credentials; the password goes through a file, not the command."""
         self._credentials.unlink(missing_ok=True)  # of an earlier try, perhaps cut off
-        file = self.folder / "run" / "password.args"
-        java = ("-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", self._class_path(), f"-Dbasedir={self.folder}")
-        command = (_ADMIN, "dbms", "set-initial-password", self.password())
-        try:
-            write_atomically(file, argument_file((*java, *command)))
+        with self.tool("dbms", "set-initial-password", self.password()) as (command, surroundings):
             done = subprocess.run(
-                [find_java(), f"@{file}"],
-                env=environment() | {"NEO4J_HOME": str(self.folder), "NEO4J_CONF": str(self.conf.parent)},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
+                command, env=surroundings, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
             )
-        finally:
-            file.unlink(missing_ok=True)
         if done.returncode or not self._credentials.exists():
             said = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
             raise DatabaseError(f"The server's first password cannot be set: {said[-1]}", "Run: cnngraph db clean")
-
-    def _version(self) -> str:
-        """The Neo4j version that last ran here; empty where none has, or where the note is damaged."""
-        try:
-            return str(json.loads(self._made.read_text(encoding="utf-8"))["neo4j"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return ""
-
-    def _require_fitting_version(self) -> None:
-        """Refuse the data of a newer Neo4j: they could not be read, and trying could harm them."""
-        found = self._version()
-        if _numbers(found) > _numbers(NEO4J_VERSION):
-            raise DatabaseError(
-                f"The data in {self.folder} are those of Neo4j {found}; this cnngraph runs {NEO4J_VERSION}.",
-                "Upgrade cnngraph, or set CNNGRAPH_HOME to another folder.",
-            )
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """
-    >>> _numbers("5.26.30") > _numbers("5.26.4"), _numbers("")
-    (True, ())
-    """
-    return tuple(int(part) for part in version.split(".") if part.isdigit())

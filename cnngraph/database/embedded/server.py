@@ -18,6 +18,7 @@ from cnngraph.database.embedded.home import USERNAME, Home, Ports
 from cnngraph.database.embedded.jars import locked_jars
 from cnngraph.database.embedded.java import environment
 from cnngraph.database.embedded.locking import exclusive, if_unused, shared
+from cnngraph.database.embedded.releases import chosen_release
 from cnngraph.errors import CnngraphError, ConflictError, DatabaseError, NotFoundError
 from cnngraph.settings import Settings
 
@@ -37,6 +38,7 @@ class Server:
         uri, http: addresses of Bolt, and of HTTP (Browser is at ``http`` + ``/browser/``).
         pid: its process.
         home: its folder.
+        neo4j, gds: the versions that run.
     """
 
     uri: str
@@ -45,6 +47,8 @@ class Server:
     password: str = field(repr=False)
     pid: int
     home: Path
+    neo4j: str
+    gds: str
 
     @property
     def password_file(self) -> Path:
@@ -59,13 +63,15 @@ def up(settings: Settings, progress: Progress | None = None) -> Server:
 
     Raises:
         CnngraphError: the download fails, there is no Java, or a folder cannot be written.
-        DatabaseError: the server does not start; the message ends with what its log says.
+        DatabaseError: the home is another release's, or the server does not start; then the message ends with what its
+            log says.
     """
     progress = progress or Quiet()
+    home = _home(settings)
+    home.require_fitting_version()
     running = status(settings)
     if running:
         return running
-    home = _home(settings)
     try:
         with _alone(home, progress), shared(_use_lock(home)) as use:
             return _adopt(home, progress) or _begin(home, progress, use)
@@ -133,7 +139,8 @@ def clean(settings: Settings, *, downloads: bool = False, progress: Progress | N
 
 
 def _home(settings: Settings) -> Home:
-    return Home(settings.home / "server", locked_jars(), settings.cache / "server")
+    release = chosen_release()
+    return Home(settings.home / "server", release, locked_jars(release), settings.cache / "server")
 
 
 def _use_lock(home: Home) -> Path:
@@ -154,6 +161,8 @@ def _server(home: Home, state: process.State) -> Server:
         password=home.password(),
         pid=state.pid,
         home=home.folder,
+        neo4j=home.versions()[0],
+        gds=home.versions()[1],
     )
 
 
@@ -185,7 +194,7 @@ def _begin(home: Home, progress: Progress, use: int) -> Server:
     """Fetch, prepare and start, again as long as something can be mended."""
     ports = answering.free_ports()
     for last in (False,) * (TRIES - 1) + (True,):
-        fetch.fetch(home.jars, home.cache, progress)
+        fetch.fetch(home.jars, home.cache, progress, release=home.release)
         plugin.merge(home.jars, home.cache)
         home.prepare(progress)
         home.configure(ports)

@@ -89,6 +89,9 @@ def test_a_row_is_the_mean_and_the_spread_of_its_seeds() -> None:
     assert car["accuracy"] == {"mean": pytest.approx(0.6), "sd": pytest.approx(0.1 * 2**0.5)}
     assert (car["macs"], car["nonzero"]) == ({"mean": 10, "sd": 0}, {"mean": None, "sd": None})
     assert (imp["seeds"], imp["nets"], imp["meets"], imp["why"]) == (2, 0, 0, "Zeros take no time.")
+    points += [point("random", seed, why=why) for seed, why in ((0, None), (1, "Too slow."), (2, "Near chance."))]
+    (random,) = tabulate([("random", "macs=0.5")], points, range(3))
+    assert random["why"] == "seed 1: Too slow. seed 2: Near chance."
     assert (none["seeds"], none["accuracy"]) == (0, {"mean": None, "sd": None})
 
 

@@ -118,7 +118,7 @@ def test_what_does_not_meet_the_budget_has_no_rank(tmp_path: Path) -> None:
     met = {row[1]: (row[0], row[2]) for row in tables(html)["ranks"]}
     assert met["car"] == ("1", "yes, 2 seeds")
     assert met["imp"] == ("-", "no, 2 seeds: it leaves the layers as they are")
-    assert met["triage"] == ("-", "1 of 2 seeds: no block is left")
+    assert met["triage"] == ("-", "1 of 2 seeds: seed 1: no block is left")
     nothing = dict.fromkeys(("accuracy", "latency_ms", "parameters"), None)
     points += [
         point("similarity", BUDGET, seed, meets=False, why="odd", **({} if seed else nothing)) for seed in range(2)
@@ -133,8 +133,8 @@ def test_what_does_not_meet_the_budget_has_no_rank(tmp_path: Path) -> None:
     said = sentences(result)[BUDGET]
     assert said[0] == "macs=0.5: car is best of the 2 methods that can be ranked (accuracy 0.9050 ± 0.0071, 2 seeds)."
     assert (
-        "Not ranked: imp (it leaves the layers as they are); triage (1 of 2 seeds meets the budget: no block is left)."
-        in said
+        "Not ranked: imp (it leaves the layers as they are); "
+        "triage (1 of 2 seeds meets the budget, seed 1: no block is left)." in said
     )
 
 

