@@ -106,7 +106,7 @@ def print_preview(found: dict[str, Any]) -> None:
         return
     line(
         f"{count:,} training{'s' * (count != 1)}, {epochs:,} epoch{'s' * (epochs != 1)} together, "
-        f"about {duration(found['seconds'])} and what the decisions take; "
+        f"about {duration(found['seconds'])} and what decisions, proofs and storing take; "
         f"{found['would_write']['models']:,} models in the graph."
     )
 

@@ -233,7 +233,8 @@ class _Work:
         """How many trainings are to come, and how long they take, reckoned from a few steps on this machine."""
         setup, note = self.setup, self.setup.session.progress.note
         if len(missing) < len(self.points):
-            note(f"{many(len(self.points) - len(missing), 'net')} of these {len(self.points)} were made before.")
+            made = len(self.points) - len(missing)
+            note(f"{many(made, 'net')} of these {len(self.points)} {'were' if made > 1 else 'was'} made before.")
         if not missing:
             return
         epoch, precision = self._expect_epoch(keep=True)
@@ -241,8 +242,8 @@ class _Work:
         epochs = sum(map(self._epochs, missing))
         trainings = many(sum(self._epochs(point) > 0 for point in missing), "training")
         note(
-            f"{trainings}, {many(epochs, 'epoch')} together, about {duration(epochs * epoch)} and what the decisions "
-            f"take: an epoch of the whole net takes {duration(epoch)} here in {precision}."
+            f"{trainings}, {many(epochs, 'epoch')} together, about {duration(epochs * epoch)} and what decisions, "
+            f"proofs and storing take: an epoch of the whole net takes {duration(epoch)} here in {precision}."
         )
         if any(point.method == SCRATCH for point in missing):
             total = scratch_recipe(setup.subject, setup.recipe).epochs
