@@ -58,12 +58,14 @@ def run(repeats: int, threads: Sequence[int], seeds: int, epochs: int, nets: Seq
         print(json.dumps({name: rows[name]}), file=sys.stderr, flush=True)
     for name in nets:
         rows[name]["accuracy"] = _accuracies(name, data, ways[name], seeds, epochs)
+    ratio = min(row["threads"][threads[0]]["passes"]["ratio"] for row in rows.values())
     return {
         "benchmark": "training",
         "target": TARGET,
+        "ratio": ratio,
         "images": len(data.train),
         "nets": rows,
-        "reached": all(row["threads"][threads[0]]["passes"]["ratio"] >= TARGET for row in rows.values()),
+        "reached": ratio >= TARGET,
         "machine": machine(),
     }
 
