@@ -44,8 +44,8 @@ def session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 patch.delenv(name)
         patch.setenv("CNNGRAPH_HOME", str(home))
         patch.setenv("CNNGRAPH_OWNER", "tester")
-        patch.delenv("CNNGRAPH_PROFILE", raising=False)
-        patch.delenv("CNNGRAPH_STORAGE", raising=False)
+        for name in ("PROFILE", "STORAGE", "CA", "EDITION"):
+            patch.delenv(f"CNNGRAPH_{name}", raising=False)
         yield home
 
 

@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,18 @@ def blocks(page: str) -> list[tuple[str, str]]:
 
 
 def carry_out(
-    page: str, folder: Path, command: Callable[..., Any], forge: Forge | None = None, *, scripts: bool = True
+    page: str,
+    folder: Path,
+    command: Callable[..., Any],
+    forge: Forge | None = None,
+    *,
+    scripts: bool = True,
+    instead: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Run ``page`` from top to bottom in ``folder``; returns the commands.
+
+    Args:
+        instead: what stands in the place of words of the page: the address of a server, say.
 
     Scripts run in processes of ``forge``, or in new ones of Python without it. One that does not name cnngraph runs
     without it, always in a new one.
@@ -44,6 +53,8 @@ def carry_out(
                 _run_script(text, folder, forge)
             continue
         for line in text.splitlines():
+            for word, other in (instead or {}).items():
+                line = line.replace(word, other)
             program, *arguments = shlex.split(line, comments=True) or [""]
             if not program or line.partition("  #")[0].strip() in _LEFT_OUT:
                 continue

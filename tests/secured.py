@@ -31,12 +31,27 @@ READ_ONLY = {"server.databases.default_to_read_only": "true"}
 
 @dataclass(frozen=True)
 class Secured:
-    """A running server: its port of Bolt, and how to log in."""
+    """A running server: its port of Bolt, and how to log in as its administrator."""
 
     port: int
     username: str
     password: str
     home: Home
+    process: subprocess.Popen[bytes]
+
+    @property
+    def certificates(self) -> Path:
+        """The folder where its certificate is looked for."""
+        return self.home.folder / "certificates"
+
+    def stop(self) -> None:
+        """End it, if it runs."""
+        self.process.terminate()
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(60)
 
 
 def make_certificates(folder: Path, host: str = "localhost", *, expired: bool = False) -> Path:
@@ -62,7 +77,7 @@ def running(settings: Settings, more: Mapping[str, str]) -> Iterator[Secured]:
     """Run the server of ``settings.home`` with the settings ``more`` beside its own; ended afterwards."""
     home = server._home(settings)
     ports = answering.free_ports()
-    fetch.fetch(home.jars, home.cache, Quiet())
+    fetch.fetch(home.jars, home.cache, Quiet(), release=home.release)
     plugin.merge(home.jars, home.cache)
     home.prepare(Quiet())
     home.configure(ports)
@@ -78,16 +93,12 @@ def running(settings: Settings, more: Mapping[str, str]) -> Iterator[Secured]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    started = Secured(ports.bolt, USERNAME, home.password(), home, process)
     try:
         end = time.monotonic() + server.STARTING
         while answering.login(ports.http, USERNAME, home.password()) != 202:
             assert process.poll() is None and time.monotonic() < end, home.console.read_text()[-2000:]
             time.sleep(0.2)
-        yield Secured(ports.bolt, USERNAME, home.password(), home)
+        yield started
     finally:
-        process.terminate()
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(60)
+        started.stop()
