@@ -16,8 +16,10 @@ from PIL import Image
 
 from cnngraph import connect
 from cnngraph.console import Quiet
+from cnngraph.database.lineage import read_pruning_run
 from cnngraph.errors import ConflictError, PlanError
 from cnngraph.jobs.workspace import JobFolder
+from cnngraph.plan import Plan
 from tests.forge import Forge
 from tests.pages import carry_out
 from tests.unit.jobs.killing import Killer, repeat_until_done
@@ -28,7 +30,7 @@ Run = Callable[..., Any]
 TIMES = {"latency_ms", "parent_latency_ms", "speedup", "seconds", "decide_seconds", "train_seconds", "new_model"}
 HOW: dict[str, Any] = {"methods": ["filters", "imp"], "budget": "macs=0.5", "epochs": 2, "device": "cpu"}
 _KILLED = "MATCH (m:Model) WHERE m.key STARTS WITH 'tester/bench-killed-' RETURN m.name AS name ORDER BY name"
-_DECISION = "MATCH (run:PruningRun)-[:PRODUCED]->(:Model {key: $key}) RETURN run.parameters AS plan"
+_DECISION = "MATCH (run:PruningRun)-[:PRODUCED]->(:Model {key: $key}) RETURN run.key AS run"
 
 
 @pytest.fixture(scope="module")
@@ -193,10 +195,10 @@ def test_a_kill_at_a_budget_of_time_keeps_what_was_decided(
     points = {name for name in known if name.startswith("points/")}
     assert "points/imp-speedup1.2-s0.json" in points
     assert all(made[name] == known[name] for name in points)
-    decided = json.loads(known["point-filters-speedup1.2-s0/plan.json"])["plan"]["removes"]
+    decided = Plan.model_validate(json.loads(known["point-filters-speedup1.2-s0/plan.json"])["plan"])
     (filters, imp) = (by_budget(result, "speedup=1.2")[method] for method in ("filters", "imp"))
     (stored,) = database.read(_DECISION, key=filters["new_model"])
-    assert json.loads(stored["plan"])["removes"] == decided
+    assert read_pruning_run(database, stored["run"]).filters == decided.filters
     assert imp["why"].endswith("nothing was trained.")
 
 
