@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,10 @@ from PIL import Image
 
 from cnngraph import connect
 from cnngraph.console import Quiet
+from cnngraph.database.lineage import read_pruning_run
 from cnngraph.errors import ConflictError, PlanError
 from cnngraph.jobs.workspace import JobFolder
+from cnngraph.plan import Plan
 from tests.forge import Forge
 from tests.pages import carry_out
 from tests.unit.jobs.killing import Killer, repeat_until_done
@@ -26,6 +30,7 @@ Run = Callable[..., Any]
 TIMES = {"latency_ms", "parent_latency_ms", "speedup", "seconds", "decide_seconds", "train_seconds", "new_model"}
 HOW: dict[str, Any] = {"methods": ["filters", "imp"], "budget": "macs=0.5", "epochs": 2, "device": "cpu"}
 _KILLED = "MATCH (m:Model) WHERE m.key STARTS WITH 'tester/bench-killed-' RETURN m.name AS name ORDER BY name"
+_DECISION = "MATCH (run:PruningRun)-[:PRODUCED]->(:Model {key: $key}) RETURN run.key AS run"
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +73,10 @@ def found(photos: Path) -> dict[str, Any]:
 
 def by_method(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {point["method"]: point for point in result["points"]}
+
+
+def by_budget(result: dict[str, Any], budget: str) -> dict[str, dict[str, Any]]:
+    return by_method({"points": [point for point in result["points"] if point["budget"] == budget]})
 
 
 def timeless(result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -153,6 +162,44 @@ def test_a_kill_between_steps_changes_nothing_but_times(begun: None, monkeypatch
     mine, theirs = ([one for one in timeless(result) if one["method"] == "progressive"] for result in (whole, other))
     assert mine == theirs
     assert mine[0]["epochs"] == 2
+
+
+def kept_of(work: Path, model: str) -> dict[str, str]:
+    """What the bench of ``model`` has left so far that a later run reads: decisions, times, points."""
+    (place,) = (path.parent for path in work.glob("bench-*/about.json") if f"tester/{model}" in path.read_text())
+    names = ("layer-times.json", "execution.json", "before.json", "point-*/plan.json", "points/*.json")
+    found = {path: path.read_text() for name in names for path in place.glob(name)}
+    return {str(path.relative_to(place)): text for path, text in found.items()}
+
+
+def test_a_kill_at_a_budget_of_time_keeps_what_was_decided(
+    page: Path, session_home: Path, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killer = Killer(monkeypatch)
+    killer.kill_after("cnngraph.jobs.bench_decide.plan_opened", 1)  # measured, and not kept: it is decided anew
+    killer.kill_after("cnngraph.training.fit.write_checkpoint", Random(0).randint(1, 3))
+    killer.kill_after("cnngraph.jobs.bench_point.store", 1)
+    how, known = {"methods": ["imp", "filters"], "budget": "speedup=1.2", "epochs": 1}, dict[str, str]()
+    with connect() as graph:
+        while True:
+            try:
+                result = graph.bench("held", **how)  # a net whose layers take the time
+                break
+            except KeyboardInterrupt:
+                now = kept_of(session_home / "work", "held")
+                assert {name: text for name, text in now.items() if name in known}.items() <= known.items()
+                assert all(name.startswith("point-") for name in known.keys() - now)  # of a point that is made
+                known |= now
+    assert killer.calls["plan_opened"] == 2  # no decision that was kept is made again
+    made = kept_of(session_home / "work", "held")
+    points = {name for name in known if name.startswith("points/")}
+    assert "points/imp-speedup1.2-s0.json" in points
+    assert all(made[name] == known[name] for name in points)
+    decided = Plan.model_validate(json.loads(known["point-filters-speedup1.2-s0/plan.json"])["plan"])
+    (filters, imp) = (by_budget(result, "speedup=1.2")[method] for method in ("filters", "imp"))
+    (stored,) = database.read(_DECISION, key=filters["new_model"])
+    assert read_pruning_run(database, stored["run"]).filters == decided.filters
+    assert imp["why"].endswith("nothing was trained.")
 
 
 def test_more_seeds_train_only_what_is_new(photos: Path, found: dict[str, Any]) -> None:
