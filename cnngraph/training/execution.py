@@ -35,6 +35,7 @@ _LAYOUT_GAIN = 1.1  # below it the choice would hang on noise: torch's own layou
 _NORMS_GAIN = 1.05  # the same, of copies beside norms
 _PRECISION_GAIN = 1.15  # the same; and bf16 rounds coarsely, so that it must be worth it
 _TIMED_STEPS = 3
+_MOST_ROUNDS, _ROUND_SECONDS = 6, 3.0  # quick steps are repeated: on a busy machine few are undisturbed
 _SECONDS_A_STEP = 1.0  # of those that are timed to choose between many ways: a large net takes fewer images for it
 _FEWEST_IMAGES = 8
 _AUXILIARY_WEIGHTS = {1: 0.4, 2: 0.3}  # Inception v3 has one auxiliary head, GoogLeNet two
@@ -226,14 +227,20 @@ def _computes_in_bf16() -> bool:
 def _step_seconds(
     model: nn.Module, images: torch.Tensor, candidates: Sequence[Execution], steps: int = _TIMED_STEPS
 ) -> list[float]:
-    """For each candidate the fastest of a few training steps on a copy of the net, taken in turns after a warm-up."""
+    """For each candidate the fastest of a few training steps on a copy of the net, taken in turns after a warm-up.
+
+    So many ``steps`` are taken at least, and up to six times as many while all of them take under three seconds.
+    """
     trials = [candidate.place(copy.deepcopy(model)).train() for candidate in candidates]
     seconds: list[list[float]] = [[] for _ in candidates]
     cuda = [torch.cuda.current_device()] if candidates[0].device == "cuda" else []
     with torch.random.fork_rng(devices=cuda), ExitStack() as norms:
         for trial, candidate in zip(trials, candidates, strict=True):
             norms.enter_context(candidate.lay_out_norms(trial))
-        for _ in range(1 + steps):
+        began = time.perf_counter()
+        for number in range(1 + _MOST_ROUNDS * steps):
+            if number > steps and time.perf_counter() - began > _ROUND_SECONDS:
+                break
             for trial, candidate, taken in zip(trials, candidates, seconds, strict=True):
                 taken.append(_one_step(trial, images, candidate))
     return [min(taken[1:]) for taken in seconds]

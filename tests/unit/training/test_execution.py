@@ -137,7 +137,29 @@ def test_a_large_net_is_timed_on_few_images(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(execution, "_one_step", slow)
     choose_for_many(net(), torch.rand(64, 1, 12, 12), device="cpu")
-    assert set(counts[2:]) == {10}  # one second
+    assert set(counts) == {execution._FEWEST_IMAGES, 10}  # the fewest to learn how many take one second
+    assert counts[-1] == 10
+
+
+def test_quick_steps_are_repeated_slow_ones_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(execution.time, "perf_counter", lambda: clock[0])
+
+    def steps_taken(seconds: float) -> int:
+        count = 0
+
+        def step(*_arguments: object) -> float:
+            nonlocal count
+            count += 1
+            clock[0] += seconds
+            return seconds
+
+        monkeypatch.setattr(execution, "_one_step", step)
+        execution._step_seconds(net(), torch.zeros(2, 1, 12, 12), [Execution("cpu", "fp32", channels_last=False)])
+        return count
+
+    assert steps_taken(0.001) == 1 + 6 * 3
+    assert steps_taken(60.0) == 1 + 3
 
 
 def test_auxiliary_heads_weigh_as_in_their_papers() -> None:
