@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cnngraph.database import cypher
-from cnngraph.database.connection import Database
 from cnngraph.errors import CnngraphError, listed
 from cnngraph.network.sizes import estimate
-from cnngraph.network.tables import Network
+
+if TYPE_CHECKING:
+    from cnngraph.database.connection import Database
+    from cnngraph.network.tables import Network
 
 __all__ = ["check_fits", "check_network_fits", "totals"]
 
