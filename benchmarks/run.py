@@ -155,6 +155,12 @@ ROWS: list[tuple[str, str, Callable[[Found], str], Callable[[Found], bool]]] = [
         lambda f: f["bench"]["reached"],
     ),
     (
+        "trainings of a bench, triage, criticality / in float32, images/s, the slower of two nets",
+        ">= 1.5",
+        lambda f: f"{f['training']['ratio']:.2f}",
+        lambda f: f["training"]["reached"],
+    ),
+    (
         "server ready",
         "<= 20 s",
         lambda f: f"{f['server']['server']['median_ready_seconds']:.1f} s",
@@ -177,7 +183,17 @@ def main() -> int:
         env = os.environ | {"CNNGRAPH_HOME": home}
         try:
             names = ("topology", "mapping", "mapping_default", "evidence", "car", "agreement", "ingest", "measures")
-            for name in (*names, "pruned_weights", "similarity", "gds", "listing", "startup", "bench", "server"):
+            for name in (
+                *names,
+                "pruned_weights",
+                "similarity",
+                "gds",
+                "listing",
+                "startup",
+                "bench",
+                "training",
+                "server",
+            ):
                 say(f"{name} ...")
                 command = [sys.executable, HERE / f"{name}.py", *OPTIONS.get(name, ())]
                 done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)

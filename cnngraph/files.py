@@ -7,6 +7,7 @@ import glob
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 __all__ = ["file_sha256", "recover_folder", "replace_folder", "write_private", "write_text"]
@@ -36,19 +37,27 @@ def write_private(path: Path, text: str) -> None:
         part.unlink(missing_ok=True)
 
 
-def replace_folder(part: Path, target: Path) -> None:
+def replace_folder(part: Path, target: Path, check: Callable[[], None] | None = None) -> None:
     """Put the finished folder ``part`` at ``target``, in the place of a folder that may be there.
 
     No call exchanges two folders everywhere, so the old one is moved aside first: as ``.NAME.PID.old``. If that fails
     it comes back; if the process is killed between the two moves, :func:`recover_folder` brings it back. What processes
     that were killed have left beside ``target`` is removed.
+
+    Args:
+        check: called with the new folder in its place, before the old one is removed; where it raises, that one comes
+            back.
     """
     aside = target.with_name(f".{target.name}.{os.getpid()}.old")
     if target.exists():
         target.replace(aside)
     try:
         part.replace(target)
-    except OSError:
+        if check is not None:
+            check()
+    except BaseException:
+        if not part.exists() and target.exists():
+            target.replace(part)
         if aside.exists():
             aside.replace(target)
         raise

@@ -48,6 +48,7 @@ _PRELOADED = (
     "cnngraph.jobs.filter_pictures",
     "cnngraph.jobs.measure_car",
     "cnngraph.jobs.prune_job",
+    "cnngraph.jobs.push",
     "cnngraph.jobs.review",
     "cnngraph.jobs.execute",
     "cnngraph.jobs.ingest",

@@ -245,6 +245,66 @@ class Graph:
         key = self.key(name)
         return delete(self.database, key, dry_run=dry_run, yes=yes, force=force, progress=progress or Quiet())
 
+    def push(
+        self,
+        name: str,
+        to: str,
+        *,
+        as_name: str | None = None,
+        replace: bool = False,
+        alone: bool = False,
+        dry_run: bool = False,
+        yes: bool = False,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Copy a model with all that was found out about it, its ancestors and its saved models into another database.
+
+            graph.push("mine", "team")["action"]
+
+        The same call again writes nothing; after a break it goes on.
+
+        Args:
+            to: profile of the config file. as_name: another name there. replace: take the place of another model of
+                that name, or of values that are there otherwise. alone: without ancestors. dry_run: count, write
+                nothing. yes: as in :meth:`delete`.
+
+        Returns:
+            The JSON of ``cnngraph push``: ``model, action`` (new, resume, replace, update, nothing), ``nodes,
+            relationships, changed, differs``, the same for each of ``models``, ``weights`` and ``notes``.
+
+        Raises:
+            NotFoundError: there is no such model or profile. UsageError: it is this very database, or another's model
+                would be replaced.
+            ConflictError: another model of that name is there, or somebody writes one of the two now.
+            CnngraphError: the store cannot be written.
+        """
+        from cnngraph.jobs.push import PushOptions, push
+
+        return push(self.session(progress), name, to, PushOptions(as_name, replace, alone, dry_run, yes))
+
+    def pull(
+        self,
+        name: str,
+        from_: str,
+        *,
+        as_name: str | None = None,
+        replace: bool = False,
+        alone: bool = False,
+        dry_run: bool = False,
+        yes: bool = False,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Copy a model out of another database into this one: :meth:`push`, the other way.
+
+            graph.pull("ada/vgg16", "team")
+
+        Args:
+            name: in the other database. from_: its profile.
+        """
+        from cnngraph.jobs.push import PushOptions, pull
+
+        return pull(self.session(progress), name, from_, PushOptions(as_name, replace, alone, dry_run, yes))
+
     def export(
         self,
         name: str,
@@ -658,11 +718,9 @@ class Graph:
         """
         from cnngraph.jobs.bench import bench
         from cnngraph.jobs.bench_choice import choose_bench
-        from cnngraph.reporting.bench import write_files
-        from cnngraph.reporting.bench_plots import require_svg
+        from cnngraph.reporting.bench import require_files, write_files
 
-        if picture is not None:
-            require_svg(picture)  # before the long work
+        require_files(out=out, csv=csv, picture=picture)
         found = bench(self.session(progress), name, choose_bench(how), dry_run=dry_run)
         return found if dry_run else found | write_files(found, out=out, csv=csv, picture=picture)
 

@@ -104,16 +104,15 @@ def check_criticality(said: Mapping[str, Any]) -> None:
     choose_criticality(said)
 
 
-def check_bench(said: Mapping[str, Any], *, picture: str | Path | None = None) -> None:
-    """Return if methods can be held to a budget so, and a picture be written there; raises as
+def check_bench(said: Mapping[str, Any], files: Mapping[str, str | Path | None]) -> None:
+    """Return if methods can be held to a budget so, and the files be written there; raises as
     :meth:`cnngraph.Graph.bench` does of options.
     """
     from cnngraph.jobs.bench_choice import choose_bench
-    from cnngraph.reporting.bench_plots import require_svg
+    from cnngraph.reporting.bench import require_files
 
     choose_bench(said)
-    if picture is not None:
-        require_svg(picture)
+    require_files(**files)
 
 
 def check_latency(latency_on: str, runtime: str) -> None:

@@ -128,7 +128,8 @@ class Benched(TypedDict, total=False):
     (times). ``epochs`` of each net in all, ``batch_size``, ``learning_rate``: else as the net itself was trained.
     ``seeds`` (1): how many nets of each method and budget; ``seed`` (0): of the first, each further one has the next
     number. ``minutes``: no net is begun that would be done later. ``data``, ``data_root``: instead of what the model
-    was ingested with. ``device``: where nets are trained, judged and timed.
+    was ingested with. ``device``: where nets are trained, judged and timed. ``precision``: of the trainings, ``auto``
+    (half precision where it is faster here) or ``fp32``.
     """
 
     methods: str | Sequence[str] | None
@@ -142,6 +143,7 @@ class Benched(TypedDict, total=False):
     data: str | None
     data_root: str | Path | None
     device: str | None
+    precision: str | None
 
 
 class Compared(TypedDict, total=False):

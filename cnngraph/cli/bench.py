@@ -11,7 +11,7 @@ import typer
 from cnngraph.cli import connection
 from cnngraph.cli.allocator import keep_freed_memory
 from cnngraph.cli.option_groups import Grouped, spread
-from cnngraph.cli.options import ModelName, RunOptions, above_zero, separate, writable
+from cnngraph.cli.options import ModelName, Precision, RunOptions, above_zero, separate, writable
 from cnngraph.cli.train import BatchSize, Epochs, LearningRate
 from cnngraph.console import duration, emit_json, line, progress, say, table
 from cnngraph.errors import CnngraphError
@@ -50,6 +50,7 @@ class BenchOptions:
     seeds: Annotated[
         int, typer.Option(min=1, help="Nets of each method and budget, each with a seed of its own: 3 show a spread.")
     ] = 1
+    precision: Precision = "auto"
     minutes: Annotated[
         float | None, typer.Option(help="Begin no net that would be done later than this.", callback=above_zero)
     ] = None
@@ -83,7 +84,7 @@ def bench(name: ModelName, choice: BenchOptions, files: FileOptions, run: RunOpt
     from cnngraph.api import offline
 
     said = vars(choice) | {"data": run.data, "data_root": run.data_root, "device": run.device, "seed": run.seed}
-    offline.check_bench(said, picture=files.picture)
+    offline.check_bench(said, vars(files))
     keep_freed_memory()
     with connection.graph() as graph, progress() as bars:
         found = graph.bench(name, **said, **vars(files), dry_run=run.dry_run, progress=bars)
@@ -105,7 +106,7 @@ def print_preview(found: dict[str, Any]) -> None:
         return
     line(
         f"{count:,} training{'s' * (count != 1)}, {epochs:,} epoch{'s' * (epochs != 1)} together, "
-        f"about {duration(found['seconds'])} and what the decisions take; "
+        f"about {duration(found['seconds'])} and what decisions, proofs and storing take; "
         f"{found['would_write']['models']:,} models in the graph."
     )
 

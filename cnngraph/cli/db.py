@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cnngraph.cli import connection
 from cnngraph.cli.options import Json, Yes, ask
-from cnngraph.console import emit_json, progress, say, table
+from cnngraph.console import emit_json, number, progress, say, table
 
 __all__ = ["register"]
 
 db = typer.Typer(
-    help="The embedded Neo4j server (up, down, status, logs, clean); of any server its schema (migrate) and usage.",
+    help="The embedded Neo4j server: up, down, status, logs, backup, restore, clean; of any server: migrate, usage.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+Stop = Annotated[bool, typer.Option("--stop", help="Stop the server although others are connected to it.")]
 
 
 @db.command()
@@ -67,6 +70,64 @@ def logs(lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How ma
     from cnngraph.api import server
 
     print(server.logs(connection.settings(), lines))
+
+
+@db.command()
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    stop: Stop = False,
+    json: Json = False,
+) -> None:
+    """Write the embedded database and its saved models into one file; the server is stopped meanwhile.
+
+    Example: cnngraph db backup monday.backup
+    """
+    from cnngraph.api import backup as backups
+
+    with progress() as bars:
+        done = backups.back_up(connection.settings(), file, force=force, stop=stop, progress=bars)
+    if json:
+        emit_json(asdict(done))
+        return
+    held = f"{number(done.nodes)} nodes, {number(done.relationships)} relationships" if done.nodes is not None else ""
+    say(
+        f"Backed up Neo4j {done.neo4j}: {held or 'written to by others meanwhile, so not counted'}, "
+        f"{len(done.models)} models, {done.saved_models} saved models; {done.bytes / 1e6:.1f} MB in {done.file}."
+    )
+    if done.storage:
+        say(f"The saved models are in {done.storage}, which is not in the backup.")
+    say(f"Next: cnngraph db restore {done.file}")
+
+
+@db.command()
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What db backup has written.")],
+    stop: Stop = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Make the embedded database that of a backup, also an older Neo4j's; what was there is removed last.
+
+    Example: CNNGRAPH_SERVER=latest cnngraph db restore monday.backup
+    """
+    from cnngraph.api import backup as backups
+
+    settings = connection.settings()
+    there = backups.has_database(settings)
+    if there and not yes:
+        ask(f"Replace the embedded database under {settings.home} with every model in it?")
+    with progress() as bars:
+        done = backups.restore(settings, file, replace=there or yes, stop=stop, progress=bars)
+    if json:
+        emit_json(asdict(done))
+        return
+    upgraded = f", made by {done.made_by}" if done.made_by != done.neo4j else ""
+    say(
+        f"Restored on Neo4j {done.neo4j}{upgraded}: {number(done.nodes)} nodes, "
+        f"{number(done.relationships)} relationships, {len(done.models)} models, {done.saved_models} saved models."
+    )
+    say("Next: cnngraph list")
 
 
 @db.command()

@@ -92,6 +92,7 @@ def _register() -> None:
         plan,
         profile,
         prune,
+        push,
         query,
         rebuild,
         review,
@@ -122,6 +123,7 @@ def _register() -> None:
         rebuild,
         models,
         curate,
+        push,
         query,
     ):
         module.register(app)

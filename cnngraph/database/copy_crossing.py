@@ -50,12 +50,16 @@ class Crossing:
         """
         found = self._edges + self._entering(nodes)
         outside = {end for row in found for end in (row["source"], *row["targets"]) if end not in self._own}
-        known = self._copies_of(sorted(outside))
+        ends = self._sides.ends(self._sides.source, sorted(outside))
+        known = self._copies_of(ends)
+        later = {node for node, (_, models) in ends.items() if not self._sides.together.isdisjoint(models)}
         for row in found:
-            ends = [(row["source"], target) for target in row["targets"]]
-            there = [(a, b) for a, b in ends if all(end in self._own or end in known for end in (a, b))]
-            done.left_out.update({row["type"]: len(ends) - len(there)} if len(there) < len(ends) else {})
-            self._rows += [row | {"source": known.get(a, a), "targets": [known.get(b, b)]} for a, b in there]
+            for a, b in ((row["source"], target) for target in row["targets"]):
+                lacking = {a, b} - self._own - known.keys()
+                if not lacking:
+                    self._rows.append(row | {"source": known.get(a, a), "targets": [known.get(b, b)]})
+                elif not lacking <= later:
+                    done.left_out[row["type"]] += 1
 
     def missing(self, there: Mapping[str, str], tx: neo4j.ManagedTransaction | None = None) -> tuple[Edges, int]:
         """What of it the target lacks, with the ends in the target, and how many relationships it has otherwise.
@@ -96,19 +100,20 @@ class Crossing:
         names = self._sides.names
         return [row | {"properties": names.of_all(row["properties"])} for row in found]
 
-    def _copies_of(self, ids: list[str]) -> dict[str, str]:
+    def _copies_of(self, ends: Mapping[str, tuple[Identity, list[str]]]) -> dict[str, str]:
         """Nodes of other models in the source, with their copies in the target."""
         sides = self._sides
-        ends = sides.ends(sides.source, ids)
         by_model: dict[str, dict[str, Identity]] = {}
         for node, (identity, models) in ends.items():
             for model in models:
                 if model in sides.models_there and model != sides.names.old:
                     by_model.setdefault(model, {})[node] = (identity[0], *map(sides.names.of, identity[1:]))
-        found: dict[str, str] = {}
         self._models |= by_model.keys()
+        found: dict[str, str] = {}
         for model, wanted in by_model.items():
             many = any(identity[0] in MANY for identity in wanted.values())
             copies = {(one.label, *one.identity): one.id for one in read_ids(sides.target, model, many=many)}
+            if model in sides.before and not copies:
+                found |= {node: node for node in wanted}  # so to say
             found |= {node: copies[identity] for node, identity in wanted.items() if identity in copies}
         return found

@@ -59,37 +59,45 @@ class Sides:
 
     Attributes:
         names: its key in the source and in the target.
+        together: keys of all models that go with it, which bring what they share themselves. before: of those that are
+            counted as there, since they go first.
     """
 
     source: Database
     target: Database
     names: Renaming
     progress: Progress = field(default_factory=Quiet)
+    together: frozenset[str] = frozenset()
+    before: frozenset[str] = frozenset()
 
     @cached_property
     def models_there(self) -> frozenset[str]:
         """Keys of all models in the target, the copy's own too."""
         known = frozenset(row["key"] for row in self.target.read(cypher.load("catalogue/keys")))
-        return known | {self.names.new}
+        return known | self.before | {self.names.new}
 
     def originals(self, done: Copied, *, many: bool = True) -> list[Node]:
         """The nodes of the model in the source that can be copied; what cannot is counted as left out."""
         nodes = read_ids(self.source, self.names.old, many=many)
         nameless = [node for node in nodes if None in node.identity]
         done.left_out.update(f"{node.label} without a key" for node in nameless)
-        shared = self._half_there([node for node in nodes if node.label == "Comparison"])
-        done.left_out.update({"Comparison": len(shared)} if shared else {})
-        dropped = {node.id for node in nameless} | shared
+        dropped = {node.id for node in nameless} | self._half_there(nodes, done)
         return [node for node in nodes if node.id not in dropped]
 
-    def _half_there(self, comparisons: list[Node]) -> set[str]:
+    def _half_there(self, nodes: list[Node], done: Copied) -> set[str]:
         """The comparisons with a model that is not in the target; their keys are made of the names, so all of a model
         that gets another one.
         """
-        if self.names.old != self.names.new:
-            return {node.id for node in comparisons}
-        ends = self.ends(self.source, [node.id for node in comparisons])
-        return {node.id for node in comparisons if not set(ends[node.id][1]) <= self.models_there}
+        comparisons = [node.id for node in nodes if node.label == "Comparison"]
+        ends = self.ends(self.source, comparisons)
+        half = set()
+        for comparison in comparisons:
+            models = set(ends[comparison][1])
+            if self.names.old != self.names.new or not models <= self.models_there:
+                half.add(comparison)
+            if self.names.old != self.names.new or not models <= self.models_there | self.together:
+                done.left_out["Comparison"] += 1
+        return half
 
     def copies(self, *, many: bool = True) -> dict[Identity, str]:
         """What the target has of the model: its element ids by what tells nodes apart."""

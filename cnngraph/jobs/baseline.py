@@ -94,15 +94,13 @@ def train_net(
         return Trained(recipe.epochs, seconds / recipe.epochs, seconds)
     from cnngraph.training.fit import fit
 
-    how = ("precision", "channels_last") if execution else ()
-    known: dict[str, Any] = {name: getattr(execution, name) for name in how}
     done = fit(
         model,
         data.train,
         data.validation,
         **asdict(recipe),
-        **known,
         device=device,
+        execution=execution,
         checkpoint=checkpoint,
         progress=progress,
     )

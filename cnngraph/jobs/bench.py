@@ -82,14 +82,16 @@ class _Work:
         subject = open_model(ModelChoice(name=str(model.folder)), data, session.progress, required="sound")
         require_trainable(subject.model, subject.data.train)  # said before the long work
         recipe = training_recipe(choice.recipe, seed=0, base=subject.training)
-        place = BenchFolder.of(session, model, subject, Retraining(recipe, device=choice.device))
+        place = BenchFolder.of(
+            session, model, subject, Retraining(recipe, device=choice.device, precision=choice.precision)
+        )
 
         def read_trials() -> list[dict[str, Any]]:
             made = place.folder.stage("criticality").once(lambda: {"trials": _try_blocks(session, model.key, choice)})
             return list(made["trials"])
 
         opened = Opened(model, choice.data, subject, read_trials=read_trials)
-        return cls(Setup(session, model, opened, recipe, place.folder, choice.device), choice, place)
+        return cls(Setup(session, model, opened, recipe, place.folder, choice.device, choice.precision), choice, place)
 
     @cached_property
     def points(self) -> tuple[Point, ...]:
@@ -114,7 +116,7 @@ class _Work:
         return self._asked | {
             "trainings": len(missing),
             "epochs_in_all": epochs,
-            "seconds": epochs * self._epoch_seconds(keep=False) if epochs else 0.0,
+            "seconds": epochs * self._expect_epoch(keep=False)[0] if epochs else 0.0,
             "would_write": {"models": sum(point.method not in (CONTROL, SCRATCH) for point in missing)},
             "dry_run": True,
         }
@@ -195,6 +197,7 @@ class _Work:
         return self._asked | {
             "judged_on": self.setup.subject.images_from("test").as_json(),
             "trained_on": len(self.setup.subject.data.train),
+            "trained_in": choose_once(self.setup.subject, self.setup.retraining(0), self.setup.folder).precision,
             "latency_on": {"device": device_name(pick_device(self.choice.device)), "runtime": "eager", "batch": 1},
             "machine": f"{processor_name()}, {many(os.cpu_count() or 1, 'core')}, "
             f"{many(torch.get_num_threads(), 'thread')}",
@@ -214,8 +217,8 @@ class _Work:
         method = METHODS[point.method]
         return 0 if saves_nothing(method, point.budget) else setup.decider.expect_epochs(method)
 
-    def _epoch_seconds(self, *, keep: bool) -> float:
-        """Of the whole net, reckoned from a few steps on this machine.
+    def _expect_epoch(self, *, keep: bool) -> tuple[float, str]:
+        """Seconds of an epoch of the whole net, reckoned from a few steps on this machine, and in which numbers.
 
         Args:
             keep: how nets are trained, which is measured for it: all points are trained so.
@@ -224,22 +227,23 @@ class _Work:
         with nullcontext(setup.folder.path) if keep else TemporaryDirectory() as place:
             known = setup.folder if setup.folder.stage("execution").is_done else JobFolder(Path(place))
             execution = choose_once(setup.subject, setup.retraining(0), known)
-        return expect_epoch(setup.subject, setup.recipe, execution)
+        return expect_epoch(setup.subject, setup.recipe, execution), execution.precision
 
     def _say_expectation(self, missing: Sequence[Point]) -> None:
         """How many trainings are to come, and how long they take, reckoned from a few steps on this machine."""
         setup, note = self.setup, self.setup.session.progress.note
         if len(missing) < len(self.points):
-            note(f"{many(len(self.points) - len(missing), 'net')} of these {len(self.points)} were made before.")
+            made = len(self.points) - len(missing)
+            note(f"{many(made, 'net')} of these {len(self.points)} {'were' if made > 1 else 'was'} made before.")
         if not missing:
             return
-        epoch = self._epoch_seconds(keep=True)
+        epoch, precision = self._expect_epoch(keep=True)
         self.slowest = {point.method: _UNTRAINED_SECONDS + self._epochs(point) * epoch for point in missing}
         epochs = sum(map(self._epochs, missing))
         trainings = many(sum(self._epochs(point) > 0 for point in missing), "training")
         note(
-            f"{trainings}, {many(epochs, 'epoch')} together, about {duration(epochs * epoch)} and what the decisions "
-            f"take: an epoch of the whole net takes {duration(epoch)} here."
+            f"{trainings}, {many(epochs, 'epoch')} together, about {duration(epochs * epoch)} and what decisions, "
+            f"proofs and storing take: an epoch of the whole net takes {duration(epoch)} here in {precision}."
         )
         if any(point.method == SCRATCH for point in missing):
             total = scratch_recipe(setup.subject, setup.recipe).epochs

@@ -14,15 +14,16 @@ from cnngraph.pruning.limits.target import Kind, Target
 from cnngraph.pruning.method import Method, Need
 from cnngraph.pruning.registry import METHODS, find_method
 from cnngraph.sources.stored import OtherData, other_data
-from cnngraph.vocabulary import DEVICES
+from cnngraph.vocabulary import DEVICES, PRECISIONS
 
 __all__ = ["BenchChoice", "Budget", "choose_bench", "methods_with_budget", "saves_nothing"]
 
 # The order of a table where nobody names methods; one that is not listed here comes after them.
 _ORDER = ("multilayer", "car", "progressive", "imp", "similarity", "filters", "triage", "random")
 _KINDS = {name.removeprefix("target_"): LIMITS[name] for name in TARGETS}
+_SEEDS = 2**31  # so many different ones are there
 _COUNTED = ("epochs", "batch_size")
-_PLAIN = ("seeds", "seed", "minutes", "device")
+_PLAIN = ("seeds", "seed", "minutes", "device", "precision")
 _NAMED_TARGET = re.compile(r"\{target_(\w+)=([^{}]*)\}")
 
 
@@ -80,7 +81,8 @@ class Budget:
         kind, equals, number = str(text).partition("=")
         kind = kind.strip().replace("-", "_")
         if not equals or kind not in _KINDS:
-            hint = nearest(kind, _KINDS) if kind not in _KINDS else f"For example {{budget={_example(kind)}}}."
+            known = kind.lower() in _KINDS
+            hint = f"For example {{budget={_example(kind.lower())}}}." if known else nearest(kind, _KINDS)
             raise OptionError(f"{{budget={text}}} is no budget: that is a kind and a value.", hint)
         try:
             value = float(number)
@@ -111,6 +113,7 @@ class BenchChoice:
             trained for after the first cut, however many steps it takes.
         seeds: how many times each method; the first has the seed ``seed``, the next one more.
         minutes: no point is begun that would end later.
+        precision: of all trainings: auto, or fp32.
         data: instead of the data that the model was ingested with.
     """
 
@@ -121,6 +124,7 @@ class BenchChoice:
     seed: int = 0
     minutes: float | None = None
     device: str = "auto"
+    precision: str = "auto"
     data: OtherData = field(default_factory=OtherData)
 
     def __post_init__(self) -> None:
@@ -133,10 +137,14 @@ class BenchChoice:
             if amount is not None and not amount > 0:
                 raise OptionError(f"{{{name}={amount}}} is out of range.", "Give more than 0.")
         whole = isinstance(self.seed, int) and not isinstance(self.seed, bool)
-        if not (whole and 0 <= self.seed < 2**31 - self.seeds):
+        if not (whole and 0 <= self.seed < _SEEDS):
             raise OptionError(f"{{seed={self.seed}}} is out of range.", "Use one such as {seed=1}.")
+        if self.seed + self.seeds > _SEEDS:
+            raise OptionError(f"{{seeds={self.seeds}}} is out of range.", "Use a few, such as {seeds=3}.")
         if self.device not in DEVICES:
             raise OptionError(f"There is no device {self.device!r}.", nearest(self.device, DEVICES))
+        if self.precision not in PRECISIONS:
+            raise OptionError(f"There is no precision {self.precision!r} here.", f"Known: {', '.join(PRECISIONS)}.")
 
     @property
     def all_seeds(self) -> range:

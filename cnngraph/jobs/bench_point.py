@@ -48,6 +48,7 @@ class Setup:
     Attributes:
         opened: net and data, as decisions read them, opened once.
         recipe: how each net is trained; its seed is a point's own.
+        precision: in which numbers: auto measures once for all, fp32 is what it says.
     """
 
     session: Session
@@ -56,6 +57,7 @@ class Setup:
     recipe: Recipe
     folder: JobFolder
     device: str
+    precision: str = "auto"
 
     @property
     def subject(self) -> LoadedModel:
@@ -65,7 +67,8 @@ class Setup:
     def retraining(self, seed: int) -> Retraining:
         """How the net of a point is trained, beside a control that all of this seed share."""
         recipe = replace(self.recipe, seed=seed)
-        return Retraining(recipe, device=self.device, seed=seed, shared=self.folder, epochs_of_all_steps=True)
+        how = Retraining(recipe, device=self.device, precision=self.precision, seed=seed)
+        return replace(how, shared=self.folder, epochs_of_all_steps=True)
 
     def require_same_model(self) -> None:
         """Return if the model of the graph is the one that was opened.

@@ -209,8 +209,7 @@ def _train(
     from cnngraph.training.fit import fit
 
     data, execution, scheme = setup.subject.data, setup.execution, trial.scheme
-    how = asdict(replace(setup.recipe, seed=trial.seed)) | {"device": execution.device}
-    how |= {name: getattr(execution, name) for name in ("precision", "channels_last")}
+    how = asdict(replace(setup.recipe, seed=trial.seed)) | {"execution": execution}
     how |= {"checkpoint": home.path / "checkpoint.safetensors", "progress": setup.progress}
     if scheme.distils:
         assert trial.temperature is not None

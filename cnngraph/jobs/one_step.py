@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from cnngraph.training.execution import Execution
     from cnngraph.training.fit import Recipe
 
-__all__ = ["Walk", "many", "recipe_of", "recipe_of_step", "score", "step_in_words", "take_step"]
+__all__ = ["SEEDS_APART", "Walk", "many", "recipe_of", "recipe_of_step", "score", "step_in_words", "take_step"]
 
-_APART = 7919  # between the seeds of steps: more than anybody asks seeds for, so that no two trainings share one
+SEEDS_APART = 7919  # between the seeds of steps: more than anybody asks seeds for, so that no two trainings share one
 
 
 @dataclass
@@ -61,16 +61,18 @@ def recipe_of(retraining: Retraining) -> Recipe:
 def recipe_of_step(retraining: Retraining, number: int, steps: int) -> Recipe:
     """How step ``number`` of so many is trained: where the epochs are those of all, the first steps have one more.
 
-    Then each step also has a seed of its own: an epoch sees its images in the order of the seed and of its number
-    within the training, and many trainings of one epoch would all see the same order, shifts and mirrors.
+    Each step has a seed of its own: an epoch sees its images in the order of the seed and of its number within the
+    training, and many trainings of a few epochs would all see the same orders, shifts and mirrors, while the control,
+    which is trained at one go, sees new ones in each epoch.
 
     Raises as :func:`recipe_of`.
     """
     recipe = recipe_of(retraining)
+    recipe = replace(recipe, seed=recipe.seed + SEEDS_APART * (number - 1))
     if not retraining.epochs_of_all_steps:
         return recipe
     each, more = divmod(recipe.epochs, max(steps, 1))
-    return replace(recipe, epochs=max(1, each + (number <= more)), seed=recipe.seed + _APART * (number - 1))
+    return replace(recipe, epochs=max(1, each + (number <= more)))
 
 
 def score(net: nn.Module, subject: LoadedModel, device: str) -> dict[str, float]:

@@ -18,7 +18,16 @@ from cnngraph.database.records import StepTaken
 from cnngraph.errors import PlanError, VerificationError
 from cnngraph.jobs.agreement import compare_with_old, tell_agreement
 from cnngraph.jobs.baseline import settings_of
-from cnngraph.jobs.one_step import Walk, many, recipe_of, recipe_of_step, score, step_in_words, take_step
+from cnngraph.jobs.one_step import (
+    SEEDS_APART,
+    Walk,
+    many,
+    recipe_of,
+    recipe_of_step,
+    score,
+    step_in_words,
+    take_step,
+)
 from cnngraph.jobs.prune import proof_images, proof_in_short
 from cnngraph.jobs.pruned import Made, Pruned, PruneTask, Retraining, inputs_of_training, judge
 from cnngraph.jobs.workspace import JobFolder
@@ -55,7 +64,8 @@ class SteppedPrune(PruneTask):
 
     def inputs(self, subject: LoadedModel, retraining: Retraining) -> dict[str, Any]:
         decided = {"decision": dict(self.decision), "settings": self.outline.settings}
-        return inputs_of_training(subject, retraining) | {"model": self.outline.model} | decided
+        trained = inputs_of_training(subject, retraining) | {"seeds_apart": SEEDS_APART}  # once all steps had one seed
+        return trained | {"model": self.outline.model} | decided
 
     def carry_out(self, subject: LoadedModel, retraining: Retraining, *, folder: Path, progress: Progress) -> Pruned:
         return prune_in_steps(subject, self.stepwise, retraining, folder=folder, progress=progress)

@@ -320,13 +320,16 @@ def shared_execution(subject: LoadedModel, retraining: Retraining) -> Execution 
 
 def choose_once(subject: LoadedModel, retraining: Retraining, folder: JobFolder) -> Execution:
     """How nets are trained, measured once and left in ``folder``: measured again, it might round otherwise."""
-    from cnngraph.training.execution import Execution, choose_execution
+    from cnngraph.training.execution import Execution, choose_execution, choose_for_many
 
-    recipe = retraining.recipe
+    recipe, device = retraining.recipe, retraining.device
     assert recipe is not None
 
     def choose() -> dict[str, Any]:
-        return asdict(choose_execution(subject.model, first_batch(subject, recipe), device=retraining.device))
+        images = first_batch(subject, recipe)
+        if retraining.shared is None:  # one prune is trained as it always was: in float32 on a CPU
+            return asdict(choose_execution(subject.model, images, device=device))
+        return asdict(choose_for_many(subject.model, images, device=device, fp32=retraining.precision == "fp32"))
 
     return Execution(**folder.stage("execution").once(choose))
 

@@ -106,10 +106,13 @@ class _Transfer:
     def _models(self, key: str) -> list[Going]:
         how = self.how
         names = Renaming(key, key if how.as_name is None else split_key(how.as_name, self.target.owner))
-        found = []
-        for model, runs, children in find_models(self.source, key, alone=how.alone):
+        found: list[Going] = []
+        chosen = find_models(self.source, key, alone=how.alone)
+        together = frozenset(model for model, _, _ in chosen)
+        for model, runs, children in chosen:
             own = names if model == key else Renaming(model, model)
-            sides = Sides(self.source, self.target, own, self.session.progress)
+            before = frozenset(going.sides.names.new for going in found)
+            sides = Sides(self.source, self.target, own, self.session.progress, together, before)
             mine = self.push and own.new.partition("/")[0] == self.target.owner
             found.append(
                 Going(

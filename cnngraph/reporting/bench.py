@@ -8,13 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from cnngraph.datasets.images_from import ImagesFrom
+from cnngraph.errors import OptionError
 from cnngraph.files import write_text
 from cnngraph.reporting.bench_plots import AGAINST, KeyEntry, draw_plot, key_of, require_svg, write_picture
 from cnngraph.reporting.bench_points import CONTROL, SCRATCH, BenchPoint, write_points
 from cnngraph.reporting.bench_rows import FIGURES, BenchRow, budget_in_words, in_order, read_rows, sentences
 from cnngraph.reporting.rendering import render
 
-__all__ = ["POINT_HEADS", "how_it_was_measured", "name_left", "point_rows", "sentences", "write_bench", "write_files"]
+__all__ = [
+    "POINT_HEADS",
+    "how_it_was_measured",
+    "name_left",
+    "point_rows",
+    "require_files",
+    "sentences",
+    "write_bench",
+    "write_files",
+]
 
 POINT_HEADS = (
     "method",
@@ -85,6 +95,24 @@ def write_bench(path: str | Path, result: Mapping[str, Any]) -> Path:
     return write_text(path, html)
 
 
+def require_files(**files: str | Path | None) -> None:
+    """Return if ``out``, ``csv`` and ``picture`` can be files of a bench, as far as that is known before the long work.
+
+    Raises:
+        OptionError: the picture is no .svg file, one is a folder, or two are the same.
+    """
+    named = {name: Path(path) for name, path in files.items() if path is not None}
+    if "picture" in named:
+        require_svg(named["picture"])
+    whole: dict[Path, str] = {}
+    for name, path in named.items():
+        if path.is_dir():
+            raise OptionError(f"{{{name}={path}}} is a folder.", "Name a file in it.")
+        other = whole.setdefault(path.resolve(), name)
+        if other != name:
+            raise OptionError(f"{{{other}}} and {{{name}}} name the same file, {path}.", "Name two.")
+
+
 def write_files(
     result: Mapping[str, Any],
     *,
@@ -98,10 +126,9 @@ def write_files(
         ``page, csv, picture``: where each is; ``None`` where it was not asked for.
 
     Raises:
-        OptionError: the picture is no .svg file.
+        OptionError: as :func:`require_files`.
     """
-    if picture is not None:
-        require_svg(picture)
+    require_files(out=out, csv=csv, picture=picture)
     return {
         "page": None if out is None else str(write_bench(out, result)),
         "csv": None if csv is None else str(write_points(csv, result["points"])),
@@ -119,6 +146,7 @@ def how_it_was_measured(result: Mapping[str, Any]) -> list[str]:
         )
     epochs, seeds = result["epochs"], result["seeds"]
     images = f" on {result['trained_on']:,} images" if result.get("trained_on") else ""
+    images += f" in {result['trained_in']}" if result.get("trained_in") else ""
     said.append(
         f"Every method and the control retrain for {epochs:,} epoch{'s' * (epochs != 1)}{images}, a method with more "
         "steps than that for one a step; a net from scratch trains for the epochs of the parent too, where they are "

@@ -6,7 +6,8 @@ import copy
 import itertools
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -15,6 +16,7 @@ from torch.nn import functional
 
 from cnngraph.errors import UsageError
 from cnngraph.models.outputs import training_logits
+from cnngraph.training.narrow_norms import has_narrow_norms, relay_narrow_norms
 
 __all__ = [
     "Execution",
@@ -30,6 +32,7 @@ __all__ = [
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 _LAYOUT_GAIN = 1.1  # below it the choice would hang on noise: torch's own layout stays
+_NORMS_GAIN = 1.05  # the same, of copies beside norms
 _PRECISION_GAIN = 1.15  # the same; and bf16 rounds coarsely, so that it must be worth it
 _TIMED_STEPS = 3
 _SECONDS_A_STEP = 1.0  # of those that are timed to choose between many ways: a large net takes fewer images for it
@@ -40,11 +43,18 @@ _MORE_HEADS = 0.3
 
 @dataclass(frozen=True)
 class Execution:
-    """device: cpu or cuda. precision: fp32, bf16 or fp16. channels_last: whether tensors are NHWC in memory."""
+    """How a training runs.
+
+    Attributes:
+        device: cpu or cuda. precision: fp32, bf16 or fp16.
+        channels_last: whether tensors are NHWC in memory.
+        narrow_norms: whether batch norms of few channels are computed in NCHW all the same.
+    """
 
     device: str
     precision: str
     channels_last: bool
+    narrow_norms: bool = False
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -60,6 +70,18 @@ class Execution:
         """Move the net, in place, to the device and into the memory format."""
         # torch's type stubs know one argument at a time.
         return model.to(torch.device(self.device)).to(memory_format=self.memory_format)
+
+    def require_possible(self) -> None:
+        """Return if this machine can: it may have been measured on another.
+
+        Raises:
+            UsageError: it has no such device, or that does not compute in this precision.
+        """
+        _precision(pick_device(self.device), self.precision)
+
+    def lay_out_norms(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Inside, the batch norms of the net are computed in the memory format that was chosen for them."""
+        return relay_narrow_norms(model) if self.narrow_norms else nullcontext()
 
 
 def pick_device(name: str | torch.device) -> torch.device:
@@ -112,11 +134,10 @@ def choose_execution(
     """
     place = pick_device(device)
     numbers = _precision(place, precision)
-    layouts = [Execution(place.type, numbers, layout) for layout in (False, True)]
     if channels_last is not None:
-        return layouts[channels_last]
-    plain, nhwc = _step_seconds(model, images, layouts)
-    return layouts[nhwc * _LAYOUT_GAIN < plain]
+        return Execution(place.type, numbers, channels_last)
+    layouts = _layouts(model, place.type, numbers)
+    return _fastest_layout(layouts, dict(zip(layouts, _step_seconds(model, images, layouts), strict=True)))
 
 
 def choose_for_many(model: nn.Module, images: torch.Tensor, *, device: str, fp32: bool = False) -> Execution:
@@ -134,16 +155,30 @@ def choose_for_many(model: nn.Module, images: torch.Tensor, *, device: str, fp32
     place = pick_device(device)
     if place.type != "cpu":  # half precision is what it is made for
         return choose_execution(model, images, device=place.type, precision="fp32" if fp32 else "auto")
-    plain, nhwc, half, half_nhwc = (
-        Execution("cpu", numbers, layout) for numbers in ("fp32", "bf16") for layout in (False, True)
-    )
-    images = _few_enough(model, images, plain)
-    candidates = [plain, nhwc, *([half, half_nhwc] if not fp32 and _computes_in_bf16() else [])]
+    single = _layouts(model, "cpu", "fp32")
+    half = _layouts(model, "cpu", "bf16") if not fp32 and _computes_in_bf16() else []
+    candidates = [*single, *half]
+    images = _few_enough(model, images, single[0])
     seconds = dict(zip(candidates, _step_seconds(model, images, candidates), strict=True))
-    chosen = _faster(plain, nhwc, seconds, _LAYOUT_GAIN)
-    if half in seconds:
-        chosen = _faster(chosen, _faster(half, half_nhwc, seconds, _LAYOUT_GAIN), seconds, _PRECISION_GAIN)
-    return chosen
+    chosen = _fastest_layout(single, seconds)
+    return _faster(chosen, _fastest_layout(half, seconds), seconds, _PRECISION_GAIN) if half else chosen
+
+
+def _layouts(model: nn.Module, device: str, precision: str) -> list[Execution]:
+    """The memory formats that may be the fastest for a net: torch's own, NHWC, and NHWC but for narrow norms."""
+    layouts = [Execution(device, precision, channels_last) for channels_last in (False, True)]
+    computed_in = torch.bfloat16 if precision == "bf16" else torch.float32
+    if device == "cpu" and has_narrow_norms(model, computed_in):
+        layouts.append(replace(layouts[-1], narrow_norms=True))
+    return layouts
+
+
+def _fastest_layout(layouts: Sequence[Execution], seconds: Mapping[Execution, float]) -> Execution:
+    """Of what :func:`_layouts` gives, the one that is worth it."""
+    plain, chosen, *others = layouts
+    for other in others:
+        chosen = _faster(chosen, other, seconds, _NORMS_GAIN)
+    return _faster(plain, chosen, seconds, _LAYOUT_GAIN)
 
 
 def _faster(usual: Execution, other: Execution, seconds: Mapping[Execution, float], gain: float) -> Execution:
@@ -167,7 +202,7 @@ def expect_epoch_seconds(model: nn.Module, images: torch.Tensor, steps: int, exe
     return steps * _step_seconds(model, images, [execution])[0]
 
 
-def _precision(place: torch.device, asked: Precision) -> str:
+def _precision(place: torch.device, asked: str) -> str:
     """What ``asked`` means on ``place``: half precision only where the hardware computes in it."""
     if place.type == "cuda":
         bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -195,7 +230,9 @@ def _step_seconds(
     trials = [candidate.place(copy.deepcopy(model)).train() for candidate in candidates]
     seconds: list[list[float]] = [[] for _ in candidates]
     cuda = [torch.cuda.current_device()] if candidates[0].device == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
+    with torch.random.fork_rng(devices=cuda), ExitStack() as norms:
+        for trial, candidate in zip(trials, candidates, strict=True):
+            norms.enter_context(candidate.lay_out_norms(trial))
         for _ in range(1 + steps):
             for trial, candidate, taken in zip(trials, candidates, seconds, strict=True):
                 taken.append(_one_step(trial, images, candidate))

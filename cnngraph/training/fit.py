@@ -131,6 +131,7 @@ def fit(
     device: str = "auto",
     precision: Precision = "auto",
     channels_last: bool | None = None,
+    execution: Execution | None = None,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
     distillation: Distillation | None = None,
@@ -146,6 +147,7 @@ def fit(
         device: auto, cpu or cuda.
         precision, channels_last: see :func:`~cnngraph.training.execution.choose_execution`. Where the measurement
             decides, two runs may differ in the last bits; give both for runs that are equal bit by bit.
+        execution: how it runs, where that was measured before: device, precision and channels_last then say nothing.
         checkpoint: a file written after each epoch; where it is there already, the training goes on from it.
         progress: told of every batch and epoch.
         distillation: a teacher, whose answers it learns from beside the labels.
@@ -169,11 +171,13 @@ def fit(
     if saved:
         execution = Execution(**saved.state["execution"])
         pick_device(execution.device)
+    elif execution is not None:
+        execution.require_possible()
     else:
         sample = train[range(min(batch_size, len(train)))][0]
         execution = choose_execution(model, sample, device=device, precision=precision, channels_last=channels_last)
     cuda = [torch.cuda.current_device()] if execution.device == "cuda" else []
-    with kept_modes(model), torch.random.fork_rng(devices=cuda):
+    with kept_modes(model), execution.lay_out_norms(model), torch.random.fork_rng(devices=cuda):
         classes = int(train.labels.max()) + 1
         run = _Run(model, recipe, execution, progress or Quiet(), classes=classes, distillation=distillation)
         if saved:

@@ -10,7 +10,8 @@ Every keyword argument may be left out: a function gets those that it names, or 
   the CPU) and labels (int64 of shape (N,)); the first in a new order each time. ``validation_loader`` is ``None``
   where the data has no validation images. The test images stay out of reach.
 - ``epochs, batch_size, learning_rate, seed`` are what was typed, else the defaults of ``cnngraph train``; ``device``
-  is a ``torch.device``. torch's generator is seeded with ``seed`` before the call.
+  is a ``torch.device``. torch's generator is seeded with ``seed`` before the call; of a method in steps, each step has
+  a seed of its own.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from cnngraph.database.connection import Database
 from cnngraph.database.lineage import store_evaluation, store_pruning_run
 from cnngraph.database.records import Evaluation
 from cnngraph.database.reviews import Choice, append, bind
+from cnngraph.database.schema import KEYS
 from cnngraph.database.writer import write_network
 from cnngraph.measures.registry import measure
 from cnngraph.plan import Plan, Removal
@@ -41,6 +42,7 @@ class Anything(dict[str, Any]):
         names += ("block",)
         values: dict[str, Any] = dict.fromkeys(names, "x") | dict.fromkeys((*NUMBERS, "tolerance", "reference"), 1)
         values |= {"pid": 1, "started": 1.0, "atLeast": 0.9, "distance": False}
+        values |= {"ids": [], "keys": KEYS, "order": list(KEYS)}
         super().__init__(values | {name: [] for name in LISTS} | {name: {} for name in MAPS})
 
 
@@ -80,7 +82,13 @@ def test_no_query_looks_at_everybodys_nodes(database: Database, stem: str) -> No
     text = cypher.load(stem)
     if "gds." in text and database.gds_version is None:
         pytest.skip("the server has no Graph Data Science")
-    if stem in ("catalogue/keys", "catalogue/list", "lineage/models_of_weights", "lineage/pruning_run_keys"):
+    if stem in (
+        "catalogue/keys",
+        "catalogue/list",
+        "copy/owners",
+        "lineage/models_of_weights",
+        "lineage/pruning_run_keys",
+    ):
         return  # these are about everybody's
     if stem == "schema/restore_empty_lists":
         return  # once, after an import, whose one model is all that is there

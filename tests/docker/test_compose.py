@@ -14,10 +14,14 @@ import yaml
 
 from cnngraph.database import catalogue, queries, schema
 from cnngraph.database.connection import Database, connect
+from cnngraph.database.embedded.home import Home, Ports
+from cnngraph.database.embedded.jars import locked_jars
+from cnngraph.database.embedded.releases import DEFAULT
 from cnngraph.database.reader import read_network
 from cnngraph.database.writer import write_network
 from cnngraph.measures.registry import measure
 from cnngraph.settings import load_settings
+from tests.secured import TLS
 from tests.synthetic import small_network
 
 FOLDER = Path(__file__).resolve().parents[2] / "docker"
@@ -85,12 +89,61 @@ def test_compose_file() -> None:
     text = (FOLDER / "compose.yaml").read_text(encoding="utf-8")
     content = yaml.safe_load(text)
     service = content["services"]["neo4j"]
-    assert "neo4j:5.26" in service["image"]
+    for one in content["services"].values():
+        assert one["image"] == f"${{NEO4J_IMAGE:-neo4j:{DEFAULT.neo4j}-community}}"
     assert service["environment"]["NEO4J_PLUGINS"] == '["graph-data-science"]'
     assert service["environment"]["NEO4J_AUTH"].startswith("neo4j/${NEO4J_PASSWORD:?")
     assert service["healthcheck"]["test"]
     assert {volume.split(":")[0] for volume in service["volumes"]} == set(content["volumes"])
     assert all(port.startswith("${NEO4J_BIND:-127.0.0.1}:") for port in service["ports"])
+
+
+def settings_of(file: str) -> dict[str, str]:
+    """Neo4j's settings in a compose file: the image reads NEO4J_a_b__c as a.b_c."""
+    service = yaml.safe_load((FOLDER / file).read_text(encoding="utf-8"))["services"]["neo4j"]
+    names = {name: name.removeprefix("NEO4J_") for name in service["environment"]}
+    return {
+        short.replace("__", "\0").replace("_", ".").replace("\0", "_"): service["environment"][name]
+        for name, short in names.items()
+        if short.islower()
+    }
+
+
+def test_its_settings_are_the_embedded_servers(tmp_path: Path) -> None:
+    """Those were tried by real servers; a misspelt one keeps a container from starting."""
+    home = Home(tmp_path, DEFAULT, locked_jars(DEFAULT), tmp_path)
+    home.conf.parent.mkdir()
+    (tmp_path / "run").mkdir()
+    home.configure(Ports(bolt=7687, http=7474))
+    embedded = dict(line.split("=", 1) for line in home.conf.read_text().splitlines())
+    ours = settings_of("compose.yaml")
+    sized = {name for name in ours if name.startswith("server.memory.")}
+    assert {name: embedded.get(name) for name in ours.keys() - sized} == {
+        name: ours[name] for name in ours.keys() - sized
+    }
+    assert sized - embedded.keys() == {"server.memory.heap.initial_size"}
+
+
+def test_tls_is_that_of_the_tests_with_a_real_server() -> None:
+    """The same names and values as there, but for the folder; unencrypted ways in are closed."""
+    found = settings_of("compose.tls.yaml")
+    folder = "dbms.ssl.policy.bolt.base_directory"
+    assert {name: found[name] for name in TLS if name != folder} == {n: v for n, v in TLS.items() if n != folder}
+    assert found["server.http.enabled"] == "false"
+    service = yaml.safe_load((FOLDER / "compose.tls.yaml").read_text(encoding="utf-8"))["services"]["neo4j"]
+    assert {volume.rpartition("}:")[2] for volume in service["volumes"]} == {f"{found[folder]}:ro"}
+    assert all(port.startswith("${NEO4J_BIND:-127.0.0.1}:") for port in service["ports"])
+    assert "bolt+ssc://" in service["healthcheck"]["test"][1]
+
+
+def test_backup_runs_on_demand_and_on_the_same_data() -> None:
+    content = yaml.safe_load((FOLDER / "compose.yaml").read_text(encoding="utf-8"))
+    service = content["services"]["backup"]
+    assert service["profiles"] == ["backup"]
+    assert service["command"].startswith("neo4j-admin database dump neo4j --to-path=/backups")
+    data = {volume for volume in content["services"]["neo4j"]["volumes"] if volume.endswith(":/data")}
+    assert data < set(service["volumes"])
+    assert any(volume.endswith(":/backups") for volume in service["volumes"])
 
 
 def test_image_has_what_the_wheel_needs() -> None:

@@ -12,7 +12,7 @@ ROOMS = (
     "cnngraph.jobs.compare, cnngraph.jobs.compare_layers, "
     "cnngraph.jobs.compare_judged, cnngraph.jobs.ingest, cnngraph.jobs.plan, "
     "cnngraph.jobs.execute, cnngraph.jobs.offline, cnngraph.jobs.filter_pictures, cnngraph.jobs.measure_car, "
-    "cnngraph.jobs.review, cnngraph.jobs.criticality, cnngraph.evidence.record, "
+    "cnngraph.jobs.review, cnngraph.jobs.criticality, cnngraph.jobs.push, cnngraph.evidence.record, "
     "cnngraph.network.trace, cnngraph.surgery.saved, cnngraph.surgery.verify, cnngraph.training.fit, "
     "cnngraph.shipping.export"
 )

@@ -120,8 +120,7 @@ class Home:
             "client.allow_telemetry": "false",
             "db.tx_log.rotation.retention_policy": "keep_none",
             "db.tx_log.preallocate": "false",  # else a new home takes 512 MB
-            "internal.dbms.bolt.netty_server_shutdown_quiet_period": "0",  # else a stop waits 10 s for nothing
-        }
+        } | dict(self.release.settings)
         write_atomically(self.conf, "".join(f"{name}={value}\n" for name, value in settings.items()))
         arguments = (
             f"-Xms{min(512, heap)}m",

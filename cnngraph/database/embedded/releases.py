@@ -23,6 +23,7 @@ class Release:
         main: the server's main class.
         java: the Java versions that it runs on.
         list: the file with its jars, beside this one.
+        settings: of ``neo4j.conf``, which the other releases do not know.
     """
 
     name: str
@@ -33,12 +34,14 @@ class Release:
     main: str
     java: tuple[int, ...]
     list: str
+    settings: tuple[tuple[str, str], ...]
 
     def takes_over(self, version: str) -> bool:
         """True where this server may open the data of ``version`` unasked: its own line's, and not newer ones."""
         return _line(version) == _line(self.neo4j) and numbers(version) <= numbers(self.neo4j)
 
 
+_QUIET = "internal.dbms.bolt.netty_server_shutdown_quiet_period"  # else a stop waits 10 s for nothing
 _PARTS = ("proc", "proc-sysinfo", "opengds-extension", "open-model-catalog")
 DEFAULT = Release(
     name="default",
@@ -49,6 +52,7 @@ DEFAULT = Release(
     main="org.neo4j.server.CommunityEntryPoint",
     java=(17, 21),
     list="jars.txt",
+    settings=((_QUIET, "0"),),
 )
 LATEST = Release(
     name="latest",
@@ -59,6 +63,12 @@ LATEST = Release(
     main="org.neo4j.server.Neo4jCommunity",
     java=(21, 25),
     list="jars-latest.txt",
+    settings=(
+        (f"{_QUIET}_duration", "0s"),
+        ("server.fleet_discovery.enabled", "false"),  # it would call into the network
+        ("dbms.fleet_manager.enabled", "false"),
+        ("server.http.x_forward.enabled", "false"),
+    ),
 )
 RELEASES = {release.name: release for release in (DEFAULT, LATEST)}
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,9 +21,10 @@ from cnngraph.database.embedded.java import environment
 from cnngraph.database.embedded.locking import exclusive, if_unused, shared
 from cnngraph.database.embedded.releases import chosen_release
 from cnngraph.errors import CnngraphError, ConflictError, DatabaseError, NotFoundError
+from cnngraph.files import recover_folder
 from cnngraph.settings import Settings
 
-__all__ = ["Server", "clean", "down", "logs", "status", "up"]
+__all__ = ["Server", "clean", "down", "end", "logs", "provide", "start", "status", "stopped", "up"]
 
 STARTING = 300.0  # seconds until a start counts as failed; about 10 on two idle cores, minutes on very busy ones
 ANSWERING = 30.0  # seconds until a server that has answered before counts as hung
@@ -73,13 +75,28 @@ def up(settings: Settings, progress: Progress | None = None) -> Server:
     if running:
         return running
     try:
-        with _alone(home, progress), shared(_use_lock(home)) as use:
-            return _adopt(home, progress) or _begin(home, progress, use)
+        with _alone(home, progress):
+            return start(home, progress)
     except OSError as error:
         raise CnngraphError(
             f"Cannot use {error.filename or settings.home}: {error.strerror}.",
             "CNNGRAPH_HOME and CNNGRAPH_CACHE can name folders that you may write.",
         ) from error
+
+
+def start(home: Home, progress: Progress) -> Server:
+    """As :func:`up`, for who holds the right to start and stop the server already (:func:`stopped`)."""
+    with shared(_use_lock(home)) as use:
+        return _adopt(home, progress) or _begin(home, progress, use)
+
+
+@contextmanager
+def stopped(settings: Settings, progress: Progress) -> Iterator[Home]:
+    """The home without its server, which nobody else can start meanwhile."""
+    home = _home(settings)
+    with _alone(home, progress):
+        end(home, progress)
+        yield home
 
 
 def status(settings: Settings) -> Server | None:
@@ -100,7 +117,7 @@ def down(settings: Settings, progress: Progress | None = None) -> bool:
     if not home.folder.exists():
         return False
     with _alone(home, progress):
-        return _stop(home, progress)
+        return end(home, progress)
 
 
 def logs(settings: Settings, lines: int = 50) -> str:
@@ -124,7 +141,7 @@ def clean(settings: Settings, *, downloads: bool = False, progress: Progress | N
     progress = progress or Quiet()
     home = _home(settings)
     with _alone(home, progress):
-        _stop(home, progress)
+        end(home, progress)
         with if_unused(_use_lock(home)) as unused:
             if downloads and not unused:
                 raise ConflictError(
@@ -139,8 +156,9 @@ def clean(settings: Settings, *, downloads: bool = False, progress: Progress | N
 
 
 def _home(settings: Settings) -> Home:
-    release = chosen_release()
-    return Home(settings.home / "server", release, locked_jars(release), settings.cache / "server")
+    folder, release = settings.home / "server", chosen_release()
+    recover_folder(folder)  # a restore that was killed may have moved it aside
+    return Home(folder, release, locked_jars(release), settings.cache / "server")
 
 
 def _use_lock(home: Home) -> Path:
@@ -190,12 +208,17 @@ def _adopt(home: Home, progress: Progress) -> Server | None:
     return None
 
 
+def provide(home: Home, progress: Progress) -> None:
+    """Fetch what the server runs from, as far as it is not there."""
+    fetch.fetch(home.jars, home.cache, progress, release=home.release)
+    plugin.merge(home.jars, home.cache)
+
+
 def _begin(home: Home, progress: Progress, use: int) -> Server:
     """Fetch, prepare and start, again as long as something can be mended."""
     ports = answering.free_ports()
     for last in (False,) * (TRIES - 1) + (True,):
-        fetch.fetch(home.jars, home.cache, progress, release=home.release)
-        plugin.merge(home.jars, home.cache)
+        provide(home, progress)
         home.prepare(progress)
         home.configure(ports)
         progress.start("Starting the embedded Neo4j", None)
@@ -203,7 +226,7 @@ def _begin(home: Home, progress: Progress, use: int) -> Server:
             state = _launch(home, ports, use)
             answers = _answers(home, state, STARTING)
         except BaseException:  # Ctrl-C as well: nothing half-started stays behind
-            _stop(home, Quiet())
+            end(home, Quiet())
             raise
         if answers:
             return _ready(home, state)
@@ -266,7 +289,8 @@ def _mended(home: Home, progress: Progress) -> bool:
     return bool(damaged or broken_plugin or aside)
 
 
-def _stop(home: Home, progress: Progress) -> bool:
+def end(home: Home, progress: Progress) -> bool:
+    """As :func:`down`, for who holds the right to start and stop the server already."""
     state = _remembered(home)
     if state is None:
         return False

@@ -60,7 +60,7 @@ def test_what_is_left_and_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_preview_counts(capsys: pytest.CaptureFixture[str]) -> None:
     asked = {"budgets": ["macs=0.5"], "methods": ["car", "imp"], "epochs": 1, "trainings": 3, "epochs_in_all": 7}
     print_preview(asked | {"seconds": 210.0, "would_write": {"models": 2}})
-    said = "3 trainings, 7 epochs together, about 3.5 minutes and what the decisions take; 2 models in the graph."
+    said = "together, about 3.5 minutes and what decisions, proofs and storing take; 2 models in the graph."
     assert " ".join(capsys.readouterr().out.split()).endswith(said)
     print_preview(asked | {"trainings": 0, "epochs_in_all": 0, "seconds": 0.0, "would_write": {"models": 0}})
     assert capsys.readouterr().out.splitlines()[-1] == "Nothing is left to train."

@@ -62,7 +62,9 @@ def test_names_and_budgets_may_stand_with_commas() -> None:
         ({"seed": -1}, "seed=-1 is out of range"),
         ({"seed": 1.5}, "seed=1.5 is out of range"),
         ({"budget": 0.5}, "budget=0.5 is no budget"),
+        ({"seeds": 2**31 + 1}, "seeds=2147483649 is out of range"),
         ({"device": "gpu"}, "no device 'gpu'"),
+        ({"precision": "bf16"}, "no precision 'bf16' here"),
     ],
 )
 def test_what_is_refused_before_any_look_up(said: dict[str, Any], why: str) -> None:

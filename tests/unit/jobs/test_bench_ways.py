@@ -14,7 +14,7 @@ from cnngraph.datasets.registry import Subset, open_data
 from cnngraph.errors import PlanError
 from cnngraph.jobs.one_step import recipe_of_step
 from cnngraph.jobs.plan import Opened, context_of_saved, open_meter
-from cnngraph.jobs.pruned import Retraining, judge_old, shared_execution, train_control
+from cnngraph.jobs.pruned import Retraining, choose_once, inputs_of_training, judge_old, shared_execution, train_control
 from cnngraph.jobs.session import Session
 from cnngraph.jobs.workspace import JobFolder
 from cnngraph.models.registry import build
@@ -123,13 +123,16 @@ def test_the_epochs_are_those_of_all_steps(epochs: int, steps: int, each: list[i
     shared = Retraining(Recipe(epochs=epochs), epochs_of_all_steps=True)
     assert [recipe_of_step(shared, number, steps).epochs for number in range(1, steps + 1)] == each
     assert len({recipe_of_step(shared, number, steps).seed for number in range(1, steps + 1)}) == steps
-    assert recipe_of_step(replace(shared, epochs_of_all_steps=False), 1, steps) == shared.recipe
+    plain = [recipe_of_step(replace(shared, epochs_of_all_steps=False), 1 + number, steps) for number in range(steps)]
+    assert plain[0] == shared.recipe
+    assert {recipe.epochs for recipe in plain} == {epochs}
+    assert len({recipe.seed for recipe in plain}) == steps
 
 
 def test_what_several_prunes_are_judged_beside_is_made_once(
     subject: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cnngraph.training.execution._step_seconds", lambda *_: [1.0, 1.0])
+    monkeypatch.setattr("cnngraph.training.execution._step_seconds", lambda _net, _images, ways, **_: [1.0] * len(ways))
     shared = Retraining(Recipe(epochs=1, batch_size=20), device="cpu", shared=JobFolder(tmp_path))
     first = train_control(subject, shared, tmp_path / "one", Quiet()), judge_old(subject, shared, Quiet())
     monkeypatch.setattr("cnngraph.jobs.pruned.figures", None)
@@ -138,6 +141,33 @@ def test_what_several_prunes_are_judged_beside_is_made_once(
     assert shared_execution(subject, shared) is not None
     assert {path.name for path in tmp_path.iterdir()} == {"before.json", "control-s0-e1", "execution.json"}
     assert shared_execution(subject, replace(shared, shared=None)) is None
+
+
+def test_nets_of_one_bench_are_trained_alike_and_go_on_alike(
+    subject: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
+
+    def with_half(seconds: float) -> None:
+        monkeypatch.setattr(
+            "cnngraph.training.execution._step_seconds",
+            lambda _net, _images, ways, **_: [seconds if way.precision == "bf16" else 1.0 for way in ways],
+        )
+
+    folder, single = JobFolder(tmp_path / "auto"), JobFolder(tmp_path / "fp32")
+    for each in (folder, single):
+        each.path.mkdir()
+    shared = Retraining(Recipe(epochs=1, batch_size=20), device="cpu", shared=folder)
+    with_half(0.5)
+    assert choose_once(subject, shared, folder).precision == "bf16"
+    only = replace(shared, precision="fp32", shared=single)
+    assert choose_once(subject, only, single).precision == "fp32"
+    alone = replace(shared, shared=None)
+    assert choose_once(subject, alone, JobFolder(tmp_path)).precision == "fp32"
+    with_half(2.0)
+    assert choose_once(subject, shared, folder).precision == "bf16"  # as it was begun
+    named = inputs_of_training(subject, alone)
+    assert inputs_of_training(subject, replace(alone, precision="fp32")) == named | {"precision": "fp32"}
 
 
 def test_the_times_of_the_layers_are_measured_once(held: Held) -> None:

@@ -41,6 +41,7 @@ from cnngraph.surgery.freezing_proof import prove_freezing
 from cnngraph.surgery.saved import read_saved
 from cnngraph.surgery.verify import Verification, state_hash
 from cnngraph.training.fit import Recipe, fit
+from cnngraph.training.own_trainer import OwnTrainer
 
 from .killing import Killer, repeat_until_done
 
@@ -52,7 +53,7 @@ RETRAINING = Retraining(Recipe(epochs=2, batch_size=20), device="cpu")
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No timing decides how a net is trained."""
-    monkeypatch.setattr("cnngraph.training.execution._step_seconds", lambda *_: [1.0, 1.0])
+    monkeypatch.setattr("cnngraph.training.execution._step_seconds", lambda _net, _images, ways, **_: [1.0] * len(ways))
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +130,20 @@ def test_a_training_a_layer_and_the_control_for_as_long(lenet: Path, tmp_path: P
     assert control.training == {}  # a stage of the prune, nothing more
     assert "Epoch" not in str(made.result["control"])
     assert made.result["control"]["parameters"] == made.result["before"]["parameters"]
+
+
+def test_each_step_sees_the_images_in_an_order_of_its_own(lenet: Path, tmp_path: Path) -> None:
+    orders: list[list[int]] = []
+
+    def watch(model: nn.Module, train_loader: Any, validation_loader: Any) -> None:
+        orders.append([label for _, labels in train_loader for label in labels.tolist()])
+
+    how = replace(RETRAINING, trainer=OwnTrainer("mine:watch", watch, ""))
+    prune_in_steps(opened(lenet), steps(lenet, tmp_path, ratio=0.5), how, folder=tmp_path / "work")
+    first, second, control = orders
+    assert first != second
+    assert sorted(first) == sorted(second)
+    assert control == first
 
 
 def test_the_plans_together_are_the_masked_net_before_training(lenet: Path, tmp_path: Path) -> None:

@@ -33,11 +33,37 @@ def test_cuda_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         pick_device("cuda")
 
 
-@pytest.mark.parametrize(("seconds", "channels_last"), [([1.0, 0.5], True), ([1.0, 0.95], False), ([0.5, 1.0], False)])
-def test_the_faster_layout_is_taken(monkeypatch: pytest.MonkeyPatch, seconds: list[float], channels_last: bool) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "channels_last", "narrow_norms"),
+    [
+        ([1.0, 0.5, 0.49], True, False),
+        ([1.0, 0.5, 0.4], True, True),
+        ([1.0, 0.95, 0.85], True, True),
+        ([1.0, 0.95, 0.95], False, False),
+        ([0.5, 1.0, 0.5], False, False),
+    ],
+)
+def test_the_faster_layout_is_taken(
+    monkeypatch: pytest.MonkeyPatch, seconds: list[float], channels_last: bool, narrow_norms: bool
+) -> None:
     monkeypatch.setattr(execution, "_step_seconds", lambda *_arguments: seconds)
     chosen = choose_execution(net(), torch.zeros(2, 1, 12, 12), device="cpu")
-    assert chosen == Execution("cpu", "fp32", channels_last)
+    assert chosen == Execution("cpu", "fp32", channels_last, narrow_norms)
+
+
+def test_norms_are_a_choice_only_where_some_are_narrow() -> None:
+    ways = execution._layouts(nn.Sequential(nn.Conv2d(1, 64, 3), nn.BatchNorm2d(64)), "cpu", "bf16")
+    assert [way.narrow_norms for way in ways] == [False, False]
+    assert [way.narrow_norms for way in execution._layouts(net(), "cuda", "bf16")] == [False, False]
+    assert [way.narrow_norms for way in execution._layouts(net(), "cpu", "bf16")] == [False, False, True]
+
+
+def test_a_way_to_train_that_was_measured_elsewhere_may_not_be_possible(monkeypatch: pytest.MonkeyPatch) -> None:
+    Execution("cpu", "fp32", channels_last=True).require_possible()
+    for question in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        monkeypatch.setattr(torch.cpu, question, lambda: False)
+    with pytest.raises(UsageError, match="no bfloat16 instructions"):
+        Execution("cpu", "bf16", channels_last=True).require_possible()
 
 
 def test_measuring_leaves_the_net_and_the_random_state_alone() -> None:

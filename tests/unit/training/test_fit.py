@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from cnngraph.models.registry import build
 from cnngraph.origin import Preprocessing
 from cnngraph.training import fit as fit_module
 from cnngraph.training.evaluate import evaluate
+from cnngraph.training.execution import Execution
 from cnngraph.training.fit import Fit, Recipe, fit
 
 HOW: dict[str, Any] = {"batch_size": 16, "device": "cpu", "channels_last": False}
@@ -266,6 +268,21 @@ def test_layouts_agree(train: Images) -> None:
     fit(nhwc, train, None, epochs=1, **{**HOW, "channels_last": True})
     assert torch.allclose(plain.fc.weight, nhwc.fc.weight, atol=1e-3)
     assert nhwc.conv.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_way_to_train_that_was_measured_is_kept_and_resumed(train: Images, tmp_path: Path) -> None:
+    how, path = Execution("cpu", "fp32", channels_last=True, narrow_norms=True), tmp_path / "checkpoint.safetensors"
+    first = nn.Sequential(nn.Conv2d(1, 4, 5), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(256, 2))
+    whole, stopped, resumed, nhwc = (copy.deepcopy(first) for _ in range(4))
+    done = fit(whole, train, None, epochs=2, batch_size=16, execution=how)
+    assert done.execution == how
+    with pytest.raises(InterruptionError):
+        fit(stopped, train, None, epochs=2, batch_size=16, execution=how, checkpoint=path, progress=StopAfter(2))
+    assert not any(module._forward_hooks for net in (whole, stopped) for module in net.modules())
+    assert fit(resumed, train, None, epochs=2, checkpoint=path, **HOW).execution == how  # as the checkpoint says
+    assert same_weights(whole, resumed)
+    fit(nhwc, train, None, epochs=2, batch_size=16, execution=replace(how, narrow_norms=False))
+    assert torch.allclose(whole[4].weight, nhwc[4].weight, atol=1e-3)
 
 
 def test_auxiliary_heads_are_trained(train: Images) -> None:
