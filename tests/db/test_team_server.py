@@ -1,7 +1,7 @@
-"""A team's server: profiles, TLS and routing, users and limits.
+"""A team's server: profiles, TLS and routing, users, limits, and a database that can only be read.
 
-One server of its own home, whose Bolt speaks TLS alone with a certificate of ``localhost``. The tests follow each other
-as a new server is set up.
+One server of its own home, whose Bolt speaks TLS alone with a certificate of ``localhost``; at the end the same again,
+read-only. The tests follow each other as a new server is set up.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cnngraph.errors import DatabaseError
 from cnngraph.settings import Settings, load_settings
 from tests.forge import Forge
 from tests.pages import carry_out
-from tests.secured import TLS, Secured, make_certificates, running
+from tests.secured import READ_ONLY, TLS, Secured, make_certificates, running
 
 pytestmark = pytest.mark.db
 Run = Callable[..., Any]
@@ -211,3 +211,56 @@ def test_no_password_is_anywhere(laptop: Laptop, admin: Database) -> None:
     assert kept["team"] == "file" and kept["no-password"] is None
     found = "MATCH (n) WHERE any(key IN keys(n) WHERE toStringOrNull(n[key]) CONTAINS $text) RETURN n"
     assert admin.read(found, text=ADA) == []
+
+
+@pytest.fixture(scope="module")
+def read_only(laptop: Laptop, team: Secured, base: Settings, ada: Path) -> Iterator[Laptop]:
+    """The laptop, where the server has come back and nothing can be written any more."""
+    team.stop()
+    with running(base, TLS | READ_ONLY) as server:
+        laptop.add("team", server.port, "--username", "ada", "--password-file", ada)
+        yield laptop
+
+
+def test_a_server_that_is_gone_or_comes_back_read_only(read_only: Laptop, ada: Path) -> None:
+    read_only.add("gone", 1, "--username", "ada", "--password-file", ada)
+    refused(read_only.run("profile", "test", "gone"), 4, "No Neo4j server answers", "profile add gone --replace")
+    done = read_only.run("profile", "test", "team", "--json")
+    assert done.code == 0, done.err
+    assert done.json["may_write"] is False
+    assert done.json["advice"] == ["The database is read-only. Commands that only read work."]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("list",),
+        ("show", "team-lenet"),
+        ("lineage", "team-lenet"),
+        ("query", "overview", "--model", "team-lenet"),
+        ("plan", "team-lenet", "--method", "filters", "--ratio", "0.2"),
+        ("ingest", "cnngraph:lenet5", "--data", "digits", "--view", "channels", "--name", "other", "--dry-run"),
+        ("db", "migrate"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_reads_works_on_a_read_only_database(read_only: Laptop, words: tuple[str, ...]) -> None:
+    done = read_only.run(*words)
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("measure", "team-lenet", "-m", "strength"),
+        ("prune", "team-lenet", "--method", "filters", "--ratio", "0.2", "--epochs", "1"),
+        ("ingest", "cnngraph:lenet5", "--data", "digits", "--view", "channels", "--name", "other"),
+        ("delete", "team-lenet", "--yes"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_writes_says_so_on_a_read_only_database(read_only: Laptop, words: tuple[str, ...]) -> None:
+    done = read_only.run(*words)
+    refused(done, 4, "The database is read-only.", "Reading works")
+    assert "Epoch" not in done.err
+    assert read_only.run("show", "team-lenet", "--json").json["status"] == "complete"
