@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from cnngraph.database import cypher
 from cnngraph.errors import CnngraphError, listed
 from cnngraph.network.sizes import estimate
-from cnngraph.network.tables import Network
+
+if TYPE_CHECKING:
+    from cnngraph.database.connection import Database
+    from cnngraph.network.tables import Network
 
 if TYPE_CHECKING:
     from cnngraph.database.connection import Database
