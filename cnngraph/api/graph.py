@@ -255,6 +255,7 @@ class Graph:
         alone: bool = False,
         dry_run: bool = False,
         yes: bool = False,
+        force: bool = False,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
         """Copy a model with all that was found out about it, its ancestors and its saved models into another database.
@@ -266,7 +267,7 @@ class Graph:
         Args:
             to: profile of the config file. as_name: another name there. replace: take the place of another model of
                 that name, or of values that are there otherwise. alone: without ancestors. dry_run: count, write
-                nothing. yes: as in :meth:`delete`.
+                nothing. yes, force: as in :meth:`delete`.
 
         Returns:
             The JSON of ``cnngraph push``: ``model, action`` (new, resume, replace, update, nothing), ``nodes,
@@ -280,7 +281,7 @@ class Graph:
         """
         from cnngraph.jobs.push import PushOptions, push
 
-        return push(self.session(progress), name, to, PushOptions(as_name, replace, alone, dry_run, yes))
+        return push(self.session(progress), name, to, PushOptions(as_name, replace, alone, dry_run, yes, force))
 
     def pull(
         self,
@@ -292,6 +293,7 @@ class Graph:
         alone: bool = False,
         dry_run: bool = False,
         yes: bool = False,
+        force: bool = False,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
         """Copy a model out of another database into this one: :meth:`push`, the other way.
@@ -303,7 +305,7 @@ class Graph:
         """
         from cnngraph.jobs.push import PushOptions, pull
 
-        return pull(self.session(progress), name, from_, PushOptions(as_name, replace, alone, dry_run, yes))
+        return pull(self.session(progress), name, from_, PushOptions(as_name, replace, alone, dry_run, yes, force))
 
     def export(
         self,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cnngraph.cli import connection
-from cnngraph.cli.options import DryRun, Json, ModelName, Yes
+from cnngraph.cli.options import DryRun, Force, Json, ModelName, Yes
 from cnngraph.console import emit_json, number, progress, say, table
 from cnngraph.settings import check_name
 
@@ -29,6 +29,7 @@ def push(
     alone: Alone = False,
     dry_run: DryRun = False,
     yes: Yes = False,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Copy a model into another database: its graph, runs, evaluations, reviews, its ancestors, and its weights.
@@ -43,7 +44,7 @@ def push(
     connection.key(name)  # what is no name is said before any server is started
     with connection.graph() as graph, progress() as bars:
         report = graph.push(
-            name, to, as_name=as_, replace=replace, alone=alone, dry_run=dry_run, yes=yes, progress=bars
+            name, to, as_name=as_, replace=replace, alone=alone, dry_run=dry_run, yes=yes, force=force, progress=bars
         )
     _show(report, json=json, there=f"in the database of {to}")
 
@@ -56,6 +57,7 @@ def pull(
     alone: Alone = False,
     dry_run: DryRun = False,
     yes: Yes = False,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Copy a model out of another database into yours: its graph, runs, reviews, its ancestors, and its weights.
@@ -70,7 +72,7 @@ def pull(
     connection.key(name)
     with connection.graph() as graph, progress() as bars:
         report = graph.pull(
-            name, from_, as_name=as_, replace=replace, alone=alone, dry_run=dry_run, yes=yes, progress=bars
+            name, from_, as_name=as_, replace=replace, alone=alone, dry_run=dry_run, yes=yes, force=force, progress=bars
         )
     _show(report, json=json, there="here")
 

@@ -13,6 +13,7 @@ import neo4j
 from cnngraph.database import cypher
 from cnngraph.database.copy_compare import Edges, compare_edges
 from cnngraph.database.copy_sides import Copied, Identity, Sides, read_edges
+from cnngraph.database.lease import Lease
 from cnngraph.database.whole import MANY, Node, read_ids
 
 __all__ = ["Crossing"]
@@ -80,11 +81,13 @@ class Crossing:
         changes = compare_edges(rows, found)
         return changes.lacks, len(changes.other)
 
-    def create(self, there: Mapping[str, str], tx: neo4j.ManagedTransaction) -> tuple[int, int]:
+    def create(self, there: Mapping[str, str], tx: neo4j.ManagedTransaction, held: Lease) -> tuple[int, int]:
         """Create what is missing; how many were, and how many are there otherwise. The models are locked first."""
         if not self._rows:
             return 0, 0
+        held.check()
         tx.run(cypher.load("copy/lock_models"), keys=sorted(self._models)).consume()
+        held.fence(tx)
         lacks, others = self.missing(there, tx)
         sent = [[row["source"], row["type"], row["properties"], row["targets"]] for row in lacks]
         tx.run(cypher.load("copy/create_edges"), rows=sent, model=self._sides.names.new).consume()

@@ -131,20 +131,20 @@ def merge(sides: Sides, found: Difference, held: Lease, *, overwrite: bool) -> C
     rows = found.rows(overwrite=overwrite)
     sides.progress.start(f"Completing {sides.names.new}", len(rows))
     for start in range(0, len(rows), 5_000):
-        held.check()
-        sides.write("copy/set_nodes", rows[start : start + 5_000])
+        sides.write("copy/set_nodes", rows[start : start + 5_000], held)
         sides.progress.advance(5_000)
     held.check()
-    sides.target.transact(lambda tx: _join(sides, found, tx, overwrite=overwrite))
+    sides.target.transact(lambda tx: _join(sides, found, tx, held, overwrite=overwrite))
     return found.count(overwrite=overwrite)
 
 
-def _join(sides: Sides, found: Difference, tx: neo4j.ManagedTransaction, *, overwrite: bool) -> None:
+def _join(sides: Sides, found: Difference, tx: neo4j.ManagedTransaction, held: Lease, *, overwrite: bool) -> None:
     def run(query: str, rows: list[Any]) -> list[dict[str, Any]]:
         if not rows:
             return []
         return [dict(record) for record in tx.run(cypher.load(query), rows=rows, model=sides.names.new)]
 
+    held.fence(tx)
     made = run("copy/create_nodes", [{"labels": row["labels"], "properties": row["properties"]} for row in found.new])
     there = found.there | {found.new[one["place"]]["id"]: one["id"] for one in made}
     for batch in sides.batches(found.instead if overwrite else [], there):
@@ -152,4 +152,4 @@ def _join(sides: Sides, found: Difference, tx: neo4j.ManagedTransaction, *, over
     for batch in sides.batches(found.lacks + (found.other if overwrite else []), there):
         run("copy/create_edges", batch)
     if found.crossing is not None:
-        found.crossing.create(there, tx)
+        found.crossing.create(there, tx, held)

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
+
+import neo4j
 
 from cnngraph.console import Progress, Quiet
 from cnngraph.database import cypher, failures
 from cnngraph.database.connection import Database
 from cnngraph.database.copy_compare import EdgeChanges, Edges, NodeChange, Renaming, compare_edges, compare_nodes
+from cnngraph.database.lease import Lease
 from cnngraph.database.schema import KEYS
 from cnngraph.database.whole import Node, read_ids, read_nodes
 from cnngraph.errors import DatabaseError
 
-__all__ = ["Copied", "Identity", "Sides", "read_edges"]
+__all__ = ["ANCHORS", "Copied", "Identity", "Sides", "read_edges"]
 
 _AT_ONCE = 20_000  # relationships in one transaction
+ANCHORS = ("OF", "HAS_CLASS", "HAS_TENSOR")  # by which read/whole_rest finds nodes
 Identity = tuple[Any, ...]
+_Row = TypeVar("_Row")
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -171,33 +177,84 @@ class Sides:
         if batch:
             yield batch
 
-    def create(self, rows: Sequence[dict[str, Any]]) -> dict[str, str]:
-        """Create nodes; the element id of each copy by that of its original."""
-        made: dict[str, str] = {}
-        for start, answer in self.write("copy/create_nodes", [_without_id(row) for row in rows]):
-            made |= {rows[start + one["place"]]["id"]: one["id"] for one in answer}
-        return made
+    def anchors(self, ids: Sequence[str], model: str) -> Edges:
+        """The relationships by which ``read/whole_rest`` finds some nodes, and a delete does.
 
-    def write(self, query: str, rows: Sequence[Any]) -> list[tuple[int, list[dict[str, Any]]]]:
-        """Run a query over all rows, in transactions that shrink where the server is short of memory.
-
-        Returns:
-            For each transaction the place of its first row, and what the query gave.
+        Args:
+            ids: of nodes of the source. model: element id of the Model there.
         """
-        answers = []
+        entering = self.source.read(cypher.load("copy/entering"), ids=list(ids))
+        found = [row for row in entering if row["source"] == model and row["type"] in ANCHORS]
+        return found + [row for row in self.edges(ids) if row["type"] in ANCHORS]
+
+    def create(
+        self, rows: Sequence[dict[str, Any]], anchors: Edges, there: Mapping[str, str], held: Lease
+    ) -> dict[str, str]:
+        """Create nodes; the element id of each copy by that of its original.
+
+        Args:
+            anchors: relationships that come in the same transaction, so that no node is there that nobody finds.
+            there: the copies that these lead to or come from.
+        """
+
+        def work(tx: neo4j.ManagedTransaction, some: Sequence[dict[str, Any]]) -> dict[str, str]:
+            sent = [{"labels": row["labels"], "properties": row["properties"]} for row in some]
+            answer = tx.run(cypher.load("copy/create_nodes"), rows=sent, model=self.names.new)
+            made = {some[one["place"]]["id"]: one["id"] for one in answer}
+            known = {**there, **made}
+            mine = [
+                row
+                | {
+                    "targets": [
+                        end for end in row["targets"] if end in known and (row["source"] in made or end in made)
+                    ]
+                }
+                for row in anchors
+                if row["source"] in known
+            ]
+            for batch in self.batches(mine, known):
+                tx.run(cypher.load("copy/create_edges"), rows=batch, model=self.names.new).consume()
+            return made
+
+        found: dict[str, str] = {}
+        for made in self._in_transactions(rows, work, held):
+            found |= made
+        return found
+
+    def write(self, query: str, rows: Sequence[Any], held: Lease) -> None:
+        """Run a query over all rows."""
+
+        def work(tx: neo4j.ManagedTransaction, some: Sequence[Any]) -> None:
+            tx.run(cypher.load(query), rows=some, model=self.names.new).consume()
+
+        for _ in self._in_transactions(rows, work, held):
+            pass
+
+    def _in_transactions(
+        self, rows: Sequence[_Row], work: Callable[[neo4j.ManagedTransaction, Sequence[_Row]], _T], held: Lease
+    ) -> Iterator[_T]:
+        """Do ``work`` on all rows, in transactions that shrink where the server is short of memory.
+
+        Managed ones, not auto-commit: what may have been done is not done twice.
+        """
         start, size = 0, len(rows)
         while start < len(rows):
+            held.check()
+            some = rows[start : start + size]
+
+            def fenced(tx: neo4j.ManagedTransaction, some: Sequence[_Row] = some) -> _T:
+                held.fence(tx)
+                return work(tx, some)
+
             try:
-                # Managed, not auto-commit: what may have been done is not done twice.
-                answer = self.target.write(cypher.load(query), rows=rows[start : start + size], model=self.names.new)
+                answer = self.target.transact(fenced)
             except DatabaseError as error:
                 if size == 1 or not failures.is_short_of_memory(error.__cause__):
                     raise
                 size = max(1, size // 2)
                 continue
-            answers.append((start, answer))
+            yield answer
             start += size
-        return answers
 
     def stamp(self) -> list[dict[str, Any]]:
         """What changes in the source where somebody measures, plans, prunes or reviews the model."""
@@ -207,7 +264,3 @@ class Sides:
 def read_edges(db: Database, ids: Iterable[str]) -> Edges:
     """The relationships that begin at some nodes: ``source, type, properties, targets``."""
     return db.read(cypher.load("copy/edges"), ids=list(ids))
-
-
-def _without_id(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {"labels": row["labels"], "properties": row["properties"]}

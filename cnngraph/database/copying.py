@@ -10,15 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import neo4j
+
 from cnngraph.database import catalogue, cypher
+from cnngraph.database.copy_compare import Edges
 from cnngraph.database.copy_crossing import Crossing
-from cnngraph.database.copy_sides import Copied, Sides
+from cnngraph.database.copy_sides import ANCHORS, Copied, Sides
 from cnngraph.database.lease import Lease
 from cnngraph.database.whole import Node, in_parts
 from cnngraph.errors import ConflictError
 
 __all__ = ["copy_whole"]
 
+# Labels of nodes that are found by what they belong to; the others by their own properties.
+_ANCHORED = ("Class", "Tensor", "MeasureRun", "PruningRun", "Evaluation", "Step", "Review", "Comparison")
 _TRIES = 3  # how often what was done to the original meanwhile is fetched
 
 
@@ -46,9 +51,13 @@ def copy_whole(sides: Sides, held: Lease | None) -> Copied:
         )
     if held is not None:
         _verify(sides)
-        held.check()
-        sides.target.write(cypher.load("write/finish_model"), key=sides.names.new)
+        sides.target.transact(lambda tx: _finish(tx, sides.names.new, held))
     return done
+
+
+def _finish(tx: neo4j.ManagedTransaction, key: str, held: Lease) -> None:
+    held.fence(tx)
+    tx.run(cypher.load("write/finish_model"), key=key).consume()
 
 
 class _Mirror:
@@ -59,10 +68,13 @@ class _Mirror:
         self._held = held
         self._done = Copied()
         self._there: dict[str, str] = {}  # element ids of the source -> those of the target
+        self._model = ""  # element id of the Model in the source
+        self._anchored: set[str] = set()  # nodes that came with what they belong to
 
     def run(self) -> Copied:
         sides = self._sides
         nodes = sides.originals(self._done)
+        self._model = nodes[0].id
         copies = sides.copies()
         self._there = {node.id: copies.pop(sides.identity(node)) for node in nodes if sides.identity(node) in copies}
         was_there = dict(self._there)
@@ -81,8 +93,8 @@ class _Mirror:
             lacks, others = crossing.missing(self._there)
             joined = len(lacks)
         else:
-            self._held.check()
-            joined, others = sides.target.transact(lambda tx: crossing.create(self._there, tx))
+            held = self._held
+            joined, others = sides.target.transact(lambda tx: crossing.create(self._there, tx, held))
         self._done.relationships += joined
         self._done.differs += others
         return self._done
@@ -94,17 +106,25 @@ class _Mirror:
         if self._held is None:
             self._there |= {row["id"]: row["id"] for row in new}  # so to say
         else:
-            self._held.check()
-            self._there |= self._sides.create(new)
+            self._create(part[0].label, new, self._held)
         changes = self._sides.changes([row for row in rows if row["id"] in was_there], was_there)
         self._done.changed += len(changes)
         found = [change.row(copy, overwrite=True, mirror=True) for copy, change in changes]
         self._write("copy/set_nodes", [row for row in found if row is not None])
 
+    def _create(self, label: str, new: list[dict[str, Any]], held: Lease) -> None:
+        anchors: Edges = []
+        if new and label in _ANCHORED:
+            anchors = self._sides.anchors([row["id"] for row in new], self._model)
+            self._anchored.update(row["id"] for row in new)
+        self._there |= self._sides.create(new, anchors, self._there, held)
+        self._done.relationships += sum(end in self._there for row in anchors for end in row["targets"])
+
     def _copy_edges(
         self, part: list[Node], crossing: Crossing, was_there: Mapping[str, str], back: Mapping[str, str]
     ) -> None:
         rows = crossing.split(self._sides.edges([node.id for node in part]))
+        rows = [row for row in rows if row["source"] not in self._anchored or row["type"] not in ANCHORS]
         size = sum(len(row["targets"]) for row in rows)
         before = [was_there[node.id] for node in part if node.id in was_there]
         if before:
@@ -120,8 +140,7 @@ class _Mirror:
 
     def _write(self, query: str, rows: list[Any]) -> None:
         if self._held is not None and rows:
-            self._held.check()
-            self._sides.write(query, rows)
+            self._sides.write(query, rows, self._held)
 
 
 def _verify(sides: Sides) -> None:

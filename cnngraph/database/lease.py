@@ -45,7 +45,22 @@ class Lease:
             ConflictError: another writer took it over, because this process showed no sign of life for a minute.
         """
         if self._lost.is_set():
-            raise ConflictError(f"Another writer took {self.key} over.", "Let it finish, then look with: cnngraph list")
+            raise self._taken_over()
+
+    def fence(self, tx: neo4j.ManagedTransaction) -> None:
+        """Let nothing in ``tx`` happen once the lease is somebody else's.
+
+        It locks the Model until ``tx`` ends: who takes the lease of a dead writer waits for what the server still does
+        for that one, and what comes after that is refused.
+
+        Raises:
+            ConflictError: another writer took it over.
+        """
+        if tx.run(cypher.load("lease/renew"), key=self.key, token=self.token).single() is None:
+            raise self._taken_over()
+
+    def _taken_over(self) -> ConflictError:
+        return ConflictError(f"Another writer took {self.key} over.", "Let it finish, then look with: cnngraph list")
 
     def renew(self) -> None:
         """Show a sign of life."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.database import catalogue, cypher
 from cnngraph.database.copy_compare import Renaming
 from cnngraph.database.copy_sides import Copied, Sides
+from cnngraph.database.limits import check_fits
 from cnngraph.database.schema import open_current
 from cnngraph.errors import UsageError
 from cnngraph.jobs.push_models import Going, Intent, copy_model, find_intent, find_models
@@ -36,6 +37,7 @@ class PushOptions:
         as_name: its name there, as one's own; ``None``: it keeps its owner and name.
         replace: in the place of one of that name that is another. alone: without its ancestors.
         dry_run: write nothing, only say what would be written. yes: also where people have judged what is replaced.
+        force: also where that is another owner's.
     """
 
     as_name: str | None = None
@@ -43,6 +45,7 @@ class PushOptions:
     alone: bool = False
     dry_run: bool = False
     yes: bool = False
+    force: bool = False
 
 
 def push(session: Session, name: str, profile: str, how: PushOptions) -> dict[str, Any]:
@@ -94,6 +97,7 @@ class _Transfer:
         }
         weights = find_weights(properties, self.source.storage, self.target.storage, push=self.push)
         if not self.how.dry_run:
+            self._require_room(models, intents)
             copy_weights(weights, properties, self.source.storage, self.target.storage, self.session.progress)
         done = [
             (going, *copy_model(going, intent, dry_run=self.how.dry_run))
@@ -102,6 +106,11 @@ class _Transfer:
         report = _report(done, weights)
         report["notes"] = self._notes(models[-1], weights)
         return report | {"dry_run": self.how.dry_run, "seconds": round(time.perf_counter() - began, 3)}
+
+    def _require_room(self, models: list[Going], intents: list[Intent]) -> None:
+        if self.target.limits.limited:
+            counts = [copy_model(*one, dry_run=True)[1] for one in zip(models, intents, strict=True)]
+            check_fits(self.target, sum(one.nodes for one in counts), sum(one.relationships for one in counts))
 
     def _models(self, key: str) -> list[Going]:
         how = self.how
@@ -123,6 +132,7 @@ class _Transfer:
                     overwrite=model == key and (mine or how.replace),
                     replace=how.replace,
                     yes=how.yes,
+                    force=how.force,
                 )
             )
         return found

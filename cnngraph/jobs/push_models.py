@@ -29,7 +29,7 @@ class Going:
         sides: the databases, and its key in each. named: it was asked for; else it is an ancestor of what was.
         runs: keys of the pruning runs of it that lead to the others. children: keys of the others that came of it.
         overwrite: what is there otherwise is replaced; else it stays so. replace: also another net of that name.
-        yes: also where people have judged what is replaced.
+        yes: also where people have judged what is replaced. force: also where that is another owner's.
     """
 
     sides: Sides
@@ -39,6 +39,7 @@ class Going:
     overwrite: bool = False
     replace: bool = False
     yes: bool = False
+    force: bool = False
 
 
 def find_models(source: Database, key: str, *, alone: bool) -> list[tuple[str, frozenset[str], frozenset[str]]]:
@@ -94,7 +95,7 @@ def find_intent(going: Going, *, owner: str) -> Intent:
             "Add --alone to leave the lineage out; or push the ancestor with --as NAME first.",
         )
     if status == "deleting" or going.replace:
-        catalogue.require_own(key, owner)
+        catalogue.require_own(key, owner, force=going.force)
         return "replace"
     what = "is still loading there from something else" if status == "loading" else "is there with other content"
     raise ConflictError(
