@@ -28,7 +28,7 @@ STEMS = [
 ]
 SCANS = ("AllNodesScan", "NodeByLabelScan", "RelationshipTypeScan", "AllRelationshipsScan")
 FEW = {"DataModel"}  # one node
-LISTS = ("rows", "layers", "undirected")
+LISTS = ("rows", "layers", "undirected", "tags")
 MAPS = ("claims", "properties")
 NUMBERS = ("factor", "classes", "first", "last", "size", "version", "seed", "sample", "damping", "iterations", "gamma")
 
@@ -39,7 +39,7 @@ class Anything(dict[str, Any]):
     def __init__(self) -> None:
         names = ("model", "key", "owner", "name", "token", "host", "method", "parameters", "run", "child", "parent")
         names += ("measure", "fingerprint", "property", "rule", "engine", "prefix", "program", "file", "sha256")
-        names += ("block",)
+        names += ("block", "new", "note")
         values: dict[str, Any] = dict.fromkeys(names, "x") | dict.fromkeys((*NUMBERS, "tolerance", "reference"), 1)
         values |= {"pid": 1, "started": 1.0, "atLeast": 0.9, "distance": False}
         values |= {"ids": [], "keys": KEYS, "order": list(KEYS)}
@@ -85,6 +85,7 @@ def test_no_query_looks_at_everybodys_nodes(database: Database, stem: str) -> No
     if stem in (
         "catalogue/keys",
         "catalogue/list",
+        "catalogue/usage",
         "copy/owners",
         "lineage/models_of_weights",
         "lineage/pruning_run_keys",
