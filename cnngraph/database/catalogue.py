@@ -204,7 +204,7 @@ def empty(db: Database, key: str, going: dict[str, int], progress: Progress) -> 
     for what in ("positions", "feature_maps"):
         _delete_batched(db, f"catalogue/delete_{what}", key)
         progress.advance(going[what])
-    db.write(cypher.load("catalogue/delete_rest"), key=key)
+    db.write(cypher.load("catalogue/delete_rest"), model=key)
 
 
 def _delete_batched(db: Database, query: str, key: str) -> None:

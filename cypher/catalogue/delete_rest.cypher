@@ -1,6 +1,6 @@
 // Layers, blocks, coupling groups, tensors, classes, runs with their steps, reviews, comparisons, criticality and evaluations:
-// few. Parameters: $key.
-MATCH (m:Model {key: $key})
+// few. Parameters: $model.
+MATCH (m:Model {key: $model})
 CALL (m) {
   MATCH (n:Layer {model: m.key}) WHERE n.layer IS NOT NULL
   RETURN n
