@@ -1,6 +1,6 @@
 // Everybody's models
-// All models in the database with their newest accuracy and size, what was noted of them, and their tags; with $tag only those
-// that have it. `chosen` marks $model.
+// All models in the database with their newest accuracy and size, notes and tags. With $tag only those that have it. `chosen`
+// marks $model.
 :params {"model": "OWNER/NAME", "tag": ""};
 MATCH (m:Model)
 WHERE m.key = m.owner + '/' + m.name AND ($tag = '' OR $tag IN m.tags)

@@ -19,7 +19,7 @@ class Recorder:
 
     def __init__(self, *, version: int | None = None, labels: dict[str, int] | None = None, embedded: bool = False):
         self.version, self.labels, self.embedded = version, labels or {}, embedded
-        self.uri = "bolt://nowhere"
+        self.uri, self.profile = "bolt://nowhere", None
         self.ran: list[str] = []
 
     def read(self, text: str, /, **params: Any) -> list[dict[str, Any]]:
