@@ -57,6 +57,17 @@ class Execution:
     channels_last: bool
     narrow_norms: bool = False
 
+    def safe_for(self, model: nn.Module) -> Execution:
+        """This way, or NCHW where NHWC is not safe for the net.
+
+        On a CPU with more than one thread, torch 2.15.0 was seen to spoil memory in the backward pass of a strided 1x1
+        conv in NHWC that reads few channels: the process dies, or worse, does not. Whole registers of them (16) are
+        safe as far as was tried.
+        """
+        if self.device == "cpu" and self.channels_last and torch.get_num_threads() > 1 and _has_thin_projection(model):
+            return replace(self, channels_last=False, narrow_norms=False)
+        return self
+
     @property
     def memory_format(self) -> torch.memory_format:
         """torch's name for the layout of a batch of images."""
@@ -165,9 +176,22 @@ def choose_for_many(model: nn.Module, images: torch.Tensor, *, device: str, fp32
     return _faster(chosen, _fastest_layout(half, seconds), seconds, _PRECISION_GAIN) if half else chosen
 
 
+def _has_thin_projection(model: nn.Module) -> bool:
+    """Whether a 1x1 conv with a stride reads a number of channels that is no multiple of 16."""
+    return any(
+        isinstance(module, nn.Conv2d)
+        and module.kernel_size == (1, 1)
+        and max(module.stride) > 1
+        and module.in_channels % 16 != 0
+        for module in model.modules()
+    )
+
+
 def _layouts(model: nn.Module, device: str, precision: str) -> list[Execution]:
     """The memory formats that may be the fastest for a net: torch's own, NHWC, and NHWC but for narrow norms."""
     layouts = [Execution(device, precision, channels_last) for channels_last in (False, True)]
+    if layouts[1].safe_for(model) != layouts[1]:
+        return layouts[:1]
     computed_in = torch.bfloat16 if precision == "bf16" else torch.float32
     if device == "cpu" and has_narrow_norms(model, computed_in):
         layouts.append(replace(layouts[-1], narrow_norms=True))
@@ -176,7 +200,10 @@ def _layouts(model: nn.Module, device: str, precision: str) -> list[Execution]:
 
 def _fastest_layout(layouts: Sequence[Execution], seconds: Mapping[Execution, float]) -> Execution:
     """Of what :func:`_layouts` gives, the one that is worth it."""
-    plain, chosen, *others = layouts
+    plain, *others = layouts
+    if not others:
+        return plain
+    chosen, *others = others
     for other in others:
         chosen = _faster(chosen, other, seconds, _NORMS_GAIN)
     return _faster(plain, chosen, seconds, _LAYOUT_GAIN)
@@ -200,7 +227,7 @@ def expect_epoch_seconds(model: nn.Module, images: torch.Tensor, steps: int, exe
     Args:
         images: one batch, float32 of shape (N, C, H, W).
     """
-    return steps * _step_seconds(model, images, [execution])[0]
+    return steps * _step_seconds(model, images, [execution.safe_for(model)])[0]
 
 
 def _precision(place: torch.device, asked: str) -> str:

@@ -176,6 +176,7 @@ def fit(
     else:
         sample = train[range(min(batch_size, len(train)))][0]
         execution = choose_execution(model, sample, device=device, precision=precision, channels_last=channels_last)
+    execution = execution.safe_for(model)  # it may have been measured on another net, or asked for
     cuda = [torch.cuda.current_device()] if execution.device == "cuda" else []
     with kept_modes(model), execution.lay_out_norms(model), torch.random.fork_rng(devices=cuda):
         classes = int(train.labels.max()) + 1

@@ -178,3 +178,17 @@ def test_auxiliary_heads_weigh_as_in_their_papers() -> None:
         logits, loss = logits_and_loss(output, labels)
         assert logits is heads[0]
         assert float(loss) == pytest.approx(expected)
+
+
+def test_a_net_that_is_not_safe_in_nhwc_on_several_threads_stays_in_nchw(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 1x1 conv with a stride and few input channels: torch 2.15.0 spoils memory there, so it is not even timed."""
+    thin = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 16, 1, stride=2))
+    wide = nn.Sequential(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.Conv2d(16, 32, 1, stride=2))
+    nhwc = Execution("cpu", "bf16", True, narrow_norms=True)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert nhwc.safe_for(thin) == Execution("cpu", "bf16", False)
+    assert nhwc.safe_for(wide) == nhwc
+    monkeypatch.setattr(execution, "_step_seconds", lambda model, images, ways, **_: [1.0 for _ in ways])
+    assert not execution.choose_execution(thin, torch.zeros(2, 3, 8, 8), device="cpu").channels_last
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert nhwc.safe_for(thin) == nhwc
