@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from cnngraph.database.connection import Database
     from cnngraph.network.tables import Network
 
-if TYPE_CHECKING:
-    from cnngraph.database.connection import Database
-
 __all__ = ["check_fits", "check_network_fits", "totals"]
 
 
