@@ -17,9 +17,9 @@ from cnngraph.errors import ConflictError, DatabaseError, NotFoundError, UsageEr
 from cnngraph.settings import split_key
 
 __all__ = [
+    "clear",
     "counts",
     "delete",
-    "empty",
     "list_models",
     "properties",
     "require_complete",
@@ -188,17 +188,29 @@ def delete(
     with lease(db, key):
         db.write(cypher.load("catalogue/mark_deleting"), key=key)
         logs = keep_logs(db, key)
-        empty(db, key, going, progress or Quiet())
+        _empty(db, key, going, progress or Quiet())
         db.write(cypher.load("catalogue/delete_model"), key=key)
     return going | ({"review_log": ", ".join(map(str, logs))} if logs else {})
 
 
-def empty(db: Database, key: str, going: dict[str, int], progress: Progress) -> None:
-    """Delete all that belongs to a model but its Model node, in batches; the caller holds the lease.
+def clear(db: Database, key: str, progress: Progress) -> None:
+    """Make room for another net under the name: all goes but the Model node with its lease, which the caller holds.
+
+    What people decided on the filters is written to files first, which are said.
+    """
+    going = counts(db, key)
+    db.write(cypher.load("catalogue/mark_deleting"), key=key)
+    for log in keep_logs(db, key):
+        progress.note(f"What people decided on the filters of {key} is in {log}.")
+    _empty(db, key, going, progress)
+    db.write(cypher.load("catalogue/clear_model"), key=key)
+
+
+def _empty(db: Database, key: str, going: dict[str, int], progress: Progress) -> None:
+    """Delete all that belongs to a model but its Model node, in batches.
 
     Args:
-        db: the database. key: the model's key.
-        going: the counts, for the progress. progress: where it is shown.
+        going: the counts, for the progress.
     """
     progress.start("Deleting", going["positions"] + going["feature_maps"])
     for what in ("positions", "feature_maps"):

@@ -22,7 +22,7 @@ from cnngraph.database.connection import Database
 from cnngraph.database.fingerprint import fingerprint, model_properties
 from cnngraph.database.lease import Lease, lease
 from cnngraph.database.limits import check_network_fits
-from cnngraph.database.review_files import keep_logs, require_yes
+from cnngraph.database.review_files import require_yes
 from cnngraph.database.schema import require_current
 from cnngraph.errors import ConflictError, UsageError
 from cnngraph.network import sizes
@@ -149,7 +149,7 @@ class _Ingest:
             return _summary(self.db, self.key, intent, self.seconds, None)
         if intent == "replace":
             with self._timed("delete"):
-                self._delete_old()
+                catalogue.clear(self.db, self.key, self.progress)
         if intent != "resume":
             properties = model_properties(self.network, saved_sha256=saved_sha256, sha256=sha256)
             self.db.write(cypher.load("write/begin_model"), key=self.key, properties=properties)
@@ -188,13 +188,6 @@ class _Ingest:
                 )
         if phase in ("arcs", "connections"):
             self.edges += elements
-
-    def _delete_old(self) -> None:
-        self.db.write(cypher.load("catalogue/mark_deleting"), key=self.key)
-        for log in keep_logs(self.db, self.key):
-            self.progress.note(f"What people decided on the filters of {self.key} is in {log}.")
-        catalogue.empty(self.db, self.key, catalogue.counts(self.db, self.key), self.progress)
-        self.db.write(cypher.load("catalogue/clear_model"), key=self.key)
 
     def _verify(self) -> None:
         expected = _expected(self.network)

@@ -13,7 +13,7 @@ from cnngraph.database.copying import copy_whole
 from cnngraph.database.lease import lease, require_unwritten
 from cnngraph.database.lineage import lineage
 from cnngraph.database.records import Ancestor
-from cnngraph.database.review_files import keep_logs, require_yes
+from cnngraph.database.review_files import require_yes
 from cnngraph.errors import ConflictError
 
 __all__ = ["Going", "Intent", "copy_model", "find_intent", "find_models"]
@@ -120,7 +120,7 @@ def copy_model(going: Going, intent: Intent, *, dry_run: bool) -> tuple[Intent, 
     sides.target.write(cypher.load("write/open_model"), key=key, owner=owner, name=name)
     with lease(sides.target, key) as held:
         if intent == "replace":
-            _empty(sides)
+            catalogue.clear(sides.target, key, sides.progress)
         elif find_intent(going, owner=owner) == "update":  # somebody was faster
             return _update(going, dry_run=False)
         done = copy_whole(sides, held)
@@ -149,14 +149,3 @@ def _update(going: Going, *, dry_run: bool) -> tuple[Intent, Copied]:
 def _stamp(sides: Sides) -> list[dict[str, Any]]:
     rows = sides.target.read(cypher.load("copy/stamp"), key=sides.names.new)
     return [{name: value for name, value in row.items() if name != "lease"} for row in rows]
-
-
-def _empty(sides: Sides) -> None:
-    """Delete what stands under the name, but its Model node; the lease is held."""
-    db, key = sides.target, sides.names.new
-    going = catalogue.counts(db, key)
-    db.write(cypher.load("catalogue/mark_deleting"), key=key)
-    for log in keep_logs(db, key):
-        sides.progress.note(f"What people decided on the filters of {key} is in {log}.")
-    catalogue.empty(db, key, going, sides.progress)
-    db.write(cypher.load("catalogue/clear_model"), key=key)
