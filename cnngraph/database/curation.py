@@ -11,6 +11,7 @@ import neo4j
 from cnngraph.database import catalogue, cypher
 from cnngraph.database.connection import Database
 from cnngraph.database.lease import lease
+from cnngraph.database.whole import read_ids
 from cnngraph.errors import ConflictError, NotFoundError, UsageError, nearest
 from cnngraph.settings import check_name
 
@@ -49,7 +50,10 @@ def rename(db: Database, key: str, name: str, *, force: bool = False) -> dict[st
         catalogue.require_complete(db, key)
 
         def move(tx: neo4j.ManagedTransaction) -> int:
-            parts = tx.run(cypher.load("catalogue/rename_parts"), key=key, new=new).single(strict=True)["parts"]
+            ids = [node.id for node in read_ids(db, key, tx=tx)]
+            parts = tx.run(cypher.load("catalogue/rename_parts"), key=key, new=new, ids=ids).single(strict=True)[
+                "parts"
+            ]
             tx.run(cypher.load("catalogue/rename_mentions"), key=key, new=new).consume()
             moved = tx.run(cypher.load("catalogue/rename_model"), key=key, new=new, name=name, token=held.token)
             if moved.single() is None:

@@ -10,6 +10,8 @@ from cnngraph.database import cypher
 from cnngraph.database.schema import KEYS
 
 if TYPE_CHECKING:
+    import neo4j
+
     from cnngraph.database.connection import Database
 
 __all__ = ["Node", "in_parts", "read_ids", "read_nodes"]
@@ -34,15 +36,21 @@ class Node:
     identity: tuple[Any, ...]
 
 
-def read_ids(db: Database, key: str, *, many: bool = True) -> list[Node]:
+def read_ids(db: Database, key: str, *, many: bool = True, tx: neo4j.ManagedTransaction | None = None) -> list[Node]:
     """All nodes of the model, in the order of their labels and identities, the numbers among these as numbers.
 
     Args:
-        many: also its feature maps and positions.
+        many: also its feature maps and positions. tx: where they are read; ``None``: in transactions of their own.
     """
-    found = db.read(cypher.load("read/whole_rest"), key=key, keys=KEYS, order=list(KEYS))
+
+    def read(query: str, **named: Any) -> list[dict[str, Any]]:
+        if tx is None:
+            return db.read(cypher.load(query), key=key, **named)
+        return [dict(record) for record in tx.run(cypher.load(query), key=key, **named)]
+
+    found = read("read/whole_rest", keys=KEYS, order=list(KEYS))
     if many:
-        found += db.read(cypher.load("read/whole_many"), key=key)
+        found += read("read/whole_many")
     nodes = [Node(row["id"], row["label"], tuple(row["identity"])) for row in found]
     order = {label: place for place, label in enumerate(KEYS)}
     return sorted(nodes, key=lambda node: (order[node.label], list(map(_place, node.identity))))
