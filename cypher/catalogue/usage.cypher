@@ -18,7 +18,7 @@ CALL (m) {
   MATCH (g:CouplingGroup {model: m.key}) WHERE g.index IS NOT NULL
   RETURN count(g) AS nodes, sum(COUNT { (g)-->() }) AS relationships
   UNION ALL
-  MATCH (m)-[:HAS_TENSOR|HAS_CLASS]->(n)
+  MATCH (m)-[:HAS_TENSOR|HAS_CLASS]->(n:Tensor|Class)
   RETURN count(n) AS nodes, sum(COUNT { (n)-->() }) AS relationships
   UNION ALL
   MATCH (m)<-[:OF]-(n:MeasureRun|PruningRun|Evaluation|Review)

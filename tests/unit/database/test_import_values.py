@@ -52,6 +52,8 @@ def test_everything_that_a_delete_removes_is_exported() -> None:
     """One list of what belongs to a model: a new label must be in both queries."""
     ours, theirs = (set(re.findall(r":(\w+)", _code(name))) for name in ("read/whole_rest", "catalogue/delete_rest"))
     assert ours == theirs
+    used = set(re.findall(r":(\w+)", _code("catalogue/usage")))
+    assert used == ours | {"FeatureMap", "Position"}
 
 
 def _code(name: str) -> str:
