@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
-from cnngraph.api.options import Benched, Compared, Decision, Trials
+from cnngraph.api.options import Benched, Compared, Copying, Decision, Trials
 from cnngraph.console import Progress, Quiet
 from cnngraph.settings import Settings
 
@@ -245,19 +245,7 @@ class Graph:
         key = self.key(name)
         return delete(self.database, key, dry_run=dry_run, yes=yes, force=force, progress=progress or Quiet())
 
-    def push(
-        self,
-        name: str,
-        to: str,
-        *,
-        as_name: str | None = None,
-        replace: bool = False,
-        alone: bool = False,
-        dry_run: bool = False,
-        yes: bool = False,
-        force: bool = False,
-        progress: Progress | None = None,
-    ) -> dict[str, Any]:
+    def push(self, name: str, to: str, *, progress: Progress | None = None, **how: Unpack[Copying]) -> dict[str, Any]:
         """Copy a model with all that was found out about it, its ancestors and its saved models into another database.
 
             graph.push("mine", "team")["action"]
@@ -265,9 +253,7 @@ class Graph:
         The same call again writes nothing; after a break it goes on.
 
         Args:
-            to: profile of the config file. as_name: another name there. replace: take the place of another model of
-                that name, or of values that are there otherwise. alone: without ancestors. dry_run: count, write
-                nothing. yes, force: as in :meth:`delete`.
+            to: profile of the config file. how: see :class:`~cnngraph.api.options.Copying`.
 
         Returns:
             The JSON of ``cnngraph push``: ``model, action`` (new, resume, replace, update, nothing), ``nodes,
@@ -281,20 +267,10 @@ class Graph:
         """
         from cnngraph.jobs.push import PushOptions, push
 
-        return push(self.session(progress), name, to, PushOptions(as_name, replace, alone, dry_run, yes, force))
+        return push(self.session(progress), name, to, PushOptions(**how))
 
     def pull(
-        self,
-        name: str,
-        from_: str,
-        *,
-        as_name: str | None = None,
-        replace: bool = False,
-        alone: bool = False,
-        dry_run: bool = False,
-        yes: bool = False,
-        force: bool = False,
-        progress: Progress | None = None,
+        self, name: str, from_: str, *, progress: Progress | None = None, **how: Unpack[Copying]
     ) -> dict[str, Any]:
         """Copy a model out of another database into this one: :meth:`push`, the other way.
 
@@ -305,7 +281,7 @@ class Graph:
         """
         from cnngraph.jobs.push import PushOptions, pull
 
-        return pull(self.session(progress), name, from_, PushOptions(as_name, replace, alone, dry_run, yes, force))
+        return pull(self.session(progress), name, from_, PushOptions(**how))
 
     def export(
         self,

@@ -12,7 +12,18 @@ from cnngraph.pruning.limits.limit import COMPANIONS, LIMITS
 from cnngraph.pruning.method import OptionField
 from cnngraph.pruning.registry import METHODS, OPTIONS
 
-__all__ = ["COMPANIONS", "LIMITS", "METHODS", "OPTIONS", "Benched", "Compared", "Decision", "OptionField", "Trials"]
+__all__ = [
+    "COMPANIONS",
+    "LIMITS",
+    "METHODS",
+    "OPTIONS",
+    "Benched",
+    "Compared",
+    "Copying",
+    "Decision",
+    "OptionField",
+    "Trials",
+]
 
 
 class Decision(TypedDict, total=False):
@@ -144,6 +155,22 @@ class Benched(TypedDict, total=False):
     data_root: str | Path | None
     device: str | None
     precision: str | None
+
+
+class Copying(TypedDict, total=False):
+    """How :meth:`Graph.push` and :meth:`Graph.pull` copy a model into another database.
+
+    ``as_name``: another name there, as one's own. ``replace``: take the place of another model of that name, or of
+    values that are there otherwise. ``alone``: without ancestors. ``dry_run``: count, write nothing. ``yes``,
+    ``force``: as in :meth:`Graph.delete`.
+    """
+
+    as_name: str | None
+    replace: bool
+    alone: bool
+    dry_run: bool
+    yes: bool
+    force: bool
 
 
 class Compared(TypedDict, total=False):

@@ -2,35 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import typer
 
 from cnngraph.cli import connection
+from cnngraph.cli.option_groups import spread
 from cnngraph.cli.options import DryRun, Force, Json, ModelName, Yes
 from cnngraph.console import emit_json, number, progress, say, table
 from cnngraph.settings import check_name
 
 __all__ = ["register"]
 
-As = Annotated[str | None, typer.Option("--as", help="Name there, as your own model (default: it keeps its name).")]
-Replace = Annotated[
-    bool,
-    typer.Option("--replace", help="Take the place of another model of that name, or of values that differ there."),
-]
-Alone = Annotated[bool, typer.Option("--alone", help="Without the models that it was pruned or adopted from.")]
+
+@dataclass(frozen=True)
+class CopyOptions:
+    """How a model goes into another database."""
+
+    as_: Annotated[
+        str | None, typer.Option("--as", help="Name there, as your own model (default: it keeps its name).")
+    ] = None
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Take the place of another model of that name, or of values that differ there."),
+    ] = False
+    alone: Annotated[bool, typer.Option("--alone", help="Without the models that it was pruned or adopted from.")] = (
+        False
+    )
+    dry_run: DryRun = False
+    yes: Yes = False
+    force: Force = False
+    json: Json = False
+
+    def chosen(self) -> dict[str, Any]:
+        """What the api is told; what is no name is said before any server is started."""
+        if self.as_ is not None:
+            check_name(self.as_)
+        said = {name: value for name, value in asdict(self).items() if name not in ("as_", "json")}
+        return said | {"as_name": self.as_}
 
 
 def push(
     name: ModelName,
     to: Annotated[str, typer.Option("--to", help="Profile of the database that it goes into.")],
-    as_: As = None,
-    replace: Replace = False,
-    alone: Alone = False,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    force: Force = False,
-    json: Json = False,
+    how: CopyOptions,
 ) -> None:
     """Copy a model into another database: its graph, runs, evaluations, reviews, its ancestors, and its weights.
 
@@ -39,26 +55,17 @@ def push(
 
     Example: cnngraph push lenet --to team
     """
-    if as_ is not None:
-        check_name(as_)
+    chosen = how.chosen()
     connection.key(name)  # what is no name is said before any server is started
     with connection.graph() as graph, progress() as bars:
-        report = graph.push(
-            name, to, as_name=as_, replace=replace, alone=alone, dry_run=dry_run, yes=yes, force=force, progress=bars
-        )
-    _show(report, json=json, there=f"in the database of {to}")
+        report = graph.push(name, to, **chosen, progress=bars)
+    _show(report, json=how.json, there=f"in the database of {to}")
 
 
 def pull(
     name: Annotated[str, typer.Argument(metavar="NAME", help="OWNER/NAME in the other database.")],
     from_: Annotated[str, typer.Option("--from", help="Profile of the database that it comes from.")],
-    as_: As = None,
-    replace: Replace = False,
-    alone: Alone = False,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    force: Force = False,
-    json: Json = False,
+    how: CopyOptions,
 ) -> None:
     """Copy a model out of another database into yours: its graph, runs, reviews, its ancestors, and its weights.
 
@@ -67,14 +74,11 @@ def pull(
 
     Example: cnngraph pull ada/lenet --from team
     """
-    if as_ is not None:
-        check_name(as_)
+    chosen = how.chosen()
     connection.key(name)
     with connection.graph() as graph, progress() as bars:
-        report = graph.pull(
-            name, from_, as_name=as_, replace=replace, alone=alone, dry_run=dry_run, yes=yes, force=force, progress=bars
-        )
-    _show(report, json=json, there="here")
+        report = graph.pull(name, from_, **chosen, progress=bars)
+    _show(report, json=how.json, there="here")
 
 
 def _show(report: dict[str, Any], *, json: bool, there: str) -> None:
@@ -120,5 +124,5 @@ _ACTIONS = {
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command()(push)
-    app.command()(pull)
+    app.command()(spread(push))
+    app.command()(spread(pull))
