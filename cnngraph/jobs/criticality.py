@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from cnngraph.console import duration
 from cnngraph.database.criticality import store_criticality
 from cnngraph.errors import PlanError, listed
-from cnngraph.jobs.baseline import expect_epoch, first_batch, training_recipe
+from cnngraph.jobs.baseline import expect_epoch, training_recipe
 from cnngraph.jobs.blocks import lacks_blocks, store_missing_blocks
 from cnngraph.jobs.criticality_blocks import Reasons, choose_blocks
 from cnngraph.jobs.criticality_choice import CriticalityChoice
@@ -27,7 +27,7 @@ from cnngraph.jobs.criticality_result import TrialResult, describe
 from cnngraph.jobs.criticality_trial import Setup, Trial, run_trial
 from cnngraph.jobs.one_step import many
 from cnngraph.jobs.prune_in_steps import COARSE
-from cnngraph.jobs.pruned import Retraining, inputs_of_training
+from cnngraph.jobs.pruned import Retraining, choose_once, inputs_of_training
 from cnngraph.jobs.session import Session
 from cnngraph.jobs.workspace import JobFolder
 from cnngraph.network.remembered import remember_structures
@@ -189,15 +189,11 @@ class _Work:
 
     def _setup(self) -> Setup:
         """What all trials share. How they are trained is measured once: measured again, it might round otherwise."""
-        from cnngraph.training.execution import Execution, choose_for_many
-
-        def choose() -> dict[str, Any]:
+        choice = self.choice
+        if not self.folder.stage("execution").is_done:
             self.session.progress.start("Measuring how to train")
-            fp32, device = self.choice.precision == "fp32", self.choice.device
-            images = first_batch(self.subject, self.recipe)
-            return asdict(choose_for_many(self.subject.model, images, device=device, fp32=fp32))
-
-        execution = Execution(**self.folder.stage("execution").once(choose))
+        training = Retraining(self.recipe, device=choice.device, precision=choice.precision, shared=self.folder)
+        execution = choose_once(self.subject, training, self.folder)
         return Setup(self.subject, self.recipe, execution, self.folder, self.session.progress)
 
     def _parent(self, setup: Setup) -> dict[str, Any]:
