@@ -90,9 +90,11 @@ def backup(
     if json:
         emit_json(asdict(done))
         return
-    held = f"{number(done.nodes)} nodes, {number(done.relationships)} relationships" if done.nodes is not None else ""
+    counted = (
+        f"{number(done.nodes)} nodes, {number(done.relationships)} relationships" if done.nodes is not None else ""
+    )
     say(
-        f"Backed up Neo4j {done.neo4j}: {held or 'written to by others meanwhile, so not counted'}, "
+        f"Backed up Neo4j {done.neo4j}: {counted or 'written to by others meanwhile, so not counted'}, "
         f"{len(done.models)} models, {done.saved_models} saved models; {done.bytes / 1e6:.1f} MB in {done.file}."
     )
     if done.storage:

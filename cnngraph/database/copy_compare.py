@@ -172,16 +172,16 @@ def _left_over(one: list[_Edge], other: list[_Edge]) -> tuple[list[_Edge], list[
     left = Counter((target, _written(properties)) for target, properties in other)
     missing = []
     for edge in one:
-        told = (edge[0], _written(edge[1]))
-        if left[told]:
-            left[told] -= 1
+        written = (edge[0], _written(edge[1]))
+        if left[written]:
+            left[written] -= 1
         else:
             missing.append(edge)
     more = []
     for edge in other:
-        told = (edge[0], _written(edge[1]))
-        if left[told]:
-            left[told] -= 1
+        written = (edge[0], _written(edge[1]))
+        if left[written]:
+            left[written] -= 1
             more.append(edge)
     return missing, more
 
